@@ -1,0 +1,1 @@
+"""The ground floor: typed, torch-free dataclasses that commands and methods are configured by."""

@@ -1,0 +1,55 @@
+"""What a model expects of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resemblance.config.errors import UserError
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """Size, channels and normalisation of the images that a model reads.
+
+    Images reach a model with values in [0, 1]; it subtracts ``mean`` and divides by ``std`` itself.
+
+    Args:
+        height: rows, pixels.
+        width: columns, pixels.
+        channels: 1 (grey) or 3 (RGB).
+        mean: per channel, in units of [0, 1].
+        std: per channel, in units of [0, 1].
+
+    Raises:
+        UserError: if the numbers do not fit together.
+
+    Example:
+        >>> ImageSpec(28, 28, 1, (0.1307,), (0.3081,)).size
+        (28, 28)
+    """
+
+    height: int
+    width: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
+        object.__setattr__(self, "std", tuple(float(value) for value in self.std))
+        if self.height < 1 or self.width < 1:
+            raise UserError(f"image size {self.height}x{self.width} is not positive")
+        if self.channels not in (1, 3):
+            raise UserError(f"images have {self.channels} channels; 1 (grey) or 3 (RGB) are supported")
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise UserError(
+                f"{self.channels}-channel images need {self.channels} values for mean and for std, "
+                f"not {len(self.mean)} and {len(self.std)}"
+            )
+        if min(self.std) <= 0:
+            raise UserError(f"std must be positive, not {self.std}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.height, self.width

@@ -1,0 +1,24 @@
+"""What the configurations of all methods share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from resemblance.config.errors import UserError
+from resemblance.config.options import option
+
+
+@dataclass
+class MethodConfig:
+    """Base of the methods' configurations; `line` and `citation` describe the method to users."""
+
+    line: ClassVar[str] = ""
+    citation: ClassVar[str] = ""
+    variants: ClassVar[tuple[str, ...]] = ("paper",)
+
+    variant: str = option("paper", "paper, or released (what the authors' code does, where it differs)")
+
+    def __post_init__(self) -> None:
+        if self.variant not in self.variants:
+            raise UserError(f"variant {self.variant!r} is not offered here; choose from {', '.join(self.variants)}")

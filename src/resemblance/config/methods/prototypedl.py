@@ -1,0 +1,37 @@
+"""Configuration of PrototypeDL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from resemblance.config.errors import UserError
+from resemblance.config.methods.base import MethodConfig
+from resemblance.config.options import option
+
+
+@dataclass
+class PrototypeDLConfig(MethodConfig):
+    """Autoencoder with a prototype layer."""
+
+    line: ClassVar[str] = "autoencoder with a prototype layer; prototypes are decoded to images"
+    citation: ClassVar[str] = (
+        "Li, Liu, Chen, Rudin: Deep Learning for Case-Based Reasoning through Prototypes. AAAI 2018"
+    )
+    variants: ClassVar[tuple[str, ...]] = ("paper", "released")
+
+    prototypes: int = option(15, "number of prototypes, shared by all classes")
+    architecture: str = option(
+        "auto", "mnist (3x3 convolutions), cars (5x5, leaky ReLU), or auto", choices=("auto", "mnist", "cars")
+    )
+    fixed_weights: bool = option(False, "one prototype a class and the fixed last layer W = -I")
+    reconstruction: float = option(0.05, "lambda: weight of the reconstruction error")
+    r1: float = option(0.05, "lambda 1: weight of R1, prototypes near encodings")
+    r2: float = option(0.05, "lambda 2: weight of R2, encodings near prototypes")
+    train_epochs: int = option(1500, "epochs of the recipe (--epochs overrides)")
+    train_augment: str = option("elastic", "augmentation while training: elastic, none, flip, crop, flip+crop")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.prototypes < 1:
+            raise UserError(f"--prototypes must be at least 1, not {self.prototypes}")

@@ -1,0 +1,49 @@
+"""What a model is made for: its classes and its images."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The classes that a model tells apart and the images that it reads.
+
+    Args:
+        classes: the names, in the order of the labels.
+        image: size, channels and normalisation.
+
+    Raises:
+        UserError: with fewer than two classes.
+
+    Example:
+        >>> spec = ModelSpec(("cat", "dog"), ImageSpec(32, 32, 1, (0.5,), (0.5,)))
+        >>> spec.num_classes, ModelSpec.from_dict(spec.to_dict()) == spec
+        (2, True)
+    """
+
+    classes: tuple[str, ...]
+    image: ImageSpec
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if len(self.classes) < 2:
+            raise UserError(f"a classifier needs at least two classes, not {list(self.classes)}")
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.classes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary."""
+        return {"classes": list(self.classes), "image": asdict(self.image)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelSpec:
+        """The inverse of `to_dict`."""
+        return cls(tuple(values["classes"]), ImageSpec(**values["image"]))

@@ -1,0 +1,1 @@
+"""The contract and the parts that every method is made of."""

@@ -1,0 +1,180 @@
+"""The one contract: every method answers an image the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from resemblance.config.methods.base import MethodConfig
+from resemblance.config.model import ModelSpec
+from resemblance.core.output import Evidence, Match, Output
+from resemblance.core.prototypes import Prototypes
+from resemblance.core.recipe import Recipe
+
+if TYPE_CHECKING:
+    from resemblance.core.explanation import Explanation
+    from resemblance.core.gallery import Gallery
+
+ScoreKind = Literal["logit", "probability", "votes"]
+
+
+class Normalize(nn.Module):
+    """Turn images in [0, 1] into what an encoder was trained on; the constants live in the configuration."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+
+class Model(nn.Module):
+    """Base of all methods: image → latents → similarities → evidence → scores.
+
+    Args:
+        config: the method's configuration.
+        spec: classes and images.
+
+    Attributes:
+        name: the method's name in the registry.
+        maps: has a similarity map a prototype.
+        projects: its prototypes become training patches or images ("push").
+        prunes: prototypes can be dropped after projection.
+        decodes: a prototype can be decoded to an image.
+        differentiable: scores have gradients with respect to the image.
+        explains: has prototypes and evidence; only the black box has not.
+        score_kind: what a score is: ``logit``, ``probability`` or ``votes``.
+        order: by what reports order the reasons.
+        gallery: pictures of the prototypes, once there are any.
+        facts: what was measured of the model, saved with it: accuracies, counts, notes.
+    """
+
+    name: ClassVar[str] = ""
+    maps: bool = False
+    projects: bool = False
+    prunes: bool = False
+    decodes: bool = False
+    differentiable: bool = True
+    explains: bool = True
+    score_kind: ScoreKind = "logit"
+    order: Literal["contribution", "similarity"] = "contribution"
+
+    prototypes: Prototypes | None = None
+
+    def __init__(self, config: MethodConfig, spec: ModelSpec) -> None:
+        super().__init__()
+        self.config = config
+        self.spec = spec
+        self.normalize = Normalize(spec.image.mean, spec.image.std)
+        self.gallery: Gallery | None = None
+        self.facts: dict[str, Any] = {}
+
+    @classmethod
+    def build(
+        cls,
+        config: Any,
+        spec: ModelSpec,
+        *,
+        module: nn.Module | None = None,
+        tensors: Mapping[str, Tensor] | None = None,
+        load_weights: bool = True,
+    ) -> Model:
+        """Make the model with its encoder; see `methods.registry.build` for the arguments."""
+        raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's tensors are."""
+        return self.normalize.mean.device
+
+    # What a method defines.
+
+    def latents(self, images: Tensor) -> Tensor:
+        """What the head reads of images (B, C, H, W) in [0, 1]: a map (B, D, h, w) or embeddings (B, E)."""
+        raise NotImplementedError
+
+    def head(self, latents: Tensor) -> Output:
+        """Similarities and scores from latents, in float32 even under autocast."""
+        raise NotImplementedError
+
+    def evidence(self, output: Output, classes: Tensor) -> Evidence:
+        """Take the scores of ``classes`` (B,) apart; contributions and bias add up to them."""
+        raise NotImplementedError(f"{self.name} has no evidence")
+
+    def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+        """The named, weighted terms whose sum is the training loss."""
+        raise NotImplementedError
+
+    def recipe(self) -> Recipe:
+        """The paper's schedule."""
+        raise NotImplementedError
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The parameters by the names that the recipe's stages use."""
+        raise NotImplementedError
+
+    def similarity_maps(self, latents: Tensor) -> Tensor:
+        """Similarity of each cell to each prototype, (B, P, h, w); only where ``maps`` is true."""
+        raise NotImplementedError(f"{self.name} has no similarity maps")
+
+    def decode(self, vectors: Tensor) -> Tensor:
+        """Images (P, C, H, W) in [0, 1] of prototype vectors; only where ``decodes`` is true."""
+        raise NotImplementedError(f"{self.name} does not decode")
+
+    # What follows from it.
+
+    def forward(self, images: Tensor) -> Output:
+        """Answer images (B, C, H, W) in [0, 1]."""
+        return self.head(self.latents(images))
+
+    def embed(self, latents: Tensor) -> Tensor:
+        """One vector an image, (B, E): the mean over the map, or the embedding itself."""
+        return latents.flatten(2).mean(dim=2) if latents.dim() > 2 else latents
+
+    def match(self, latents: Tensor) -> Match:
+        """How near images come to each prototype, and where; by default at the largest similarity."""
+        with torch.no_grad():
+            output = self.head(latents)
+            if output.similarities is None:
+                raise NotImplementedError(f"{self.name} has no prototypes")
+            if not self.maps:
+                return Match(-output.similarities, torch.zeros_like(output.similarities, dtype=torch.int64))
+            values, cells = self.similarity_maps(latents).flatten(2).max(dim=2)
+            return Match(-values, cells)
+
+    def patch_vectors(self, latents: Tensor, rows: Tensor, cells: Tensor) -> Tensor:
+        """The latent vectors (n, *prototype shape) at flat ``cells`` (n,) of the images ``rows`` (n,)."""
+        if latents.dim() == 2:
+            return latents[rows]
+        assert self.prototypes is not None
+        vectors = self.prototypes.vectors
+        height, width = (vectors.shape[2], vectors.shape[3]) if vectors.dim() == 4 else (1, 1)
+        columns = latents.shape[3] - width + 1
+        windows = latents.unfold(2, height, 1).unfold(3, width, 1)  # (B, D, H', W', h, w)
+        patches = windows[rows, :, cells // columns, cells % columns]
+        return patches.reshape(len(rows), *vectors.shape[1:])
+
+    def keep(self, indices: Tensor) -> None:
+        """Drop all prototypes but those at ``indices``; methods with a head drop its columns too."""
+        assert self.prototypes is not None
+        self.prototypes.keep(indices)
+
+    def save(self, folder: Any) -> None:
+        """Write the model as a folder that `resemblance.load` reads."""
+        from resemblance.methods.persist import save  # the contract offers what is built above it
+
+        save(self, folder)
+
+    def explain(self, image: Any, **options: Any) -> Explanation:
+        """Explain one image: a path, a PIL image, an array or a tensor; see `core.explain.explain`."""
+        from resemblance.core.explain import explain
+
+        return explain(self, image, **options)

@@ -1,0 +1,56 @@
+"""What a model answers, and how the answer splits into reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class Output:
+    """The self-sufficient answer of a model to a batch of images.
+
+    Args:
+        scores: (B, C) float32; the argmax is the prediction.
+        similarities: (B, P) float32, pooled over the image; None for a black box.
+        latents: what the head read: a map (B, D, H, W) or embeddings (B, E).
+        extras: whatever the method computed on the way and its loss or evidence needs.
+    """
+
+    scores: Tensor
+    similarities: Tensor | None
+    latents: Tensor
+    extras: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class Evidence:
+    """The score of one class an image, taken apart.
+
+    ``contributions.sum(1) + bias`` equals the score that the model computed.
+
+    Args:
+        contributions: (B, R), one column a reason.
+        bias: (B,), the part of the score that no reason carries.
+        prototypes: (R,) int64, the prototype behind each reason.
+        weights: (B, R), the factor between similarity and contribution; None where there is none.
+    """
+
+    contributions: Tensor
+    bias: Tensor
+    prototypes: Tensor
+    weights: Tensor | None = None
+
+
+@dataclass
+class Match:
+    """How near each image comes to each prototype, and where.
+
+    Args:
+        values: (B, P), smaller is nearer.
+        cells: (B, P) int64, flat index of the nearest position in the latent map (0 for whole images).
+    """
+
+    values: Tensor
+    cells: Tensor

@@ -1,0 +1,103 @@
+"""Distances and similarities to prototypes, as pure functions.
+
+Maps are compared by one matrix product; whole vectors exactly, by differences, where a distance of zero
+must come out as zero.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+EPSILON = 1e-4
+
+
+def log_similarity(squared: Tensor, epsilon: float = EPSILON) -> Tensor:
+    """Turn squared distances into similarities, log((d² + 1) / (d² + ε)).
+
+    Computed as log1p((1 − ε) / (d² + ε)), the same number, which stays positive and strictly falling for
+    large distances in float32. Source: Chen et al. 2019, section 2.1.
+
+    Args:
+        squared: squared distances, any shape.
+        epsilon: ε; the similarity at distance 0 is −log ε.
+
+    Example:
+        >>> log_similarity(torch.tensor([0.0, 1.0, 3.0]))
+        tensor([9.2103, 0.6930, 0.2877])
+    """
+    return torch.log1p((1 - epsilon) / (squared + epsilon))
+
+
+def linear_similarity(squared: Tensor) -> Tensor:
+    """The negative squared distance.
+
+    Example:
+        >>> linear_similarity(torch.tensor([0.25]))
+        tensor([-0.2500])
+    """
+    return -squared
+
+
+def squared_distances(latents: Tensor, vectors: Tensor) -> Tensor:
+    """Squared Euclidean distances between all windows of latent maps and all prototypes.
+
+    Args:
+        latents: (B, D, H, W).
+        vectors: (P, D, h, w).
+
+    Returns:
+        (B, P, H − h + 1, W − w + 1), clamped at 0.
+
+    Example:
+        >>> z = torch.tensor([0.5, 0.5]).reshape(1, 2, 1, 1)
+        >>> p = torch.tensor([0.5, 0.0]).reshape(1, 2, 1, 1)
+        >>> squared_distances(z, p).item()
+        0.25
+    """
+    height, width = vectors.shape[-2:]
+    norms = vectors.square().sum(dim=(1, 2, 3))
+    if (height, width) == (1, 1):
+        rows = latents.flatten(2)  # (B, D, HW)
+        products = vectors.flatten(1) @ rows  # (B, P, HW)
+        squares = rows.square().sum(dim=1, keepdim=True)
+        distances = torch.addcmul(squares + norms[:, None], products, products.new_tensor(-2.0))
+        return distances.clamp_min(0).unflatten(2, latents.shape[-2:])
+    products = F.conv2d(latents, vectors)
+    squares = F.conv2d(latents.square().sum(dim=1, keepdim=True), latents.new_ones(1, 1, height, width))
+    return (squares - 2 * products + norms[:, None, None]).clamp_min(0)
+
+
+def nearest_patches(latents: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """The smallest squared distance of each image to each prototype, and the cell where it lies.
+
+    Args:
+        latents: (B, D, H, W).
+        vectors: (P, D, h, w).
+
+    Returns:
+        Squared distances (B, P) and flat cell indices (B, P); ties go to the lowest index.
+    """
+    values, cells = squared_distances(latents, vectors).flatten(2).min(dim=2)
+    return values, cells
+
+
+def pairwise_squared(rows: Tensor, columns: Tensor) -> Tensor:
+    """Exact squared Euclidean distances between two sets of vectors.
+
+    By differences, not by a matrix product: in float32 the product leaves 0.003 to 0.013 where 0 is due.
+
+    Args:
+        rows: (N, D).
+        columns: (P, D).
+
+    Returns:
+        (N, P).
+
+    Example:
+        >>> pairwise_squared(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [3.0, 0.0]]))
+        tensor([[1., 9.],
+                [2., 4.]])
+    """
+    return torch.cdist(rows, columns, compute_mode="donot_use_mm_for_euclid_dist").square()
