@@ -1,0 +1,21 @@
+# One command for all checks: make check
+.PHONY: check lint types test docs format
+
+check: lint types test docs
+
+lint:
+	ruff check .
+	ruff format --check .
+
+types:
+	mypy
+
+test:
+	pytest
+
+docs:
+	mkdocs build --strict --quiet
+
+format:
+	ruff check --fix .
+	ruff format .
