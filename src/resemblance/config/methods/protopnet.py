@@ -33,7 +33,7 @@ class ProtoPNetConfig(EncoderConfig, MethodConfig):
     separation: float = option(0.08, "weight of the separation loss (subtracted)")
     l1: float = option(1e-4, "weight of the L1 norm of foreign last-layer weights")
     warm_epochs: int = option(5, "epochs of the warm stage")
-    joint_epochs: int = option(25, "epochs of joint training, warm stage not counted")
+    joint_epochs: int = option(15, "epochs of joint training, warm stage not counted")
     push_every: int = option(10, "project after each so many epochs, counted from the first")
     last_epochs: int = option(20, "passes of the last layer after each projection")
     prune: bool = option(False, "prune prototypes whose nearest images are of other classes, at the end")
