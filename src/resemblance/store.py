@@ -1,0 +1,158 @@
+"""Model folders: a configuration, tensors and files, tied together by checksums. Knows no method.
+
+    config.json          format version, whatever the caller describes itself by, checksums
+    model.safetensors    tensors, no code
+    prototypes/          pictures and names
+
+Nothing in a folder is ever executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as dump_tensors
+from torch import Tensor
+
+from resemblance.config.errors import UserError
+
+FORMAT = 1
+CONFIG = "config.json"
+TENSORS = "model.safetensors"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib")
+
+
+@dataclass
+class StoredModel:
+    """What a model folder holds."""
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    files: dict[str, bytes]
+
+
+def save_folder(path: Path | str, config: dict[str, Any], tensors: dict[str, Tensor], files: dict[str, bytes]) -> None:
+    """Write a model folder; an older one at the same place is replaced only once the new one is complete.
+
+    Args:
+        path: the folder.
+        config: JSON-ready description.
+        tensors: by name; copied to the CPU.
+        files: contents by relative POSIX path.
+
+    Raises:
+        UserError: if the folder cannot be written, or something else is there.
+    """
+    path = Path(path)
+    if path.is_dir() and any(path.iterdir()) and not (path / CONFIG).is_file():
+        raise UserError(f"{path} exists and is no model folder; choose another --output")
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    stale = path.with_name(f".{path.name}.{os.getpid()}.old")
+    contents = {TENSORS: dump_tensors({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})}
+    contents.update(files)
+    checksums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        for name, data in contents.items():
+            target = fresh / _inside(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        document = {"format": FORMAT, **config, "checksums": checksums}
+        (fresh / CONFIG).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if path.exists():
+            path.rename(stale)
+        fresh.rename(path)
+        shutil.rmtree(stale, ignore_errors=True)
+    except OSError as error:
+        raise UserError(f"cannot write the model folder {path}: {error.strerror or error}") from error
+
+
+def load_folder(path: Path | str) -> StoredModel:
+    """Read a model folder, or fetch one from the Hugging Face hub.
+
+    Args:
+        path: a folder, or ``owner/name`` on the hub where no such folder exists.
+
+    Returns:
+        The description without the checksums, the tensors and the files, each checked.
+
+    Raises:
+        UserError: with the reason, if anything is missing, changed, foreign or from a later version.
+    """
+    folder = _locate(path)
+    config = _read_config(folder)
+    checksums = config.pop("checksums", None)
+    if not isinstance(checksums, dict) or TENSORS not in checksums:
+        raise UserError(f"{folder / CONFIG} lists no checksums; the folder is incomplete or was edited")
+    contents = {}
+    for name, expected in checksums.items():
+        target = folder / _inside(name)
+        if target.is_symlink() and not target.resolve().is_file():
+            raise UserError(f"{target} is a broken link")
+        try:
+            contents[name] = target.read_bytes()
+        except OSError:
+            raise UserError(f"{target} is missing or unreadable; copy the model folder again") from None
+        if hashlib.sha256(contents[name]).hexdigest() != expected:
+            raise UserError(f"{target} does not match its checksum: it was changed or cut off; copy the folder again")
+    try:
+        tensors = load_tensors(contents.pop(TENSORS))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise UserError(f"{folder / TENSORS} is no safetensors file: {error}") from None
+    return StoredModel(config, tensors, contents)
+
+
+def _locate(path: Path | str) -> Path:
+    folder = Path(path)
+    if folder.is_file():
+        kind = "a pickle, which can run code when opened" if folder.suffix in _PICKLES else "a file"
+        raise UserError(f"{folder} is {kind}; a model is a folder with {CONFIG} and {TENSORS}")
+    if folder.is_dir():
+        return folder
+    if not _HUB_ID.fullmatch(str(path)) or str(path).startswith("."):
+        raise UserError(f"no such model folder: {path}")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(path), allow_patterns=[CONFIG, TENSORS, "prototypes/*"]))
+    except Exception as error:  # the hub raises a dozen kinds, all of which mean: not to be had
+        raise UserError(
+            f"no folder {path} here, and the hub did not give a model of that name ({type(error).__name__})"
+        ) from None
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG
+    if not path.is_file():
+        found = sorted(entry.name for entry in folder.iterdir() if entry.suffix in _PICKLES)
+        hint = f"; it holds {found[0]}, which is not opened because pickles can run code" if found else ""
+        raise UserError(f"{folder} is no model folder: it has no {CONFIG}{hint}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        raise UserError(f"{path} is not valid JSON; the folder is damaged") from None
+    version = config.get("format") if isinstance(config, dict) else None
+    if not isinstance(version, int):
+        raise UserError(f"{path} was not written by resemblance: it has no format version")
+    if version > FORMAT:
+        raise UserError(f"{folder} has format {version}, this version reads up to {FORMAT}; upgrade resemblance")
+    del config["format"]
+    return config
+
+
+def _inside(name: str) -> PurePosixPath:
+    """A relative path that stays inside the folder."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts or ":" in name:
+        raise UserError(f"the model folder names a file outside itself: {name!r}")
+    return path

@@ -1,0 +1,142 @@
+"""Model folders: written whole, read strictly, never executed."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from resemblance.config.errors import UserError
+from resemblance.store import FORMAT, load_folder, save_folder
+
+CONFIG = {"method": "toy", "facts": {"accuracy": 0.5}}
+TENSORS = {"weight": torch.arange(6.0).reshape(2, 3), "count": torch.tensor([1, 2])}
+FILES = {"prototypes/index.json": b"{}", "prototypes/images/0.png": b"png"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_folder(tmp_path / "model", CONFIG, TENSORS, FILES)
+    return tmp_path / "model"
+
+
+def test_what_was_saved_is_read_back(folder):
+    stored = load_folder(folder)
+    assert stored.config == CONFIG
+    assert stored.files == FILES
+    assert stored.tensors.keys() == TENSORS.keys()
+    assert all(torch.equal(stored.tensors[name], TENSORS[name]) for name in TENSORS)
+
+
+def test_a_folder_moves(folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    moved = folder.rename(tmp_path / "elsewhere" / "m")
+    assert load_folder(moved).config == CONFIG
+
+
+def test_saving_again_replaces_the_folder_and_leaves_nothing_behind(folder):
+    save_folder(folder, {"method": "other"}, {}, {})
+    assert load_folder(folder).config == {"method": "other"}
+    assert sorted(entry.name for entry in folder.parent.iterdir()) == ["model"]
+    assert not (folder / "prototypes").exists()
+
+
+def test_a_foreign_folder_is_not_overwritten(tmp_path):
+    (tmp_path / "thesis.txt").write_text("three years")
+    with pytest.raises(UserError, match="no model folder"):
+        save_folder(tmp_path, CONFIG, TENSORS, FILES)
+    assert (tmp_path / "thesis.txt").read_text() == "three years"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "prototypes/images/0.png"])
+def test_tampering_and_truncation_are_noticed(folder, name):
+    data = (folder / name).read_bytes()
+    (folder / name).write_bytes(data[:-1])
+    with pytest.raises(UserError, match="checksum"):
+        load_folder(folder)
+    (folder / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(UserError, match="checksum"):
+        load_folder(folder)
+    (folder / name).unlink()
+    with pytest.raises(UserError, match="missing"):
+        load_folder(folder)
+
+
+def edit(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_later_format_is_refused(folder):
+    edit(folder, format=FORMAT + 1)
+    with pytest.raises(UserError, match="upgrade resemblance"):
+        load_folder(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": "1"}', "\x00"])
+def test_a_damaged_configuration_is_refused(folder, text):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(UserError):
+        load_folder(folder)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a/../../b", "C:\\x", "..\\x"])
+def test_files_outside_the_folder_are_refused(folder, name):
+    config = json.loads((folder / "config.json").read_text())
+    edit(folder, checksums={**config["checksums"], name: "0"})
+    with pytest.raises(UserError, match="outside"):
+        load_folder(folder)
+    with pytest.raises(UserError, match="outside"):
+        save_folder(folder.parent / "other", CONFIG, TENSORS, {name: b""})
+
+
+class Bomb:
+    """Unpickling this leaves a trace."""
+
+    def __init__(self, trace):
+        self.trace = str(trace)
+
+    def __reduce__(self):
+        return open, (self.trace, "w")
+
+
+def test_pickles_are_refused_and_not_opened(folder, tmp_path):
+    trace = tmp_path / "trace"
+    for name in ("model.pkl", "whole.pth"):
+        (tmp_path / name).write_bytes(pickle.dumps(Bomb(trace)))
+        with pytest.raises(UserError, match="pickle"):
+            load_folder(tmp_path / name)
+    (folder / "config.json").unlink()
+    (folder / "model.pkl").write_bytes(pickle.dumps(Bomb(trace)))
+    with pytest.raises(UserError, match="pickles can run code"):
+        load_folder(folder)
+    assert not trace.exists()
+
+
+def test_a_pickle_under_the_tensors_name_is_refused(folder, tmp_path):
+    import hashlib
+
+    data = pickle.dumps(Bomb(tmp_path / "trace"))
+    (folder / "model.safetensors").write_bytes(data)
+    config = json.loads((folder / "config.json").read_text())
+    edit(folder, checksums={**config["checksums"], "model.safetensors": hashlib.sha256(data).hexdigest()})
+    with pytest.raises(UserError, match="no safetensors file"):
+        load_folder(folder)
+    assert not (tmp_path / "trace").exists()
+
+
+def test_other_peoples_folders_are_refused(tmp_path):
+    save_file({"w": torch.zeros(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"no config\.json"):
+        load_folder(tmp_path)
+    (tmp_path / "config.json").write_text('{"architectures": ["ViT"]}')
+    with pytest.raises(UserError, match="no format version"):
+        load_folder(tmp_path)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(UserError, match="no such model folder"):
+        load_folder(tmp_path / "nothing" / "here")
