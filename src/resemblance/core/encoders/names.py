@@ -1,0 +1,118 @@
+"""Names of encoders: what they mean, and what was probably meant by an unknown one."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+
+from resemblance.config.errors import UserError
+
+ALIASES = {
+    "vit_small": "vit_small_patch16_224",
+    "vit_tiny": "vit_tiny_patch16_224",
+    "vit_base": "vit_base_patch16_224",
+    "swin_tiny": "swin_tiny_patch4_window7_224",
+    "swin_small": "swin_small_patch4_window7_224",
+    "mobilenetv3": "mobilenetv3_large_100",
+}
+TORCHVISION = "torchvision/"
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), (224, 224))
+
+PretrainedImages = tuple[tuple[float, ...], tuple[float, ...], tuple[int, int]]
+
+
+def timm_name(name: str) -> str:
+    """The name that timm knows an encoder by; a few short names are ours.
+
+    Raises:
+        UserError: if timm has no such model, with the names that come close.
+
+    Example:
+        >>> timm_name("vit_small"), timm_name("resnet34.tv_in1k")
+        ('vit_small_patch16_224', 'resnet34.tv_in1k')
+        >>> timm_name("resnet81")
+        Traceback (most recent call last):
+        ...
+        resemblance.config.errors.UserError: no encoder named 'resnet81'; did you mean resnet18, ...?
+    """
+    import timm
+
+    name = ALIASES.get(name, name)
+    architecture, _, tag = name.partition(".")
+    if ":" in name or not timm.is_model(architecture):
+        raise UserError(_unknown(name, [*timm.list_models(), *ALIASES, "small", *(TORCHVISION + n for n in _tv())]))
+    tags = [full.partition(".")[2] for full in timm.list_pretrained(architecture)]
+    if tag and tag not in tags:
+        raise UserError(
+            f"{architecture} has no weights tagged {tag!r} in timm; it has {', '.join(tags) or 'none at all'}"
+        )
+    return name
+
+
+def torchvision_name(name: str) -> str:
+    """The name that torchvision knows an encoder by, ``torchvision/`` taken off.
+
+    Raises:
+        UserError: if torchvision has no such classifier, with the names that come close.
+    """
+    short = name.removeprefix(TORCHVISION)
+    if short not in _tv():
+        raise UserError(_unknown(name, [TORCHVISION + known for known in _tv()]))
+    return short
+
+
+def pretrained_image_spec(name: str) -> PretrainedImages | None:
+    """Mean, deviation and size (H, W) of the images that an encoder's pretrained weights were trained on.
+
+    Args:
+        name: an encoder's name, as in `EncoderConfig`.
+
+    Returns:
+        None for encoders without published weights.
+
+    Raises:
+        UserError: if there is no such encoder.
+
+    Example:
+        >>> pretrained_image_spec("resnet18")
+        ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), (224, 224))
+    """
+    if name == "small" or (":" in name):
+        return None
+    if name.startswith(TORCHVISION):
+        return _torchvision_images(torchvision_name(name))
+    import timm
+
+    found = timm.get_pretrained_cfg(timm_name(name))
+    if found is None or not (found.has_weights):
+        return None
+    return tuple(found.mean), tuple(found.std), (found.input_size[1], found.input_size[2])
+
+
+def _torchvision_images(short: str) -> PretrainedImages:
+    weights = torchvision_weights(short)
+    crop = weights.transforms.keywords.get("crop_size", 224)
+    return (*IMAGENET[:2], (crop, crop))
+
+
+def torchvision_weights(short: str) -> object:
+    """The ImageNet weights that the papers used, version 1 where torchvision has it."""
+    from torchvision import models
+
+    published = models.get_model_weights(short)
+    return getattr(published, "IMAGENET1K_V1", None) or published.DEFAULT
+
+
+def _tv() -> list[str]:
+    models = importlib.import_module("torchvision.models")
+    return list(models.list_models(module=models))
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if near:
+        return f"no encoder named {name!r}; did you mean {', '.join(near)}?"
+    return (
+        f"no encoder named {name!r}; give a timm name (resnet18), torchvision/NAME, small, "
+        "or package.module:function"
+    )

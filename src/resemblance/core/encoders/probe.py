@@ -1,0 +1,51 @@
+"""Trying a network on one image without leaving a trace in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside the block; afterwards each module is in the mode that it had.
+
+    Example:
+        >>> network = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(3).eval())
+        >>> with evaluating(network):
+        ...     print([module.training for module in network])
+        [False, False]
+        >>> [module.training for module in network]
+        [True, False]
+    """
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def used_parameters(network: nn.Module, images: Tensor, compute: Callable[[Tensor], Tensor]) -> set[nn.Parameter]:
+    """The parameters that a gradient of ``compute(images)`` reaches.
+
+    Args:
+        network: the module whose parameters are asked about; its gradients stay as they are.
+        images: one batch.
+        compute: what is done with it.
+    """
+    parameters = list(network.parameters())
+    frozen = [parameter for parameter in parameters if not parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    try:
+        with evaluating(network), torch.enable_grad():
+            gradients = torch.autograd.grad(compute(images).sum(), parameters, allow_unused=True)
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+    return {parameter for parameter, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
