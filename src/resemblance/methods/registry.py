@@ -14,15 +14,16 @@ from resemblance.config.methods.base import MethodConfig
 from resemblance.config.model import ModelSpec
 from resemblance.core.model import Model
 
+# A method of this library stands in the module of its name, which is imported when the method is asked for.
+_SHIPPED = ("blackbox", "kmex", "protopnet", "prototypedl")
 _METHODS: dict[str, tuple[type[Model], type[MethodConfig]]] = {}
-_MODULES = ("blackbox", "kmex", "protopnet", "prototypedl")
 
 
 def register(name: str, config: type[MethodConfig]) -> Callable[[type[Model]], type[Model]]:
     """Class decorator that enters a method under its name.
 
     Example:
-        >>> sorted(list_methods())
+        >>> list_methods()
         ['blackbox', 'kmex', 'protopnet', 'prototypedl']
     """
 
@@ -34,15 +35,9 @@ def register(name: str, config: type[MethodConfig]) -> Callable[[type[Model]], t
     return enter
 
 
-def _load() -> None:
-    for module in _MODULES:
-        import_module(f"resemblance.methods.{module}")
-
-
 def list_methods() -> list[str]:
-    """The names of all methods, in the order in which they are presented."""
-    _load()
-    return list(_METHODS)
+    """The names of all methods: this library's, then those that were registered besides."""
+    return [*_SHIPPED, *(name for name in _METHODS if name not in _SHIPPED)]
 
 
 def get(name: str) -> tuple[type[Model], type[MethodConfig]]:
@@ -51,10 +46,11 @@ def get(name: str) -> tuple[type[Model], type[MethodConfig]]:
     Raises:
         UserError: for an unknown name, with the nearest known one.
     """
-    _load()
+    if name in _SHIPPED:
+        import_module(f"resemblance.methods.{name}")
     if name not in _METHODS:
-        near = difflib.get_close_matches(name, _METHODS, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; choose from {', '.join(_METHODS)}"
+        near = difflib.get_close_matches(name, list_methods(), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; choose from {', '.join(list_methods())}"
         raise UserError(f"unknown method {name!r}{hint}")
     return _METHODS[name]
 

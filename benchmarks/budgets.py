@@ -1,0 +1,248 @@
+"""Measure what the prototypes cost, as ratios to the bare encoder in the same run on the same machine.
+
+    python benchmarks/budgets.py [--json FILE] [--only NAME ...] [--quick]
+
+Each ratio compares two pieces of work that alternate, so that whatever else the machine does weighs on both;
+the median of the per-round ratios is printed with the budget. cabrnet's ProtoPNet is measured beside ours where
+it is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
+from resemblance.core.model import Model
+from resemblance.data import ArraySource, ImageDataset, loader
+from resemblance.methods.registry import build
+
+CLASSES, PER_CLASS, BATCH, SIZE = 200, 10, 16, 224
+
+
+def rounds(base: Callable[[], Any], ours: Callable[[], Any], count: int) -> tuple[float, float]:
+    """The median ratio of ``ours`` to ``base`` over alternating rounds, and the median seconds of ``base``."""
+    base(), ours()  # warm
+    ratios, seconds = [], []
+    for index in range(count):
+        times = {}
+        for name, work in [("base", base), ("ours", ours)][:: 1 if index % 2 else -1]:
+            start = time.perf_counter()
+            work()
+            _synchronize()
+            times[name] = time.perf_counter() - start
+        ratios.append(times["ours"] / times["base"])
+        seconds.append(times["base"])
+    return statistics.median(ratios), statistics.median(seconds)
+
+
+def _synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def device() -> torch.device:
+    """The accelerator if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def photo_spec() -> ModelSpec:
+    """200 classes at 224 pixels, as CUB-200-2011."""
+    return ModelSpec(tuple(f"{c:03d}" for c in range(CLASSES)), ImageSpec(SIZE, SIZE, 3, (0.5,) * 3, (0.25,) * 3))
+
+
+def pair() -> tuple[Model, Model]:
+    """The bare classifier and ProtoPNet on the same encoder."""
+    spec = photo_spec()
+    torch.manual_seed(0)
+    bare = build("blackbox", {"encoder": "resnet18"}, spec).to(device())
+    ours = build("protopnet", {"encoder": "resnet18", "prototypes_per_class": PER_CLASS}, spec).to(device())
+    return bare, ours
+
+
+def inference(quick: bool) -> tuple[float, float]:
+    """Scores of a batch of 16."""
+    bare, ours = (model.eval() for model in pair())
+    images = torch.rand(BATCH, 3, SIZE, SIZE, device=device())
+
+    def work(model: Model) -> Callable[[], Any]:
+        def run() -> None:
+            with torch.inference_mode():
+                model(images)
+
+        return run
+
+    return rounds(work(bare), work(ours), 3 if quick else 15)
+
+
+def training_step(quick: bool) -> tuple[float, float]:
+    """Forward, loss, backward and Adam."""
+    images = torch.rand(BATCH, 3, SIZE, SIZE, device=device())
+    labels = torch.arange(BATCH, device=device())
+
+    def work(model: Model) -> Callable[[], Any]:
+        model.train()
+        optimizer = torch.optim.Adam(model.parameters(), 1e-4)
+
+        def run() -> None:
+            optimizer.zero_grad()
+            sum(model.loss(model(images), labels).values()).backward()
+            optimizer.step()
+
+        return run
+
+    bare, ours = pair()
+    return rounds(work(bare), work(ours), 3 if quick else 9)
+
+
+def projection(quick: bool) -> tuple[float, float]:
+    """Projection with provenance and crops against one forward pass over the same loader."""
+    from resemblance.training.gallery import build_gallery
+    from resemblance.training.projection import project
+
+    count = 64 if quick else 320
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
+    spec = photo_spec()
+    source = ArraySource(images, np.arange(count) % CLASSES, spec.classes)
+    ours = pair()[1].eval()
+    batches = loader(ImageDataset(source, spec.image), BATCH)
+
+    def forward() -> None:
+        with torch.inference_mode():
+            for batch in batches:
+                ours(batch.images.to(device()))
+
+    def push() -> None:
+        project(ours, batches)
+        ours.gallery = build_gallery(ours, source)
+
+    return rounds(forward, push, 1 if quick else 3)
+
+
+def conversion(quick: bool) -> tuple[float, float]:
+    """KMEx conversion of 60,000 small grey images against one forward pass."""
+    from resemblance.training.conversion import cluster
+
+    count = 6_000 if quick else 60_000
+    generator = np.random.default_rng(0)
+    means = generator.uniform(0, 1, (10, 28, 28, 1))
+    labels = np.arange(count) % 10
+    images = (255 * np.clip(means[labels] + generator.normal(0, 0.2, (count, 28, 28, 1)), 0, 1)).astype(np.uint8)
+    spec = ModelSpec(tuple("0123456789"), ImageSpec(28, 28, 1, (0.5,), (0.25,)))
+    source = ArraySource(images, labels, spec.classes)
+    torch.manual_seed(0)
+    kmex = build("kmex", {"encoder": "small"}, spec).to(device()).eval()
+    batches = loader(ImageDataset(source, spec.image), 256)
+
+    def forward() -> None:
+        with torch.inference_mode():
+            for batch in batches:
+                kmex.latents(batch.images.to(device()))
+
+    return rounds(forward, lambda: cluster(kmex, batches), 1 if quick else 3)
+
+
+def help_seconds(quick: bool) -> tuple[float, float]:
+    """Wall clock of ``resemblance --help``; seconds, not a ratio."""
+    times = []
+    for _ in range(3 if quick else 7):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "resemblance", "--help"], check=True, capture_output=True)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times), statistics.median(times)
+
+
+def cabrnet_inference(quick: bool) -> tuple[float, float]:
+    """Cabrnet's ProtoPNet at the same sizes, against its own bare encoder, where it is installed."""
+    from cabrnet.archs.protopnet.decision import ProtoPNetClassifier  # type: ignore[import-not-found]
+
+    bare = pair()[0].eval()
+    images = torch.rand(BATCH, 3, SIZE, SIZE, device=device())
+    head = ProtoPNetClassifier(
+        similarity_config={"name": "ProtoPNetSimilarity"},
+        num_classes=CLASSES,
+        num_features=128,
+        num_proto_per_class=PER_CLASS,
+    ).to(device())
+    addon = build("protopnet", {"encoder": "resnet18"}, photo_spec()).addon.to(device())
+
+    def ours() -> None:
+        with torch.inference_mode():
+            head.eval()(addon(bare.encoder.map(bare.encoder.features(images))))
+
+    def base() -> None:
+        with torch.inference_mode():
+            bare(images)
+
+    return rounds(base, ours, 3 if quick else 15)
+
+
+MEASUREMENTS: dict[str, tuple[str, Callable[[bool], tuple[float, float]], float | None, str]] = {
+    "inference": ("inference / bare classifier", inference, 1.05, "resnet18, 224 px, 2000 prototypes, batch 16"),
+    "training": ("training step / bare classifier", training_step, 1.10, "the same, with loss and optimiser"),
+    "projection": ("projection with crops / one forward pass", projection, 1.15, "320 images, loader in both"),
+    "conversion": ("KMEx conversion / one forward pass", conversion, 1.15, "60,000 images 28 px, small encoder"),
+    "help": ("resemblance --help, seconds", help_seconds, 0.5, "wall clock"),
+    "cabrnet": ("cabrnet ProtoPNet inference / bare classifier", cabrnet_inference, None, "as the first row"),
+}
+
+
+def measure(names: list[str], quick: bool) -> Iterator[dict[str, Any]]:
+    """Run the measurements, one row each."""
+    for name in names:
+        title, work, budget, how = MEASUREMENTS[name]
+        try:
+            ratio, seconds = work(quick)
+        except ImportError as error:
+            yield {"what": title, "how": how, "skipped": f"{error.name} is not installed"}
+            continue
+        yield {"what": title, "how": how, "ratio": round(ratio, 3), "budget": budget, "seconds": round(seconds, 3)}
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no accelerator"
+    return f"{model}, {os.cpu_count()} cores, {accelerator}, torch {torch.__version__}"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS))
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--quick", action="store_true", help="few rounds and images: to try the script")
+    options = parser.parse_args()
+    rows = []
+    print(machine())
+    print(f"{'what':48} {'measured':>9} {'budget':>7}  how")
+    for row in measure(options.only, options.quick):
+        rows.append(row)
+        measured = f"{row['ratio']:.3f}" if "ratio" in row else "-"
+        budget = f"{row['budget']:.2f}" if row.get("budget") else "-"
+        print(f"{row['what']:48} {measured:>9} {budget:>7}  {row.get('skipped', row['how'])}", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
