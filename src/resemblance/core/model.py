@@ -15,6 +15,8 @@ from resemblance.core.prototypes import Prototypes
 from resemblance.core.recipe import Recipe
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from resemblance.core.explanation import Explanation
     from resemblance.core.gallery import Gallery
 
@@ -67,13 +69,14 @@ class Model(nn.Module):
     score_kind: ScoreKind = "logit"
     order: Literal["contribution", "similarity"] = "contribution"
 
-    prototypes: Prototypes | None = None
+    prototypes: Prototypes | None
 
     def __init__(self, config: MethodConfig, spec: ModelSpec) -> None:
         super().__init__()
         self.config = config
         self.spec = spec
         self.normalize = Normalize(spec.image.mean, spec.image.std)
+        self.prototypes = None  # on the instance: a class attribute would hide the submodule
         self.gallery: Gallery | None = None
         self.facts: dict[str, Any] = {}
 
@@ -128,6 +131,13 @@ class Model(nn.Module):
     def decode(self, vectors: Tensor) -> Tensor:
         """Images (P, C, H, W) in [0, 1] of prototype vectors; only where ``decodes`` is true."""
         raise NotImplementedError(f"{self.name} does not decode")
+
+    def assign_owners(self) -> None:
+        """Name the prototypes' classes where training decides them; done before the survey."""
+
+    def snapshot(self) -> dict[str, np.ndarray] | None:
+        """What is worth keeping of the prototypes while they train, as small arrays; None for nothing."""
+        return None
 
     # What follows from it.
 
