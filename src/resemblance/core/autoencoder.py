@@ -60,8 +60,9 @@ class Autoencoder(nn.Module):
             if min(smaller) < 1:
                 least = smallest_side(len(widths), kernel, padding)
                 raise UserError(
-                    f"images of {image.height}x{image.width} pixels are too small for {len(widths)} "
-                    f"convolutions of {kernel}x{kernel}; use --image-size {least} or more, or --architecture mnist"
+                    f"images of {image.height}x{image.width} pixels are too small for {len(widths)} layers "
+                    f"of {kernel}x{kernel} convolutions; use --image-size {least} or more, "
+                    "or --architecture mnist"
                 )
             lost = tuple(
                 side - ((less - 1) * STRIDE + kernel - 2 * padding)

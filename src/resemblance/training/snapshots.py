@@ -1,0 +1,50 @@
+"""Prototypes while they train: small arrays kept at the end of some epochs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from resemblance.core.model import Model
+
+FOLDER = "snapshots"
+
+
+def due(epoch: int, total: int) -> bool:
+    """Whether prototypes are kept after ``epoch`` of ``total``: before training, at powers of two, at the end.
+
+    Example:
+        >>> [epoch for epoch in range(61) if due(epoch, 60)]
+        [0, 1, 2, 4, 8, 16, 32, 60]
+    """
+    return epoch in (0, total) or epoch & (epoch - 1) == 0
+
+
+def write_snapshot(model: Model, run: Path, epoch: int) -> None:
+    """Write what the model wants kept to ``run/snapshots/000012.npz``; nothing, if it wants nothing kept.
+
+    Args:
+        model: on any device.
+        run: the run folder.
+        epoch: epochs done in all stages.
+    """
+    arrays = model.snapshot()
+    if arrays is None:
+        return
+    folder = run / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = folder / f"{epoch:06}.tmp"
+    with fresh.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    os.replace(fresh, folder / f"{epoch:06}.npz")
+
+
+def read_snapshots(run: Path) -> list[tuple[int, dict[str, np.ndarray]]]:
+    """All snapshots of a run with the number of epochs done, in order; empty if there are none."""
+    snapshots = []
+    for path in sorted((run / FOLDER).glob("*.npz")):
+        with np.load(path, allow_pickle=False) as arrays:
+            snapshots.append((int(path.stem), dict(arrays)))
+    return snapshots
