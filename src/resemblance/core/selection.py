@@ -1,0 +1,81 @@
+"""Which reasons an explanation shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from resemblance.core.model import Model
+from resemblance.core.output import Evidence, Output
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The evidence of one class an image and which reasons of it are shown, best first."""
+
+    classes: Tensor
+    evidence: Evidence
+    similarities: Tensor  # (B, R)
+    shown: list[Tensor]  # B × (k,) reasons
+
+    def prototypes(self, row: int) -> list[int]:
+        """The prototypes behind the reasons that an image shows."""
+        found: list[int] = self.evidence.prototypes[self.shown[row]].tolist()
+        return found
+
+
+def select(
+    model: Model, output: Output, classes: Tensor, top: int | None, chosen: list[int] | None
+) -> Selection:
+    """The ``top`` reasons (all: None) for one class an image, or those of the ``chosen`` prototypes.
+
+    Ordered as the method orders them; by contribution, reasons that contribute nothing are left out.
+    """
+    evidence, similarities = _evidence(model, output, classes)
+    contributions = evidence.contributions
+    if chosen is not None:
+        found = [(evidence.prototypes == p).nonzero().flatten() for p in chosen]
+        return Selection(classes, evidence, similarities, [torch.cat(found)] * len(classes))
+    order = similarities.argsort(dim=1, descending=True, stable=True)
+    if model.order == "contribution":  # equal contributions: the more similar first
+        order = order.gather(1, contributions.gather(1, order).argsort(dim=1, descending=True, stable=True))
+    shown = []
+    for row, ranked in enumerate(order):
+        if model.order == "contribution":
+            ranked = ranked[contributions[row, ranked] != 0]
+        shown.append(ranked[:top])
+    return Selection(classes, evidence, similarities, shown)
+
+
+def _evidence(model: Model, output: Output, classes: Tensor) -> tuple[Evidence, Tensor]:
+    evidence = model.evidence(output, classes)
+    assert output.similarities is not None
+    return evidence, output.similarities.float()[:, evidence.prototypes]
+
+
+def counter_classes(
+    scores: Tensor, predictions: Tensor, explained: Tensor, labels: list[int | None]
+) -> Tensor:
+    """The class beside the explained one: the missed truth, else the prediction, else the runner-up."""
+    without = scores.scatter(1, explained[:, None], -torch.inf)
+    counters = torch.where(explained == predictions, without.argmax(dim=1), predictions)
+    for row, label in enumerate(labels):
+        if label is not None and label != int(predictions[row]) and label != int(explained[row]):
+            counters[row] = label
+    return counters
+
+
+def best_reason(model: Model, output: Output, classes: Tensor) -> Selection:
+    """The one best reason for each class; none where a class has neither contributions nor prototypes."""
+    assert model.prototypes is not None
+    evidence, similarities = _evidence(model, output, classes)
+    contributions = evidence.contributions
+    own = model.prototypes.owners[evidence.prototypes].T[classes]  # (B, R)
+    top = contributions.amax(dim=1, keepdim=True)
+    # Among equal contributions the most similar; where nothing contributes, the most similar of the class.
+    candidates = torch.where((contributions != 0).any(dim=1, keepdim=True), contributions == top, own)
+    best = similarities.masked_fill(~candidates, -torch.inf).argmax(dim=1)
+    shown = [best[row : row + 1] if candidates[row].any() else best[:0] for row in range(len(classes))]
+    return Selection(classes, evidence, similarities, shown)

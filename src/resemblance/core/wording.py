@@ -1,0 +1,174 @@
+"""What an explanation says in words: the same on a terminal, in a figure and on a page."""
+
+from __future__ import annotations
+
+from resemblance.core.account import Account, Reason
+from resemblance.core.explanation import Explanation
+from resemblance.core.rounding import signed
+
+SCORE_WORDS = {"logit": "score", "probability": "probability", "votes": "votes"}
+
+
+def score_word(explanation: Explanation) -> str:
+    """What a score is called: score, probability or votes."""
+    return SCORE_WORDS[explanation.score_kind]
+
+
+def score_text(explanation: Explanation, index: int) -> str:
+    """The score of a class in words, with its probability where scores are logits."""
+    score = float(explanation.scores[index])
+    if explanation.score_kind == "probability":
+        return f"probability {percent(score)}"
+    text = f"{score_word(explanation)} {signed(score, 3).removeprefix('+')}"
+    if explanation.probabilities is not None:
+        text += f", probability {percent(float(explanation.probabilities[index]))}"
+    return text
+
+
+def percent(share: float) -> str:
+    """A share in per cent that never rounds to 0 or 100 what is neither.
+
+    Example:
+        >>> percent(0.5), percent(0.9999), percent(0.0002), percent(1.0)
+        ('50 %', '> 99.9 %', '< 0.1 %', '100 %')
+    """
+    if share in (0.0, 1.0):
+        return f"{share:.0%}".replace("%", " %")
+    if 0 < share < 0.001:
+        return "< 0.1 %"
+    if 0.999 < share < 1:
+        return "> 99.9 %"
+    if share > 0.99 or share < 0.01:
+        return f"{100 * share:.1f} %"
+    return f"{100 * share:.0f} %"
+
+
+def similarity_word(explanation: Explanation) -> str:
+    """What the nearness column holds: PrototypeDL and its like speak of squared distances."""
+    return "distance²" if explanation.order == "similarity" else "similarity"
+
+
+def similarity_text(explanation: Explanation, reason: Reason) -> str:
+    """A reason's similarity, as a squared distance where that is what the method speaks of."""
+    value = -reason.similarity if explanation.order == "similarity" else reason.similarity
+    return f"{value:.3f}".replace("-", "−")
+
+
+def weight_text(reason: Reason) -> str:
+    """A reason's weight; empty where the method has none."""
+    return "" if reason.weight is None else signed(reason.weight, 3)
+
+
+def share_text(account: Account) -> str:
+    """What part of the evidence the reasons shown carry, in words where it is below half."""
+    if account.absolute == 0:
+        return "No prototype contributes to this score; it is the bias alone."
+    shown = len(account.reasons)
+    if not account.others:
+        return "These are all the reasons there are."
+    verb = "reason shown carries" if shown == 1 else "reasons shown carry"
+    text = f"The {shown} {verb} {percent(account.share)} of all contributions"
+    if account.share < 0.5:
+        return text + f": less than half. Most of the evidence lies in the other {account.others}."
+    return text + "."
+
+
+def others_text(account: Account) -> str:
+    """The line for the reasons that are not shown."""
+    return f"the other {account.others:,}".replace(",", " ")
+
+
+def warnings(explanation: Explanation) -> list[str]:
+    """Where the reasons of an explanation should not be taken at their word."""
+    found = []
+    for account in explanation.accounts:
+        of = f" for {account.class_name}" if len(explanation.accounts) > 1 else ""
+        if not account.adds_up:
+            found.append(
+                f"The reasons{of} add up to {account.total:.6g}, but the model computed {account.score:.6g}."
+            )
+        if account.absolute == 0:
+            found.append(f"No prototype contributes to the score{of}.")
+        elif account.share < 0.5 and account.others:
+            found.append(f"The reasons shown{of} carry only {percent(account.share)} of all contributions.")
+        best = max(account.reasons, key=lambda reason: reason.contribution, default=None)
+        if best is None or explanation.chosen:
+            continue
+        view = best.prototype
+        if view.classes and account.class_name not in view.classes and best.contribution > 0:
+            found.append(f"The strongest reason shown{of} is a prototype of {view.owner}.")
+        if view.unused:
+            found.append(
+                f"The strongest reason shown{of}, prototype {view.index}, is the most similar one "
+                "to no training image."
+            )
+    return found
+
+
+def headline(explanation: Explanation) -> str:
+    """The prediction in one line, with the truth where it is known."""
+    text = f"predicted {explanation.predicted} ({score_text(explanation, explanation.prediction)})"
+    if explanation.correct is False:
+        return f"{text}, but it is {explanation.true}"
+    return text + (", rightly" if explanation.correct else "")
+
+
+def counter_text(explanation: Explanation) -> str:
+    """What the reason beside the others is, in words."""
+    if explanation.counter_class is None:
+        return ""
+    name = explanation.classes[explanation.counter_class]
+    if explanation.correct is False and explanation.counter_class == explanation.label:
+        role = f"the true class, {name}"
+    elif explanation.counter_class == explanation.prediction:
+        role = f"the predicted class, {name}"
+    else:
+        role = f"the runner-up, {name}"
+    return f"Best reason for {role} ({score_text(explanation, explanation.counter_class)})"
+
+
+def text_table(explanation: Explanation) -> str:
+    """The explanation as plain text for a terminal: a table for each class that adds up."""
+    blocks = [f"{explanation.name}: {headline(explanation)}"]
+    for account in explanation.accounts:
+        head = ["prototype", "class", similarity_word(explanation), "weight", "contribution", "from"]
+        rows = []
+        for line in account.lines():
+            if line.reason is None:
+                label = {
+                    "others": others_text(account),
+                    "bias": "bias",
+                    "score": f"{score_word(explanation)} of {account.class_name}",
+                }[line.kind]
+                rows.append([label, "", "", "", line.value, ""])
+                continue
+            view = line.reason.prototype
+            numbers = [similarity_text(explanation, line.reason), weight_text(line.reason), line.value]
+            rows.append([str(view.index), view.owner, *numbers, view.source_name])
+        blocks += [align(head, rows), share_text(account)]
+    if explanation.counter is not None:
+        reason = explanation.counter
+        blocks.append(
+            f"{counter_text(explanation)}: prototype {reason.prototype.index} of {reason.prototype.owner}, "
+            f"{similarity_word(explanation)} {similarity_text(explanation, reason)}, "
+            f"contribution {signed(reason.contribution, 3)}."
+        )
+    blocks += [f"Mind: {text}" for text in explanation.warnings]
+    return "\n".join(blocks)
+
+
+def align(head: list[str], rows: list[list[str]]) -> str:
+    """Columns as wide as their widest cell, numbers to the right; columns that are empty are left out."""
+    table = [head, *rows]
+    used = [column for column in range(len(head)) if any(row[column] for row in rows)]
+    widths = {column: max(len(row[column]) for row in table) for column in used}
+    numeric = {2, 3, 4}
+    lines = [
+        "  ".join(
+            row[column].rjust(widths[column]) if column in numeric else row[column].ljust(widths[column])
+            for column in used
+        ).rstrip()
+        for row in table
+    ]
+    rule = "-" * max(len(line) for line in lines)
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
