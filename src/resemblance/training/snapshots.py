@@ -13,7 +13,7 @@ FOLDER = "snapshots"
 
 
 def due(epoch: int, total: int) -> bool:
-    """Whether prototypes are kept after ``epoch`` of ``total``: before training, at powers of two, at the end.
+    """Whether to keep prototypes after ``epoch`` of ``total``: before training, at powers of two, at the end.
 
     Example:
         >>> [epoch for epoch in range(61) if due(epoch, 60)]
@@ -37,7 +37,7 @@ def write_snapshot(model: Model, run: Path, epoch: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     fresh = folder / f"{epoch:06}.tmp"
     with fresh.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub: keywords are arrays
     os.replace(fresh, folder / f"{epoch:06}.npz")
 
 
