@@ -1,0 +1,126 @@
+"""From a similarity map to the image: upsampling and the papers' boxes, as pure functions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+PERCENT = 95.0
+
+
+def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Enlarge maps to the size of the image, bicubically, as the papers' figures do.
+
+    Args:
+        maps: (..., h, w).
+        size: height and width of the image.
+
+    Returns:
+        (..., H, W) float32.
+
+    Example:
+        >>> upsample(torch.zeros(3, 5, 7, 7), (28, 28)).shape
+        torch.Size([3, 5, 28, 28])
+    """
+    flat = maps.float().reshape(-1, 1, *maps.shape[-2:])
+    large = F.interpolate(flat, size=tuple(size), mode="bicubic", align_corners=False)
+    return large.reshape(*maps.shape[:-2], *large.shape[-2:])
+
+
+def percentile(values: Tensor, percent: float = PERCENT) -> Tensor:
+    """The percentile of each row, interpolated linearly between the two nearest values.
+
+    Selects instead of sorting, and has no limit on the length of a row.
+
+    Args:
+        values: (N, M).
+        percent: in [0, 100].
+
+    Returns:
+        (N,).
+
+    Example:
+        >>> percentile(torch.arange(100.0)[None])
+        tensor([94.0500])
+    """
+    count = values.shape[1]
+    position = percent / 100 * (count - 1)
+    rank = min(int(position), count - 1)
+    # The largest values that matter: those above the percentile, itself, and its lower neighbour.
+    largest = values.topk(count - rank, dim=1).values
+    low = largest[:, -1]
+    high = largest[:, -2] if count - rank > 1 else low
+    return torch.lerp(low, high, position - rank)
+
+
+def percentile_boxes(maps: Tensor, percent: float = PERCENT) -> Tensor:
+    """The tightest box around all pixels at or above the percentile of each map.
+
+    Separate blobs share one large box, and a plateau at the percentile gives the whole map.
+    Source: Chen et al. 2019, section 2.4, and their released code.
+
+    Args:
+        maps: (N, H, W).
+        percent: in [0, 100].
+
+    Returns:
+        (N, 4) int64: x0, y0, x1, y1, right and lower edge exclusive.
+
+    Example:
+        >>> percentile_boxes(torch.arange(100.0).reshape(1, 10, 10))
+        tensor([[ 5,  9, 10, 10]])
+    """
+    count, height, width = maps.shape
+    if count == 0:
+        return torch.zeros(0, 4, dtype=torch.int64, device=maps.device)
+    maps = maps.float()
+    inside = maps >= percentile(maps.flatten(1), percent)[:, None, None]
+    x0, x1 = _extent(inside.any(dim=1), width)
+    y0, y1 = _extent(inside.any(dim=2), height)
+    return torch.stack([x0, y0, x1, y1], dim=1)
+
+
+def percentile_box(heat: Tensor, percent: float = PERCENT) -> tuple[int, int, int, int]:
+    """The box of a single map (H, W); see `percentile_boxes`.
+
+    Example:
+        >>> heat = torch.zeros(10, 10)
+        >>> heat[3, 4] = 1.0
+        >>> percentile_box(heat)
+        (0, 0, 10, 10)
+    """
+    x0, y0, x1, y1 = percentile_boxes(heat[None], percent)[0].tolist()
+    return x0, y0, x1, y1
+
+
+def cell_boxes(cells: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """The rectangles of the image that cells of a latent map stand for, if the map is laid over the image.
+
+    Args:
+        cells: (N,) flat indices into the grid.
+        grid: rows and columns of the map.
+        size: height and width of the image.
+
+    Returns:
+        (N, 4) int64: x0, y0, x1, y1, right and lower edge exclusive.
+
+    Example:
+        >>> cell_boxes(torch.tensor([5]), (4, 4), (32, 32))
+        tensor([[ 8,  8, 16, 16]])
+    """
+    rows, columns = cells // grid[1], cells % grid[1]
+    height, width = size
+    x0, y0 = columns * width // grid[1], rows * height // grid[0]
+    x1 = ((columns + 1) * width + grid[1] - 1) // grid[1]
+    y1 = ((rows + 1) * height + grid[0] - 1) // grid[0]
+    return torch.stack([x0, y0, x1, y1], dim=1)
+
+
+def _extent(present: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """First and one past the last position that is set; everything where none is (a map of NaN)."""
+    positions = torch.arange(length, device=present.device)
+    first = torch.where(present, positions, length).amin(dim=1)
+    last = torch.where(present, positions + 1, 0).amax(dim=1)
+    empty = last == 0
+    return first.masked_fill(empty, 0), last.masked_fill(empty, length)
