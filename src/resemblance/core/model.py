@@ -150,7 +150,10 @@ class Model(nn.Module):
         return latents.flatten(2).mean(dim=2) if latents.dim() > 2 else latents
 
     def match(self, latents: Tensor) -> Match:
-        """How near images come to each prototype, and where; by default at the largest similarity."""
+        """How near images come to each prototype, and where; by default at the largest similarity.
+
+        In methods that project, the values are distances as `patch_distances` measures them, up to rounding.
+        """
         with torch.no_grad():
             output = self.head(latents)
             if output.similarities is None:
@@ -171,6 +174,20 @@ class Model(nn.Module):
         windows = latents.unfold(2, height, 1).unfold(3, width, 1)  # (B, D, H', W', h, w)
         patches = windows[rows, :, cells // columns, cells % columns]
         return patches.reshape(len(rows), *vectors.shape[1:])
+
+    def patch_distances(self, patches: Tensor, vectors: Tensor) -> Tensor:
+        """The distances that `match` rounds, of patches (..., *prototype shape) to vectors; squared Euclidean.
+
+        By differences in float64, so that a patch is at distance 0 of itself and equal patches are equally far.
+        """
+        assert self.prototypes is not None
+        wide = torch.float32 if patches.device.type == "mps" else torch.float64
+        squares = (patches.to(wide) - vectors.to(wide)).square()
+        return squares.flatten(-(self.prototypes.vectors.dim() - 1)).contiguous().sum(dim=-1)
+
+    def similarity_of(self, distances: Tensor) -> Tensor:
+        """The similarity at a distance as `match` gives it, element by element."""
+        return -distances
 
     def keep(self, indices: Tensor) -> None:
         """Drop all prototypes but those at ``indices``; methods with a head drop its columns too."""

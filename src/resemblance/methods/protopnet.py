@@ -140,6 +140,10 @@ class ProtoPNet(Model):
         with full_precision(latents):
             return self.similarity(squared_distances(latents.float(), self.prototypes.vectors))
 
+    def similarity_of(self, distances: Tensor) -> Tensor:
+        """Logarithmic or linear."""
+        return self.similarity(distances)
+
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
         """Contributions w_cj g_j; no bias."""
         assert output.similarities is not None
