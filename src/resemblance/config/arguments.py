@@ -1,0 +1,178 @@
+"""Command line and YAML from dataclasses: one parser for the fields of one or more of them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, fields
+from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+
+from jsonargparse import ActionYesNo, ArgumentParser
+
+from resemblance.config.errors import UserError
+from resemblance.config.values import check_choice, convert, near
+
+Config = TypeVar("Config")
+
+# What a run's config.yaml holds beside options, so that it can be given to --config as it is.
+RECORD = ("command", "method", "versions")
+
+
+class Parser(ArgumentParser):
+    """A parser whose errors are `UserError`s of one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Say it in one line, with the names near to a misspelt one."""
+        options = [text for action in self._actions for text in action.option_strings]
+        if found := re.search(r"Option '(.+?)' is not accepted", message):
+            keys = [action.dest for action in self._actions if action.option_strings]
+            message = f"unknown option {found[1]!r} in the configuration file{near(found[1], keys)}"
+        elif found := re.match(r"unrecognized arguments: (\S+)", message):
+            message = f"unknown option {found[1]!r}{near(found[1].split('=')[0], options)}"
+            if not found[1].startswith("-"):
+                message = f"unexpected argument {found[1]!r}"
+        elif found := re.search(r"File does not exist: '(.+?)'", message):
+            message = f"no such configuration file: {found[1]!r}"
+        message = re.sub(r"^Parser key \"(\w+)\": ", r"\1: ", re.sub(r"\s*\n\s*", " ", message.strip()))
+        raise UserError(f"{message} (see {self.prog} --help)") from None
+
+
+def flag(name: str) -> str:
+    """The option of a field: ``image_size`` is ``--image-size``."""
+    return "--" + name.replace("_", "-")
+
+
+def parser_for(prog: str, description: str, *configs: type, epilog: str | None = None) -> Parser:
+    """A parser with an option for each field of the dataclasses, in titled groups.
+
+    A field's metadata give ``help`` and, where they apply, ``choices``, ``positional`` and ``hidden``;
+    the class that declares the field names its group in the class variable ``group``.
+
+    Args:
+        prog: as the usage line shows it.
+        description: what the command does.
+        configs: dataclasses; where two declare the same field, the first counts.
+        epilog: text after the options.
+    """
+    positional = [f for config in configs for f in fields(config) if f.metadata.get("positional")]
+    words = " ".join(_metavar(f) + ("..." if f.metadata.get("many") else "") for f in positional)
+    parser = Parser(
+        prog=prog,
+        usage=f"{prog} {words + ' ' if words else ''}[options]",
+        description=description,
+        epilog=epilog,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+        print_config=None,
+    )
+    seen: set[str] = set()
+    groups: dict[str, Any] = {}
+    for config in configs:
+        hints = get_type_hints(config)
+        for item in fields(config):
+            if item.name in seen or not item.init or "help" not in item.metadata:
+                continue
+            seen.add(item.name)
+            title = _group(config, item.name)
+            group = parser if item.metadata.get("positional") else groups.get(title)
+            if group is None:
+                group = groups[title] = parser.add_argument_group(title)
+            _add(group, item, hints[item.name])
+    parser.add_argument("--config", action="config", help="YAML file of options; the command line wins over it")
+    for name in RECORD:
+        if name not in seen:
+            parser.add_argument(flag(name), type=lambda value: value, default=None, help=argparse.SUPPRESS)
+    return parser
+
+
+def parse(parser: Parser, arguments: Sequence[str], *configs: type[Any]) -> list[Any]:
+    """Parse the arguments into one instance of each dataclass.
+
+    Raises:
+        UserError: one line about the first thing that does not fit.
+    """
+    values = vars(parser.parse_args(list(arguments)))
+    made = []
+    for config in configs:
+        made.append(config(**{f.name: values[f.name] for f in fields(config) if f.init and f.name in values}))
+    return made
+
+
+def _group(config: type, name: str) -> str:
+    for base in config.__mro__:
+        if name in base.__dict__.get("__annotations__", {}):
+            return str(getattr(base, "group", "options"))
+    return "options"
+
+
+def _metavar(item: Field[Any]) -> str:
+    return str(item.metadata.get("metavar", item.name.upper()))
+
+
+def _add(group: Any, item: Field[Any], wanted: Any) -> None:
+    help = item.metadata["help"].replace("%", "%%")
+    default = item.default if item.default_factory is MISSING else item.default_factory()
+    if item.metadata.get("positional"):
+        many = {"nargs": "+"} if item.metadata.get("many") else {}
+        kind = get_args(wanted)[0] if many else wanted
+        group.add_argument(item.name, metavar=_metavar(item), type=_reader(item, kind), help=help, **many)
+        return
+    if item.metadata.get("hidden"):
+        help = argparse.SUPPRESS
+    elif default is not None and default is not MISSING and default != ():
+        shown = {True: "yes", False: "no"}.get(default, default) if isinstance(default, bool) else default
+        help += f" (default: {shown})"
+    required = default is MISSING
+    if wanted is bool:
+        group.add_argument(flag(item.name), action=ActionYesNo(no_prefix="no-"), default=default, help=help)
+        return
+    choices = item.metadata.get("choices")
+    metavar = "{" + ",".join(map(str, choices)) + "}" if choices else _placeholder(wanted)
+    group.add_argument(
+        flag(item.name),
+        type=_reader(item, wanted),
+        default=None if required else default,
+        required=required,
+        metavar=item.metadata.get("metavar", metavar),
+        help=help,
+    )
+
+
+def _reader(item: Field[Any], wanted: Any) -> Callable[[Any], Any]:
+    """The function that turns text or a YAML value into the field's value, or says in a line why not."""
+    name = _metavar(item) if item.metadata.get("positional") else flag(item.name)
+
+    def read(value: Any) -> Any:
+        try:
+            result = convert(value, wanted)
+        except ValueError as error:
+            raise UserError(f"{name}: {error}") from None
+        if "choices" in item.metadata:
+            check_choice(result, item.metadata["choices"], name)
+        least = item.metadata.get("least")
+        if least is not None and isinstance(result, int | float) and result < least:
+            raise UserError(f"{name} must be at least {least}, not {result}")
+        return result
+
+    return read
+
+
+def _placeholder(wanted: Any) -> str:
+    kinds = [kind for kind in get_args(wanted) or (wanted,) if kind is not type(None)]
+    kind = get_origin(kinds[0]) or kinds[0]
+    return {int: "N", float: "X", str: "TEXT", tuple: "X,Y,...", list: "A,B,..."}.get(kind, "PATH")
+
+
+class _Formatter(argparse.HelpFormatter):
+    def __init__(self, prog: str) -> None:
+        width = min(int(os.environ.get("COLUMNS", 0)) or _terminal_width(), 110)
+        super().__init__(prog, max_help_position=30, width=width)
+
+
+def _terminal_width() -> int:
+    try:
+        return os.get_terminal_size().columns - 2
+    except OSError:
+        return 100
