@@ -44,9 +44,9 @@ def build_encoder(
     """
     name = config.encoder
     if module is not None or ":" in name:
-        from resemblance.core.encoders.from_module import ModuleEncoder, import_module
+        from resemblance.core.encoders.module import ModuleEncoder, import_module_function
 
-        module = import_module(name) if module is None else module
+        module = import_module_function(name) if module is None else module
         return ModuleEncoder.from_user(module, config, image, num_classes, load_weights)
     if name == "small":
         from resemblance.core.encoders.small import SmallEncoder
@@ -75,7 +75,7 @@ def check_map(encoder: Encoder, image: ImageSpec) -> None:
     if min(rows, columns) >= MINIMUM_MAP:
         return
     raise UserError(
-        f"encoder {encoder.name} turns {image.height}x{image.width} images into a map of {rows}x{columns} cells; "
-        f"part prototypes need {MINIMUM_MAP}x{MINIMUM_MAP}: use --stem small (ResNets: 3x3, stride 1, no max-pool), "
-        "--encoder small, or a larger --image-size"
+        f"encoder {encoder.name} turns {image.height}x{image.width} images into a map of {rows}x{columns} "
+        f"cells; part prototypes need {MINIMUM_MAP}x{MINIMUM_MAP}: use --stem small (ResNets: 3x3, stride 1, "
+        "no max-pool), --encoder small, or a larger --image-size"
     )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.core.encoders.probe import evaluating, used_parameters
+from resemblance.core.encoders.surgery import drop_unused
 
 
 class Encoder(nn.Module, ABC):
@@ -40,6 +41,7 @@ class Encoder(nn.Module, ABC):
         self.classifier: nn.Module | None = None
         self.trained_head = False
         self.stop_at_map = False
+        self._input_shape = (0, 0, 0)
 
     @abstractmethod
     def features(self, images: Tensor) -> Any:
@@ -108,7 +110,11 @@ class Encoder(nn.Module, ABC):
         return torch.zeros(1, *self._input_shape, device=next(self.parameters()).device)
 
     def _measure(self, image: ImageSpec) -> None:
-        """Find channels, embedding and grid by trying one image; check that the cut changes nothing."""
+        """Find channels, embedding and grid by trying one image.
+
+        Raises:
+            UserError: if the network cannot read it, or has no map or embedding in it.
+        """
         self._input_shape = (image.channels, *image.size)
         try:
             with evaluating(self), torch.no_grad():
@@ -126,21 +132,6 @@ class Encoder(nn.Module, ABC):
             )
         self.channels, self.embedding = latents.shape[1], embedding.shape[1]
         self.grid = (latents.shape[2], latents.shape[3])
-
-
-def drop_unused(network: nn.Module, used: set[nn.Parameter]) -> None:
-    """Replace every part of the network that has parameters, none of them in use, by an identity."""
-    for name, child in network.named_children():
-        parameters = list(child.parameters())
-        if not parameters:
-            continue
-        if not used.intersection(parameters):
-            setattr(network, name, nn.Identity())
-        else:
-            drop_unused(child, used)
-    for parameter in network.parameters(recurse=False):
-        if parameter not in used:
-            parameter.requires_grad_(False)
 
 
 def first_line(error: BaseException) -> str:

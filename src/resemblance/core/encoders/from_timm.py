@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import timm
@@ -12,11 +13,12 @@ from resemblance.config.encoder import EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.core.encoders.base import Encoder, first_line
+from resemblance.core.encoders.fitting import load_weights
 from resemblance.core.encoders.grid import tokens_to_map
 from resemblance.core.encoders.hub import pretrained_timm_source
 from resemblance.core.encoders.names import timm_name
 from resemblance.core.encoders.stem import use_small_stem, wants_small_stem
-from resemblance.core.weights import load_weights
+from resemblance.core.encoders.surgery import replace
 
 
 class TimmEncoder(Encoder):
@@ -34,7 +36,11 @@ class TimmEncoder(Encoder):
         load: whether to load the weights that the configuration names.
     """
 
-    def __init__(self, config: EncoderConfig, image: ImageSpec, num_classes: int | None, load: bool = True) -> None:
+    net: Any  # timm's networks share forward_features and the like without a common class
+
+    def __init__(
+        self, config: EncoderConfig, image: ImageSpec, num_classes: int | None, load: bool = True
+    ) -> None:
         name = timm_name(config.encoder)
         super().__init__(config.encoder, f"timm {name}, no pretrained weights")
         if config.cut is not None:
@@ -47,15 +53,17 @@ class TimmEncoder(Encoder):
         if load and config.weights == "pretrained":
             published = self.net.pretrained_cfg
             self.trained_head = published["num_classes"] == num_classes
-            self.description = f"timm {name}, pretrained ({published.get('hf_hub_id') or published.get('url')})"
+            where = published.get("hf_hub_id") or published.get("url")
+            self.description = f"timm {name}, pretrained ({where})"
             if fresh:
                 self.description += ", with a new small stem"
         elif load and config.weights != "none":
-            loaded = load_weights(self.net, config.weights, config.encoder, path, num_classes is not None, _convert)
+            loaded = load_weights(
+                self.net, config.weights, config.encoder, path, num_classes is not None, _convert
+            )
             self.trained_head = loaded.head
             self.description = f"timm {name}, {loaded.note}"
-        self.classifier = self.net.get_submodule(path)
-        self.net.set_submodule(path, nn.Identity())
+        self.classifier = replace(self.net, path, nn.Identity())
         if num_classes is None:
             self.drop_head()
         self.prefix = int(getattr(self.net, "num_prefix_tokens", 0))
@@ -64,7 +72,8 @@ class TimmEncoder(Encoder):
 
     @property
     def _network(self) -> nn.Module:
-        return self.net
+        network: nn.Module = self.net
+        return network
 
     def features(self, images: Tensor) -> Tensor:
         """What `forward_features` gives: (B, D, h, w), (B, h, w, D) or tokens (B, N, D)."""
@@ -84,7 +93,9 @@ class TimmEncoder(Encoder):
         return embedding
 
 
-def _create(name: str, config: EncoderConfig, image: ImageSpec, num_classes: int | None, pretrained: bool) -> nn.Module:
+def _create(
+    name: str, config: EncoderConfig, image: ImageSpec, num_classes: int | None, pretrained: bool
+) -> Any:
     options: dict[str, Any] = {"in_chans": image.channels, "num_classes": num_classes or 1}
     published = timm.get_pretrained_cfg(name)
     if published is not None and published.fixed_input_size:
@@ -93,18 +104,21 @@ def _create(name: str, config: EncoderConfig, image: ImageSpec, num_classes: int
         options |= pretrained_timm_source(name)
     try:
         try:
-            return timm.create_model(name, pretrained=pretrained, **options)
+            network = timm.create_model(name, pretrained=pretrained, **options)
         except TypeError:
-            options.pop("img_size")
-            return timm.create_model(name, pretrained=pretrained, **options)
+            if options.pop("img_size", None) is None:
+                raise
+            network = timm.create_model(name, pretrained=pretrained, **options)
     except (RuntimeError, ValueError, AssertionError, TypeError, KeyError, OSError) as error:
         raise UserError(
-            f"encoder {name} cannot be built for {image.channels}-channel images of {image.height}x{image.width} "
-            f"pixels, weights {config.weights} ({first_line(error)}); try another --image-size or --weights none"
+            f"encoder {name} cannot be built for {image.channels}-channel images of "
+            f"{image.height}x{image.width} pixels, weights {config.weights} ({first_line(error)}); "
+            "try another --image-size or --weights none"
         ) from error
+    return network
 
 
-def classifier_path(network: nn.Module) -> str:
+def classifier_path(network: Any) -> str:
     """Where a timm network keeps its classifier.
 
     Raises:
@@ -113,7 +127,7 @@ def classifier_path(network: nn.Module) -> str:
     classifier = network.get_classifier()
     for path, module in network.named_modules():
         if module is classifier and not isinstance(module, nn.Identity):
-            return path
+            return str(path)
     raise UserError(
         f"{type(network).__name__} does not classify with one layer of its own; choose another encoder "
         "(for a distilled transformer, the one that is not distilled)"
@@ -122,8 +136,6 @@ def classifier_path(network: nn.Module) -> str:
 
 def _convert(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """Rename an original release's tensors to timm's names, as timm does for its own downloads."""
-    import sys
-
     module = sys.modules[type(network).__module__]
     convert = getattr(module, "checkpoint_filter_fn", None) or getattr(module, "_filter_fn", None)
     if convert is None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from torch import Tensor
 
 
+@lru_cache
 def find_grid(tokens: int, size: tuple[int, int]) -> tuple[int, int] | None:
     """Rows and columns of a grid of ``tokens`` cells in the shape of an image of ``size`` (H, W).
 
@@ -19,6 +22,7 @@ def find_grid(tokens: int, size: tuple[int, int]) -> tuple[int, int] | None:
     return None
 
 
+@lru_cache
 def find_prefix(tokens: int, size: tuple[int, int], limit: int = 16) -> int:
     """How many tokens stand before those of the patches: the fewest that leave a grid.
 

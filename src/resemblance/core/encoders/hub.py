@@ -28,10 +28,10 @@ def pretrained_timm_source(name: str) -> dict[str, Any]:
 
     published = timm.get_pretrained_cfg(name)
     if published is None or not published.has_weights:
-        raise UserError(f"timm has no pretrained weights for {name}; go on with --weights FILE or --weights none")
+        raise UserError(f"timm has no pretrained weights of {name}; use --weights FILE or --weights none")
     if not published.hf_hub_id:
         if published.url:
-            require(published.url, f"{name}", "TORCH_HOME")
+            require(published.url, name, "TORCH_HOME")
         return {}
     repository = str(published.hf_hub_id)
     for file in (published.hf_hub_filename, "model.safetensors", "pytorch_model.bin"):
@@ -80,6 +80,6 @@ def require(url: str, what: str, cache: str) -> None:
 
 def _unavailable(what: str, why: str, cache: str) -> UserError:
     return UserError(
-        f"pretrained weights of {what} are not in the cache and cannot be downloaded ({why}); go on with "
-        f"--weights FILE (a .safetensors or .pth file), --weights none, or point {cache} at a cache that has them"
+        f"pretrained weights of {what} are not in the cache and cannot be downloaded ({why}); go on "
+        f"with --weights FILE (.safetensors or .pth), --weights none, or a cache that has them ({cache})"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import importlib
+from typing import Any
 
 from resemblance.config.errors import UserError
 
@@ -40,7 +40,8 @@ def timm_name(name: str) -> str:
     name = ALIASES.get(name, name)
     architecture, _, tag = name.partition(".")
     if ":" in name or not timm.is_model(architecture):
-        raise UserError(_unknown(name, [*timm.list_models(), *ALIASES, "small", *(TORCHVISION + n for n in _tv())]))
+        known = [*timm.list_models(), *ALIASES, "small", *(TORCHVISION + short for short in _torchvision())]
+        raise UserError(_unknown(name, known))
     tags = [full.partition(".")[2] for full in timm.list_pretrained(architecture)]
     if tag and tag not in tags:
         raise UserError(
@@ -56,8 +57,8 @@ def torchvision_name(name: str) -> str:
         UserError: if torchvision has no such classifier, with the names that come close.
     """
     short = name.removeprefix(TORCHVISION)
-    if short not in _tv():
-        raise UserError(_unknown(name, [TORCHVISION + known for known in _tv()]))
+    if short not in _torchvision():
+        raise UserError(_unknown(name, [TORCHVISION + known for known in _torchvision()]))
     return short
 
 
@@ -95,7 +96,7 @@ def _torchvision_images(short: str) -> PretrainedImages:
     return (*IMAGENET[:2], (crop, crop))
 
 
-def torchvision_weights(short: str) -> object:
+def torchvision_weights(short: str) -> Any:
     """The ImageNet weights that the papers used, version 1 where torchvision has it."""
     from torchvision import models
 
@@ -103,8 +104,9 @@ def torchvision_weights(short: str) -> object:
     return getattr(published, "IMAGENET1K_V1", None) or published.DEFAULT
 
 
-def _tv() -> list[str]:
-    models = importlib.import_module("torchvision.models")
+def _torchvision() -> list[str]:
+    from torchvision import models
+
     return list(models.list_models(module=models))
 
 

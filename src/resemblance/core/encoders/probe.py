@@ -30,7 +30,9 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def used_parameters(network: nn.Module, images: Tensor, compute: Callable[[Tensor], Tensor]) -> set[nn.Parameter]:
+def used_parameters(
+    network: nn.Module, images: Tensor, compute: Callable[[Tensor], Tensor]
+) -> set[nn.Parameter]:
     """The parameters that a gradient of ``compute(images)`` reaches.
 
     Args:
@@ -48,4 +50,5 @@ def used_parameters(network: nn.Module, images: Tensor, compute: Callable[[Tenso
     finally:
         for parameter in frozen:
             parameter.requires_grad_(False)
-    return {parameter for parameter, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
+    reached = zip(parameters, gradients, strict=True)
+    return {parameter for parameter, gradient in reached if gradient is not None}

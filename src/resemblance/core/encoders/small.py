@@ -8,7 +8,7 @@ from resemblance.config.encoder import EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.core.encoders.base import Encoder
-from resemblance.core.weights import load_weights
+from resemblance.core.encoders.fitting import load_weights
 
 WIDTHS = (16, 32, 64, 128)
 
@@ -29,7 +29,9 @@ class SmallEncoder(Encoder):
         UserError: for pretrained weights, the small stem or a cut, which it has not.
     """
 
-    def __init__(self, config: EncoderConfig, image: ImageSpec, num_classes: int | None, load: bool = True) -> None:
+    def __init__(
+        self, config: EncoderConfig, image: ImageSpec, num_classes: int | None, load: bool = True
+    ) -> None:
         super().__init__("small", "small CNN, no pretrained weights")
         if config.weights == "pretrained":
             raise UserError("encoder small has no pretrained weights; use --weights none or --weights FILE")
@@ -37,7 +39,11 @@ class SmallEncoder(Encoder):
             raise UserError("encoder small takes neither --cut nor --stem; its map is fine enough as it is")
         a, b, c, d = WIDTHS
         self.layers = nn.Sequential(
-            *_block(image.channels, a, 1), *_block(a, b, 2), *_block(b, b, 1), *_block(b, c, 2), *_block(c, d, 1)
+            *_block(image.channels, a, 1),
+            *_block(a, b, 2),
+            *_block(b, b, 1),
+            *_block(b, c, 2),
+            *_block(c, d, 1),
         )
         for module in self.layers:
             if isinstance(module, nn.Conv2d):

@@ -1,6 +1,8 @@
-"""The stem for small images: a 3×3 convolution of stride 1 and no max-pool, so that the map keeps its cells."""
+"""The stem for small images: a 3×3 convolution of stride 1, no max-pool, so that the map keeps its cells."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from torch import nn
 
@@ -11,7 +13,7 @@ SMALL_IMAGE = 64
 
 
 def is_resnet(network: nn.Module) -> bool:
-    """Whether a network is of the ResNet family (ResNeXt, SE-ResNet, Wide ResNet too) of timm or torchvision."""
+    """Whether a network is a ResNet (ResNeXt, SE-ResNet, Wide ResNet too) of timm or torchvision."""
     from timm.models.resnet import ResNet
     from torchvision.models.resnet import ResNet as TorchvisionResNet
 
@@ -40,12 +42,12 @@ def wants_small_stem(network: nn.Module, name: str, stem: str, weights: str, ima
     return stem == "small"
 
 
-def use_small_stem(network: nn.Module) -> str:
+def use_small_stem(network: Any) -> str:
     """Replace a ResNet's stem; returns the name of the one convolution that is new.
 
     The deep stems (resnet50d) keep their three convolutions and lose the stride of the first.
     """
-    first = network.conv1
+    first: Any = network.conv1
     if isinstance(first, nn.Sequential):
         first[0].stride = (1, 1)
         new = ""
