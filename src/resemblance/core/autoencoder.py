@@ -56,7 +56,7 @@ class Autoencoder(nn.Module):
         up: list[nn.Module] = []
         channels, size = image.channels, (image.height, image.width)
         for width in widths:
-            smaller = tuple((side + 2 * padding - kernel) // STRIDE + 1 for side in size)
+            smaller = (_shrunk(size[0], kernel, padding), _shrunk(size[1], kernel, padding))
             if min(smaller) < 1:
                 least = smallest_side(len(widths), kernel, padding)
                 raise UserError(
@@ -64,15 +64,15 @@ class Autoencoder(nn.Module):
                     f"of {kernel}x{kernel} convolutions; use --image-size {least} or more, "
                     "or --architecture mnist"
                 )
-            lost = tuple(
-                side - ((less - 1) * STRIDE + kernel - 2 * padding)
-                for side, less in zip(size, smaller, strict=True)
+            lost = (
+                size[0] - _grown(smaller[0], kernel, padding),
+                size[1] - _grown(smaller[1], kernel, padding),
             )
             last = len(down) // 2 == len(widths) - 1
             down += [nn.Conv2d(channels, width, kernel, STRIDE, padding), code() if last else hidden()]
             mirror = nn.ConvTranspose2d(width, channels, kernel, STRIDE, padding, output_padding=lost)
             up = [mirror, hidden() if up else nn.Sigmoid(), *up]
-            channels, size = width, (smaller[0], smaller[1])
+            channels, size = width, smaller
         self.encoder = nn.Sequential(*down)
         self.decoder = nn.Sequential(*up)
         self.code_shape = (channels, *size)
@@ -93,6 +93,14 @@ class Autoencoder(nn.Module):
         return images
 
 
+def _shrunk(side: int, kernel: int, padding: int) -> int:
+    return (side + 2 * padding - kernel) // STRIDE + 1
+
+
+def _grown(side: int, kernel: int, padding: int) -> int:
+    return (side - 1) * STRIDE + kernel - 2 * padding
+
+
 def smallest_side(layers: int, kernel: int, padding: int) -> int:
     """The smallest image side of which ``layers`` strided convolutions leave at least one cell.
 
@@ -102,5 +110,5 @@ def smallest_side(layers: int, kernel: int, padding: int) -> int:
     """
     side = 1
     for _ in range(layers):
-        side = max((side - 1) * STRIDE + kernel - 2 * padding, 1)
+        side = max(_grown(side, kernel, padding), 1)
     return side
