@@ -28,7 +28,9 @@ def test_the_fact_sheets_values():
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 1000), st.sampled_from([0, 50, 90, 95, 99.5, 100]))
+@given(
+    st.integers(1, 20), st.integers(1, 20), st.integers(0, 1000), st.sampled_from([0, 50, 90, 95, 99.5, 100])
+)
 def test_boxes_agree_with_numpy(height, width, seed, percent):
     # Few distinct values make ties with the threshold, where an inexact comparison would show.
     heat = np.random.default_rng(seed).integers(0, 7, (3, height, width)).astype(np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from rich.console import Console
@@ -15,7 +15,9 @@ PATIENCE = 2.0
 LONG = 60.0
 
 
-def track(items: Iterable[T], title: str, show: bool = True, *, console: Console | None = None) -> Iterator[T]:
+def track(
+    items: Iterable[T], title: str, show: bool = True, *, console: Console | None = None
+) -> Iterator[T]:
     """Yield the items, with a bar on the terminal's error stream once they take more than two seconds.
 
     After the first item it says how long all of them will take, if that is over a minute. Silent where
@@ -35,7 +37,7 @@ def track(items: Iterable[T], title: str, show: bool = True, *, console: Console
     if not show or not console.is_terminal:
         yield from items
         return
-    total = len(items) if hasattr(items, "__len__") else None
+    total = len(items) if isinstance(items, Sized) else None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True)
     task = bar.add_task(title, total=total)
@@ -46,7 +48,7 @@ def track(items: Iterable[T], title: str, show: bool = True, *, console: Console
             yield item  # the caller's work on the item is what takes the time
             elapsed = time.monotonic() - started
             if done == 1 and total is not None and elapsed * total > LONG:
-                console.print(f"{title}: about {duration(elapsed * total)}")
+                console.print(f"{title}: about {duration(elapsed * total)}", highlight=False)
             if not shown and elapsed > PATIENCE:
                 bar.start()
                 shown = True

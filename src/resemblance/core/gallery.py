@@ -1,0 +1,202 @@
+"""Pictures of the prototypes, as data that travels with the model."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resemblance.config.errors import UserError
+
+FOLDER = "prototypes"
+INDEX = f"{FOLDER}/index.json"
+LOSSLESS_PIXELS = 128 * 128
+LARGEST_SIDE = 8192
+Box = tuple[int, int, int, int]
+Kind = Literal["training image", "decoded", "none"]
+KINDS = ("training image", "decoded", "none")
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An encoded picture; pixels are decoded when asked for.
+
+    Args:
+        data: a PNG or JPEG file.
+
+    Example:
+        >>> Picture.from_pixels(np.zeros((4, 6, 1), dtype=np.uint8)).pixels().shape
+        (4, 6, 3)
+    """
+
+    data: bytes
+
+    @staticmethod
+    def from_pixels(pixels: Pixels) -> Picture:
+        """Encode (H, W, 1 or 3) uint8: without loss up to 128×128 pixels, as JPEG of quality 95 beyond."""
+        height, width, channels = pixels.shape
+        image = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
+        buffer = io.BytesIO()
+        if height * width <= LOSSLESS_PIXELS:
+            image.save(buffer, "PNG", compress_level=6)
+        else:
+            image.save(buffer, "JPEG", quality=95, subsampling=0)
+        return Picture(buffer.getvalue())
+
+    @property
+    def suffix(self) -> str:
+        """The file name's ending that fits the data."""
+        return ".png" if self.data.startswith(b"\x89PNG") else ".jpg"
+
+    def pixels(self) -> Pixels:
+        """(H, W, 3) uint8.
+
+        Raises:
+            UserError: if the data is no PNG or JPEG picture of a reasonable size.
+        """
+        try:
+            with Image.open(io.BytesIO(self.data), formats=("PNG", "JPEG")) as image:
+                if max(image.size) > LARGEST_SIDE:
+                    raise UserError(f"a prototype's picture measures {image.size[0]}x{image.size[1]} pixels")
+                return np.asarray(image.convert("RGB"), dtype=np.uint8)
+        except UserError:
+            raise
+        except Exception as error:  # Pillow raises a dozen kinds for damaged files
+            raise UserError(f"a prototype's picture cannot be decoded ({type(error).__name__})") from None
+
+
+@dataclass(frozen=True)
+class GalleryItem:
+    """What there is to show of one prototype.
+
+    Args:
+        kind: ``training image``, ``decoded``, or ``none`` where nothing is known.
+        name: name of the source image, empty if there is none.
+        box: the prototype's part of the source image, right and lower edge exclusive; None for all of it.
+        source: the whole source image at the model's size, shared between prototypes.
+        decoding: the decoded prototype, for models that decode.
+    """
+
+    kind: Kind = "none"
+    name: str = ""
+    box: Box | None = None
+    source: Picture | None = None
+    decoding: Picture | None = None
+
+    @cached_property
+    def image(self) -> Pixels | None:
+        """The whole source image, (H, W, 3) uint8."""
+        return None if self.source is None else self.source.pixels()
+
+    @cached_property
+    def decoded(self) -> Pixels | None:
+        """The decoded prototype, (H, W, 3) uint8."""
+        return None if self.decoding is None else self.decoding.pixels()
+
+    @property
+    def picture(self) -> Pixels | None:
+        """What stands for the prototype: its decoding, or its part of the source image; (h, w, 3) uint8."""
+        if self.kind == "decoded":
+            return self.decoded
+        image = self.image
+        if image is None or self.box is None:
+            return image
+        x0, y0, x1, y1 = self.box
+        return image[y0:y1, x0:x1]
+
+
+class Gallery(Sequence[GalleryItem]):
+    """One item a prototype, in the order of the prototypes.
+
+    Example:
+        >>> source = Picture.from_pixels(np.zeros((8, 8, 3), dtype=np.uint8))
+        >>> gallery = Gallery([GalleryItem("training image", "cat/1.png", (0, 2, 4, 8), source)] * 2)
+        >>> gallery[1].picture.shape, len(gallery), sorted(gallery.to_files())
+        ((6, 4, 3), 2, ['prototypes/images/0.png', 'prototypes/index.json'])
+    """
+
+    def __init__(self, items: Iterable[GalleryItem]) -> None:
+        self.items = tuple(items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.items[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Gallery) and self.items == other.items
+
+    def __hash__(self) -> int:
+        return hash(self.items)
+
+    def keep(self, indices: Iterable[int]) -> Gallery:
+        """The gallery of the prototypes at ``indices``, in that order."""
+        return Gallery(self.items[int(index)] for index in indices)
+
+    def to_files(self) -> dict[str, bytes]:
+        """The gallery as files by path: an index and the pictures, each picture once."""
+        files: dict[str, bytes] = {}
+        names: dict[bytes, str] = {}
+
+        def enter(picture: Picture | None) -> str | None:
+            if picture is None:
+                return None
+            if picture.data not in names:
+                names[picture.data] = f"images/{len(names)}{picture.suffix}"
+                files[f"{FOLDER}/{names[picture.data]}"] = picture.data
+            return names[picture.data]
+
+        entries = [
+            {
+                "kind": item.kind,
+                "name": item.name,
+                "box": item.box,
+                "source": enter(item.source),
+                "decoding": enter(item.decoding),
+            }
+            for item in self.items
+        ]
+        files[INDEX] = json.dumps({"prototypes": entries}, ensure_ascii=False, indent=1).encode("utf-8")
+        return files
+
+    @staticmethod
+    def from_files(files: Mapping[str, bytes]) -> Gallery:
+        """Read what `to_files` wrote; pictures are decoded only when they are looked at.
+
+        Raises:
+            UserError: if the index is missing or malformed, or names a picture that is not there.
+        """
+        pictures = {
+            name.removeprefix(f"{FOLDER}/"): Picture(data) for name, data in files.items() if name != INDEX
+        }
+        try:
+            entries = json.loads(files[INDEX].decode("utf-8"))["prototypes"]
+            return Gallery([_item(entry, pictures) for entry in entries])
+        except KeyError as error:
+            raise UserError(f"the prototypes' pictures are incomplete: {error.args[0]} is missing") from None
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise UserError(f"{INDEX} is damaged: {error}") from None
+
+
+def _item(entry: Mapping[str, Any], pictures: Mapping[str, Picture]) -> GalleryItem:
+    kind, name, box = entry["kind"], entry["name"], entry["box"]
+    if kind not in KINDS or not isinstance(name, str):
+        raise ValueError(f"an entry of kind {kind!r}")
+    if box is not None:
+        whole = isinstance(box, list) and len(box) == 4 and all(type(edge) is int for edge in box)
+        if not whole or not (0 <= box[0] < box[2] <= LARGEST_SIDE and 0 <= box[1] < box[3] <= LARGEST_SIDE):
+            raise ValueError(f"the box {box!r}")
+        box = tuple(box)
+    source, decoding = (
+        None if entry[field] is None else pictures[entry[field]] for field in ("source", "decoding")
+    )
+    return GalleryItem(kind, name, box, source, decoding)

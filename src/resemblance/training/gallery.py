@@ -1,0 +1,77 @@
+"""The pictures of a model's prototypes, cut from the training images or decoded."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resemblance.config.errors import UserError
+from resemblance.core.gallery import Gallery, GalleryItem, Kind, Picture, Pixels
+from resemblance.core.model import Model
+from resemblance.core.prototypes import Prototypes
+from resemblance.data.source import Source
+from resemblance.data.transforms import to_tensor
+from resemblance.training.passes import evaluating
+from resemblance.training.progress import track
+
+
+def build_gallery(model: Model, source: Source, *, progress: bool = False) -> Gallery:
+    """Collect what there is to show of each prototype.
+
+    The source image of each prototype is read once, at the model's size; models that decode show their
+    decoded prototypes, and the nearest training image beside them.
+
+    Args:
+        model: with prototypes, after projection or survey.
+        source: the training images that ``source_index`` counts.
+        progress: whether to show a bar.
+
+    Raises:
+        UserError: if the prototypes come from other images than these.
+    """
+    prototypes = model.prototypes
+    if prototypes is None:
+        raise UserError(f"{model.name} has no prototypes to show")
+    indices = prototypes.source_index.tolist()
+    if max(indices, default=-1) >= len(source):
+        raise UserError(f"prototypes come from image {max(indices)}, but there are only {len(source)} images")
+    unique = sorted({index for index in indices if index >= 0})
+    pictures = {
+        index: Picture.from_pixels(to_pixels(to_tensor(source.read(index), model.spec.image)))
+        for index in track(unique, "reading the prototypes' images", progress)
+    }
+    decodings = decode(model, prototypes) if model.decodes else [None] * len(indices)
+    whole = (0, 0, model.spec.image.width, model.spec.image.height)
+    items = []
+    for index, box, decoding in zip(indices, prototypes.source_box.tolist(), decodings, strict=True):
+        kind: Kind = "decoded" if decoding is not None else "training image" if index >= 0 else "none"
+        items.append(
+            GalleryItem(
+                kind,
+                source.name(index) if index >= 0 else "",
+                None if index < 0 or tuple(box) == whole else tuple(box),
+                pictures.get(index),
+                decoding,
+            )
+        )
+    return Gallery(items)
+
+
+def decode(model: Model, prototypes: Prototypes, batch_size: int = 64) -> list[Picture]:
+    """The decoded prototypes of a model that decodes."""
+    with evaluating(model):
+        parts = [model.decode(vectors) for vectors in torch.split(prototypes.vectors, batch_size)]
+        images = torch.cat(parts).float().cpu()
+    return [Picture.from_pixels(to_pixels(image)) for image in images]
+
+
+def to_pixels(image: Tensor) -> Pixels:
+    """(C, H, W) in [0, 1] to (H, W, C) uint8.
+
+    Example:
+        >>> to_pixels(torch.tensor([[[0.0, 0.5, 1.0]]])).tolist()
+        [[[0], [128], [255]]]
+    """
+    pixels: Pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    return np.asarray(pixels)
