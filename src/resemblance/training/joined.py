@@ -1,0 +1,41 @@
+"""Training and validation images as one source, for training again after model choice."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from resemblance.data.source import Source
+
+
+class Joined(Source):
+    """The images of both sources, the first's before the second's.
+
+    Args:
+        first: a source.
+        second: another with the same classes.
+    """
+
+    def __init__(self, first: Source, second: Source) -> None:
+        self.first, self.second = first, second
+        self.classes = first.classes
+        self.labels = np.concatenate([first.labels, second.labels])
+        same = first.array is not None and second.array is not None and first.array.shape[1:] == second.array.shape[1:]
+        self.array = np.concatenate([first.array, second.array]) if same else None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, index: int) -> Image.Image:
+        """The image."""
+        source, index = self._find(index)
+        return source.read(index)
+
+    def name(self, index: int) -> str:
+        """Its name."""
+        source, index = self._find(index)
+        return source.name(index)
+
+    def _find(self, index: int) -> tuple[Source, int]:
+        split = len(self.first)
+        return (self.first, index) if index < split else (self.second, index - split)

@@ -1,0 +1,80 @@
+"""What training measured, in a CSV file and for TensorBoard; both survive a resumed run."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+class RunLog:
+    """Writes ``metrics.csv``, one row an epoch, and TensorBoard curves, also within epochs.
+
+    A resumed run starts from the history in its checkpoint: rows written after the checkpoint go, and
+    TensorBoard is told to drop its later points, for both will be made again.
+
+    Args:
+        folder: where to write.
+        history: rows up to the checkpoint.
+        step: optimiser steps up to the checkpoint.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> folder = Path(mkdtemp())
+        >>> RunLog(folder, [{"epoch": 1, "train/loss": 0.5}]).close()
+        >>> (folder / "metrics.csv").read_text().split()
+        ['epoch,train/loss', '1,0.5']
+    """
+
+    def __init__(self, folder: Path, history: Sequence[Mapping[str, Any]] = (), step: int = 0) -> None:
+        self.folder = folder
+        self.rows = [dict(row) for row in history]
+        self.first = step + 1
+        self._writer: Any = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self._rewrite()
+
+    @property
+    def path(self) -> Path:
+        """The CSV file."""
+        return self.folder / "metrics.csv"
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """Add a row, and its numbers as points at its ``step``."""
+        self.rows.append(dict(row))
+        if set(row) <= set(self._columns):
+            with self.path.open("a", newline="") as file:
+                csv.DictWriter(file, self._columns).writerow(row)
+        else:
+            self._rewrite()
+        self.points({key: value for key, value in row.items() if "/" in key}, int(row["step"]))
+
+    def points(self, values: Mapping[str, float], step: int) -> None:
+        """Add points to the curves of these names."""
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+        if self._writer is not None:
+            self._writer.close()
+
+    @property
+    def _board(self) -> Any:
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.first)
+        return self._writer
+
+    def _rewrite(self) -> None:
+        self._columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        fresh = self.path.with_suffix(".tmp")
+        with fresh.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self._columns)
+            if self.rows:
+                writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(fresh, self.path)

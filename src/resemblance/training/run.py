@@ -1,0 +1,313 @@
+"""A run as a chain of transitions, each of which ends with its state on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resemblance.config.training import TrainConfig
+from resemblance.core.model import Model
+from resemblance.core.recipe import Recipe, Stage
+from resemblance.data.dataset import ImageDataset
+from resemblance.data.loader import loader
+from resemblance.data.source import Source
+from resemblance.training import actions
+from resemblance.training.bar import RunBar
+from resemblance.training.checkpoints import atomic_save, load_checkpoint
+from resemblance.training.devices import Team
+from resemblance.training.interrupts import Interrupts
+from resemblance.training.joined import Joined
+from resemblance.training.logs import RunLog
+from resemblance.training.module import Setting
+from resemblance.training.optimisers import Carried, follow
+from resemblance.training.order import Plan, Strided, plan
+from resemblance.training.randomness import Purpose, derive, seed_noise
+from resemblance.training.stages import Trained, train_stage
+from resemblance.training.state import RunState
+from resemblance.training.validation import Score, autocast, validate
+
+if TYPE_CHECKING:
+    from resemblance.data.source import DataSplits
+
+# Stages of the second phase have their own numbers, and so their own random draws.
+PHASE = 1000
+
+
+@dataclass
+class Job:
+    """Everything that a process needs to take part in a run."""
+
+    model: Model
+    splits: DataSplits
+    folder: Path
+    config: TrainConfig
+    recipe: Recipe
+    identity: dict[str, Any]
+
+    @property
+    def state_path(self) -> Path:
+        """The state between stages."""
+        return self.folder / "checkpoints" / "run.ckpt"
+
+    @property
+    def start_path(self) -> Path:
+        """The model before training, where it is needed again."""
+        return self.folder / "checkpoints" / "start.ckpt"
+
+
+def carry_out(team: Team, job: Job) -> None:
+    """Take the run from where it stands to its end."""
+    message = f"stopped; the run can go on: the same command with --resume ({job.folder})"
+    with Interrupts(message) as interrupts:
+        Run(team, job, interrupts).finish()
+
+
+class Run:
+    """A run that is under way in one process.
+
+    Args:
+        team: this process among the others.
+        job: what to do.
+        interrupts: Ctrl-C.
+    """
+
+    def __init__(self, team: Team, job: Job, interrupts: Interrupts) -> None:
+        self.team, self.job, self.interrupts = team, job, interrupts
+        self.model, self.config = job.model, job.config
+        folder = job.state_path.parent
+        self.stage_path, self.candidate_path = folder / "stage.ckpt", folder / "candidate.ckpt"
+        self.state = RunState.load(job.state_path)
+        self.state.give(self.model)
+        self.model.to(team.device)
+        self.within = self._within()
+        self.bar: RunBar | None = None
+        self.log: RunLog | None = None
+        if team.rank == 0:
+            rows = [] if self.within is None else self.within["progress"]["history"]
+            step = self.state.step + (0 if self.within is None else self.within["step"])
+            self.log = RunLog(job.folder / "logs", self.state.history + rows, step)
+            self.bar = RunBar(self._steps(), self._epochs(), step, self.config.progress)
+
+    def finish(self) -> None:
+        """Make one transition after the other."""
+        try:
+            while not self.state.finished:
+                if self.interrupts.requested:
+                    raise self.interrupts.error()
+                stages = self._recipe().stages
+                if self.state.stage == len(stages):
+                    self._close()
+                elif self.state.done == 0:
+                    self._train(stages[self.state.stage])
+                else:
+                    self._act(stages[self.state.stage])
+        finally:
+            if self.bar is not None:
+                self.bar.pause()
+            if self.log is not None:
+                self.log.close()
+
+    # Transitions.
+
+    def _train(self, stage: Stage) -> None:
+        state, epochs = self.state, 0
+        if stage.epochs and stage.groups:
+            trained = self._fit(stage)
+            epochs = trained.epochs
+            state.carried, state.step = trained.carried, state.step + trained.steps
+            state.history += trained.progress.history
+        if state.phase == 0:
+            state.epochs.append(epochs)
+        state.done = 1
+        if not stage.end:
+            self._leave(stage)
+        self._commit()
+        self.within = None
+        if self.team.rank == 0:
+            self.stage_path.unlink(missing_ok=True)
+
+    def _act(self, stage: Stage) -> None:
+        state = self.state
+        if self.team.rank == 0:
+            assert self.bar is not None
+            self.bar.pause()
+            seed = derive(Purpose.ACTION, self.config.seed, self._number, state.done)
+            seed_noise(seed, self.team.device)
+            context = actions.ActionContext(
+                self._source,
+                workers=self.config.workers,
+                batch_size=self._plan.micro,
+                device=self.team.device,
+                seed=seed,
+                progress=self.config.progress,
+            )
+            before = {name: parameter.shape for name, parameter in self.model.named_parameters()}
+            actions.run(stage.end[state.done - 1], self.model, context)
+            state.carried = follow(state.carried, before, self.model, context.kept)
+            state.notes += context.notes
+            self.bar.go_on()
+        state.done += 1
+        self._commit()
+        if self.state.done > len(stage.end):
+            self._leave(stage)
+            self._commit()
+
+    def _leave(self, stage: Stage) -> None:
+        """The stage is over: let its model compete."""
+        state = self.state
+        score = self._score() if stage.candidate and state.phase == 0 else None
+        if score is not None:
+            row = {**self._label(stage), "step": state.step, "candidate": 1, **score.row()}
+            state.history.append(row)
+            if self.log is not None:
+                self.log.epoch(row)
+            best = state.candidate
+            if score.beats(None if best is None else Score(best["accuracy"], best["loss"])):
+                state.candidate = {"stage": state.stage, "accuracy": score.accuracy, "loss": score.loss}
+                if self.team.rank == 0:
+                    state.take(self.model)
+                    atomic_save({"model": state.model, "facts": state.facts}, self.candidate_path)
+        state.stage, state.done = state.stage + 1, 0
+
+    def _close(self) -> None:
+        """All stages are over: choose the model; then train again on all images, or be done."""
+        state, stages = self.state, self._recipe().stages
+        again = False
+        if state.phase == 0:
+            if state.candidate is not None and state.candidate["stage"] < len(stages) - 1:
+                self._restore(self.candidate_path)
+                chosen = stages[state.candidate["stage"]].name
+                state.notes.append(f"chosen on validation: the model after stage {chosen!r}")
+            score = self._score()
+            state.score = None if score is None else {"accuracy": score.accuracy, "loss": score.loss}
+            again = self.config.refit_on_all and score is not None
+        if again:
+            self._restore(self.job.start_path)
+            state.phase, state.stage, state.done, state.carried = 1, 0, 0, Carried()
+            state.notes.append(
+                "trained again on the training and validation images; the accuracy on validation is the one before"
+            )
+            self.__dict__.pop("_source", None)
+            self.__dict__.pop("_plan", None)
+        state.finished = not again
+        self._commit()
+        if state.finished and self.team.rank == 0:
+            for path in (self.candidate_path, self.job.start_path):
+                path.unlink(missing_ok=True)
+
+    # What they are made of.
+
+    def _fit(self, stage: Stage) -> Trained:
+        state, config = self.state, self.config
+        choosing = state.phase == 0 and len(self.job.splits.val) > 0
+        keep_best = choosing and (stage.select == "best" or config.patience is not None)
+        setting = Setting(
+            seed=config.seed,
+            number=self._number,
+            rank=self.team.rank,
+            plan=self._plan,
+            first_step=state.step,
+            carried=state.carried,
+            keep_best=keep_best,
+            patience=config.patience,
+            score=self._validate if choosing else None,
+            log=self.log,
+            bar=self.bar,
+            label=self._label(stage),
+        )
+        spec = self.model.spec.image
+        augment = _augmentation(self.job.recipe.augment)
+        dataset = ImageDataset(self._source, spec, augment=augment, seed=config.seed, stage=self._number)
+        return train_stage(
+            self.model,
+            stage,
+            dataset,
+            setting,
+            self.team,
+            path=self.stage_path,
+            resume=self.within is not None,
+            workers=config.workers,
+            precision=config.precision,
+            every=config.checkpoint_every_steps,
+            interrupts=self.interrupts,
+        )
+
+    def _commit(self) -> None:
+        """Put the state on disk; the other processes take over what the first one wrote."""
+        if self.team.rank == 0:
+            self.state.take(self.model)
+            self.state.save(self.job.state_path)
+        self.team.wait()
+        if self.team.rank > 0:
+            self.state = RunState.load(self.job.state_path)
+            self.state.give(self.model)
+            self.model.to(self.team.device)
+
+    def _restore(self, path: Path) -> None:
+        self.team.wait()
+        content = load_checkpoint(path)
+        self.state.model, self.state.facts = content["model"], content["facts"]
+        self.state.give(self.model)
+        self.model.to(self.team.device)
+
+    def _score(self) -> Score | None:
+        return self._validate() if len(self.job.splits.val) else None
+
+    def _validate(self) -> Score:
+        context = autocast(self.config.precision, self.team.device)
+        return validate(self.model, self._val_loader, self.team.device, context)
+
+    @cached_property
+    def _val_loader(self) -> Any:
+        source = self.job.splits.val
+        dataset = ImageDataset(source, self.model.spec.image)
+        share = Strided(len(source), self.team.rank, self.team.world)
+        return loader(dataset, self._plan.micro, workers=self.config.workers, sampler=share)
+
+    @cached_property
+    def _source(self) -> Source:
+        splits = self.job.splits
+        return splits.train if self.state.phase == 0 else Joined(splits.train, splits.val)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return plan(len(self._source), self.job.recipe.batch_size, self.team.world, self.config.accumulate)
+
+    @property
+    def _number(self) -> int:
+        return self.state.phase * PHASE + self.state.stage
+
+    def _label(self, stage: Stage) -> dict[str, Any]:
+        return {"phase": "refit" if self.state.phase else "train", "stage": stage.name}
+
+    def _recipe(self) -> Recipe:
+        """In the second phase: up to the chosen stage, with the chosen numbers of epochs."""
+        state, recipe = self.state, self.job.recipe
+        if state.phase == 0:
+            return recipe
+        last = len(recipe.stages) if state.candidate is None else state.candidate["stage"] + 1
+        stages = [replace(stage, epochs=n) for stage, n in zip(recipe.stages[:last], state.epochs, strict=False)]
+        return replace(recipe, stages=tuple(stages))
+
+    def _within(self) -> dict[str, Any] | None:
+        """What the checkpoint within the stage holds beside Lightning's part, if there is one of this stage."""
+        if not self.stage_path.exists():
+            return None
+        found: dict[str, Any] = load_checkpoint(self.stage_path)["resemblance"]
+        return found if found["number"] == self._number and self.state.done == 0 else None
+
+    def _epochs(self) -> int:
+        return sum(stage.epochs for stage in self.job.recipe.stages) * (2 if self.config.refit_on_all else 1)
+
+    def _steps(self) -> int:
+        return self._epochs() * self._plan.steps
+
+
+def _augmentation(name: str) -> Any:
+    if name == "none":
+        return None
+    from resemblance.data.augment import get_augment
+
+    return get_augment(name)

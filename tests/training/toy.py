@@ -1,0 +1,134 @@
+"""A tiny model under the contract, and tiny data; training takes milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn import functional as F
+
+from resemblance.config.image import ImageSpec
+from resemblance.config.methods.base import MethodConfig
+from resemblance.config.model import ModelSpec
+from resemblance.core.model import Model
+from resemblance.core.output import Evidence, Output
+from resemblance.core.prototypes import Prototypes
+from resemblance.core.recipe import Group, Recipe, Schedule, Stage
+from resemblance.training import actions
+
+CLASSES = tuple("0123456789")
+SPEC = ModelSpec(CLASSES, ImageSpec(8, 8, 1, (0.3,), (0.35,)))
+
+
+@dataclass
+class ToyConfig(MethodConfig):
+    norm: bool = True
+    dropout: float = 0.1
+
+
+def two_stages(**changes) -> tuple[Stage, ...]:
+    step = Schedule("step", size=1, gamma=0.5)
+    return (
+        Stage("warm", 2, {"head": Group(1e-2, 1e-3)}),
+        Stage("joint", 3, {"body": Group(1e-2), "head": Group(1e-2)}, schedule=step, select="best", end=("nudge",)),
+    )
+
+
+class Toy(Model):
+    """One hidden layer, prototypes on it, logits −d²; with dropout and, if wanted, batch norm."""
+
+    name = "toy"
+
+    def __init__(self, config: ToyConfig | None = None, recipe: Recipe | None = None, per_class: int = 2) -> None:
+        config = config or ToyConfig()
+        super().__init__(config, SPEC)
+        self.body = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(64, 16),
+            nn.BatchNorm1d(16) if config.norm else nn.Identity(),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+        )
+        self.prototypes = Prototypes(torch.rand(10 * per_class, 16), Prototypes.class_major(per_class, 10))
+        self.last = nn.Linear(10 * per_class, 10)
+        self._recipe = recipe or Recipe(two_stages(), batch_size=64, augment="none")
+
+    def latents(self, images):
+        return self.body(self.normalize(images))
+
+    def head(self, latents):
+        latents = latents.float()
+        similarities = -((latents[:, None] - self.prototypes.vectors) ** 2).mean(2)
+        return Output(self.last(similarities), similarities, latents)
+
+    def evidence(self, output, classes):
+        weights = self.last.weight[classes]
+        return Evidence(weights * output.similarities, self.last.bias[classes], torch.arange(len(self.prototypes)))
+
+    def loss(self, output, labels):
+        return {"cross_entropy": F.cross_entropy(output.scores, labels), "size": 1e-3 * (output.latents**2).mean()}
+
+    def recipe(self):
+        return self._recipe
+
+    def parameter_groups(self):
+        return {
+            "body": list(self.body.parameters()),
+            "head": [self.prototypes.vectors, self.last.weight, self.last.bias],
+        }
+
+    def keep(self, indices):
+        super().keep(indices)
+        self.last.weight = nn.Parameter(self.last.weight.detach()[:, indices].clone())
+
+
+@actions.action("nudge")
+def nudge(model: Model, context: actions.ActionContext) -> None:
+    """Stands for projection: prototypes move to values that depend on the data and the seed."""
+    labels = torch.from_numpy(context.train.labels)
+    with torch.no_grad():
+        model.prototypes.vectors += 1e-2 * torch.rand_like(model.prototypes.vectors) + 1e-4 * labels.float().mean()
+    model.facts["nudged"] = model.facts.get("nudged", 0) + 1
+
+
+@actions.action("halve")
+def halve(model: Model, context: actions.ActionContext) -> None:
+    """Stands for pruning."""
+    context.kept = torch.arange(0, len(model.prototypes), 2)
+    model.keep(context.kept)
+    context.notes.append(f"{len(model.prototypes)} prototypes left")
+
+
+def make(seed: int = 0, stages: tuple[Stage, ...] | None = None, batch: int = 64, **config) -> Toy:
+    torch.manual_seed(seed)
+    recipe = None if stages is None else Recipe(stages, batch_size=batch)
+    return Toy(ToyConfig(**config), recipe)
+
+
+def digits(train: int = 320, val: int = 100):
+    """scikit-learn's digits at 8×8."""
+    from resemblance.data.source import DataSplits
+
+    images, labels = load_digits(return_X_y=True)
+    array = (images.reshape(-1, 8, 8, 1) * 15.9).astype(np.uint8)
+    labels = labels.astype(np.int64)
+
+    def part(chosen):
+        return array_source(array[chosen], labels[chosen])
+
+    return DataSplits(part(slice(0, train)), part(slice(train, train + val)), None, CLASSES, "digits")
+
+
+def array_source(array, labels):
+    from resemblance.data.source import ArraySource
+
+    return ArraySource(array, labels, CLASSES)
+
+
+def same(first, second) -> bool:
+    """Whether two models have the same tensors, bit by bit."""
+    a, b = first.state_dict(), second.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[k].nan_to_num(7.0), b[k].nan_to_num(7.0)) for k in a)
