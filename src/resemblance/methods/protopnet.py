@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from resemblance.config.methods.protopnet import ProtoPNetConfig
 from resemblance.config.model import ModelSpec
-from resemblance.core.addon import build_addon
+from resemblance.core.addon import AddOn
 from resemblance.core.encoder import Encoder, build_encoder, check_map
 from resemblance.core.model import Model
 from resemblance.core.output import Evidence, Match, Output
@@ -80,12 +80,11 @@ class ProtoPNet(Model):
         self.config: ProtoPNetConfig = config
         self.maps = config.pool == "max"
         self.encoder = encoder
-        depth = encoder.channels if config.addon == "none" else config.prototype_depth
-        self.addon = build_addon(config.addon, encoder.channels, depth)
+        self.addon = AddOn(config.addon, encoder.channels, config.prototype_depth)
         if owners is None:
             owners = Prototypes.class_major(config.prototypes_per_class, spec.num_classes)
         shape = (config.prototype_height, config.prototype_width) if self.maps else ()
-        self.prototypes: Prototypes = Prototypes(torch.rand(len(owners), depth, *shape), owners)
+        self.prototypes: Prototypes = Prototypes(torch.rand(len(owners), self.addon.channels, *shape), owners)
         self.last = nn.Linear(len(owners), spec.num_classes, bias=False)
         self.similarity = SIMILARITIES[config.similarity]
         with torch.no_grad():  # +1 to the own class, −0.5 to the others

@@ -1,0 +1,91 @@
+"""What every model must keep to, whatever its method and state."""
+
+from __future__ import annotations
+
+import torch
+
+from resemblance.core.model import Model
+
+
+def assert_contract(model: Model, images: torch.Tensor) -> None:
+    """Check outputs, evidence, maps, losses and purity of ``model`` on ``images``."""
+    model.eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    output = model(images)
+    batch, classes = len(images), model.spec.num_classes
+    assert output.scores.shape == (batch, classes)
+    assert output.scores.dtype == torch.float32
+    assert output.scores.isfinite().all()
+    one = model(images[:1])
+    assert torch.allclose(one.scores, output.scores[:1], rtol=1e-3, atol=1e-3)
+    assert_loss(model, output)
+    assert_recipe(model)
+    if model.explains:
+        assert_evidence(model, output)
+        assert model.prototypes is not None
+        assert output.similarities.shape == (batch, len(model.prototypes))
+        assert output.similarities.isfinite().all()
+        match = model.match(output.latents)
+        assert match.values.shape == match.cells.shape == output.similarities.shape
+    if model.maps:
+        assert_maps(model, output)
+    if model.decodes:
+        decoded = model.decode(model.prototypes.vectors)
+        assert decoded.shape == (len(model.prototypes), *images.shape[1:])
+        assert decoded.min() >= 0
+        assert decoded.max() <= 1
+    if model.differentiable:
+        assert_gradient(model, images)
+    after = model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name].nan_to_num(), after[name].nan_to_num()) for name in before)
+
+
+def assert_evidence(model: Model, output) -> None:
+    """Contributions and bias add up to the score of any class."""
+    batch, classes = output.scores.shape
+    for wanted in (output.scores.argmax(1), torch.zeros(batch, dtype=torch.int64), torch.full((batch,), classes - 1)):
+        evidence = model.evidence(output, wanted)
+        assert len(evidence.prototypes) == evidence.contributions.shape[1]
+        total = evidence.contributions.double().sum(1) + evidence.bias.double()
+        score = output.scores.gather(1, wanted[:, None]).squeeze(1).double()
+        allowed = 1e-5 * evidence.contributions.abs().sum(1).double() + 1e-9
+        if evidence.bias.abs().max() > 0:  # the bias is part of what is rounded
+            allowed = allowed + 1e-5 * evidence.bias.abs()
+        assert ((total - score).abs() <= allowed).all()
+
+
+def assert_maps(model: Model, output) -> None:
+    """The best cell of a map has the similarity that counted, unless cells vote."""
+    maps = model.similarity_maps(output.latents)
+    assert maps.shape[:2] == output.similarities.shape
+    if model.score_kind != "votes":
+        assert torch.allclose(maps.flatten(2).amax(2), output.similarities, rtol=1e-4, atol=1e-4)
+
+
+def assert_loss(model: Model, output) -> None:
+    """The terms are named scalars with a finite sum."""
+    labels = torch.arange(len(output.scores)) % model.spec.num_classes
+    terms = model.loss(output, labels)
+    assert terms
+    assert all(term.dim() == 0 for term in terms.values())
+    assert sum(terms.values()).isfinite()
+
+
+def assert_recipe(model: Model) -> None:
+    """Stages name groups that exist; together the groups hold each parameter at most once."""
+    groups = model.parameter_groups()
+    for stage in model.recipe().stages:
+        assert stage.groups.keys() <= groups.keys()
+    parameters = [id(parameter) for group in groups.values() for parameter in group]
+    assert len(parameters) == len(set(parameters))
+    assert len({stage.name for stage in model.recipe().stages}) == len(model.recipe().stages)
+
+
+def assert_gradient(model: Model, images: torch.Tensor) -> None:
+    """The winning score has a gradient with respect to the image."""
+    images = images.clone().requires_grad_()
+    model(images).scores.amax(1).sum().backward()
+    assert images.grad is not None
+    assert images.grad.isfinite().all()
+    model.zero_grad()
