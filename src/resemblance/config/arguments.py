@@ -7,9 +7,10 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
+from inspect import get_annotations
 from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
-from jsonargparse import ActionYesNo, ArgumentParser
+from jsonargparse import ArgumentParser
 
 from resemblance.config.errors import UserError
 from resemblance.config.values import check_choice, convert, near
@@ -18,6 +19,17 @@ Config = TypeVar("Config")
 
 # What a run's config.yaml holds beside options, so that it can be given to --config as it is.
 RECORD = ("command", "method", "versions")
+ORDER = (
+    "positional arguments",
+    "data",
+    "model",
+    "method",
+    "training",
+    "explanation",
+    "report",
+    "figure",
+    "output",
+)
 
 
 class Parser(ArgumentParser):
@@ -33,8 +45,14 @@ class Parser(ArgumentParser):
             message = f"unknown option {found[1]!r}{near(found[1].split('=')[0], options)}"
             if not found[1].startswith("-"):
                 message = f"unexpected argument {found[1]!r}"
+        elif found := re.match(r"the following arguments are required: (.+)", message):
+            given = {action.dest: action for action in self._actions}
+            names = found[1].split(", ")
+            words = [flag(name) if given[name].option_strings else str(given[name].metavar) for name in names]
+            message = f"{' and '.join(words)} {'is' if len(words) == 1 else 'are'} missing"
         elif found := re.search(r"File does not exist: '(.+?)'", message):
             message = f"no such configuration file: {found[1]!r}"
+        message = message.removeprefix("argument ")
         message = re.sub(r"^Parser key \"(\w+)\": ", r"\1: ", re.sub(r"\s*\n\s*", " ", message.strip()))
         raise UserError(f"{message} (see {self.prog} --help)") from None
 
@@ -47,8 +65,9 @@ def flag(name: str) -> str:
 def parser_for(prog: str, description: str, *configs: type, epilog: str | None = None) -> Parser:
     """A parser with an option for each field of the dataclasses, in titled groups.
 
-    A field's metadata give ``help`` and, where they apply, ``choices``, ``positional`` and ``hidden``;
-    the class that declares the field names its group in the class variable ``group``.
+    A field's metadata give ``help`` and, where they apply, ``choices``, ``least``, ``metavar``,
+    ``positional``, ``many``, ``required`` and ``hidden``. Its group is its ``title``, else the variable
+    ``group`` of the class that declares it, else ``method``.
 
     Args:
         prog: as the usage line shows it.
@@ -75,15 +94,21 @@ def parser_for(prog: str, description: str, *configs: type, epilog: str | None =
             if item.name in seen or not item.init or "help" not in item.metadata:
                 continue
             seen.add(item.name)
-            title = _group(config, item.name)
+            title = item.metadata.get("title") or _group(config, item.name)
             group = parser if item.metadata.get("positional") else groups.get(title)
             if group is None:
                 group = groups[title] = parser.add_argument_group(title)
             _add(group, item, hints[item.name])
-    parser.add_argument("--config", action="config", help="YAML file of options; the command line wins over it")
+    parser.add_argument(
+        "--config", action="config", help="YAML file of options; the command line wins over it"
+    )
     for name in RECORD:
         if name not in seen:
             parser.add_argument(flag(name), type=lambda value: value, default=None, help=argparse.SUPPRESS)
+    parser._action_groups = sorted(
+        parser._action_groups,
+        key=lambda group: ORDER.index(group.title) if group.title in ORDER else len(ORDER),
+    )
     return parser
 
 
@@ -102,9 +127,9 @@ def parse(parser: Parser, arguments: Sequence[str], *configs: type[Any]) -> list
 
 def _group(config: type, name: str) -> str:
     for base in config.__mro__:
-        if name in base.__dict__.get("__annotations__", {}):
-            return str(getattr(base, "group", "options"))
-    return "options"
+        if name in get_annotations(base):
+            return str(base.__dict__.get("group", "method"))
+    return "method"
 
 
 def _metavar(item: Field[Any]) -> str:
@@ -121,19 +146,20 @@ def _add(group: Any, item: Field[Any], wanted: Any) -> None:
         return
     if item.metadata.get("hidden"):
         help = argparse.SUPPRESS
-    elif default is not None and default is not MISSING and default != ():
-        shown = {True: "yes", False: "no"}.get(default, default) if isinstance(default, bool) else default
-        help += f" (default: {shown})"
-    required = default is MISSING
+    elif default is not None and wanted is not bool:
+        help += f" (default: {default})"
+    required = bool(item.metadata.get("required"))
     if wanted is bool:
-        group.add_argument(flag(item.name), action=ActionYesNo(no_prefix="no-"), default=default, help=help)
+        group.add_argument(
+            flag(item.name), action=_Switch, type=_reader(item, wanted), default=default, help=help
+        )
         return
     choices = item.metadata.get("choices")
     metavar = "{" + ",".join(map(str, choices)) + "}" if choices else _placeholder(wanted)
     group.add_argument(
         flag(item.name),
         type=_reader(item, wanted),
-        default=None if required else default,
+        default=default,
         required=required,
         metavar=item.metadata.get("metavar", metavar),
         help=help,
@@ -165,10 +191,28 @@ def _placeholder(wanted: Any) -> str:
     return {int: "N", float: "X", str: "TEXT", tuple: "X,Y,...", list: "A,B,..."}.get(kind, "PATH")
 
 
+class _Switch(argparse.Action):
+    """``--name`` and ``--no-name``."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **settings: Any) -> None:
+        opposite = "--no-" + option_strings[0].removeprefix("--")
+        super().__init__([*option_strings, opposite], dest, nargs=0, **settings)
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, option == self.option_strings[0])
+
+
 class _Formatter(argparse.HelpFormatter):
     def __init__(self, prog: str) -> None:
         width = min(int(os.environ.get("COLUMNS", 0)) or _terminal_width(), 110)
         super().__init__(prog, max_help_position=30, width=width)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if isinstance(action, _Switch):  # only what changes something
+            return action.option_strings[1 if action.default else 0]
+        return super()._format_action_invocation(action)
 
 
 def _terminal_width() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from resemblance.config.options import option
 
@@ -10,6 +11,8 @@ from resemblance.config.options import option
 @dataclass
 class EncoderConfig:
     """The encoder and where its weights come from."""
+
+    group: ClassVar[str] = "model"
 
     encoder: str = option(
         "resnet18", "timm name, torchvision/NAME, small (a compact CNN), or package.module:function"

@@ -113,4 +113,6 @@ def check_choice(value: Any, choices: Sequence[Any], name: str) -> None:
     """
     if value is not None and value not in choices:
         listed = ", ".join(map(str, choices))
-        raise UserError(f"{name}: {value!r} is not one of {listed}{near(str(value), [str(c) for c in choices])}")
+        raise UserError(
+            f"{name}: {value!r} is not one of {listed}{near(str(value), [str(c) for c in choices])}"
+        )

@@ -13,6 +13,7 @@ from resemblance.config.options import option
 class MethodConfig:
     """Base of the methods' configurations; `line` and `citation` describe the method to users."""
 
+    group: ClassVar[str] = "method"
     line: ClassVar[str] = ""
     citation: ClassVar[str] = ""
     variants: ClassVar[tuple[str, ...]] = ("paper",)

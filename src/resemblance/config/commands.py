@@ -1,0 +1,201 @@
+"""The options of each command; flat, typed, torch-free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from resemblance.config.groups import DATA, ImageOptions, JsonOption, RunOptions, SourceOptions
+from resemblance.config.methods.base import MethodConfig
+from resemblance.config.options import option
+from resemblance.config.training import TrainConfig
+
+SPLITS = ("auto", "train", "val", "test")
+IMPORT = "package.module:function that a model around your own code may import"
+
+
+@dataclass
+class DemoCommand(JsonOption):
+    """Everything once, on the embedded digits."""
+
+    group: ClassVar[str] = "output"
+    line: ClassVar[str] = "train, convert and explain on the embedded digits, in two minutes"
+
+    output: Path = option(Path("resemblance-demo"), "folder for runs and report", metavar="DIR")
+    seed: int = option(0, "all random choices follow from it", least=0)
+
+
+@dataclass
+class MethodsCommand(JsonOption):
+    """The methods there are."""
+
+    line: ClassVar[str] = "list the methods"
+
+
+@dataclass
+class TrainCommand(ImageOptions, JsonOption, TrainConfig):
+    """Train a method; the method's own options come from its configuration."""
+
+    group: ClassVar[str] = "output"
+    line: ClassVar[str] = "train a model"
+
+    data: str = option(None, DATA, metavar="DATA", required=True, title="data")
+    output: Path | None = option(None, "run folder (default: runs/METHOD-DATA)", metavar="DIR")
+    report: bool = option(True, "write report.html at the end")
+    name: str = ""
+    method: MethodConfig = field(default_factory=MethodConfig)
+
+    def __post_init__(self) -> None:
+        TrainConfig.__post_init__(self)
+
+
+@dataclass
+class ConvertCommand(ImageOptions, JsonOption):
+    """Make a self-explaining model of a trained classifier, by KMEx."""
+
+    group: ClassVar[str] = "model"
+    line: ClassVar[str] = "turn a trained classifier into a self-explaining one (KMEx)"
+
+    model: str = option(
+        None,
+        "run or model folder, timm name, torchvision/NAME, or package.module:function",
+        positional=True,
+        metavar="MODEL",
+    )
+    data: str | None = option(
+        None, DATA + " (default: what the run was trained on)", metavar="DATA", title="data"
+    )
+    weights: str = option("none", "none, pretrained, or a file of weights; for timm and torchvision names")
+    stem: str = option("auto", "ResNet stem that the weights are for", choices=("auto", "standard", "small"))
+    cut: str | None = option(None, "name of the layer whose output is the latent map (own modules only)")
+    classes: str | None = option(
+        None, "order of the classifier's outputs: names separated by commas, or a file with a name a line"
+    )
+    prototypes_per_class: int = option(5, "clusters, and so prototypes, a class", least=1, title="method")
+    patches: bool = option(False, "prototypes of patches before pooling, deciding by votes", title="method")
+    n_init: int = option(1, "restarts of k-means", least=1, title="method")
+    subset: int | None = option(
+        None, "cluster at most this many embeddings a class (default: all)", least=1, title="method"
+    )
+    variant: str = option(
+        "paper",
+        "paper, or released (what the authors' code does)",
+        choices=("paper", "released"),
+        title="method",
+    )
+    seed: int = option(0, "all random choices follow from it", least=0, title="method")
+    batch_size: int = option(128, "images a batch", least=1, title="data")
+    workers: int = option(0, "processes that read images", least=0, title="data")
+    force: bool = option(False, "convert even if the classifier does not fit these images", title="method")
+    output: Path | None = option(
+        None,
+        "run folder (default: runs/kmex-MODEL, or runs/kmex-patches-MODEL)",
+        metavar="DIR",
+        title="output",
+    )
+    report: bool = option(True, "write report.html at the end", title="output")
+
+
+@dataclass
+class ExplainCommand(RunOptions):
+    """Explain images."""
+
+    group: ClassVar[str] = "explanation"
+    line: ClassVar[str] = "explain a model's answers to images"
+
+    images: list[str] = option(list, "image files", positional=True, many=True, metavar="IMAGE")
+    top: int = option(5, "how many reasons to show", least=1)
+    prototypes: tuple[int, ...] | None = option(None, "show these prototypes instead, of whatever class")
+    classes: tuple[str, ...] | None = option(
+        None, "explain the scores of these classes, not of the predicted one"
+    )
+    label: str | None = option(None, "the images' true class", metavar="CLASS")
+    skip_bad_images: bool = option(False, "leave out unreadable images, naming them, instead of stopping")
+    output: Path | None = option(
+        None,
+        "folder for a page and figures (default: explanations/ in the run folder)",
+        metavar="DIR",
+        title="output",
+    )
+
+
+@dataclass
+class PrototypesCommand(RunOptions):
+    """Show the prototypes."""
+
+    line: ClassVar[str] = "list a model's prototypes, and draw them"
+    group: ClassVar[str] = "output"
+
+    classes: tuple[str, ...] | None = option(None, "only those of these classes")
+    output: Path | None = option(
+        None,
+        "picture (.png, .pdf, .svg) to write (default: prototypes.png in the run folder)",
+        metavar="FILE",
+    )
+
+
+@dataclass
+class EvaluateCommand(SourceOptions, RunOptions):
+    """Measure a model."""
+
+    line: ClassVar[str] = "accuracy, confusion, figures a class, gap to the black box, unused prototypes"
+    group: ClassVar[str] = "data"
+
+    split: str = option("auto", "images to measure on; auto: test, else val", choices=SPLITS)
+    output: Path | None = option(None, "write the result there too, as JSON", metavar="FILE", title="output")
+
+
+@dataclass
+class ReportCommand(SourceOptions):
+    """One page of one or more runs."""
+
+    line: ClassVar[str] = "write one HTML page of runs, side by side"
+    group: ClassVar[str] = "report"
+
+    runs: list[str] = option(list, "run or model folders", positional=True, many=True, metavar="RUN")
+    explain: int = option(8, "how many test images to explain, wrong answers first", least=0)
+    top: int = option(5, "how many reasons to show of each", least=1)
+    title: str | None = option(None, "the page's title")
+    seed: int = option(0, "which images are explained follows from it", least=0)
+    allow_import: str | None = option(
+        None,
+        IMPORT,
+        metavar="NAME",
+        title="output",
+    )
+    output: Path | None = option(
+        None, "the page's file (default: report.html in the first run folder)", metavar="FILE", title="output"
+    )
+
+
+@dataclass
+class EmbedCommand(SourceOptions, RunOptions):
+    """Draw the latent space."""
+
+    line: ClassVar[str] = "draw the latent space in two dimensions, with the prototypes"
+    group: ClassVar[str] = "figure"
+
+    projection: str = option("pca", "pca, or umap (pip install 'resemblance[umap]')", choices=("pca", "umap"))
+    split: str = option("auto", "images to draw; auto: test, else val", choices=SPLITS)
+    limit: int = option(2000, "draw at most so many images", least=1)
+    seed: int = option(0, "which images are drawn, and UMAP's layout", least=0)
+    output: Path | None = option(
+        None,
+        "picture (.png, .pdf, .svg) to write (default: latents.png in the run folder)",
+        metavar="FILE",
+        title="output",
+    )
+
+
+COMMANDS: dict[str, type] = {
+    "demo": DemoCommand,
+    "methods": MethodsCommand,
+    "train": TrainCommand,
+    "convert": ConvertCommand,
+    "explain": ExplainCommand,
+    "prototypes": PrototypesCommand,
+    "evaluate": EvaluateCommand,
+    "report": ReportCommand,
+    "embed": EmbedCommand,
+}
