@@ -16,9 +16,9 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from resemblance.methods.prototypedl import PrototypeDL
+from resemblance.report.style import AGAINST, FAINT, FOR, INK, MUTED, plain
 
-INK, QUIET, RULE, SHADE, ACCENT = "#1f2733", "#6b7585", "#d5dae1", "#f6c9b4", "#c2410c"
-COOL = "#2563a8"
+SHADE = "#f6c9b4"
 CELL = 0.62  # inches
 TABLE = 1.6  # cells left of the weights
 NUMBERS_UP_TO = 20  # classes; beyond that a number has no room in its cell
@@ -44,24 +44,25 @@ def weight_table(
         classes: K names.
         limit: rows and columns shown at most.
     """
+    classes = [plain(name, 20) for name in classes]
     rows = min(len(images), limit)
     visual = weights[:rows].argmin(axis=1)
     shown = list(range(len(classes))) if len(classes) <= limit else np.unique(visual).tolist()
     numbers = len(shown) <= NUMBERS_UP_TO
     width = 1.0 if numbers else 0.5
     right = TABLE + len(shown) * width
-    longest = max(len(str(classes[c])) for c in shown)
+    longest = max(len(classes[c]) for c in shown)
     upright = numbers and longest <= 5
     header = 0.7 if upright else 0.14 * longest + 0.4
     figure, axes = _sheet(max(right, 8.0) + 0.1, header + rows + 0.9)
     for place, c in enumerate(shown):
         middle, turn = TABLE + (place + 0.5) * width, 0 if upright else 90
-        _text(axes, middle, header - 0.2, str(classes[c]), weight="bold", rotation=turn, va="bottom")
+        _text(axes, middle, header - 0.2, classes[c], weight="bold", rotation=turn, va="bottom")
     scale = float(np.abs(weights).max()) or 1.0
     for j in range(rows):
         top = header + j
-        axes.plot([0, right], [top, top], color=RULE, linewidth=0.6)
-        _text(axes, 0.28, top + 0.5, str(j), color=QUIET, size=8)
+        axes.plot([0, right], [top, top], color=FAINT, linewidth=0.6)
+        _text(axes, 0.28, top + 0.5, str(j), color=MUTED, size=8)
         _picture(axes, images[j], 0.55, top + 0.05, 0.9)
         for place, c in enumerate(shown):
             _weight(
@@ -71,7 +72,7 @@ def weight_table(
     note += ": the most negative weight, the prototype's visual class"
     note += f" · {len(images) - rows} more prototypes" if rows < len(images) else ""
     note += f" · {len(classes) - len(shown)} more classes" if len(shown) < len(classes) else ""
-    _text(axes, 0.1, header + rows + 0.45, note, color=QUIET, size=8, ha="left")
+    _text(axes, 0.1, header + rows + 0.45, note, color=MUTED, size=8, ha="left")
     return figure
 
 
@@ -92,7 +93,7 @@ def _weight(
             size=8.5,
         )
         return
-    colour = ACCENT if value < 0 else COOL
+    colour = AGAINST if value < 0 else FOR
     strength = min(abs(float(value)) / scale, 1.0)
     axes.add_patch(Rectangle((left, top), width, 1, facecolor=colour, alpha=strength, linewidth=0))
     if visual:
@@ -134,7 +135,7 @@ def distance_table(
     for place, j in enumerate(shown):
         left, top = 3.3 + place % columns * 1.25, offset + place // columns * 1.45
         near = j in framed
-        _picture(axes, images[j], left + 0.05, top + 0.05, 1.05, ACCENT if near else None)
+        _picture(axes, images[j], left + 0.05, top + 0.05, 1.05, AGAINST if near else None)
         label = (f"{names[j]} · " if names is not None else "") + _number(distances[j])
         _text(
             axes,
@@ -143,11 +144,11 @@ def distance_table(
             label,
             size=8.5,
             weight="bold" if near else "normal",
-            color=ACCENT if near else INK,
+            color=AGAINST if near else INK,
         )
     hidden = f" · {len(images) - len(shown)} farther prototypes not shown" if len(shown) < len(images) else ""
     note = f"Squared distance between code and prototype; framed: the {len(framed)} nearest{hidden}"
-    _text(axes, 0.2, max(rows * 1.45, 3.3) + 0.2, note, color=QUIET, size=8, ha="left")
+    _text(axes, 0.2, max(rows * 1.45, 3.3) + 0.2, note, color=MUTED, size=8, ha="left")
     return figure
 
 
@@ -226,7 +227,7 @@ def _rows(rows: Sequence[tuple[str, np.ndarray]]) -> Figure:
     figure, axes = _sheet(margin + columns + 0.1, len(rows) * 1.05 + 0.1)
     for i, (label, images) in enumerate(rows):
         top = 0.1 + i * 1.05
-        _text(axes, margin - 0.15, top + 0.48, label, ha="right", size=8.5, color=QUIET)
+        _text(axes, margin - 0.15, top + 0.48, label, ha="right", size=8.5, color=MUTED)
         for j, image in enumerate(images):
             _picture(axes, image, margin + j, top, 0.95)
     return figure
@@ -263,7 +264,7 @@ def _picture(
     )
     axes.add_patch(
         Rectangle(
-            (left, top), wide, high, fill=False, edgecolor=frame or RULE, linewidth=2.4 if frame else 0.6
+            (left, top), wide, high, fill=False, edgecolor=frame or FAINT, linewidth=2.4 if frame else 0.6
         )
     )
 
