@@ -67,6 +67,7 @@ class Setting:
         log: where rows and curves go; None in processes that do not write.
         bar: likewise.
         label: added to each row.
+        keep: called with the epochs done in the stage, before the first and after each, to keep snapshots.
     """
 
     seed: int
@@ -81,6 +82,7 @@ class Setting:
     log: RunLog | None
     bar: RunBar | None
     label: dict[str, Any]
+    keep: Callable[[int], None] | None = None
 
 
 class StageModule(LightningModule):
@@ -115,6 +117,8 @@ class StageModule(LightningModule):
         train_mode(self.model)
         if self.setting.bar is not None:
             self.setting.bar.skip_to(self._run_step())
+        if self.setting.keep is not None and self.trainer.global_step == 0:
+            self.setting.keep(0)
         self._epoch_started = time.monotonic()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -164,6 +168,8 @@ class StageModule(LightningModule):
             setting.log.epoch(row)
         if setting.bar is not None:
             setting.bar.text = _describe(row, self.stage.epochs)
+        if setting.keep is not None:
+            setting.keep(row["epoch"])
         train_mode(self.model)
         self._epoch_started = time.monotonic()
 
