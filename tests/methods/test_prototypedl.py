@@ -280,3 +280,12 @@ def test_training_lowers_the_loss():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_r1_is_over_the_batches_of_all_processes(monkeypatch):
+    model = make()
+    images, labels = batch(model, 6)
+    whole = model.loss(model(images), labels)["r1"]
+    other = model(images[3:]).extras["distances"]
+    monkeypatch.setattr("resemblance.methods.prototypedl.gather", lambda mine: torch.cat([mine, other]))
+    assert model.loss(model(images[:3]), labels[:3])["r1"].item() == pytest.approx(whole.item())
