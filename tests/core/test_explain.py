@@ -277,6 +277,9 @@ def test_rounded_parts_add_up_and_stay_near():
         assert round(sum(rounded) / unit) == round(whole / unit)
         assert max(abs(a - b) for a, b in zip(rounded, parts, strict=True)) < unit * 1.0001
         assert rounded[-1] == 0 or count == 1
+        absorbed, _ = add_up(parts, total, decimals, absorber=0)
+        assert absorbed[1:] == [round(part * 10**decimals) / 10**decimals for part in parts[1:]]
+        assert round(sum(absorbed) / unit) == round(whole / unit)
 
 
 def test_parts_that_do_not_make_the_total_are_not_made_to():

@@ -114,11 +114,12 @@ class Account:
         return abs(self.total - self.score) <= 1e-5 * scale + 1e-6
 
     def lines(self) -> list[Line]:
-        """The table's lines, rounded so that they add up as printed."""
+        """The table's lines, rounded so that they add up as printed; the others take what rounding leaves over."""
         parts = [reason.contribution for reason in self.reasons]
         parts += [self.others_contribution] * bool(self.others) + [self.bias]
         decimals = decimals_for([*parts, self.score])
-        rounded, score = add_up(parts, self.score, decimals)
+        absorber = len(self.reasons) if self.others and self.others_contribution else None
+        rounded, score = add_up(parts, self.score, decimals, absorber)
         texts = [signed(value, decimals) for value in rounded]
         lines = [Line("reason", text, reason) for text, reason in zip(texts, self.reasons, strict=False)]
         if self.others:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from resemblance.core.account import Account, Reason
 from resemblance.core.explanation import Explanation
-from resemblance.core.rounding import signed
+from resemblance.core.rounding import decimals_for, signed
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 SCORE_WORDS = {"logit": "score", "probability": "probability", "votes": "votes"}
 
 
@@ -26,21 +27,21 @@ def score_text(explanation: Explanation, index: int) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in per cent that never rounds to 0 or 100 what is neither.
+    """A share in per cent that never rounds to 0 or 100 what is neither; its blank does not break.
 
     Example:
-        >>> percent(0.5), percent(0.9999), percent(0.0002), percent(1.0)
-        ('50 %', '> 99.9 %', '< 0.1 %', '100 %')
+        >>> [percent(share).replace("\N{NO-BREAK SPACE}", " ") for share in (0.5, 0.9999, 0.0002, 1.0)]
+        ['50 %', '> 99.9 %', '< 0.1 %', '100 %']
     """
     if share in (0.0, 1.0):
-        return f"{share:.0%}".replace("%", " %")
-    if 0 < share < 0.001:
-        return "< 0.1 %"
-    if 0.999 < share < 1:
-        return "> 99.9 %"
-    if share > 0.99 or share < 0.01:
-        return f"{100 * share:.1f} %"
-    return f"{100 * share:.0f} %"
+        text = f"{100 * share:.0f}"
+    elif 0 < share < 0.001:
+        text = "< 0.1"
+    elif 0.999 < share < 1:
+        text = "> 99.9"
+    else:
+        text = f"{100 * share:.{1 if share > 0.99 or share < 0.01 else 0}f}"
+    return text.replace(" ", NO_BREAK) + NO_BREAK + "%"
 
 
 def similarity_word(explanation: Explanation) -> str:
@@ -66,8 +67,8 @@ def share_text(account: Account) -> str:
     shown = len(account.reasons)
     if not account.others:
         return "These are all the reasons there are."
-    verb = "reason shown carries" if shown == 1 else "reasons shown carry"
-    text = f"The {shown} {verb} {percent(account.share)} of all contributions"
+    what = "reason shown carries" if shown == 1 else f"{shown} reasons shown carry"
+    text = f"The {what} {percent(account.share)} of all contributions"
     if account.share < 0.5:
         return text + f": less than half. Most of the evidence lies in the other {account.others}."
     return text + "."
@@ -75,7 +76,11 @@ def share_text(account: Account) -> str:
 
 def others_text(account: Account) -> str:
     """The line for the reasons that are not shown."""
-    return f"the other {account.others:,}".replace(",", " ")
+    text = f"the other {account.others:,}".replace(",", NO_BREAK)
+    if account.others_for and account.others_against:
+        decimals = decimals_for([account.others_for, account.others_against])
+        return f"{text} ({signed(account.others_for, decimals)} {signed(account.others_against, decimals)})"
+    return text
 
 
 def warnings(explanation: Explanation) -> list[str]:
@@ -91,16 +96,15 @@ def warnings(explanation: Explanation) -> list[str]:
             found.append(f"No prototype contributes to the score{of}.")
         elif account.share < 0.5 and account.others:
             found.append(f"The reasons shown{of} carry only {percent(account.share)} of all contributions.")
-        best = max(account.reasons, key=lambda reason: reason.contribution, default=None)
-        if best is None or explanation.chosen:
+        if not account.reasons or explanation.chosen:
             continue
-        view = best.prototype
-        if view.classes and account.class_name not in view.classes and best.contribution > 0:
-            found.append(f"The strongest reason shown{of} is a prototype of {view.owner}.")
-        if view.unused:
+        best, view = account.reasons[0], account.reasons[0].prototype
+        first = "nearest prototype" if explanation.order == "similarity" else "strongest reason"
+        if view.classes and account.class_name not in view.classes:
+            found.append(f"The {first}{of} is a prototype of {view.owner}.")
+        if best.contribution and view.unused:
             found.append(
-                f"The strongest reason shown{of}, prototype {view.index}, is the most similar one "
-                "to no training image."
+                f"The {first}{of}, prototype {view.index}, is the most similar to no training image."
             )
     return found
 

@@ -1,0 +1,99 @@
+"""The figure of all prototypes, class by class, with how much each is used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from resemblance.core.catalogue import PrototypeView
+from resemblance.core.wording import percent
+from resemblance.report.style import FAINT, FOR, INK, MUTED, WARN, new_figure, place, plain, show, write
+
+SIDE, GAP, MARGIN, NAME, FOOT = 0.85, 0.14, 0.3, 1.5, 0.36
+LARGEST = 400
+
+
+def by_class(views: Sequence[PrototypeView], classes: Sequence[str]) -> dict[str, list[PrototypeView]]:
+    """Prototypes by class, the most used first; one that several classes own stands with each of them.
+
+    Classes without prototypes are there, with an empty list; prototypes of no class come last.
+
+    Example:
+        >>> views = [PrototypeView(0, ("a",), activations=1), PrototypeView(1, ("a",), activations=5)]
+        >>> {name: [view.index for view in found] for name, found in by_class(views, ["a", "b"]).items()}
+        {'a': [1, 0], 'b': []}
+    """
+    groups: dict[str, list[PrototypeView]] = {name: [] for name in classes}
+    for view in views:
+        for name in view.classes or ("no class",):
+            groups.setdefault(name, []).append(view)
+    return {name: sorted(found, key=lambda view: -(view.activations or 0)) for name, found in groups.items()}
+
+
+def gallery_figure(
+    views: Sequence[PrototypeView], classes: Sequence[str], per_row: int = 10, title: str = ""
+) -> Figure:
+    """Draw the prototypes by class, each with the share of training images that it is the most similar to.
+
+    Args:
+        views: the prototypes; beyond the 400 most used, prototypes are counted but not drawn.
+        classes: names in the order in which they are drawn.
+        per_row: pictures in a row.
+        title: above the figure.
+
+    Example:
+        >>> gallery_figure([PrototypeView(0, ("cat",), activations=3)], ["cat", "dog"]).savefig(
+        ...     "gallery.png")  # doctest: +SKIP
+    """
+    left_out = 0
+    if len(views) > LARGEST:
+        kept = sorted(views, key=lambda view: -(view.activations or 0))[:LARGEST]
+        left_out = len(views) - LARGEST
+        views = sorted(kept, key=lambda view: view.index)
+    groups = by_class(views, classes)
+    if left_out:
+        groups = {name: found for name, found in groups.items() if found}
+    widest = min(per_row, max([1, *(len(found) for found in groups.values())]))
+    rows = {name: max(1, -(-len(found) // widest)) for name, found in groups.items()}
+    row = SIDE + FOOT + GAP
+    top = 0.75 if title else 0.45
+    width = max(2 * MARGIN + NAME + widest * (SIDE + GAP), 5.4)
+    figure = new_figure(width, 2 * MARGIN + top + sum(rows.values()) * row)
+    if title:
+        write(figure, MARGIN, MARGIN, plain(title, 90), fontsize=13, fontweight="bold")
+    note = "Per cent: training images to which a prototype is the most similar of all. Red: none (unused)."
+    if left_out:
+        note += f" {left_out} less used prototypes are not drawn."
+    write(figure, MARGIN, MARGIN + top - 0.42, note, color=MUTED, fontsize=8)
+    largest = max([view.importance or 0.0 for view in views], default=0.0) or 1.0
+    y = MARGIN + top
+    for name, found in groups.items():
+        write(figure, MARGIN, y + 0.1, plain(name, 20), fontweight="bold")
+        count = f"{len(found)} prototype" + "s" * (len(found) != 1)
+        write(figure, MARGIN, y + 0.3, count, color=MUTED, fontsize=8)
+        for number, view in enumerate(found):
+            x = MARGIN + NAME + (number % widest) * (SIDE + GAP)
+            _tile(figure, x, y + (number // widest) * row, view, largest)
+        y += rows[name] * row
+    return figure
+
+
+def _tile(figure: Figure, x: float, y: float, view: PrototypeView, largest: float) -> None:
+    axes = show(figure, x, y, SIDE, view.picture, whole=view.source)
+    foot = y + SIDE + 0.05
+    write(figure, x, foot + 0.06, f"{view.index}", fontsize=7, color=WARN if view.unused else MUTED)
+    if view.unused:
+        for spine in axes.spines.values():
+            spine.set_visible(True)
+            spine.set_color(WARN)
+            spine.set_linewidth(1.6)
+        write(figure, x + SIDE, foot + 0.06, "unused", fontsize=7, color=WARN, ha="right", fontweight="bold")
+    elif view.importance is not None:
+        write(figure, x + SIDE, foot + 0.06, percent(view.importance), fontsize=7, color=INK, ha="right")
+        bar = place(figure, x, foot, SIDE, 0.05)
+        bar.add_patch(Rectangle((0, 0), 1, 1, color=FAINT))
+        bar.add_patch(Rectangle((0, 0), view.importance / largest, 1, color=FOR))
+        bar.set_xlim(0, 1)
+        bar.axis("off")
