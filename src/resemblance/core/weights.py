@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def read_weights(path: str | Path) -> State:
             return load_file(path)
         if path.suffix not in PICKLED:
             raise UserError(f"weights file '{path}' is neither .safetensors nor {', '.join(PICKLED)}")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Unsupported" not in str(error) and "Weights only load failed" not in str(error):
             raise UserError(f"weights file '{path}' is damaged or no weights file") from error

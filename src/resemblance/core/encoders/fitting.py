@@ -1,4 +1,4 @@
-"""Fitting the tensors of a weights file to a network, whatever prefix or head it has; nothing is lost unsaid."""
+"""Fitting the tensors of a weights file to a network, whatever prefix or head it has."""
 
 from __future__ import annotations
 
@@ -75,8 +75,9 @@ def load_weights(
         key in found and found[key].shape == target[key].shape for key in head_keys
     )
     if wants_head and not fits:
-        theirs = next((str(len(value)) + " classes" for key, value in found.items() if value.ndim), "no head")
-        notes.append(f"its head ({theirs}) left out, a new one started")
+        theirs = next((len(value) for value in found.values() if value.ndim), None)
+        fate = "no head in it" if theirs is None else f"its head ({theirs} classes) left out"
+        notes.append(f"{fate}, a new one started")
     chosen = {key: value for key, value in state.items() if key in target and not _below(key, head)}
     if fits:
         chosen |= found

@@ -109,7 +109,12 @@ def _create(
             if options.pop("img_size", None) is None:
                 raise
             network = timm.create_model(name, pretrained=pretrained, **options)
-    except (RuntimeError, ValueError, AssertionError, TypeError, KeyError, OSError) as error:
+    except OSError as error:
+        raise UserError(
+            f"pretrained weights of {name} could not be fetched ({first_line(error)}); "
+            "go on with --weights FILE or --weights none"
+        ) from error
+    except (RuntimeError, ValueError, AssertionError, TypeError, KeyError) as error:
         raise UserError(
             f"encoder {name} cannot be built for {image.channels}-channel images of "
             f"{image.height}x{image.width} pixels, weights {config.weights} ({first_line(error)}); "

@@ -69,7 +69,12 @@ def _create(short: str, image: ImageSpec, num_classes: int | None, pretrained: b
         options["num_classes"] = num_classes
     try:
         network: nn.Module = models.get_model(short, **options)
-    except (RuntimeError, ValueError, AssertionError, TypeError, OSError) as error:
+    except OSError as error:
+        raise UserError(
+            f"pretrained weights of torchvision/{short} could not be fetched ({first_line(error)}); "
+            "go on with --weights FILE or --weights none"
+        ) from error
+    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
         raise UserError(
             f"encoder torchvision/{short} cannot be built for images of {image.height}x{image.width} pixels "
             f"({first_line(error)}); try another --image-size or --weights none"

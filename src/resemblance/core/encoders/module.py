@@ -33,6 +33,31 @@ class _Reached(BaseException):
     """Ends a pass at the cut, where nothing behind it is wanted."""
 
 
+class _Current(threading.local):
+    """The pass under way in this thread; the hooks know no encoder, so that copies need no new ones."""
+
+    seen: dict[str, Tensor] | None = None
+    stop: bool = False
+
+
+_CURRENT = _Current()
+
+
+def _at_cut(layer: nn.Module, args: tuple[Any, ...], output: Any) -> Tensor | None:
+    if _CURRENT.seen is None:
+        return None
+    _CURRENT.seen["map"] = output[0] if isinstance(output, tuple) else output
+    if _CURRENT.stop:
+        raise _Reached
+    # what follows may work in place (torchvision's DenseNet does)
+    return output.clone() if isinstance(output, Tensor) else None
+
+
+def _at_head(layer: nn.Module, args: tuple[Any, ...]) -> None:
+    if _CURRENT.seen is not None:
+        _CURRENT.seen["embedding"] = args[0]
+
+
 class ModuleEncoder(Encoder):
     """A network of which nothing is known but its layers, read by hooks during one ordinary pass.
 
@@ -91,8 +116,11 @@ class ModuleEncoder(Encoder):
             loaded = load_weights(module, weights, name, self._head, num_classes is not None)
             self.description = f"{description}, {loaded.note}"
         self.trained_head = found is not None and (weights is None or loaded.head)
+        module.get_submodule(cut).register_forward_hook(_at_cut)
         if self._head:
-            self.classifier = replace(module, self._head, nn.Identity())
+            place = nn.Identity()
+            place.register_forward_pre_hook(_at_head)
+            self.classifier = replace(module, self._head, place)
         self._measure(image)
         self._fit_head(num_classes, replace_head)
 
@@ -141,31 +169,13 @@ class ModuleEncoder(Encoder):
     def features(self, images: Tensor) -> Captured:
         """The cut layer's output and the classifier's input of one pass."""
         seen: dict[str, Tensor] = {}
-        thread = threading.get_ident()
-
-        def at_cut(layer: nn.Module, args: tuple[Any, ...], output: Any) -> Tensor | None:
-            if threading.get_ident() != thread:
-                return None
-            seen["map"] = output[0] if isinstance(output, tuple) else output
-            if self.stop_at_map:
-                raise _Reached
-            # what follows may work in place (torchvision's DenseNet does)
-            return output.clone() if isinstance(output, Tensor) else None
-
-        def at_head(layer: nn.Module, args: tuple[Any, ...]) -> None:
-            if threading.get_ident() == thread:
-                seen["embedding"] = args[0]
-
-        hooks = [self.module.get_submodule(self._cut).register_forward_hook(at_cut)]
-        if self._head and not self.stop_at_map:
-            hooks.append(self.module.get_submodule(self._head).register_forward_pre_hook(at_head))
+        _CURRENT.seen, _CURRENT.stop = seen, self.stop_at_map
         try:
             self.module(images)
         except _Reached:
             pass
         finally:
-            for hook in hooks:
-                hook.remove()
+            _CURRENT.seen = None
         if "map" not in seen:
             raise RuntimeError(f"layer {self._cut} did not run")
         return Captured(seen["map"], seen.get("embedding"))
