@@ -36,8 +36,7 @@ class RunBar:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=self.console, transient=True)
         self._task = self._bar.add_task("", total=steps, completed=done)
-        if show and self.console.is_terminal:
-            self._bar.start()
+        self.go_on()
 
     def step(self) -> None:
         """One more optimiser step is done."""
@@ -57,12 +56,18 @@ class RunBar:
 
     def pause(self) -> None:
         """Take the bar away, while others write."""
-        self._bar.stop()
+        if self.visible:
+            self._bar.stop()
 
     def go_on(self) -> None:
         """Show the bar again."""
-        if self.show and self.console.is_terminal:
+        if self.visible:
             self._bar.start()
+
+    @property
+    def visible(self) -> bool:
+        """Whether there is a terminal to show it on."""
+        return self.show and self.console.is_terminal
 
     def _estimate(self, now: float) -> None:
         steps, elapsed = self.done - self._first, now - self._started

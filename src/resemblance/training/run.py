@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from resemblance.training.module import Setting
 from resemblance.training.optimisers import Carried, follow
 from resemblance.training.order import Plan, Strided, plan
 from resemblance.training.randomness import Purpose, derive, seed_noise
+from resemblance.training.snapshots import due, write_snapshot
 from resemblance.training.stages import Trained, train_stage
 from resemblance.training.state import RunState
 from resemblance.training.validation import Score, autocast, validate
@@ -101,8 +102,10 @@ class Run:
                     self._close()
                 elif self.state.done == 0:
                     self._train(stages[self.state.stage])
-                else:
+                elif self.state.done <= len(stages[self.state.stage].end):
                     self._act(stages[self.state.stage])
+                else:
+                    self._leave(stages[self.state.stage])
         finally:
             if self.bar is not None:
                 self.bar.pause()
@@ -121,9 +124,10 @@ class Run:
         if state.phase == 0:
             state.epochs.append(epochs)
         state.done = 1
-        if not stage.end:
+        if stage.end or self.team.world > 1:
+            self._commit()
+        else:
             self._leave(stage)
-        self._commit()
         self.within = None
         if self.team.rank == 0:
             self.stage_path.unlink(missing_ok=True)
@@ -150,9 +154,6 @@ class Run:
             self.bar.go_on()
         state.done += 1
         self._commit()
-        if self.state.done > len(stage.end):
-            self._leave(stage)
-            self._commit()
 
     def _leave(self, stage: Stage) -> None:
         """The stage is over: let its model compete."""
@@ -170,6 +171,7 @@ class Run:
                     state.take(self.model)
                     atomic_save({"model": state.model, "facts": state.facts}, self.candidate_path)
         state.stage, state.done = state.stage + 1, 0
+        self._commit()
 
     def _close(self) -> None:
         """All stages are over: choose the model; then train again on all images, or be done."""
@@ -216,6 +218,7 @@ class Run:
             log=self.log,
             bar=self.bar,
             label=self._label(stage),
+            keep=partial(self._keep, stage) if self.team.rank == 0 else None,
         )
         spec = self.model.spec.image
         augment = _augmentation(self.job.recipe.augment)
@@ -233,6 +236,12 @@ class Run:
             every=config.checkpoint_every_steps,
             interrupts=self.interrupts,
         )
+
+    def _keep(self, stage: Stage, epoch: int) -> None:
+        """Snapshots of the prototypes, by the epochs done in all stages."""
+        if due(epoch, stage.epochs):
+            before = sum(earlier.epochs for earlier in self._recipe().stages[: self.state.stage])
+            write_snapshot(self.model, self.job.folder, before + epoch)
 
     def _commit(self) -> None:
         """Put the state on disk; the other processes take over what the first one wrote."""
