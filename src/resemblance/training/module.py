@@ -23,7 +23,7 @@ from resemblance.training.logs import RunLog
 from resemblance.training.optimisers import Carried, build_optimizer, rate_factor
 from resemblance.training.order import Plan
 from resemblance.training.randomness import Purpose, derive, seed_noise
-from resemblance.training.state import snapshot
+from resemblance.training.state import copy_tensors
 from resemblance.training.validation import Score
 
 LOG_EVERY = 50
@@ -244,7 +244,7 @@ class StageModule(LightningModule):
         progress = self.progress
         best = progress.best
         if score.beats(None if best is None else Score(best["accuracy"], best["loss"])):
-            progress.best = {**asdict(score), "epoch": epoch, "model": snapshot(self.model)}
+            progress.best = {**asdict(score), "epoch": epoch, "model": copy_tensors(self.model)}
         elif best is not None and self.setting.patience is not None and epoch - best["epoch"] >= self.setting.patience:
             progress.stopped = self.trainer.should_stop = True
 

@@ -58,7 +58,7 @@ class RunState:
 
     def take(self, model: Model) -> None:
         """Copy the model's tensors and facts into the state."""
-        self.model = snapshot(model)
+        self.model = copy_tensors(model)
         self.facts = plain(model.facts)
 
     def give(self, model: Model) -> None:
@@ -77,7 +77,7 @@ class RunState:
         return cls(**{**content, "carried": Carried(**content["carried"])})
 
 
-def snapshot(model: nn.Module) -> dict[str, Tensor]:
+def copy_tensors(model: nn.Module) -> dict[str, Tensor]:
     """A copy of all tensors, in main memory."""
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
 
