@@ -114,6 +114,7 @@ def find_cut(
             again = []
         end = next((call for call in again if classifier and call.path == classifier.path), None)
         cells = [call for call in _maps(again, end) if _has_cells(call.gave, size)] or cells
+    cells = cells or maps
     if not cells:
         raise UserError(f"{name} has no layer with a map (B, D, h, w) or tokens (B, N, D); give --cut")
     return cells[-1].path
