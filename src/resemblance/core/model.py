@@ -135,6 +135,10 @@ class Model(nn.Module):
     def assign_owners(self) -> None:
         """Name the prototypes' classes where training decides them; done before the survey."""
 
+    def judged(self, output: Output) -> Tensor:
+        """The scores (B, C) by which training chooses among epochs: the model's, or of what is trained of it."""
+        return output.scores
+
     def snapshot(self) -> dict[str, np.ndarray] | None:
         """What is worth keeping of the prototypes while they train, as small arrays; None for nothing."""
         return None
@@ -193,6 +197,8 @@ class Model(nn.Module):
         """Drop all prototypes but those at ``indices``; methods with a head drop its columns too."""
         assert self.prototypes is not None
         self.prototypes.keep(indices)
+        if self.gallery is not None:
+            self.gallery = self.gallery.keep(indices.tolist())
 
     def save(self, folder: Any) -> None:
         """Write the model as a folder that `resemblance.load` reads."""

@@ -65,7 +65,7 @@ def validate(
             images, labels = batch.images.to(device), batch.labels.to(device)
             output = model(images)
             loss = torch.stack([term.float() for term in model.loss(output, labels).values()]).sum()
-            right = (output.scores.argmax(dim=1) == labels).sum()
+            right = (model.judged(output).argmax(dim=1) == labels).sum()
             totals += torch.stack([right.double(), loss.double() * len(labels), torch.tensor(len(labels))]).to(totals)
     if world() > 1:
         dist.all_reduce(totals)

@@ -69,6 +69,10 @@ class Encoder(nn.Module, ABC):
         logits: Tensor = self.classifier(embedding)
         return logits
 
+    def answer(self, features: Any, embedding: Tensor) -> Tensor | None:
+        """The network's logits (B, K) from one pass' `features` and their `embed`; None without classifier."""
+        return None if self.classifier is None else self.classify(embedding)
+
     def forward(self, images: Tensor) -> Tensor:
         """The network as it was before the cut: logits (B, K) of normalised images."""
         return self.classify(self.embed(self.features(images)))
