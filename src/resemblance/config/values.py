@@ -62,6 +62,8 @@ def convert(value: Any, wanted: Any) -> Any:
     elif origin in (tuple, list):
         if isinstance(value, str):
             value = [part.strip() for part in value.strip("()[] ").split(",") if part.strip()]
+        elif isinstance(value, int | float):
+            value = [value]
         endless = origin is list or (len(inner) == 2 and inner[1] is Ellipsis)
         if isinstance(value, list | tuple) and (endless or len(value) == len(inner)):
             kinds = [inner[0]] * len(value) if endless else inner

@@ -1,0 +1,76 @@
+"""``resemblance explain RUN IMAGE...``: why these answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resemblance.commands.pictures import save_figure
+from resemblance.commands.runs import open_run
+from resemblance.commands.screen import Screen, screen
+from resemblance.config.commands import ExplainCommand
+from resemblance.config.errors import UserError
+from resemblance.core.explain import explain
+from resemblance.core.explanation import Explanation
+
+
+def run(options: ExplainCommand) -> int:
+    """Explain images: in words here, as figures and as one page in a folder."""
+    with screen(options.json) as out:
+        run = open_run(options.run, options.allow_import)
+        explanations: list[Explanation] = []
+        for path in _files(options.images):
+            try:
+                explanations.append(
+                    explain(
+                        run.model,
+                        path,
+                        top=options.top,
+                        prototypes=options.prototypes,
+                        classes=options.classes,
+                        label=options.label,
+                    )
+                )
+            except UserError as error:
+                if not options.skip_bad_images or not path.is_file():
+                    raise
+                out.warn(f"left out: {error}")
+        if not explanations:
+            raise UserError("none of these images can be read")
+        folder = options.output or run.place(None, "explanations/x").parent
+        _write(explanations, folder, out)
+        out.result([explanation.to_dict() for explanation in explanations])
+    return 0
+
+
+def _files(names: list[str]) -> list[Path]:
+    files: list[Path] = []
+    for name in names:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            found = sorted(child for child in path.iterdir() if child.is_file() and child.name[0] != ".")
+            if not found:
+                raise UserError(f"{name} is a folder without images")
+            files += found
+        elif not path.exists():
+            raise UserError(f"no such image: {name}")
+        else:
+            files.append(path)
+    return files
+
+
+def _write(explanations: list[Explanation], folder: Path, out: Screen) -> None:
+    from resemblance.report.page import explanations_page
+
+    taken: set[str] = set()
+    for explanation in explanations:
+        out.say(str(explanation))
+        out.say()
+        stem = name = Path(explanation.name).stem or "image"
+        number = 2
+        while name in taken:
+            name, number = f"{stem}-{number}", number + 1
+        taken.add(name)
+        save_figure(explanation.plot(), folder / f"{name}.png")
+    page = folder / "index.html"
+    page.write_text(explanations_page(explanations), encoding="utf-8")
+    out.say(f"figures and page: {page}")

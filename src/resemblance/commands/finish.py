@@ -1,0 +1,131 @@
+"""What ends every run that makes a model: look at it, measure it, save it, report it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from resemblance.commands.runs import METRICS, MODEL, Run, versions
+from resemblance.commands.screen import Screen
+from resemblance.core.model import Model
+from resemblance.core.wording import percent
+from resemblance.data.dataset import ImageDataset
+from resemblance.data.loader import loader
+from resemblance.data.source import DataSplits, Source
+from resemblance.training.evaluation import Evaluation, evaluate
+from resemblance.training.gallery import build_gallery
+from resemblance.training.survey import survey
+
+
+@dataclass
+class Finished:
+    """A run that has ended.
+
+    Args:
+        run: with its model.
+        evaluations: by split, ``val`` and ``test`` where there are such images.
+        metrics: what metrics.json says.
+    """
+
+    run: Run
+    evaluations: dict[str, Evaluation]
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def show_prototypes(model: Model, source: Source, batch_size: int, workers: int, progress: bool) -> None:
+    """Count how the prototypes are used and collect their pictures, where that was not done yet.
+
+    Args:
+        model: any.
+        source: the training images that its prototypes come from.
+        batch_size: images a batch.
+        workers: loader processes.
+        progress: whether to show a bar.
+    """
+    if model.prototypes is None:
+        return
+    if not model.prototypes.surveyed:
+        images = loader(ImageDataset(source, model.spec.image), batch_size, workers)
+        survey(model, images, progress=progress)
+    model.gallery = build_gallery(model, source, progress=progress)
+
+
+def finish(
+    model: Model,
+    splits: DataSplits,
+    folder: Path,
+    out: Screen,
+    *,
+    source: Source | None = None,
+    seconds: float = 0.0,
+    notes: list[str] | None = None,
+    batch_size: int = 128,
+    workers: int = 0,
+    progress: bool = True,
+    **more: Any,
+) -> Finished:
+    """Measure a trained model on validation and, this once, on test images; save it with what was measured.
+
+    Args:
+        model: trained or converted.
+        splits: the images.
+        folder: the run folder.
+        out: where to print.
+        source: the images that prototypes come from, if not the training images.
+        seconds: what training took.
+        notes: lines for the user.
+        batch_size: images a batch.
+        workers: loader processes.
+        progress: whether to show bars.
+        more: further entries of metrics.json.
+    """
+    show_prototypes(model, source or splits.train, batch_size, workers, progress)
+    parts = {"val": splits.val, "test": splits.test}
+    evaluations = {
+        name: evaluate(model, part, batch_size=batch_size, workers=workers, progress=progress)
+        for name, part in parts.items()
+        if part is not None and len(part)
+    }
+    model.facts["data"] = splits.name
+    model.facts["accuracy"] = {name: found.accuracy for name, found in evaluations.items()}
+    if model.prototypes is not None:
+        model.facts["prototypes"] = len(model.prototypes)
+    notes = [*splits.notes, *(notes or [])]
+    if notes:
+        model.facts["notes"] = notes
+    model.save(folder / MODEL)
+    metrics = {
+        "method": model.name,
+        "data": splits.name,
+        "images": {"train": len(splits.train)} | {name: len(part) for name, part in parts.items() if part},
+        "seconds": round(seconds, 1),
+        **more,
+        **{name: found.to_dict() for name, found in evaluations.items()},
+        "notes": notes,
+        "versions": versions(),
+    }
+    (folder / METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False), encoding="utf-8")
+    return Finished(Run(folder.name, model, folder, {}), evaluations, metrics)
+
+
+def print_finished(finished: Finished, out: Screen) -> None:
+    """A small table of what came of a run."""
+    model = finished.run.model
+    black_box = model.facts.get("black_box") or {}
+    rows = []
+    for name, found in finished.evaluations.items():
+        row = [name, percent(found.accuracy)]
+        if black_box:
+            before = black_box.get(name)
+            gap = "" if before is None else f"{100 * (before - found.accuracy):+.2f} points"
+            row += ["" if before is None else percent(before), gap]
+        rows.append(row)
+    columns = ["images", "accuracy", *(["black box", "gap"] if black_box else [])]
+    out.table(columns, rows)
+    if model.prototypes is not None:
+        unused = int((model.prototypes.activations == 0).sum())
+        out.say(f"prototypes: {len(model.prototypes)}, {unused} of them unused on the training images")
+    for note in finished.metrics["notes"]:
+        out.say(f"note: {note}")

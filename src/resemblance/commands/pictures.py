@@ -1,0 +1,27 @@
+"""Figures to files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from resemblance.commands.runs import writable
+from resemblance.config.errors import UserError
+
+FORMATS = (".png", ".pdf", ".svg", ".jpg")
+
+
+def save_figure(figure: Any, path: Path) -> Path:
+    """Write a matplotlib figure; the ending says in which format.
+
+    Raises:
+        UserError: for another ending, or where nothing can be written.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UserError(f"{path}: a picture ends in {', '.join(FORMATS)}")
+    writable(path.parent)
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+    return path

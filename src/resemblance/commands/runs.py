@@ -1,0 +1,208 @@
+"""Run folders: making one, and finding a model and its images again."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass, field, is_dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import resemblance
+from resemblance.config.errors import UserError
+from resemblance.core.model import Model
+from resemblance.data.open import open_data
+from resemblance.data.source import DataSplits, Source
+from resemblance.methods.persist import load
+
+PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "Pillow", "safetensors")
+CONFIG, METRICS, MODEL = "config.yaml", "metrics.json", "model"
+
+
+@dataclass
+class Run:
+    """A finished run: its model and, where there is a run folder, how it came about.
+
+    Args:
+        name: what to call it.
+        model: in evaluation mode.
+        folder: the run folder; None for a model folder alone, or one from the hub.
+        config: what the run folder's config.yaml says.
+    """
+
+    name: str
+    model: Model
+    folder: Path | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def place(self, output: Path | None, name: str) -> Path:
+        """Where to write a file: as the user says, else into the run folder, else here."""
+        path = output or (self.folder or Path()) / name
+        writable(path.parent)
+        return path
+
+    def images(self, data: str | None, skip_bad_images: bool = False) -> DataSplits:
+        """The images that the run was made with, split as then, or others of the same classes.
+
+        Raises:
+            UserError: if nobody says which, or the classes are others.
+        """
+        spec = data or self.config.get("data")
+        if not spec:
+            raise UserError(f"{self.name} does not say on which images it was trained; add --data")
+        splits = open_data(
+            spec,
+            seed=int(self.config.get("seed", 0)),
+            val_fraction=float(self.config.get("val_fraction", 0.1)),
+            skip_bad_images=skip_bad_images or bool(self.config.get("skip_bad_images")),
+        )
+        mine, theirs = self.model.spec.classes, splits.classes
+        if tuple(theirs) != tuple(mine):
+            raise UserError(
+                f"{spec} has the classes {_names(theirs)}, but {self.name} tells apart {_names(mine)}; "
+                "give --data with the same classes in the same order"
+            )
+        return splits
+
+
+def open_run(path: str, allow_import: str | None = None) -> Run:
+    """Open a run folder, a model folder or a model of the hub.
+
+    Raises:
+        UserError: if there is no model there, or it cannot be trusted.
+    """
+    folder: Path | None = None
+    here = Path(path).expanduser()
+    if here.exists():
+        if not here.is_dir():
+            raise UserError(f"{path} is a file; a run folder or a model folder was expected")
+        for candidate in (here, here.resolve().parent):
+            if (candidate / CONFIG).is_file() and (candidate / MODEL).is_dir():
+                folder = candidate
+                break
+        else:
+            if (here / "checkpoints").is_dir():
+                raise UserError(f"{path} holds a run that is not finished; go on with it by train --resume")
+            if not (here / "config.json").is_file():
+                raise UserError(
+                    f"{path} is neither a run folder (with model/) nor a model folder (with config.json)"
+                )
+    elif path.count("/") != 1 or path.startswith((".", "~", "/")):
+        raise UserError(f"no such folder: {path}")
+    model = load(path if not here.exists() else here, allow_import=allow_import)
+    config = {} if folder is None else _read_config(folder / CONFIG)
+    return Run(folder.name if folder is not None and folder.name else here.name, model, folder, config)
+
+
+def choose(splits: DataSplits, split: str) -> tuple[str, Source]:
+    """The images of a split; ``auto`` is test, or val where there are no test images.
+
+    Raises:
+        UserError: if there are none.
+    """
+    test = splits.test if splits.test is not None and len(splits.test) else None
+    name = split if split != "auto" else "test" if test is not None else "val"
+    source = {"train": splits.train, "val": splits.val, "test": test}[name]
+    if source is None or not len(source):
+        raise UserError(f"{splits.name} has no {name} images; choose another --split")
+    return name, source
+
+
+def start_run(folder: Path, resume: bool) -> Path:
+    """Make a run folder, or find the one to go on with.
+
+    Raises:
+        UserError: if it cannot be written, or holds a run already.
+    """
+    writable(folder)
+    if not resume:
+        held = [name for name in (MODEL, "checkpoints") if (folder / name).exists()]
+        if held:
+            raise UserError(
+                f"{folder} holds a run already; give another --output, or --resume to go on with it"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def writable(folder: Path) -> None:
+    """Make the folder if it is not there.
+
+    Raises:
+        UserError: if nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write into {folder}")
+
+
+def record(folder: Path, command: str, options: Any, **settled: Any) -> None:
+    """Write config.yaml: the command with all options, and the versions; ``--config`` reads it again.
+
+    Args:
+        folder: the run folder.
+        command: its name.
+        options: the command's dataclass.
+        settled: what was decided on the way, and overrides the options.
+    """
+    values: dict[str, Any] = {"command": command}
+    for key, value in asdict(options).items():
+        if key == "method" and isinstance(value, dict):
+            values |= {"method": options.name, **value}
+        elif key not in ("name", "resume", "json"):
+            values[key] = value
+    values |= settled
+    if values.get("data"):
+        values["data"] = absolute(str(values["data"]))
+    values["versions"] = versions()
+    text = yaml.safe_dump(_plain(values), sort_keys=False, allow_unicode=True)
+    temporary = folder / f"{CONFIG}.new"
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(folder / CONFIG)
+
+
+def absolute(data: str) -> str:
+    """A data set's name with its folder from the root, so that it is found from elsewhere."""
+    kind, colon, folder = data.rpartition(":")
+    if not Path(folder).exists() or (not colon and data == "digits"):
+        return data
+    return f"{kind}{colon}{Path(folder).resolve()}"
+
+
+def versions() -> dict[str, str]:
+    """The versions of what computes."""
+    found = {"resemblance": resemblance.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    return values if isinstance(values, dict) else {}
+
+
+def _names(classes: tuple[str, ...]) -> str:
+    return ", ".join(classes[:5]) + (f", … ({len(classes)})" if len(classes) > 5 else "")

@@ -1,0 +1,89 @@
+"""What a command says: text and tables for people, or one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+class Screen:
+    """Where a command's words go.
+
+    Args:
+        result: the stream of the JSON document; None prints for people.
+    """
+
+    def __init__(self, result: TextIO | None = None) -> None:
+        self._result = result
+        self.console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def say(self, text: str = "") -> None:
+        """A line for people."""
+        self.console.print(text)
+
+    def warn(self, text: str) -> None:
+        """A line that should not be overlooked; on the error stream."""
+        Console(file=sys.stderr, highlight=False, markup=False, emoji=False, soft_wrap=True).print(
+            Text(f"note: {text}", style="yellow")
+        )
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
+        """A table; numbers stand to the right. Without a terminal, plain columns."""
+        cells = [["" if value is None else str(value) for value in row] for row in rows]
+        right = [all(_numeric(row[i]) for row in cells) for i in range(len(columns))]
+        if title:
+            self.say(title)
+        if self.console.is_terminal:
+            table = Table(show_edge=False, pad_edge=False)
+            for name, to_right in zip(columns, right, strict=True):
+                table.add_column(Text(name), justify="right" if to_right else "left", overflow="fold")
+            for row in cells:
+                table.add_row(*(Text(value) for value in row))
+            self.console.print(table)
+            return
+        lines = [list(columns), *cells]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+        for line in lines:
+            parts = [
+                text.rjust(width) if to_right else text.ljust(width)
+                for text, width, to_right in zip(line, widths, right, strict=True)
+            ]
+            self.say("  ".join(parts).rstrip())
+
+    def result(self, document: Any) -> None:
+        """The command's result, for programs; nothing is printed where people read."""
+        if self._result is not None:
+            json.dump(document, self._result, indent=2, ensure_ascii=False, allow_nan=False)
+            self._result.write("\n")
+            self._result.flush()
+
+
+@contextmanager
+def screen(as_json: bool) -> Iterator[Screen]:
+    """A screen; with ``as_json`` whatever else is printed goes to the error stream.
+
+    Example:
+        >>> with screen(as_json=True) as out:
+        ...     print("not here")
+        ...     out.result({"accuracy": 0.9})
+        {
+          "accuracy": 0.9
+        }
+    """
+    if not as_json:
+        yield Screen()
+        return
+    stdout = sys.stdout
+    with redirect_stdout(sys.stderr):
+        yield Screen(stdout)
+
+
+def _numeric(text: str) -> bool:
+    return not text or text.lstrip("+-−<>~ ").replace(".", "").replace(",", "").rstrip(" %").isdigit()

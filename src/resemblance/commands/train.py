@@ -1,0 +1,95 @@
+"""``resemblance train METHOD``: from a folder of images to a model with a report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+
+from resemblance.commands.finish import Finished, finish, print_finished
+from resemblance.commands.images import image_spec
+from resemblance.commands.runs import record, start_run
+from resemblance.commands.screen import Screen, screen
+from resemblance.config.commands import ReportCommand, TrainCommand
+from resemblance.config.model import ModelSpec
+from resemblance.config.training import TrainConfig
+from resemblance.training.joined import Joined
+from resemblance.data.open import open_data
+from resemblance.methods.registry import build
+from resemblance.training.engine import fit
+from resemblance.training.progress import duration
+
+
+def run(options: TrainCommand) -> int:
+    """Train, measure, save and report."""
+    with screen(options.json) as out:
+        finished = train(options, out)
+        print_finished(finished, out)
+        folder = finished.run.folder
+        assert folder is not None
+        if options.report:
+            from resemblance.commands.report import report
+
+            page = report(ReportCommand(runs=[str(folder)]), out)
+            out.say(f"report: {page}")
+        out.say(f"run folder: {folder}")
+        out.result({"run": str(folder), **finished.metrics})
+    return 0
+
+
+def train(options: TrainCommand, out: Screen) -> Finished:
+    """Train a model as the options say; the run folder holds everything that came of it."""
+    started = time.monotonic()
+    folder = start_run(options.output or default_folder(options.name, options.data), options.resume)
+    splits = open_data(
+        options.data,
+        seed=options.seed,
+        val_fraction=options.val_fraction,
+        skip_bad_images=options.skip_bad_images,
+    )
+    for note in splits.notes:
+        out.warn(note)
+    encoder, weights = getattr(options.method, "encoder", None), getattr(options.method, "weights", "none")
+    spec = ModelSpec(splits.classes, image_spec(splits, options, encoder, weights))
+    torch.manual_seed(options.seed)  # the initial weights follow from the seed
+    model = build(options.name, options.method, spec)
+    record(folder, "train", options)
+    image = spec.image
+    counts = {"training": splits.train, "validation": splits.val, "test": splits.test}
+    out.say(
+        f"{options.name} on {splits.name}: {spec.num_classes} classes, "
+        + ", ".join(f"{len(part)} {name}" for name, part in counts.items() if part is not None)
+        + f" images at {image.height}x{image.width}, {'grey' if image.channels == 1 else 'RGB'}"
+    )
+    if description := getattr(getattr(model, "encoder", None), "description", ""):
+        out.say(f"encoder: {description}")
+    config = TrainConfig(**{item.name: getattr(options, item.name) for item in fields(TrainConfig)})
+    result = fit(model, splits, folder, config)
+    seconds = time.monotonic() - started
+    out.say(f"trained in {duration(seconds)}" + (f" ({result.resumed})" if result.resumed else ""))
+    return finish(
+        model,
+        splits,
+        folder,
+        out,
+        source=Joined(splits.train, splits.val) if options.refit_on_all else None,
+        seconds=seconds,
+        notes=result.notes,
+        batch_size=min(options.batch_size or 128, 256),
+        workers=options.workers,
+        progress=options.progress,
+        seed=options.seed,
+    )
+
+
+def default_folder(method: str, data: str) -> Path:
+    """``runs/METHOD-DATA``.
+
+    Example:
+        >>> default_folder("kmex", "mnist:data/mnist").as_posix(), default_folder("kmex", "pets/").as_posix()
+        ('runs/kmex-mnist', 'runs/kmex-pets')
+    """
+    kind, colon, _ = data.partition(":")
+    return Path("runs") / f"{method}-{kind if colon else Path(data).resolve().stem}"
