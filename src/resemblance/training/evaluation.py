@@ -1,0 +1,133 @@
+"""How good a model is on a set of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from resemblance.config.errors import UserError
+from resemblance.core.model import Model
+from resemblance.data.dataset import ImageDataset
+from resemblance.data.loader import loader
+from resemblance.data.source import Source
+from resemblance.training.passes import evaluating
+from resemblance.training.progress import track
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was counted in one pass.
+
+    Args:
+        classes: their names.
+        confusion: (C, C) counts, a row a true class, a column a predicted one.
+        black_box: accuracy of the black box on the same images, where the model holds it.
+        prototypes: how many there are; None for a model without.
+        unused: prototypes to which no training image is the most similar; None where that was not counted.
+        wrong: indices of the images that were told wrongly.
+
+    Example:
+        >>> found = Evaluation(("cat", "dog"), np.array([[8, 2], [0, 10]]), black_box=0.95)
+        >>> found.accuracy, round(found.gap, 3), found.per_class()[1]["recall"]
+        (0.9, 0.05, 1.0)
+    """
+
+    classes: tuple[str, ...]
+    confusion: NDArray[np.int64]
+    black_box: float | None = None
+    prototypes: int | None = None
+    unused: tuple[int, ...] | None = None
+    wrong: tuple[int, ...] = ()
+
+    @property
+    def images(self) -> int:
+        """How many images there were."""
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """The share of them that was told rightly."""
+        return float(np.trace(self.confusion) / max(self.images, 1))
+
+    @property
+    def gap(self) -> float | None:
+        """How much better the black box is; negative where it is worse."""
+        return None if self.black_box is None else self.black_box - self.accuracy
+
+    def per_class(self) -> list[dict[str, Any]]:
+        """Images, precision, recall and F1 of each class; None where there is nothing to divide by."""
+        right, true = np.diag(self.confusion), self.confusion.sum(axis=1)
+        told = self.confusion.sum(axis=0)
+        return [
+            {
+                "class": name,
+                "images": int(true[i]),
+                "precision": _ratio(right[i], told[i]),
+                "recall": _ratio(right[i], true[i]),
+                "f1": _ratio(2 * right[i], true[i] + told[i]),
+            }
+            for i, name in enumerate(self.classes)
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary."""
+        return {
+            "images": self.images,
+            "accuracy": self.accuracy,
+            "black_box": self.black_box,
+            "gap": self.gap,
+            "prototypes": self.prototypes,
+            "unused": None if self.unused is None else list(self.unused),
+            "per_class": self.per_class(),
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def evaluate(
+    model: Model, source: Source, *, batch_size: int = 128, workers: int = 0, progress: bool = False
+) -> Evaluation:
+    """Count right and wrong answers in one pass without augmentation.
+
+    Args:
+        model: on any device; what it is left in does not change.
+        source: images of the model's classes.
+        batch_size: images a batch; no result depends on it.
+        workers: loader processes.
+        progress: whether to show a bar.
+
+    Raises:
+        UserError: if there are no images.
+    """
+    if not len(source):
+        raise UserError("there are no images to measure on")
+    count = model.spec.num_classes
+    cells, right, known, wrong = np.zeros(count * count, np.int64), 0, False, list[int]()
+    batches = loader(ImageDataset(source, model.spec.image), batch_size, workers)
+    with evaluating(model):
+        for images, labels, indices in track(batches, "measuring", progress):
+            output = model(images.to(model.device, non_blocking=True))
+            told = output.scores.argmax(dim=1).cpu()
+            cells += torch.bincount(labels * count + told, minlength=count * count).numpy()
+            wrong += indices[told != labels].tolist()
+            if (logits := output.extras.get("blackbox")) is not None:
+                known = True
+                right += int((logits.argmax(dim=1).cpu() == labels).sum())
+    prototypes = model.prototypes
+    return Evaluation(
+        model.spec.classes,
+        cells.reshape(count, count),
+        black_box=right / len(source) if known else None,
+        prototypes=None if prototypes is None else len(prototypes),
+        unused=tuple(prototypes.unused().tolist())
+        if prototypes is not None and prototypes.surveyed
+        else None,
+        wrong=tuple(wrong),
+    )
+
+
+def _ratio(part: Any, whole: Any) -> float | None:
+    return float(part / whole) if whole else None
