@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -56,8 +56,9 @@ class Picture:
         """The file name's ending that fits the data."""
         return ".png" if self.data.startswith(b"\x89PNG") else ".jpg"
 
+    @lru_cache(maxsize=256)  # noqa: B019  (pictures are small and few are looked at again)
     def pixels(self) -> Pixels:
-        """(H, W, 3) uint8.
+        """(H, W, 3) uint8, not to be written to.
 
         Raises:
             UserError: if the data is no PNG or JPEG picture of a reasonable size.
@@ -66,11 +67,13 @@ class Picture:
             with Image.open(io.BytesIO(self.data), formats=("PNG", "JPEG")) as image:
                 if max(image.size) > LARGEST_SIDE:
                     raise UserError(f"a prototype's picture measures {image.size[0]}x{image.size[1]} pixels")
-                return np.asarray(image.convert("RGB"), dtype=np.uint8)
+                pixels = np.array(image.convert("RGB"))
         except UserError:
             raise
         except Exception as error:  # Pillow raises a dozen kinds for damaged files
             raise UserError(f"a prototype's picture cannot be decoded ({type(error).__name__})") from None
+        pixels.flags.writeable = False
+        return pixels
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,12 @@ class GalleryItem:
     source: Picture | None = None
     decoding: Picture | None = None
 
-    @cached_property
+    @property
     def image(self) -> Pixels | None:
         """The whole source image, (H, W, 3) uint8."""
         return None if self.source is None else self.source.pixels()
 
-    @cached_property
+    @property
     def decoded(self) -> Pixels | None:
         """The decoded prototype, (H, W, 3) uint8."""
         return None if self.decoding is None else self.decoding.pixels()

@@ -38,7 +38,7 @@ def build_gallery(model: Model, source: Source, *, progress: bool = False) -> Ga
         raise UserError(f"prototypes come from image {max(indices)}, but there are only {len(source)} images")
     unique = sorted({index for index in indices if index >= 0})
     pictures = {
-        index: Picture.from_pixels(to_pixels(to_tensor(source.read(index), model.spec.image)))
+        index: Picture.from_pixels(pixels_of(to_tensor(source.read(index), model.spec.image)))
         for index in track(unique, "reading the prototypes' images", progress)
     }
     decodings = decode(model, prototypes) if model.decodes else [None] * len(indices)
@@ -63,14 +63,14 @@ def decode(model: Model, prototypes: Prototypes, batch_size: int = 64) -> list[P
     with evaluating(model):
         parts = [model.decode(vectors) for vectors in torch.split(prototypes.vectors, batch_size)]
         images = torch.cat(parts).float().cpu()
-    return [Picture.from_pixels(to_pixels(image)) for image in images]
+    return [Picture.from_pixels(pixels_of(image)) for image in images]
 
 
-def to_pixels(image: Tensor) -> Pixels:
+def pixels_of(image: Tensor) -> Pixels:
     """(C, H, W) in [0, 1] to (H, W, C) uint8.
 
     Example:
-        >>> to_pixels(torch.tensor([[[0.0, 0.5, 1.0]]])).tolist()
+        >>> pixels_of(torch.tensor([[[0.0, 0.5, 1.0]]])).tolist()
         [[[0], [128], [255]]]
     """
     pixels: Pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()

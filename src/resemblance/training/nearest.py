@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from resemblance.core.distributed import world
 from resemblance.core.model import Model
 
 UNKNOWN = torch.iinfo(torch.int64).max
@@ -101,7 +102,7 @@ class Nearest:
 
     def merge(self) -> None:
         """Combine the findings of all processes; each has looked at its share of the images."""
-        if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        if world() == 1:
             return
         distances, indices = _gathered(self.distances), _gathered(self.indices)
         best = distances.amin(dim=0)
@@ -166,6 +167,6 @@ def _unit(device: torch.device, length: int) -> float:
 
 def _gathered(tensor: Tensor) -> Tensor:
     """(world, ...) the tensor of each process."""
-    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    parts = [torch.empty_like(tensor) for _ in range(world())]
     dist.all_gather(parts, tensor.contiguous())
     return torch.stack(parts)

@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch import distributed as dist
 
 from resemblance.config.errors import UserError
+from resemblance.core.distributed import world
 from resemblance.core.maps import percentile_boxes, upsample
 from resemblance.core.model import Model
 from resemblance.core.prototypes import Prototypes
@@ -47,14 +49,13 @@ class ProjectionReport:
             f"they moved by {self.mean_moved:.3g} on average, {self.largest_moved:.3g} at most"
         ]
         if self.unplaced:
-            names = ", ".join(self.unplaced_classes) or "no class"
+            names = _shortened(list(self.unplaced_classes)) or "no class"
             lines.append(f"{len(self.unplaced)} prototypes keep their vectors: no training image of {names}")
         if self.collapsed:
             worst = sorted(self.collapsed.items(), key=lambda pair: -pair[1])
-            named = ", ".join(f"{name} ({count})" for name, count in worst[:5])
-            more = f" and {len(worst) - 5} other classes" if len(worst) > 5 else ""
+            named = _shortened([f"{name} ({count})" for name, count in worst])
             total = sum(self.collapsed.values())
-            lines.append(f"{total} prototypes repeat the patch of another of their class: {named}{more}")
+            lines.append(f"{total} prototypes repeat the patch of another of their class: {named}")
         return lines
 
     @property
@@ -161,9 +162,13 @@ def _report(
     return ProjectionReport(len(prototypes), images, moved, tuple(unplaced), classes, collapsed)
 
 
+def _shortened(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} other classes" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def _total(count: int, device: torch.device) -> int:
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return count
     total = torch.tensor(count, device=device)
-    torch.distributed.all_reduce(total)
+    if world() > 1:
+        dist.all_reduce(total)
     return int(total)
