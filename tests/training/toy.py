@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from resemblance.config.image import ImageSpec
 from resemblance.config.methods.base import MethodConfig
 from resemblance.config.model import ModelSpec
+from resemblance.core.distributed import gather
 from resemblance.core.model import Model
 from resemblance.core.output import Evidence, Output
 from resemblance.core.prototypes import Prototypes
@@ -29,11 +30,15 @@ class ToyConfig(MethodConfig):
     dropout: float = 0.1
 
 
-def two_stages(**changes) -> tuple[Stage, ...]:
+def both(rate: float = 1e-2) -> dict[str, Group]:
+    return {"body": Group(rate), "head": Group(rate)}
+
+
+def two_stages() -> tuple[Stage, ...]:
     step = Schedule("step", size=1, gamma=0.5)
     return (
         Stage("warm", 2, {"head": Group(1e-2, 1e-3)}),
-        Stage("joint", 3, {"body": Group(1e-2), "head": Group(1e-2)}, schedule=step, select="best", end=("nudge",)),
+        Stage("joint", 3, both(), schedule=step, select="best", end=("nudge",)),
     )
 
 
@@ -42,8 +47,7 @@ class Toy(Model):
 
     name = "toy"
 
-    def __init__(self, config: ToyConfig | None = None, recipe: Recipe | None = None, per_class: int = 2) -> None:
-        config = config or ToyConfig()
+    def __init__(self, config: ToyConfig, recipe: Recipe | None = None, per_class: int = 2) -> None:
         super().__init__(config, SPEC)
         self.body = nn.Sequential(
             nn.Flatten(),
@@ -65,11 +69,13 @@ class Toy(Model):
         return Output(self.last(similarities), similarities, latents)
 
     def evidence(self, output, classes):
-        weights = self.last.weight[classes]
-        return Evidence(weights * output.similarities, self.last.bias[classes], torch.arange(len(self.prototypes)))
+        contributions = self.last.weight[classes] * output.similarities
+        return Evidence(contributions, self.last.bias[classes], torch.arange(len(self.prototypes)))
 
     def loss(self, output, labels):
-        return {"cross_entropy": F.cross_entropy(output.scores, labels), "size": 1e-3 * (output.latents**2).mean()}
+        # Each prototype's nearest image of the batch: over all processes, so that it has to gather.
+        nearest = -gather(output.similarities).amax(dim=0).mean()
+        return {"cross_entropy": F.cross_entropy(output.scores, labels), "nearest": 0.1 * nearest}
 
     def recipe(self):
         return self._recipe
@@ -90,7 +96,8 @@ def nudge(model: Model, context: actions.ActionContext) -> None:
     """Stands for projection: prototypes move to values that depend on the data and the seed."""
     labels = torch.from_numpy(context.train.labels)
     with torch.no_grad():
-        model.prototypes.vectors += 1e-2 * torch.rand_like(model.prototypes.vectors) + 1e-4 * labels.float().mean()
+        vectors = model.prototypes.vectors
+        vectors += 1e-2 * torch.rand_like(vectors) + 1e-4 * labels.float().mean()
     model.facts["nudged"] = model.facts.get("nudged", 0) + 1
 
 

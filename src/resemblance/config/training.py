@@ -25,7 +25,9 @@ class TrainConfig:
 
     seed: int = option(0, "all random choices follow from it", least=0)
     epochs: int | None = option(None, "epochs in all; the stages of the method's recipe are scaled", least=1)
-    batch_size: int | None = option(None, "images an optimiser step, over all devices and micro-batches", least=1)
+    batch_size: int | None = option(
+        None, "images an optimiser step, over all devices and micro-batches", least=1
+    )
     augment: str | None = option(None, "augmentation of the training images")
     precision: str = option("32-true", "floating point precision", choices=PRECISIONS)
     devices: int = option(1, "how many processes or GPUs train together", least=1)
@@ -33,7 +35,7 @@ class TrainConfig:
     accumulate: int = option(1, "micro-batches an optimiser step, to save memory", least=1)
     workers: int = option(0, "processes that read images", least=0)
     patience: int | None = option(
-        None, "end a stage early after so many epochs without gain on validation, with its best weights", least=1
+        None, "end a stage after so many epochs without gain on validation, with its best weights", least=1
     )
     refit_on_all: bool = option(False, "after model choice, train again on training and validation images")
     resume: bool = option(False, "go on with the run in the output folder")

@@ -64,5 +64,5 @@ def gather(tensor: Tensor) -> Tensor:
     """
     if _ALONE.get() or world() == 1:
         return tensor
-    result: Tensor = _Gather.apply(tensor)  # type: ignore[no-untyped-call]
+    result: Tensor = _Gather.apply(tensor)
     return result

@@ -66,7 +66,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write Lightning's checkpoint."""
         atomic_save(checkpoint, Path(path))
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
         """Read Lightning's checkpoint."""
         content: dict[str, Any] = load_checkpoint(Path(path))
         return content
@@ -84,14 +86,16 @@ class Saver(Checkpoint):
         check: called before writing; raises where the state is not worth keeping.
     """
 
-    def __init__(self, path: Path, every: int | None, interrupts: Interrupts, check: Callable[[], None]) -> None:
+    def __init__(
+        self, path: Path, every: int | None, interrupts: Interrupts, check: Callable[[], None]
+    ) -> None:
         self.path, self.every, self.interrupts, self.check = path, every, interrupts, check
         self.saved_at = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Between two steps of an epoch. After its last, `on_train_epoch_end` follows, with validation done."""
+        """Between two steps of an epoch; after the last comes `on_train_epoch_end`, with validation done."""
         whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if whole and batch_idx + 1 < trainer.num_training_batches:
             self._save(trainer)

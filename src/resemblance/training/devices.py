@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing import get_context
+from torch.multiprocessing.spawn import spawn
 
 from resemblance.config.errors import UserError
 from resemblance.training.interrupts import Interrupted
@@ -88,10 +89,13 @@ def run_team(work: Callable[[Team, Any], None], job: Any, team: Team) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    messages = mp.get_context("spawn").SimpleQueue()
+    messages = get_context("spawn").SimpleQueue()
     arguments = (work, content, team.accelerator, team.world, port, messages)
-    processes = mp.start_processes(_member, arguments, nprocs=team.world, join=False, start_method="spawn")
-    assert processes is not None
+    # Stages differ in what they leave unused; DDP warns in every process where they leave nothing.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    processes: Any = spawn(  # type: ignore[no-untyped-call]
+        _member, arguments, nprocs=team.world, join=False
+    )
     while True:
         try:
             while not processes.join(timeout=1.0):
@@ -107,11 +111,17 @@ def run_team(work: Callable[[Team, Any], None], job: Any, team: Team) -> None:
 
 
 def _member(
-    rank: int, work: Callable[[Team, Any], None], content: bytes, accelerator: str, world: int, port: int, messages: Any
+    rank: int,
+    work: Callable[[Team, Any], None],
+    content: bytes,
+    accelerator: str,
+    world: int,
+    port: int,
+    messages: Any,
 ) -> None:
     team = Team(accelerator, rank, world)
-    places = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": world, "NODE_RANK": 0, "LOCAL_RANK": rank}
-    os.environ.update({name: str(value) for name, value in places.items()})
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    os.environ.update(WORLD_SIZE=str(world), NODE_RANK="0", LOCAL_RANK=str(rank))
     if accelerator == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // world))
     else:

@@ -1,24 +1,23 @@
-"""Training: runs the stages of a model's recipe, so that a run killed at any moment can go on as if it had not been."""
+"""Training by a model's recipe; a run killed at any moment can go on as if it had not been."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
 from resemblance.core.model import Model
 from resemblance.core.recipe import Recipe
+from resemblance.data.source import DataSplits
 from resemblance.training.checkpoints import atomic_save
 from resemblance.training.devices import Team, find_accelerator, run_team
 from resemblance.training.identity import check_same, identify
+from resemblance.training.job import Job
 from resemblance.training.order import plan
-from resemblance.training.run import Job, carry_out
+from resemblance.training.run import carry_out
 from resemblance.training.state import RunState
-
-if TYPE_CHECKING:
-    from resemblance.data.source import DataSplits
 
 
 @dataclass
@@ -51,10 +50,10 @@ def settle(recipe: Recipe, config: TrainConfig) -> Recipe:
 def fit(model: Model, splits: DataSplits, run: Path | str, config: TrainConfig | None = None) -> FitResult:
     """Train a model by its recipe.
 
-    Batch order, augmentation and noise are functions of the seed and the place in the run, and checkpoints are
-    whole or absent: a run that was killed and is resumed ends with the weights, bit by bit, of one that was not
-    (on a CPU). The test images are never looked at. Under several devices, end actions such as projection run in
-    the first process and the others receive the result.
+    Batch order, augmentation and noise are functions of the seed and the place in the run, and checkpoints
+    are whole or absent: a run that was killed and is resumed ends with the weights, bit by bit, of one that
+    was not (on a CPU). The test images are never looked at. Under several devices, end actions such as
+    projection run in the first process and the others receive the result.
 
     Args:
         model: trained in place; ends in evaluation mode with the weights of the chosen model, on the CPU.
@@ -63,7 +62,7 @@ def fit(model: Model, splits: DataSplits, run: Path | str, config: TrainConfig |
         config: see there.
 
     Raises:
-        UserError: if the run folder holds another run, settings do not fit, or the loss is no longer a number.
+        UserError: if the run folder holds another run, settings do not fit, or the loss is no number.
         Interrupted: after Ctrl-C, with a checkpoint written.
     """
     config, run = config or TrainConfig(), Path(run)
@@ -100,7 +99,9 @@ def _start_or_resume(job: Job) -> str:
         state.save(path)
         return ""
     if not job.config.resume:
-        raise UserError(f"{job.folder} holds a run; add --resume to go on with it, or choose another --output")
+        raise UserError(
+            f"{job.folder} holds a run; add --resume to go on with it, or choose another --output"
+        )
     state = RunState.load(path)
     check_same(state.identity, job.identity, job.folder)
     return "finished" if state.finished else "resumed"

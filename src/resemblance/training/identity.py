@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,21 +13,27 @@ from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
 from resemblance.core.model import Model
 from resemblance.core.recipe import Recipe
-from resemblance.data.source import Source
+from resemblance.data.source import DataSplits, Source
 from resemblance.training.state import plain
 
-if TYPE_CHECKING:
-    from resemblance.data.source import DataSplits
-
 # Where the images are read and how often the state is written changes no weight.
-FREE = ("resume", "workers", "accelerator", "checkpoint_every_steps", "progress", "epochs", "batch_size", "augment")
+FREE = (
+    "resume",
+    "workers",
+    "accelerator",
+    "checkpoint_every_steps",
+    "progress",
+    "epochs",
+    "batch_size",
+    "augment",
+)
 
 
 def identify(model: Model, recipe: Recipe, splits: DataSplits, config: TrainConfig) -> dict[str, Any]:
     """Everything that the final weights depend on, as plain values."""
     settings = {name: value for name, value in asdict(config).items() if name not in FREE}
     sizes = {name: list(parameter.shape) for name, parameter in model.named_parameters()}
-    return plain(
+    identity: dict[str, Any] = plain(
         {
             **settings,
             "method": model.name,
@@ -41,6 +47,7 @@ def identify(model: Model, recipe: Recipe, splits: DataSplits, config: TrainConf
             "validation images": fingerprint(splits.val),
         }
     )
+    return identity
 
 
 def fingerprint(source: Source | None) -> str:
@@ -49,7 +56,7 @@ def fingerprint(source: Source | None) -> str:
         return "none"
     check = zlib.crc32(np.ascontiguousarray(source.labels).tobytes())
     if source.array is not None:
-        check = zlib.crc32(np.ascontiguousarray(source.array), check)
+        check = zlib.crc32(np.ascontiguousarray(source.array).data, check)
     else:
         for index in range(len(source)):
             check = zlib.crc32(source.name(index).encode(), check)
@@ -70,18 +77,6 @@ def check_same(old: dict[str, Any], new: dict[str, Any], run: Path) -> None:
         before, now = str(old.get(name)), str(new.get(name))
         shown.append(f"{name} differs" if len(before) + len(now) > 80 else f"{name} was {before}, now {now}")
     raise UserError(
-        f"{run} cannot be resumed with other settings: {'; '.join(shown)}; give the settings it was started with, "
-        "or another --output"
+        f"{run} cannot be resumed with other settings: {'; '.join(shown)}; give the settings it "
+        "was started with, or another --output"
     )
-
-
-def check_empty(run: Path) -> None:
-    """Refuse to start a run where something is already.
-
-    Raises:
-        UserError: if the folder exists and is not empty.
-    """
-    if run.exists() and not run.is_dir():
-        raise UserError(f"{run} is a file; a run needs a folder")
-    if run.is_dir() and any(run.iterdir()):
-        raise UserError(f"{run} is not empty; add --resume to go on with the run in it, or choose another --output")

@@ -20,8 +20,9 @@ class Joined(Source):
         self.first, self.second = first, second
         self.classes = first.classes
         self.labels = np.concatenate([first.labels, second.labels])
-        same = first.array is not None and second.array is not None and first.array.shape[1:] == second.array.shape[1:]
-        self.array = np.concatenate([first.array, second.array]) if same else None
+        arrays = [source.array for source in (first, second) if source.array is not None]
+        if len(arrays) == 2 and arrays[0].shape[1:] == arrays[1].shape[1:]:
+            self.array = np.concatenate(arrays)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -199,8 +199,8 @@ class StageModule(LightningModule):
         if not bool(finite.all()):
             bad = [name for name, good in zip(self.progress.terms, finite.tolist(), strict=True) if not good]
             raise UserError(
-                f"the loss became infinite or NaN ({', '.join(bad)}) before step {self._run_step()}, in stage "
-                f"{self.stage.name!r}; try a smaller learning rate, another --seed or --precision 32-true"
+                f"the loss became infinite or NaN ({', '.join(bad)}) before step {self._run_step()}, in "
+                f"stage {self.stage.name!r}; try a smaller rate, another --seed or --precision 32-true"
             )
 
     def _run_step(self) -> int:
@@ -212,7 +212,8 @@ class StageModule(LightningModule):
         for group in optimizer.param_groups:
             name = group["name"]
             age = (0 if stage.fresh else setting.carried.ages.get(name, 0)) + step // steps
-            group["lr"] = stage.groups[name].lr * rate_factor(stage.schedule, age, step / (steps * stage.epochs))
+            factor = rate_factor(stage.schedule, age, step / (steps * stage.epochs))
+            group["lr"] = stage.groups[name].lr * factor
 
     def _rates(self) -> dict[str, float]:
         return {f"rate/{group['name']}": group["lr"] for group in self.trainer.optimizers[0].param_groups}
@@ -227,7 +228,8 @@ class StageModule(LightningModule):
         return {"train/loss": float(means.sum())} | self._named(means)
 
     def _named(self, values: Tensor) -> dict[str, float]:
-        return {f"train/{name}": value for name, value in zip(self.progress.terms, values.tolist(), strict=True)}
+        pairs = zip(self.progress.terms, values.tolist(), strict=True)
+        return {f"train/{name}": value for name, value in pairs}
 
     def _log_points(self) -> None:
         self.check()
@@ -241,16 +243,15 @@ class StageModule(LightningModule):
         self._logged = (sums.clone(), count)
 
     def _keep_best(self, score: Score, epoch: int) -> None:
-        progress = self.progress
-        best = progress.best
+        progress, best, patience = self.progress, self.progress.best, self.setting.patience
         if score.beats(None if best is None else Score(best["accuracy"], best["loss"])):
             progress.best = {**asdict(score), "epoch": epoch, "model": copy_tensors(self.model)}
-        elif best is not None and self.setting.patience is not None and epoch - best["epoch"] >= self.setting.patience:
+        elif best is not None and patience is not None and epoch - best["epoch"] >= patience:
             progress.stopped = self.trainer.should_stop = True
 
 
 def train_mode(model: nn.Module) -> None:
-    """Training mode, but batch norm within modules all of whose parameters are frozen keeps its statistics."""
+    """Training mode, but batch norm in modules all of whose parameters are frozen keeps its statistics."""
     model.train()
     for module in model.modules():
         parameters = list(module.parameters())

@@ -63,7 +63,7 @@ def build_optimizer(model: Model, stage: Stage, carried: Carried) -> Optimizer:
         for name, parameter in _named(model, optimizer):
             kept = carried.states.get(name)
             if kept is not None and kept["kind"] == stage.optimizer:
-                # A copy: the optimiser works in place, and this stage may have to start again from the same state.
+                # A copy: the optimiser works in place.
                 optimizer.state[parameter] = {
                     key: _place(key, value, parameter) for key, value in kept["state"].items()
                 }
@@ -100,19 +100,13 @@ def follow(carried: Carried, before: dict[str, torch.Size], model: Model, kept: 
     for name, parameter in model.named_parameters():
         if name not in carried.states:
             continue
-        entry, old = carried.states[name], before[name]
-        if old == parameter.shape:
-            states[name] = entry
-            continue
-        changed = [d for d in range(len(old)) if old[d] != parameter.shape[d]] if len(old) == parameter.dim() else []
-        if kept is not None and len(changed) == 1 and parameter.shape[changed[0]] == len(kept):
-            state = {
-                key: value.index_select(changed[0], kept.cpu())
-                if isinstance(value, Tensor) and value.shape == old
-                else value
-                for key, value in entry["state"].items()
-            }
-            states[name] = {**entry, "state": state}
+        entry, old, new = carried.states[name], before[name], parameter.shape
+        if old != new:
+            changed = [axis for axis, size in enumerate(old) if len(old) == len(new) and size != new[axis]]
+            if kept is None or len(changed) != 1 or new[changed[0]] != len(kept):
+                continue
+            entry = {**entry, "state": _slice(entry["state"], old, changed[0], kept)}
+        states[name] = entry
     return Carried(states, carried.ages)
 
 
@@ -143,8 +137,19 @@ def _named(model: Model, optimizer: Optimizer) -> list[tuple[str, nn.Parameter]]
     return [(names[id(p)], p) for group in optimizer.param_groups for p in group["params"]]
 
 
+def _slice(state: dict[str, Any], shape: torch.Size, axis: int, kept: Tensor) -> dict[str, Any]:
+    """Tensors of the parameter's shape are sliced; the step count is not."""
+    return {
+        key: value.index_select(axis, kept.cpu())
+        if isinstance(value, Tensor) and value.shape == shape
+        else value
+        for key, value in state.items()
+    }
+
+
 def _place(key: str, value: Any, parameter: nn.Parameter) -> Any:
     if not isinstance(value, Tensor):
         return value
     # Only fused optimisers count their steps on the device.
-    return value.clone() if key == "step" and parameter.device.type == "mps" else value.to(parameter.device, copy=True)
+    home = key == "step" and parameter.device.type == "mps"
+    return value.clone() if home else value.to(parameter.device, copy=True)

@@ -56,7 +56,7 @@ def plan(images: int, batch: int, world: int = 1, accumulate: int = 1) -> Plan:
             f"choose --batch-size {max(batch // parts, 1) * parts}"
         )
     if images < parts:
-        raise UserError(f"{images} training images are too few for {world} devices × {accumulate} micro-batches")
+        raise UserError(f"{images} training images are too few for {world} devices × {accumulate} parts")
     return Plan(images, min(batch, images - images % parts), world, accumulate)
 
 
@@ -85,7 +85,8 @@ class StepBatches(Sampler[list[tuple[int, int]]]):
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         plan = self.plan
         epoch, done = divmod(self.reached(), plan.steps)
-        order = np.random.default_rng(derive(Purpose.ORDER, self.seed, self.stage, epoch)).permutation(plan.images)
+        seed = derive(Purpose.ORDER, self.seed, self.stage, epoch)
+        order = np.random.default_rng(seed).permutation(plan.images)
         for step in range(done, plan.steps):
             batch = order[step * plan.batch : (step + 1) * plan.batch]
             # Micro-batch by micro-batch, so that the processes together see the same images at a time.

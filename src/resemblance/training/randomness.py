@@ -30,7 +30,7 @@ def derive(purpose: Purpose, *place: int) -> int:
 
 
 def seed_noise(seed: int, device: torch.device) -> None:
-    """Seed torch's generators of the CPU and of the device: dropout, sampling and Gumbel noise follow from it."""
+    """Seed torch's generators of the CPU and the device: dropout, sampling and Gumbel noise follow."""
     # torch.manual_seed would format a stack trace at each call while CUDA is not in use.
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":

@@ -2,60 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from resemblance.config.training import TrainConfig
-from resemblance.core.model import Model
-from resemblance.core.recipe import Recipe, Stage
-from resemblance.data.dataset import ImageDataset
-from resemblance.data.loader import loader
-from resemblance.data.source import Source
+from resemblance.core.recipe import Stage
 from resemblance.training import actions
 from resemblance.training.bar import RunBar
 from resemblance.training.checkpoints import atomic_save, load_checkpoint
 from resemblance.training.devices import Team
 from resemblance.training.interrupts import Interrupts
-from resemblance.training.joined import Joined
+from resemblance.training.job import Job
 from resemblance.training.logs import RunLog
 from resemblance.training.module import Setting
 from resemblance.training.optimisers import Carried, follow
-from resemblance.training.order import Plan, Strided, plan
+from resemblance.training.order import Plan
 from resemblance.training.randomness import Purpose, derive, seed_noise
 from resemblance.training.snapshots import due, write_snapshot
 from resemblance.training.stages import Trained, train_stage
 from resemblance.training.state import RunState
 from resemblance.training.validation import Score, autocast, validate
-
-if TYPE_CHECKING:
-    from resemblance.data.source import DataSplits
-
-# Stages of the second phase have their own numbers, and so their own random draws.
-PHASE = 1000
-
-
-@dataclass
-class Job:
-    """Everything that a process needs to take part in a run."""
-
-    model: Model
-    splits: DataSplits
-    folder: Path
-    config: TrainConfig
-    recipe: Recipe
-    identity: dict[str, Any]
-
-    @property
-    def state_path(self) -> Path:
-        """The state between stages."""
-        return self.folder / "checkpoints" / "run.ckpt"
-
-    @property
-    def start_path(self) -> Path:
-        """The model before training, where it is needed again."""
-        return self.folder / "checkpoints" / "start.ckpt"
 
 
 def carry_out(team: Team, job: Job) -> None:
@@ -77,8 +44,6 @@ class Run:
     def __init__(self, team: Team, job: Job, interrupts: Interrupts) -> None:
         self.team, self.job, self.interrupts = team, job, interrupts
         self.model, self.config = job.model, job.config
-        folder = job.state_path.parent
-        self.stage_path, self.candidate_path = folder / "stage.ckpt", folder / "candidate.ckpt"
         self.state = RunState.load(job.state_path)
         self.state.give(self.model)
         self.model.to(team.device)
@@ -89,7 +54,8 @@ class Run:
             rows = [] if self.within is None else self.within["progress"]["history"]
             step = self.state.step + (0 if self.within is None else self.within["step"])
             self.log = RunLog(job.folder / "logs", self.state.history + rows, step)
-            self.bar = RunBar(self._steps(), self._epochs(), step, self.config.progress)
+            epochs = sum(stage.epochs for stage in job.recipe.stages) * (1 + self.config.refit_on_all)
+            self.bar = RunBar(epochs * self._plan.steps, epochs, step, self.config.progress)
 
     def finish(self) -> None:
         """Make one transition after the other."""
@@ -97,7 +63,7 @@ class Run:
             while not self.state.finished:
                 if self.interrupts.requested:
                     raise self.interrupts.error()
-                stages = self._recipe().stages
+                stages = self.job.recipe_of(self.state).stages
                 if self.state.stage == len(stages):
                     self._close()
                 elif self.state.done == 0:
@@ -130,17 +96,17 @@ class Run:
             self._leave(stage)
         self.within = None
         if self.team.rank == 0:
-            self.stage_path.unlink(missing_ok=True)
+            self.job.stage_path.unlink(missing_ok=True)
 
     def _act(self, stage: Stage) -> None:
         state = self.state
         if self.team.rank == 0:
             assert self.bar is not None
             self.bar.pause()
-            seed = derive(Purpose.ACTION, self.config.seed, self._number, state.done)
+            seed = derive(Purpose.ACTION, self.config.seed, self.job.number(self.state), state.done)
             seed_noise(seed, self.team.device)
             context = actions.ActionContext(
-                self._source,
+                self.job.source(state),
                 workers=self.config.workers,
                 batch_size=self._plan.micro,
                 device=self.team.device,
@@ -166,48 +132,46 @@ class Run:
                 self.log.epoch(row)
             best = state.candidate
             if score.beats(None if best is None else Score(best["accuracy"], best["loss"])):
-                state.candidate = {"stage": state.stage, "accuracy": score.accuracy, "loss": score.loss}
+                state.candidate = {"stage": state.stage, **asdict(score)}
                 if self.team.rank == 0:
                     state.take(self.model)
-                    atomic_save({"model": state.model, "facts": state.facts}, self.candidate_path)
+                    atomic_save({"model": state.model, "facts": state.facts}, self.job.candidate_path)
         state.stage, state.done = state.stage + 1, 0
         self._commit()
 
     def _close(self) -> None:
         """All stages are over: choose the model; then train again on all images, or be done."""
-        state, stages = self.state, self._recipe().stages
+        state, stages = self.state, self.job.recipe_of(self.state).stages
         again = False
         if state.phase == 0:
             if state.candidate is not None and state.candidate["stage"] < len(stages) - 1:
-                self._restore(self.candidate_path)
+                self._restore(self.job.candidate_path)
                 chosen = stages[state.candidate["stage"]].name
                 state.notes.append(f"chosen on validation: the model after stage {chosen!r}")
             score = self._score()
-            state.score = None if score is None else {"accuracy": score.accuracy, "loss": score.loss}
+            state.score = None if score is None else asdict(score)
             again = self.config.refit_on_all and score is not None
         if again:
             self._restore(self.job.start_path)
             state.phase, state.stage, state.done, state.carried = 1, 0, 0, Carried()
             state.notes.append(
-                "trained again on the training and validation images; the accuracy on validation is the one before"
+                "trained again on training and validation images; the accuracy on validation is from before"
             )
-            self.__dict__.pop("_source", None)
-            self.__dict__.pop("_plan", None)
         state.finished = not again
         self._commit()
         if state.finished and self.team.rank == 0:
-            for path in (self.candidate_path, self.job.start_path):
+            for path in (self.job.candidate_path, self.job.start_path):
                 path.unlink(missing_ok=True)
 
     # What they are made of.
 
     def _fit(self, stage: Stage) -> Trained:
         state, config = self.state, self.config
-        choosing = state.phase == 0 and len(self.job.splits.val) > 0
+        choosing = state.phase == 0 and self.job.has_validation
         keep_best = choosing and (stage.select == "best" or config.patience is not None)
         setting = Setting(
             seed=config.seed,
-            number=self._number,
+            number=self.job.number(self.state),
             rank=self.team.rank,
             plan=self._plan,
             first_step=state.step,
@@ -220,16 +184,13 @@ class Run:
             label=self._label(stage),
             keep=partial(self._keep, stage) if self.team.rank == 0 else None,
         )
-        spec = self.model.spec.image
-        augment = _augmentation(self.job.recipe.augment)
-        dataset = ImageDataset(self._source, spec, augment=augment, seed=config.seed, stage=self._number)
         return train_stage(
             self.model,
             stage,
-            dataset,
+            self.job.training_set(state),
             setting,
             self.team,
-            path=self.stage_path,
+            path=self.job.stage_path,
             resume=self.within is not None,
             workers=config.workers,
             precision=config.precision,
@@ -240,7 +201,9 @@ class Run:
     def _keep(self, stage: Stage, epoch: int) -> None:
         """Snapshots of the prototypes, by the epochs done in all stages."""
         if due(epoch, stage.epochs):
-            before = sum(earlier.epochs for earlier in self._recipe().stages[: self.state.stage])
+            before = sum(
+                earlier.epochs for earlier in self.job.recipe_of(self.state).stages[: self.state.stage]
+            )
             write_snapshot(self.model, self.job.folder, before + epoch)
 
     def _commit(self) -> None:
@@ -262,61 +225,26 @@ class Run:
         self.model.to(self.team.device)
 
     def _score(self) -> Score | None:
-        return self._validate() if len(self.job.splits.val) else None
+        return self._validate() if self.job.has_validation else None
 
     def _validate(self) -> Score:
         context = autocast(self.config.precision, self.team.device)
-        return validate(self.model, self._val_loader, self.team.device, context)
+        return validate(self.model, self._validation_batches, self.team.device, context)
 
     @cached_property
-    def _val_loader(self) -> Any:
-        source = self.job.splits.val
-        dataset = ImageDataset(source, self.model.spec.image)
-        share = Strided(len(source), self.team.rank, self.team.world)
-        return loader(dataset, self._plan.micro, workers=self.config.workers, sampler=share)
-
-    @cached_property
-    def _source(self) -> Source:
-        splits = self.job.splits
-        return splits.train if self.state.phase == 0 else Joined(splits.train, splits.val)
-
-    @cached_property
-    def _plan(self) -> Plan:
-        return plan(len(self._source), self.job.recipe.batch_size, self.team.world, self.config.accumulate)
+    def _validation_batches(self) -> Any:
+        return self.job.validation_batches(self.team)
 
     @property
-    def _number(self) -> int:
-        return self.state.phase * PHASE + self.state.stage
+    def _plan(self) -> Plan:
+        return self.job.plan(self.state, self.team)
 
     def _label(self, stage: Stage) -> dict[str, Any]:
         return {"phase": "refit" if self.state.phase else "train", "stage": stage.name}
 
-    def _recipe(self) -> Recipe:
-        """In the second phase: up to the chosen stage, with the chosen numbers of epochs."""
-        state, recipe = self.state, self.job.recipe
-        if state.phase == 0:
-            return recipe
-        last = len(recipe.stages) if state.candidate is None else state.candidate["stage"] + 1
-        stages = [replace(stage, epochs=n) for stage, n in zip(recipe.stages[:last], state.epochs, strict=False)]
-        return replace(recipe, stages=tuple(stages))
-
     def _within(self) -> dict[str, Any] | None:
-        """What the checkpoint within the stage holds beside Lightning's part, if there is one of this stage."""
-        if not self.stage_path.exists():
+        """Our part of the checkpoint within the stage, if there is one of this stage."""
+        if not self.job.stage_path.exists():
             return None
-        found: dict[str, Any] = load_checkpoint(self.stage_path)["resemblance"]
-        return found if found["number"] == self._number and self.state.done == 0 else None
-
-    def _epochs(self) -> int:
-        return sum(stage.epochs for stage in self.job.recipe.stages) * (2 if self.config.refit_on_all else 1)
-
-    def _steps(self) -> int:
-        return self._epochs() * self._plan.steps
-
-
-def _augmentation(name: str) -> Any:
-    if name == "none":
-        return None
-    from resemblance.data.augment import get_augment
-
-    return get_augment(name)
+        found: dict[str, Any] = load_checkpoint(self.job.stage_path)["resemblance"]
+        return found if found["number"] == self.job.number(self.state) and self.state.done == 0 else None

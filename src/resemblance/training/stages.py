@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
-from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch.utils.data import DataLoader
 
@@ -72,7 +72,9 @@ def train_stage(
     freeze_others(model, stage)
     module = StageModule(model, stage, setting)
     trainer = _trainer(stage, setting, team, precision, Saver(path, every, interrupts, module.check))
-    batches = StepBatches(setting.plan, setting.seed, setting.number, lambda: trainer.global_step, setting.rank)
+    batches = StepBatches(
+        setting.plan, setting.seed, setting.number, lambda: trainer.global_step, setting.rank
+    )
     loader = DataLoader(
         dataset,
         batch_sampler=batches,
@@ -97,9 +99,9 @@ def train_stage(
 
 
 def _trainer(stage: Stage, setting: Setting, team: Team, precision: str, saver: Saver) -> Trainer:
-    strategy: Any = (
-        DDPStrategy(find_unused_parameters=True) if team.world > 1 else SingleDeviceStrategy(device=team.device)
-    )
+    strategy: Any = SingleDeviceStrategy(device=team.device)
+    if team.world > 1:
+        strategy = DDPStrategy(find_unused_parameters=True)
     with quiet_lightning():
         return Trainer(
             accelerator=team.accelerator,
@@ -122,5 +124,3 @@ def _trainer(stage: Stage, setting: Setting, team: Team, precision: str, saver: 
 
 def _as_it_is(batch: Any) -> Any:
     return batch
-
-

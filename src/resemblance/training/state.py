@@ -107,4 +107,8 @@ def plain(value: Any) -> Any:
         >>> plain({"count": torch.tensor(3), "names": ("a", "b")})
         {'count': 3, 'names': ['a', 'b']}
     """
-    return json.loads(json.dumps(value, default=lambda item: item.tolist() if hasattr(item, "tolist") else str(item)))
+
+    def convert(item: Any) -> Any:
+        return item.tolist() if hasattr(item, "tolist") else str(item)
+
+    return json.loads(json.dumps(value, default=convert))

@@ -43,12 +43,16 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Non
     """The context in which a model of this precision answers."""
     if precision == "32-true":
         return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16 if precision.startswith("bf16") else torch.float16)
+    dtype = torch.bfloat16 if precision == "bf16-mixed" else torch.float16
+    return torch.autocast(device.type, dtype=dtype)
 
 
 @torch.no_grad()
 def validate(
-    model: Model, batches: Iterable[Batch], device: torch.device, context: AbstractContextManager[None] | None = None
+    model: Model,
+    batches: Iterable[Batch],
+    device: torch.device,
+    context: AbstractContextManager[None] | None = None,
 ) -> Score:
     """Measure a model in evaluation mode; under several processes, over the batches of all of them.
 
@@ -66,8 +70,9 @@ def validate(
             output = model(images)
             loss = torch.stack([term.float() for term in model.loss(output, labels).values()]).sum()
             right = (model.judged(output).argmax(dim=1) == labels).sum()
-            totals += torch.stack([right.double(), loss.double() * len(labels), torch.tensor(len(labels))]).to(totals)
+            count = torch.full_like(loss, len(labels))
+            totals += torch.stack([right.float(), loss * count, count]).to(totals)
     if world() > 1:
         dist.all_reduce(totals)
-    right, loss, count = totals.tolist()
-    return Score(right / max(count, 1.0), loss / max(count, 1.0))
+    hits, lost, images = totals.tolist()
+    return Score(hits / max(images, 1.0), lost / max(images, 1.0))
