@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from resemblance.commands.runs import choose, open_run, writable
+from resemblance.commands.runs import Run, choose, open_run, writable
 from resemblance.commands.screen import Screen, screen
 from resemblance.config.commands import EvaluateCommand
 from resemblance.core.wording import percent
@@ -24,7 +24,7 @@ def run(options: EvaluateCommand) -> int:
         found = evaluate(
             run.model, source, batch_size=options.batch_size, workers=options.workers, progress=True
         )
-        _print(found, run.name, name, len(source), out)
+        _print(found, run, name, out)
         document = {
             "run": run.name,
             "method": run.model.name,
@@ -39,5 +39,30 @@ def run(options: EvaluateCommand) -> int:
     return 0
 
 
-def _print(found: Evaluation, run: str, split: str, images: int, out: Screen) -> None:
-    out.say(f"{run}: accuracy {percent(found.accuracy)} on {images} {split} images")
+def _print(found: Evaluation, run: Run, split: str, out: Screen) -> None:
+    out.say(f"{run.name}: {percent(found.accuracy)} of {found.images} {split} images told rightly")
+    before = found.black_box
+    if before is None:
+        before = (run.model.facts.get("black_box") or {}).get(split)
+    if before is not None:
+        out.say(f"black box: {percent(before)}, gap {100 * (before - found.accuracy):+.2f} points")
+    if found.unused is not None:
+        names = ": " + ", ".join(map(str, found.unused)) if found.unused else ""
+        out.say(f"prototypes: {found.prototypes}, {len(found.unused)} of them unused{names}")
+    out.say()
+    columns = ("class", "images", "precision", "recall", "F1")
+    out.table(
+        columns,
+        [
+            (row["class"], row["images"], *(_share(row[key]) for key in ("precision", "recall", "f1")))
+            for row in found.per_class()
+        ],
+    )
+    out.say()
+    if len(found.classes) <= WIDE:
+        rows = [(name, *counts) for name, counts in zip(found.classes, found.confusion.tolist(), strict=True)]
+        out.table(("true \\ told", *found.classes), rows)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

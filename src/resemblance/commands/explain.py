@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from resemblance.commands.pictures import save_figure
-from resemblance.commands.runs import open_run
+from resemblance.commands.runs import Run, open_run
 from resemblance.commands.screen import Screen, screen
 from resemblance.config.commands import ExplainCommand
 from resemblance.config.errors import UserError
@@ -37,7 +37,7 @@ def run(options: ExplainCommand) -> int:
         if not explanations:
             raise UserError("none of these images can be read")
         folder = options.output or run.place(None, "explanations/x").parent
-        _write(explanations, folder, out)
+        _write(run, explanations, folder, out)
         out.result([explanation.to_dict() for explanation in explanations])
     return 0
 
@@ -58,8 +58,9 @@ def _files(names: list[str]) -> list[Path]:
     return files
 
 
-def _write(explanations: list[Explanation], folder: Path, out: Screen) -> None:
-    from resemblance.report.page import explanations_page
+def _write(run: Run, explanations: list[Explanation], folder: Path, out: Screen) -> None:
+    from resemblance.report.content import RunReport
+    from resemblance.report.page import write_report
 
     taken: set[str] = set()
     for explanation in explanations:
@@ -71,6 +72,8 @@ def _write(explanations: list[Explanation], folder: Path, out: Screen) -> None:
             name, number = f"{stem}-{number}", number + 1
         taken.add(name)
         save_figure(explanation.plot(), folder / f"{name}.png")
-    page = folder / "index.html"
-    page.write_text(explanations_page(explanations), encoding="utf-8")
+    page = write_report(
+        folder / "index.html",
+        [RunReport(run.name, run.model.name, run.model.spec.classes, explanations=explanations)],
+    )
     out.say(f"figures and page: {page}")

@@ -84,6 +84,7 @@ class Evaluation:
             "unused": None if self.unused is None else list(self.unused),
             "per_class": self.per_class(),
             "confusion": self.confusion.tolist(),
+            "wrong": list(self.wrong),
         }
 
 

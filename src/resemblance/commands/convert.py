@@ -1,0 +1,1 @@
+"""``resemblance convert MODEL``: a trained classifier that gives its reasons."""
