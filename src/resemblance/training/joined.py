@@ -20,6 +20,7 @@ class Joined(Source):
         self.first, self.second = first, second
         self.classes = first.classes
         self.labels = np.concatenate([first.labels, second.labels])
+        self.shapes = np.concatenate([first.shapes, second.shapes])
         arrays = [source.array for source in (first, second) if source.array is not None]
         if len(arrays) == 2 and arrays[0].shape[1:] == arrays[1].shape[1:]:
             self.array = np.concatenate(arrays)

@@ -1,0 +1,99 @@
+"""Augmentations by name: functions of the images and of one random generator an image."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from resemblance.config.errors import UserError
+from resemblance.data.elastic import elastic
+
+Augment = Callable[[Tensor, Sequence[np.random.Generator]], Tensor]
+
+
+def flip(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
+    """Mirror each image (B, C, H, W) with probability one half."""
+    mirrored = torch.tensor([rng.random() < 0.5 for rng in rngs])
+    return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+
+
+def crop(images: Tensor, rngs: Sequence[np.random.Generator], margin: int = 2) -> Tensor:
+    """Shift each image by up to ``margin`` pixels, zeros coming in: a random crop after padding."""
+    height, width = images.shape[-2:]
+    padded = F.pad(images, (margin,) * 4)
+    offsets = [rng.integers(0, 2 * margin + 1, 2) for rng in rngs]
+    return torch.stack([padded[i, :, y : y + height, x : x + width] for i, (y, x) in enumerate(offsets)])
+
+
+def protopnet(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
+    """One of rotation by up to 15°, a perspective skew of up to 0.2, or a shear of up to 10°; then flip.
+
+    What ProtoPNet's authors prepare in advance, 10 copies of each kind, made on the fly. Places from outside show
+    the nearest border.
+    """
+    height, width = images.shape[-2:]
+    square = torch.diag(torch.tensor([width / max(height, width), height / max(height, width), 1.0]))
+    matrices = torch.stack([square.inverse() @ _random_homography(rng) @ square for rng in rngs])
+    y, x = torch.meshgrid(
+        (2 * torch.arange(height) + 1) / height - 1, (2 * torch.arange(width) + 1) / width - 1, indexing="ij"
+    )
+    places = torch.stack([x, y, torch.ones_like(x)], dim=-1) @ matrices[:, None].transpose(-1, -2)
+    grid = places[..., :2] / places[..., 2:].clamp_min(1e-3)
+    warped = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return flip(warped, rngs)
+
+
+def _random_homography(rng: np.random.Generator) -> Tensor:
+    matrix = torch.eye(3)
+    kind = rng.integers(3)
+    if kind == 0:
+        angle = np.deg2rad(rng.uniform(-15, 15))
+        matrix[:2, :2] = torch.tensor([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    elif kind == 1:
+        matrix[2, :2] = torch.from_numpy(rng.uniform(-0.2, 0.2, 2))
+    else:
+        matrix[tuple(rng.permutation(2))] = float(np.tan(np.deg2rad(rng.uniform(-10, 10))))
+    return matrix
+
+
+def chain(*steps: Augment) -> Augment:
+    """One augmentation after the other."""
+
+    def augment(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
+        for step in steps:
+            images = step(images, rngs)
+        return images
+
+    return augment
+
+
+AUGMENTATIONS: dict[str, Augment | None] = {
+    "none": None,
+    "flip": flip,
+    "crop": crop,
+    "flip+crop": chain(flip, crop),
+    "elastic": elastic,
+    "protopnet": protopnet,
+}
+
+
+def get_augment(name: str) -> Augment | None:
+    """The augmentation of that name; None for ``none``.
+
+    Raises:
+        UserError: if there is none such.
+
+    Example:
+        >>> get_augment("flip")(torch.rand(2, 3, 8, 8), [np.random.default_rng(i) for i in range(2)]).shape
+        torch.Size([2, 3, 8, 8])
+    """
+    if name not in AUGMENTATIONS:
+        near = difflib.get_close_matches(name, AUGMENTATIONS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(AUGMENTATIONS)}"
+        raise UserError(f"no augmentation {name!r}; {hint}")
+    return AUGMENTATIONS[name]

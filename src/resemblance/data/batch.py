@@ -1,0 +1,15 @@
+"""What a loader yields."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Images (B, C, H, W) in [0, 1], labels (B,) int64, and indices (B,) int64 of the images in their source."""
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor

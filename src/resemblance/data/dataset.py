@@ -1,0 +1,69 @@
+"""Sources as PyTorch data sets: whole batches at a time, augmentation without state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import from_numpy
+from torch.utils.data import Dataset
+
+from resemblance.config.image import ImageSpec
+from resemblance.data.augment import Augment
+from resemblance.data.batch import Batch
+from resemblance.data.source import Source
+from resemblance.data.transforms import scaled, to_pixels
+
+Key = int | tuple[int, int]
+
+
+class ImageDataset(Dataset[Batch]):
+    """Images of a source at a model's size.
+
+    A key is an index, or a pair (epoch, index) for the augmented image. An image's augmentation is a function of
+    (seed, stage, epoch, index) alone, so neither order nor workers nor resumption change it.
+
+    Args:
+        source: the images.
+        spec: size and channels.
+        augment: applied to images asked for with an epoch.
+        seed: of the run.
+        stage: number of the stage in the run.
+
+    Example:
+        >>> from resemblance.data.source import ArraySource
+        >>> source = ArraySource(np.zeros((2, 8, 8, 1), np.uint8), [0, 1], ["cat", "dog"])
+        >>> ImageDataset(source, ImageSpec(8, 8, 1, (0.5,), (0.5,))).__getitems__([1, 0]).labels
+        tensor([1, 0])
+    """
+
+    def __init__(
+        self, source: Source, spec: ImageSpec, augment: Augment | None = None, seed: int = 0, stage: int = 0
+    ) -> None:
+        self.source, self.spec, self.augment, self.seed, self.stage = source, spec, augment, seed, stage
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, key: Key) -> Batch:
+        return self.__getitems__([key])
+
+    def __getitems__(self, keys: Sequence[Key]) -> Batch:
+        """A batch of the images at ``keys``; PyTorch's loaders call this."""
+        pairs = [key if isinstance(key, tuple) else (-1, int(key)) for key in keys]
+        indices = np.array([index for _, index in pairs], dtype=np.int64)
+        images = scaled(self._pixels(indices))
+        if self.augment is not None and pairs and pairs[0][0] >= 0:
+            images = self.augment(images, [self._random(epoch, index) for epoch, index in pairs])
+        return Batch(images, from_numpy(self.source.labels[indices]), from_numpy(indices))
+
+    def _pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        array = self.source.array
+        if array is not None and array.shape[1:] == (*self.spec.size, self.spec.channels):
+            return array[indices]
+        return np.stack([to_pixels(self.source.read(int(index)), self.spec) for index in indices])
+
+    def _random(self, epoch: int, index: int) -> np.random.Generator:
+        key = np.array([self.seed, (self.stage << 48) | (epoch << 32) | index], dtype=np.uint64)
+        return np.random.Generator(np.random.Philox(key=key))

@@ -1,0 +1,121 @@
+"""Where labelled images come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Indices = Sequence[int] | NDArray[np.int64]
+
+
+class Source(ABC):
+    """Labelled images, read one by one.
+
+    Attributes:
+        classes: the class names; labels index them.
+        labels: (N,) int64.
+        shapes: (N, 3) height, width and channels of each image.
+        array: (N, H, W, C) uint8 where all images are in memory at one size, else None.
+    """
+
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    shapes: NDArray[np.int64]
+    array: NDArray[np.uint8] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def read(self, index: int) -> Image.Image:
+        """The image at ``index``: mode L or RGB, 8 bit, upright."""
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """What to call the image at ``index`` in messages and reports."""
+
+
+class ArraySource(Source):
+    """Images in memory.
+
+    Args:
+        array: (N, H, W, C) uint8, C 1 or 3.
+        labels: (N,).
+        classes: the class names.
+        prefix: of the images' names.
+
+    Example:
+        >>> source = ArraySource(np.zeros((2, 8, 8, 1), np.uint8), [0, 1], ["cat", "dog"])
+        >>> source.read(1).mode, source.name(1)
+        ('L', 'image #1')
+    """
+
+    def __init__(
+        self, array: NDArray[np.uint8], labels: Indices, classes: Sequence[str], prefix: str = "image"
+    ) -> None:
+        self.array = array
+        self.labels = np.asarray(labels, dtype=np.int64)
+        self.classes = tuple(classes)
+        self.shapes = np.broadcast_to(np.array(array.shape[1:], dtype=np.int64), (len(array), 3))
+        self._prefix = prefix
+
+    def read(self, index: int) -> Image.Image:
+        """The image at ``index``."""
+        assert self.array is not None
+        pixels = self.array[index]
+        return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+    def name(self, index: int) -> str:
+        """The prefix and the number."""
+        return f"{self._prefix} #{index}"
+
+
+class Subset(Source):
+    """Some images of another source.
+
+    Args:
+        source: the other source.
+        indices: (N,) of the images in it; kept as `indices`.
+    """
+
+    def __init__(self, source: Source, indices: Indices) -> None:
+        self.source = source
+        self.indices = np.asarray(indices, dtype=np.int64)
+        self.classes = source.classes
+        self.labels = source.labels[self.indices]
+        self.shapes = source.shapes[self.indices]
+        self.array = None if source.array is None else source.array[self.indices]
+
+    def read(self, index: int) -> Image.Image:
+        """The image at ``index`` of the subset."""
+        return self.source.read(int(self.indices[index]))
+
+    def name(self, index: int) -> str:
+        """Its name in the other source."""
+        return self.source.name(int(self.indices[index]))
+
+
+@dataclass
+class DataSplits:
+    """Training, validation and test images, and what was noticed on the way.
+
+    Args:
+        train: for training, projection and clustering.
+        val: for choosing among models; possibly empty.
+        test: for the final figures; None if the data bring none.
+        classes: the class names.
+        name: as the user called the data.
+        notes: lines for the user: what was split off, which images were skipped.
+    """
+
+    train: Source
+    val: Source
+    test: Source | None
+    classes: tuple[str, ...]
+    name: str
+    notes: list[str] = field(default_factory=list)

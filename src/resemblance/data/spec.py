@@ -1,0 +1,84 @@
+"""What the images of a data set are like: size, channels, mean and deviation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
+from resemblance.data.dataset import ImageDataset
+from resemblance.data.progress import track
+from resemblance.data.source import DataSplits
+
+SAMPLE = 10_000
+LARGEST = 256
+DEFAULT = 224
+
+
+def infer_image_spec(
+    splits: DataSplits,
+    image_size: int | tuple[int, int] | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    channels: int | None = None,
+    seed: int = 0,
+) -> ImageSpec:
+    """Find the image size, channels and normalisation for a data set; what is given is taken.
+
+    The size is the images' own if they all have the same, of at most 256 pixels, and 224 otherwise. One RGB image
+    makes all RGB. Mean and deviation are measured, a channel at a time, on at most 10,000 training images.
+
+    Args:
+        splits: the data; only training images are measured.
+        image_size: pixels, one number or (height, width).
+        mean: per channel, or one number for all.
+        std: likewise.
+        channels: 1 or 3.
+        seed: of the sample.
+
+    Example:
+        >>> from resemblance.data.open import open_data
+        >>> spec = infer_image_spec(open_data("digits"))
+        >>> spec.size, spec.channels, 0 < spec.mean[0] < 1
+        ((32, 32), 1, True)
+    """
+    shapes = splits.train.shapes
+    if image_size is None:
+        sizes = np.unique(shapes[:, :2], axis=0)
+        image_size = (int(sizes[0, 0]), int(sizes[0, 1])) if len(sizes) == 1 and sizes.max() <= LARGEST else DEFAULT
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    channels = channels or (3 if (shapes[:, 2] == 3).any() else 1)
+    mean, std = _expand(mean, channels, "mean"), _expand(std, channels, "std")
+    if mean is None or std is None:
+        plain = ImageSpec(height, width, channels, (0.0,) * channels, (1.0,) * channels)
+        measured_mean, measured_std = measure(splits, plain, seed)
+        mean, std = mean or measured_mean, std or measured_std
+    return ImageSpec(height, width, channels, mean, std)
+
+
+def measure(splits: DataSplits, spec: ImageSpec, seed: int = 0) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation a channel over a seeded sample of the training images, at the model's size."""
+    count = len(splits.train)
+    indices = np.arange(count)
+    if count > SAMPLE:
+        indices = np.sort(np.random.default_rng(seed).choice(count, SAMPLE, replace=False))
+    dataset = ImageDataset(splits.train, spec)
+    total, squares = np.zeros(spec.channels), np.zeros(spec.channels)
+    chunks = [indices[start : start + 250] for start in range(0, len(indices), 250)]
+    for chunk in track(chunks, "measuring the images"):
+        images = dataset.__getitems__(chunk.tolist()).images.double()
+        total += images.sum(dim=(0, 2, 3)).numpy()
+        squares += images.square().sum(dim=(0, 2, 3)).numpy()
+    pixels = max(len(indices), 1) * spec.height * spec.width
+    mean = total / pixels
+    std = np.sqrt(np.maximum(squares / pixels - mean**2, 0))
+    return tuple(round(float(m), 4) for m in mean), tuple(max(round(float(s), 4), 0.01) for s in std)
+
+
+def _expand(values: tuple[float, ...] | None, channels: int, name: str) -> tuple[float, ...] | None:
+    if values is None:
+        return None
+    values = tuple(values)
+    if len(values) not in (1, channels):
+        raise UserError(f"--{name} has {len(values)} values for {channels}-channel images")
+    return values * channels if len(values) == 1 else values

@@ -1,0 +1,38 @@
+"""Seeded, stratified splits."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def stratified_split(
+    labels: NDArray[np.int64], fraction: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hold back about ``fraction`` of each class.
+
+    A class with two images or more keeps at least one and, unless ``fraction`` is 0, gives at least one; a class
+    with a single image keeps it. A function of labels, fraction and seed alone.
+
+    Args:
+        labels: (N,).
+        fraction: 0 to 1.
+        seed: of the choice.
+
+    Returns:
+        The indices that stay and those held back, both in ascending order.
+
+    Example:
+        >>> stay, held = stratified_split(np.array([0, 0, 0, 0, 1, 1, 2]), 0.25, 0)
+        >>> len(stay), len(held), 6 in stay
+        (5, 2, True)
+    """
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    values, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    held = np.zeros(len(labels), dtype=bool)
+    for _, start, count in zip(values, starts, counts, strict=True):
+        take = min(max(round(fraction * count), 1), count - 1) if fraction > 0 else 0
+        held[order[start : start + take]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
