@@ -44,7 +44,7 @@ class ActionContext:
 Action = Callable[[Model, ActionContext], None]
 
 END_ACTIONS: dict[str, Action] = {}
-_HOMES = {"project": "projection", "prune": "pruning", "survey": "survey", "cluster": "conversion"}
+_HOMES = {"project": "projection", "prune": "pruning", "survey": "survey", "cluster": "clustering"}
 
 
 def action(name: str) -> Callable[[Action], Action]:

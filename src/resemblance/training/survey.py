@@ -38,31 +38,41 @@ class Usage:
         wide = torch.float32 if device.type == "mps" else torch.float64
         self.total = torch.zeros(count, dtype=wide, device=device)
 
-    def update(self, similarities: Tensor, labels: Tensor) -> None:
-        """Take a batch into account: similarities (B, P), labels (B,)."""
+    def update(self, similarities: Tensor, labels: Tensor, ballots: Tensor | None = None) -> None:
+        """Take a batch into account.
+
+        Args:
+            similarities: (B, P).
+            labels: (B,).
+            ballots: (B, P, cells), where cells vote: then a prototype is used by an image if it is the most
+                similar one of any of its cells.
+        """
         own = self.owners.T[labels]
-        self.activations += _winners(similarities, torch.ones_like(own))
-        self.own_activations += _winners(similarities, own)
+        choices = similarities[:, :, None] if ballots is None else ballots
+        self.activations += _winners(choices, torch.ones_like(own))
+        self.own_activations += _winners(choices, own)
         self.total += similarities.to(self.total.dtype).sum(dim=0)
         self.images += len(labels)
 
 
-def _winners(similarities: Tensor, mask: Tensor) -> Tensor:
-    """How often each column (P,) is the largest of the masked ones in its row."""
-    count = similarities.shape[1]
-    masked = similarities.masked_fill(~mask, -torch.inf)
-    positions = torch.arange(count, device=mask.device)
-    largest = (masked == masked.amax(dim=1, keepdim=True)) & mask
-    first = torch.where(largest, positions, count).amin(dim=1)
-    return torch.bincount(first, minlength=count + 1)[:count]
+def _winners(choices: Tensor, mask: Tensor) -> Tensor:
+    """In how many images each column (P,) is the largest masked one of any cell; choices (B, P, cells)."""
+    count = choices.shape[1]
+    masked = choices.masked_fill(~mask[:, :, None], -torch.inf)
+    positions = torch.arange(count, device=mask.device)[:, None]
+    largest = (masked == masked.amax(dim=1, keepdim=True)) & mask[:, :, None]
+    first = torch.where(largest, positions, count).amin(dim=1)  # (B, cells)
+    used = torch.zeros(len(choices), count + 1, dtype=torch.bool, device=mask.device)
+    return used.scatter(1, first, True).sum(dim=0)[:count]
 
 
 def survey(model: Model, loader: Iterable[Batch], *, progress: bool = False) -> None:
     """Count in one pass how the prototypes are used, and leave it in ``model.prototypes``.
 
     ``activations``, ``own_activations`` (−1 where no class owns the prototype) and ``mean_similarity`` of all
-    models; of those that do not project also the provenance: the nearest image of the prototype's classes,
-    or of all where it has none, with the cell of the map as its box.
+    models (where cells vote, an image uses each prototype that any of its cells is most similar to); of those
+    that do not project also the provenance: the nearest image of the prototype's classes, or of all where it
+    has none, with the cell of the map as its box.
 
     Args:
         model: with prototypes.
@@ -72,28 +82,43 @@ def survey(model: Model, loader: Iterable[Batch], *, progress: bool = False) -> 
     Raises:
         UserError: for a model without prototypes, or without images.
     """
-    prototypes = model.prototypes
-    if prototypes is None:
+    if model.prototypes is None:
         raise UserError(f"{model.name} has no prototypes to survey")
     with evaluating(model):
-        model.assign_owners()
-        owners = prototypes.owners
-        sought = owners | ~owners.any(dim=1, keepdim=True)
-        usage, nearest = Usage(owners), Nearest(model)
-        for latents, labels, indices in latents_of(model, loader, "counting", progress):
-            output = model.head(latents)
-            assert output.similarities is not None
-            usage.update(output.similarities, labels)
-            if not model.projects:
-                nearest.update(latents, sought.T[labels], indices)
-        if usage.images == 0:
-            raise UserError("there are no training images to survey")
-        prototypes.activations.copy_(usage.activations)
-        prototypes.own_activations.copy_(usage.own_activations.masked_fill(~owners.any(dim=1), -1))
-        prototypes.mean_similarity.copy_(usage.total / usage.images)
+        survey_latents(model, latents_of(model, loader, "counting", progress))
+
+
+def survey_latents(model: Model, latents_by_batch: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
+    """The same from latents, labels and indices, batch by batch, as `passes.latents_of` gives them.
+
+    Args:
+        model: in evaluation mode, with prototypes.
+        latents_by_batch: on the model's device; no gradient is needed.
+
+    Raises:
+        UserError: without images.
+    """
+    prototypes = model.prototypes
+    assert prototypes is not None
+    model.assign_owners()
+    owners = prototypes.owners
+    sought = owners | ~owners.any(dim=1, keepdim=True)
+    usage, nearest = Usage(owners), Nearest(model)
+    for latents, labels, indices in latents_by_batch:
+        output = model.head(latents)
+        assert output.similarities is not None
+        ballots = model.similarity_maps(latents).flatten(2) if model.score_kind == "votes" else None
+        usage.update(output.similarities, labels, ballots)
         if not model.projects:
-            boxes = cell_boxes(nearest.cells, nearest.grid, model.spec.image.size)
-            nearest.record(nearest.distances, boxes)
+            nearest.update(latents, sought.T[labels], indices)
+    if usage.images == 0:
+        raise UserError("there are no training images to survey")
+    prototypes.activations.copy_(usage.activations)
+    prototypes.own_activations.copy_(usage.own_activations.masked_fill(~owners.any(dim=1), -1))
+    prototypes.mean_similarity.copy_(usage.total / usage.images)
+    if not model.projects:
+        boxes = cell_boxes(nearest.cells, nearest.grid, model.spec.image.size)
+        nearest.record(nearest.distances, boxes)
 
 
 @action("survey")

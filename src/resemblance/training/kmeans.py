@@ -1,0 +1,44 @@
+"""The centres of one class: scikit-learn's k-means, made deterministic and honest about empty clusters."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+Vectors = NDArray[np.float32]
+
+
+def centres(rows: Vectors, count: int, *, seed: int = 0, n_init: int = 1) -> Vectors:
+    """Cluster rows and give the centres, that of the largest cluster first.
+
+    Lloyd's algorithm from k-means++, at most 300 iterations, tolerance 1e-4. One thread, because more of them
+    add up in an order of their own and the last digits would change from run to run.
+
+    Args:
+        rows: (N, E) float32, N at least 1.
+        count: K, the centres wanted.
+        seed: of k-means++.
+        n_init: restarts, of which the tightest clustering is taken.
+
+    Returns:
+        (at most K, E): one for each cluster that has rows, so never more than there are distinct rows.
+
+    Example:
+        >>> rows = np.array([[0, 0], [0, 2], [9, 9], [0, 1]], np.float32)
+        >>> centres(rows, 2).tolist(), len(centres(rows[:1], 5))
+        ([[0.0, 1.0], [9.0, 9.0]], 1)
+    """
+    if len(rows) <= count:
+        distinct, sizes = np.unique(rows, axis=0, return_counts=True)
+        return distinct[np.argsort(-sizes, kind="stable")]
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters: seen below
+        found = KMeans(count, n_init=n_init, random_state=seed % 2**32).fit(rows)
+    sizes = np.bincount(found.labels_, minlength=count)
+    order = np.argsort(-sizes, kind="stable")
+    return found.cluster_centers_[order[sizes[order] > 0]].astype(np.float32)
