@@ -16,13 +16,15 @@ from resemblance.core.precision import full_precision
 from resemblance.core.recipe import Group, Recipe, Schedule, Stage
 from resemblance.methods.registry import register
 
+EPOCHS = 20
+
 
 def blackbox_stage(config: BlackBoxConfig, end: tuple[str, ...] = ()) -> Stage:
     """Training of an encoder and its classifier: AdamW, rates falling to zero along a cosine."""
     group = Group(config.rate, config.weight_decay)
     return Stage(
         "classifier",
-        config.train_epochs,
+        EPOCHS,
         {"encoder": group},
         optimizer="adamw",
         schedule=Schedule("cosine"),
@@ -86,7 +88,7 @@ class BlackBox(Model):
 
     def recipe(self) -> Recipe:
         """One stage; the epoch that is best on validation is kept."""
-        return Recipe((blackbox_stage(self.config),), batch_size=128, augment=self.config.train_augment)
+        return Recipe((blackbox_stage(self.config),), batch_size=128)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """All parameters are the encoder's."""

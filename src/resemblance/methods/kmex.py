@@ -224,7 +224,7 @@ class KMEx(Model):
     def recipe(self) -> Recipe:
         """The black box's, ending in k-means."""
         stage = blackbox_stage(self.config, end=("cluster",))
-        return Recipe((stage,), batch_size=128, augment=self.config.train_augment)
+        return Recipe((stage,), batch_size=128)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The encoder with its classifier."""

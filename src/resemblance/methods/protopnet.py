@@ -229,7 +229,7 @@ class ProtoPNet(Model):
         if config.prune:
             stages.append(Stage("prune", 0, {}, end=("prune",), scales=False))
             stages.append(Stage("last layer after pruning", 5 * config.last_epochs, last, scales=False))
-        return Recipe(tuple(stages), batch_size=80, augment=config.train_augment)
+        return Recipe(tuple(stages), batch_size=80)
 
     def keep(self, indices: Tensor) -> None:
         """Drop prototypes and their columns of the last layer."""

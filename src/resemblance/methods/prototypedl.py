@@ -244,8 +244,8 @@ class PrototypeDL(Model):
         """One stage: Adam at a constant rate, batches of 250 elastically deformed images (section 3.2)."""
         rate = 0.002 if self.config.variant == "released" else 0.0001
         groups = {name: Group(rate) for name in self.parameter_groups()}
-        stage = Stage("train", self.config.train_epochs, groups, end=("survey",))
-        return Recipe((stage,), batch_size=250, augment=self.config.train_augment)
+        stage = Stage("train", 1500, groups, end=("survey",))
+        return Recipe((stage,), batch_size=250, augment="elastic")
 
     def keep(self, indices: Tensor) -> None:
         """Drop prototypes and their columns of the last layer."""

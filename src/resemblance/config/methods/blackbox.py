@@ -19,5 +19,3 @@ class BlackBoxConfig(EncoderConfig, MethodConfig):
 
     rate: float = option(1e-3, "learning rate")
     weight_decay: float = option(1e-4, "weight decay (AdamW)")
-    train_epochs: int = option(20, "epochs of the recipe (--epochs overrides)")
-    train_augment: str = option("none", "augmentation while training: none, flip, crop, flip+crop, protopnet, elastic")

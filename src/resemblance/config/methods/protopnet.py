@@ -37,7 +37,6 @@ class ProtoPNetConfig(EncoderConfig, MethodConfig):
     push_every: int = option(10, "project after each so many epochs, counted from the first")
     last_epochs: int = option(20, "passes of the last layer after each projection")
     prune: bool = option(False, "prune prototypes whose nearest images are of other classes, at the end")
-    train_augment: str = option("none", "augmentation while training: none, flip, flip+crop, protopnet, elastic")
 
     def __post_init__(self) -> None:
         super().__post_init__()

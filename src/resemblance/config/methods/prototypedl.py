@@ -28,8 +28,6 @@ class PrototypeDLConfig(MethodConfig):
     reconstruction: float = option(0.05, "lambda: weight of the reconstruction error")
     r1: float = option(0.05, "lambda 1: weight of R1, prototypes near encodings")
     r2: float = option(0.05, "lambda 2: weight of R2, encodings near prototypes")
-    train_epochs: int = option(1500, "epochs of the recipe (--epochs overrides)")
-    train_augment: str = option("elastic", "augmentation while training: elastic, none, flip, crop, flip+crop")
 
     def __post_init__(self) -> None:
         super().__post_init__()
