@@ -11,19 +11,19 @@ import torch
 from resemblance.commands.latents import embedded_images
 from resemblance.commands.runs import CONFIG, METRICS, Run, choose
 from resemblance.config.errors import UserError
-from resemblance.config.listing import method_configs
-from resemblance.core.catalogue import prototype_views
 from resemblance.core.explain import explain_batch
 from resemblance.core.explanation import Explanation
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.source import DataSplits, Source, Subset
 from resemblance.methods.prototypedl import PrototypeDL
-from resemblance.report.content import ReportFigure, RunReport, SplitResult
+from resemblance.report.collect import collect
+from resemblance.report.content import ReportFigure, RunReport
 from resemblance.report.style import png
 from resemblance.training.evaluation import evaluate
 from resemblance.training.snapshots import read_snapshots
 
 SEARCHED = 1000  # images that are looked through for wrong answers, where no list of them is at hand
+SPLITS = {"val": "validation", "test": "test"}
 DRAWN = 1000  # images in the figure of the latent space
 
 
@@ -48,33 +48,34 @@ def run_report(
         batch_size: images a batch.
         workers: loader processes.
     """
-    model = run.model
-    metrics = _metrics(run)
-    config = method_configs().get(model.name)
-    report = RunReport(
+    model, metrics = run.model, _metrics(run)
+    notes = [str(note) for note in model.facts.get("notes", [])]
+    explanations: list[Explanation] = []
+    figures: list[ReportFigure] = []
+    if splits is None:
+        notes.append("The images were not at hand when this page was written: no answer is explained.")
+    else:
+        name, source = choose(splits, "auto")
+        if model.explains and explain:
+            known = metrics.get(name, {}).get("wrong")
+            chosen = pick(run, source, explain, seed, known, batch_size, workers)
+            explanations = explain_images(run, source, chosen, top)
+        figures = _figures(run, source, seed, batch_size, workers)
+    measured = {name: metrics[key] for key, name in SPLITS.items() if metrics.get(key)}
+    black_box = {name: found.get("black_box") for name, found in measured.items()}
+    return collect(
+        model,
         run.name,
-        model.name,
-        model.spec.classes,
-        description=config.line if config else "",
-        citation=config.citation if config else "",
         data=str(model.facts.get("data", "")),
         command=_command(run),
-        results=_results(metrics),
-        prototypes=prototype_views(model),
+        confusions={name: np.array(found["confusion"]) for name, found in measured.items()},
+        black_box={name: value for name, value in black_box.items() if value is not None},
+        explanations=explanations,
         facts=_facts(run, metrics),
-        notes=[str(note) for note in model.facts.get("notes", [])],
+        notes=notes,
         configuration=_configuration(run),
+        figures=figures,
     )
-    if splits is None:
-        report.notes.append("The images were not at hand when this page was written: no answer is explained.")
-        return report
-    name, source = choose(splits, "auto")
-    known = metrics.get(name, {}).get("wrong")
-    if model.explains and explain:
-        chosen = pick(run, source, explain, seed, known, batch_size, workers)
-        report.explanations = explain_images(run, source, chosen, top)
-    report.figures = _figures(run, source, seed, batch_size, workers)
-    return report
 
 
 def pick(
@@ -129,29 +130,18 @@ def _figures(run: Run, source: Source, seed: int, batch_size: int, workers: int)
     return figures
 
 
-def _results(metrics: dict[str, Any]) -> list[SplitResult]:
-    results = []
-    for key, name in (("val", "validation"), ("test", "test")):
-        if found := metrics.get(key):
-            box = (metrics.get("black_box") or {}).get(key, found.get("black_box"))
-            results.append(SplitResult(name, np.array(found["confusion"]), box))
-    return results
-
-
 def _facts(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
     model, image = run.model, run.model.spec.image
     facts: dict[str, Any] = {}
-    if description := getattr(getattr(model, "encoder", None), "description", ""):
-        facts["encoder"] = description
-    facts["images"] = f"{image.height}×{image.width}, {'grey' if image.channels == 1 else 'RGB'}"
+    facts["Images"] = f"{image.height}×{image.width}, {'grey' if image.channels == 1 else 'RGB'}"
     if model.prototypes is not None:
-        facts["prototypes"] = len(model.prototypes)
+        facts["Prototypes"] = len(model.prototypes)
     if metrics.get("seconds"):
-        facts["minutes"] = round(metrics["seconds"] / 60, 1)
+        facts["Minutes"] = round(metrics["seconds"] / 60, 1)
     for key in ("seed", "epochs", "precision", "variant"):
         if run.config.get(key) is not None:
-            facts[key] = run.config[key]
-    facts["torch"] = metrics.get("versions", {}).get("torch", torch.__version__)
+            facts[key.capitalize()] = run.config[key]
+    facts["PyTorch"] = metrics.get("versions", {}).get("torch", torch.__version__)
     return facts
 
 

@@ -1,1 +1,107 @@
 """``resemblance convert MODEL``: a trained classifier that gives its reasons."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from resemblance.commands.finish import Finished, finish, print_finished
+from resemblance.commands.runs import record, run_config, split_seed, start_run
+from resemblance.commands.screen import Screen, screen, share
+from resemblance.config.commands import ConvertCommand, ReportCommand
+from resemblance.config.errors import UserError
+from resemblance.data.open import open_data
+from resemblance.training.conversion import convert_original
+from resemblance.training.original import open_original
+from resemblance.training.progress import duration
+
+
+def run(options: ConvertCommand) -> int:
+    """Measure the classifier, convert it, measure again, save and report."""
+    with screen(options.json) as out:
+        finished = convert(options, out)
+        print_finished(finished, out)
+        folder = finished.run.folder
+        assert folder is not None
+        if options.report:
+            from resemblance.commands.report import report
+
+            out.say(f"report: {report(ReportCommand(runs=[str(folder)]), out)}")
+        out.say(f"run folder: {folder}")
+        out.result({"run": str(folder), **finished.metrics})
+    return 0
+
+
+def convert(options: ConvertCommand, out: Screen) -> Finished:
+    """Convert a classifier as the options say."""
+    started = time.monotonic()
+    made = run_config(options.model)
+    data = options.data or made.get("data")
+    if not data:
+        raise UserError(f"{options.model} does not say on which images it was trained; add --data")
+    seed = split_seed(made) if made else options.seed
+    fraction = float(made.get("val_fraction", options.val_fraction))
+    splits = open_data(data, seed=seed, val_fraction=fraction, skip_bad_images=options.skip_bad_images)
+    for note in splits.notes:
+        out.warn(note)
+    original = open_original(
+        options.model,
+        splits,
+        options,
+        weights=options.weights,
+        stem=options.stem,
+        cut=options.cut,
+        classes=options.classes,
+        allow_import=options.allow_import,
+        headless=options.force,
+    )
+    image = original.spec.image
+    out.say(
+        f"{original.name} on {splits.name}: {len(splits.classes)} classes, {len(splits.train)} training images at "
+        f"{image.height}x{image.width}, {'grey' if image.channels == 1 else 'RGB'}"
+    )
+    done = convert_original(
+        original,
+        splits,
+        prototypes_per_class=options.prototypes_per_class,
+        patches=options.patches,
+        n_init=options.n_init,
+        subset=options.subset,
+        variant=options.variant,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        accelerator=options.accelerator,
+        force=options.force,
+        progress=options.progress,
+    )
+    if done.check is not None and done.check.val is not None:
+        out.say(f"the classifier itself: {share(done.check.val)} of the validation images")
+    seconds = time.monotonic() - started
+    out.say(f"converted in {duration(seconds)}")
+    folder = start_run(options.output or default_folder(options), resume=False)
+    record(folder, "convert", options, data=data, val_fraction=fraction, split_seed=seed)
+    return finish(
+        done.model,
+        splits,
+        folder,
+        out,
+        seconds=seconds,
+        notes=done.notes,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        progress=options.progress,
+        accelerator=options.accelerator,
+        seed=options.seed,
+    )
+
+
+def default_folder(options: ConvertCommand) -> Path:
+    """``runs/kmex-MODEL`` or ``runs/kmex-patches-MODEL``.
+
+    Example:
+        >>> default_folder(ConvertCommand(model="runs/blackbox/", patches=True)).as_posix()
+        'runs/kmex-patches-blackbox'
+    """
+    name = options.model.rstrip("/").rpartition("/")[2].replace(":", "-")
+    return Path("runs") / f"kmex-{'patches-' if options.patches else ''}{name}"

@@ -12,7 +12,7 @@ from resemblance.commands.convert import convert
 from resemblance.commands.finish import Finished
 from resemblance.commands.report import report
 from resemblance.commands.runs import CONFIG, writable
-from resemblance.commands.screen import Screen, screen
+from resemblance.commands.screen import Screen, screen, share
 from resemblance.commands.train import train
 from resemblance.config.commands import ConvertCommand, DemoCommand, ReportCommand, TrainCommand
 from resemblance.config.methods.base import MethodConfig
@@ -44,7 +44,11 @@ def run(options: DemoCommand) -> int:
         _announce(out, "report", *runs)
         page = report(
             ReportCommand(
-                runs=runs, output=folder / "report.html", explain=EXPLAINED, seed=seed, title="Four ways to tell digits"
+                runs=runs,
+                output=folder / "report.html",
+                explain=EXPLAINED,
+                seed=seed,
+                title="Four ways to tell digits",
             ),
             out,
         )
@@ -117,7 +121,7 @@ def _shown(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     return [
         (
             row["model"],
-            f"{100 * row['accuracy']:.2f} %",
+            share(row["accuracy"]),
             "" if number == 0 else f"{100 * row['gap']:+.2f} points",
             "" if row["prototypes"] is None else f"{row['used']} of {row['prototypes']}",
         )

@@ -12,7 +12,7 @@ from resemblance.config.commands import EmbedCommand
 def run(options: EmbedCommand) -> int:
     """Draw images as points and prototypes as squares."""
     with screen(options.json) as out:
-        run = open_run(options.run, options.allow_import)
+        run = open_run(options.run, options.allow_import, options.accelerator)
         splits = run.images(options.data, options.skip_bad_images)
         split, source = choose(splits, options.split)
         embedded = embedded_images(

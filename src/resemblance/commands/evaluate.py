@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 
 from resemblance.commands.runs import Run, choose, open_run, writable
-from resemblance.commands.screen import Screen, screen
+from resemblance.commands.screen import Screen, screen, share
 from resemblance.config.commands import EvaluateCommand
-from resemblance.core.wording import percent
 from resemblance.training.evaluation import Evaluation, evaluate
 
 WIDE = 20
@@ -16,7 +15,7 @@ WIDE = 20
 def run(options: EvaluateCommand) -> int:
     """Measure and print."""
     with screen(options.json) as out:
-        run = open_run(options.run, options.allow_import)
+        run = open_run(options.run, options.allow_import, options.accelerator)
         splits = run.images(options.data, options.skip_bad_images)
         for note in splits.notes:
             out.warn(note)
@@ -40,12 +39,12 @@ def run(options: EvaluateCommand) -> int:
 
 
 def _print(found: Evaluation, run: Run, split: str, out: Screen) -> None:
-    out.say(f"{run.name}: {percent(found.accuracy)} of {found.images} {split} images told rightly")
+    out.say(f"{run.name}: {share(found.accuracy)} of {found.images} {split} images told rightly")
     before = found.black_box
     if before is None:
         before = (run.model.facts.get("black_box") or {}).get(split)
     if before is not None:
-        out.say(f"black box: {percent(before)}, gap {100 * (before - found.accuracy):+.2f} points")
+        out.say(f"black box: {share(before)}, gap {100 * (before - found.accuracy):+.2f} points")
     if found.unused is not None:
         names = ": " + ", ".join(map(str, found.unused)) if found.unused else ""
         out.say(f"prototypes: {found.prototypes}, {len(found.unused)} of them unused{names}")

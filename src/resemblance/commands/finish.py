@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resemblance.commands.runs import METRICS, MODEL, Run, versions
-from resemblance.commands.screen import Screen
+from resemblance.commands.runs import METRICS, MODEL, Run, device, versions
+from resemblance.commands.screen import Screen, share
 from resemblance.core.model import Model
-from resemblance.core.wording import percent
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.source import DataSplits, Source
@@ -64,6 +63,7 @@ def finish(
     batch_size: int = 128,
     workers: int = 0,
     progress: bool = True,
+    accelerator: str = "auto",
     **more: Any,
 ) -> Finished:
     """Measure a trained model on validation and, this once, on test images; save it with what was measured.
@@ -79,8 +79,10 @@ def finish(
         batch_size: images a batch.
         workers: loader processes.
         progress: whether to show bars.
+        accelerator: what to compute on.
         more: further entries of metrics.json.
     """
+    model.to(device(accelerator))
     show_prototypes(model, source or splits.train, batch_size, workers, progress)
     parts = {"val": splits.val, "test": splits.test}
     evaluations = {
@@ -88,8 +90,12 @@ def finish(
         for name, part in parts.items()
         if part is not None and len(part)
     }
+    model.cpu()
     model.facts["data"] = splits.name
     model.facts["accuracy"] = {name: found.accuracy for name, found in evaluations.items()}
+    black_box = {name: found.black_box for name, found in evaluations.items() if found.black_box is not None}
+    if black_box:
+        model.facts["black_box"] = black_box
     if model.prototypes is not None:
         model.facts["prototypes"] = len(model.prototypes)
     notes = [*splits.notes, *(notes or [])]
@@ -116,16 +122,16 @@ def print_finished(finished: Finished, out: Screen) -> None:
     black_box = model.facts.get("black_box") or {}
     rows = []
     for name, found in finished.evaluations.items():
-        row = [name, percent(found.accuracy)]
+        row = [name, share(found.accuracy)]
         if black_box:
             before = black_box.get(name)
             gap = "" if before is None else f"{100 * (before - found.accuracy):+.2f} points"
-            row += ["" if before is None else percent(before), gap]
+            row += ["" if before is None else share(before), gap]
         rows.append(row)
     columns = ["images", "accuracy", *(["black box", "gap"] if black_box else [])]
     out.table(columns, rows)
     if model.prototypes is not None:
-        unused = int((model.prototypes.activations == 0).sum())
+        unused = len(model.prototypes.unused())
         out.say(f"prototypes: {len(model.prototypes)}, {unused} of them unused on the training images")
     for note in finished.metrics["notes"]:
         out.say(f"note: {note}")

@@ -23,7 +23,7 @@ def report(options: ReportCommand, out: Screen) -> Path:
     """Write a page of runs side by side and return its path."""
     from resemblance.report.page import write_report
 
-    runs = [open_run(path, options.allow_import) for path in dict.fromkeys(options.runs)]
+    runs = [open_run(path, options.allow_import, options.accelerator) for path in dict.fromkeys(options.runs)]
     path = runs[0].place(options.output, "report.html")
     if path.suffix not in (".html", ".htm"):
         raise UserError(f"{path}: the page is a file that ends in .html")

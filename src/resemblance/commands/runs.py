@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 import resemblance
@@ -17,6 +18,7 @@ from resemblance.core.model import Model
 from resemblance.data.open import open_data
 from resemblance.data.source import DataSplits, Source
 from resemblance.methods.persist import load
+from resemblance.training.devices import Team, find_accelerator
 
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "Pillow", "safetensors")
 CONFIG, METRICS, MODEL = "config.yaml", "metrics.json", "model"
@@ -55,7 +57,7 @@ class Run:
             raise UserError(f"{self.name} does not say on which images it was trained; add --data")
         splits = open_data(
             spec,
-            seed=int(self.config.get("seed", 0)),
+            seed=split_seed(self.config),
             val_fraction=float(self.config.get("val_fraction", 0.1)),
             skip_bad_images=skip_bad_images or bool(self.config.get("skip_bad_images")),
         )
@@ -68,7 +70,7 @@ class Run:
         return splits
 
 
-def open_run(path: str, allow_import: str | None = None) -> Run:
+def open_run(path: str, allow_import: str | None = None, accelerator: str = "cpu") -> Run:
     """Open a run folder, a model folder or a model of the hub.
 
     Raises:
@@ -94,7 +96,27 @@ def open_run(path: str, allow_import: str | None = None) -> Run:
         raise UserError(f"no such folder: {path}")
     model = load(path if not here.exists() else here, allow_import=allow_import)
     config = {} if folder is None else _read_config(folder / CONFIG)
+    model.to(device(accelerator))
     return Run(folder.name if folder is not None and folder.name else here.name, model, folder, config)
+
+
+def run_config(path: str) -> dict[str, Any]:
+    """What the config.yaml of a run folder says, or of the one that a model folder is in; empty if there is none."""
+    here = Path(path).expanduser()
+    for candidate in (here, here.resolve().parent):
+        if here.is_dir() and (candidate / CONFIG).is_file() and (candidate / MODEL).is_dir():
+            return _read_config(candidate / CONFIG)
+    return {}
+
+
+def split_seed(config: dict[str, Any]) -> int:
+    """The seed by which a run's validation images were set aside."""
+    return int(config.get("split_seed", config.get("seed", 0)) or 0)
+
+
+def device(accelerator: str) -> torch.device:
+    """What a command computes on."""
+    return Team(find_accelerator(accelerator, 1)).device
 
 
 def choose(splits: DataSplits, split: str) -> tuple[str, Source]:

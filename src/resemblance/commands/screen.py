@@ -85,5 +85,15 @@ def screen(as_json: bool) -> Iterator[Screen]:
         yield Screen(stdout)
 
 
+def share(value: float) -> str:
+    """A share in per cent, two decimals.
+
+    Example:
+        >>> share(0.98765)
+        '98.77 %'
+    """
+    return f"{100 * value:.2f} %"
+
+
 def _numeric(text: str) -> bool:
     return not text or text.lstrip("+-−<>~ ").replace(".", "").replace(",", "").rstrip(" %").isdigit()

@@ -80,6 +80,7 @@ def train(options: TrainCommand, out: Screen) -> Finished:
         batch_size=min(options.batch_size or 128, 256),
         workers=options.workers,
         progress=options.progress,
+        accelerator=options.accelerator,
         seed=options.seed,
     )
 

@@ -18,7 +18,7 @@ from resemblance.config.values import check_choice, convert, near
 Config = TypeVar("Config")
 
 # What a run's config.yaml holds beside options, so that it can be given to --config as it is.
-RECORD = ("command", "method", "versions")
+RECORD = ("command", "method", "split_seed", "versions")
 ORDER = (
     "positional arguments",
     "data",

@@ -9,7 +9,7 @@ from typing import ClassVar
 from resemblance.config.groups import DATA, ImageOptions, JsonOption, RunOptions, SourceOptions
 from resemblance.config.methods.base import MethodConfig
 from resemblance.config.options import option
-from resemblance.config.training import TrainConfig
+from resemblance.config.training import ACCELERATORS, TrainConfig
 
 SPLITS = ("auto", "train", "val", "test")
 IMPORT = "package.module:function that a model around your own code may import"
@@ -85,9 +85,12 @@ class ConvertCommand(ImageOptions, JsonOption):
         title="method",
     )
     seed: int = option(0, "all random choices follow from it", least=0, title="method")
-    batch_size: int = option(128, "images a batch", least=1, title="data")
+    batch_size: int = option(128, "images a batch; no result depends on it", least=1, title="data")
     workers: int = option(0, "processes that read images", least=0, title="data")
+    accelerator: str = option("auto", "what to compute on", choices=ACCELERATORS, title="data")
+    allow_import: str | None = option(None, IMPORT, metavar="NAME")
     force: bool = option(False, "convert even if the classifier does not fit these images", title="method")
+    progress: bool = option(True, "show progress and estimates of time", title="output")
     output: Path | None = option(
         None,
         "run folder (default: runs/kmex-MODEL, or runs/kmex-patches-MODEL)",

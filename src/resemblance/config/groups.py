@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from resemblance.config.options import option
+from resemblance.config.training import ACCELERATORS
 
 DATA = "folder of class folders, .zip or .npz of it, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, or digits"
 
@@ -20,6 +21,7 @@ class SourceOptions:
     skip_bad_images: bool = option(False, "leave out unreadable images, naming them, instead of stopping")
     batch_size: int = option(128, "images a batch; no result depends on it", least=1)
     workers: int = option(0, "processes that read images", least=0)
+    accelerator: str = option("auto", "what to compute on", choices=ACCELERATORS)
 
 
 @dataclass
