@@ -10,6 +10,7 @@ from typing import Any
 from resemblance.config.training import TrainConfig
 from resemblance.core.model import Model
 from resemblance.core.recipe import Recipe
+from resemblance.data.augment import get_augment
 from resemblance.data.batch import Batch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
@@ -78,7 +79,7 @@ class Job:
         return ImageDataset(
             self.source(state),
             self.model.spec.image,
-            augment=_augmentation(self.recipe.augment),
+            augment=get_augment(self.recipe.augment),
             seed=self.config.seed,
             stage=self.number(state),
         )
@@ -98,11 +99,3 @@ class Job:
         last = len(recipe.stages) if state.candidate is None else state.candidate["stage"] + 1
         stages = zip(recipe.stages[:last], state.epochs, strict=False)
         return replace(recipe, stages=tuple(replace(stage, epochs=epochs) for stage, epochs in stages))
-
-
-def _augmentation(name: str) -> Any:
-    if name == "none":
-        return None
-    from resemblance.data.augment import get_augment
-
-    return get_augment(name)

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from resemblance.core.model import Model
 from resemblance.core.recipe import Stage
 from resemblance.data.dataset import ImageDataset
+from resemblance.data.loader import as_it_comes
 from resemblance.training.checkpoints import AtomicCheckpointIO, Saver
 from resemblance.training.devices import Team, quiet_lightning
 from resemblance.training.interrupts import Interrupts
@@ -79,7 +80,7 @@ def train_stage(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=_as_it_is,
+        collate_fn=as_it_comes,
         persistent_workers=workers > 0,
         pin_memory=team.accelerator == "gpu",
     )
@@ -120,7 +121,3 @@ def _trainer(stage: Stage, setting: Setting, team: Team, precision: str, saver: 
             enable_model_summary=False,
             enable_checkpointing=True,
         )
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

@@ -20,14 +20,17 @@ from resemblance.core.prototypes import Prototypes
 from resemblance.core.recipe import Group, Recipe, Schedule, Stage
 from resemblance.training import actions
 
+torch.set_num_threads(1)  # more threads than free cores make a model this small a hundred times slower
+
 CLASSES = tuple("0123456789")
 SPEC = ModelSpec(CLASSES, ImageSpec(8, 8, 1, (0.3,), (0.35,)))
 
 
 @dataclass
-class ToyConfig(MethodConfig):
+class TinyConfig(MethodConfig):
     norm: bool = True
     dropout: float = 0.1
+    nearest: float = 0.1
 
 
 def both(rate: float = 1e-2) -> dict[str, Group]:
@@ -42,12 +45,12 @@ def two_stages() -> tuple[Stage, ...]:
     )
 
 
-class Toy(Model):
+class Tiny(Model):
     """One hidden layer, prototypes on it, logits −d²; with dropout and, if wanted, batch norm."""
 
-    name = "toy"
+    name = "tiny"
 
-    def __init__(self, config: ToyConfig, recipe: Recipe | None = None, per_class: int = 2) -> None:
+    def __init__(self, config: TinyConfig, recipe: Recipe | None = None, per_class: int = 2) -> None:
         super().__init__(config, SPEC)
         self.body = nn.Sequential(
             nn.Flatten(),
@@ -75,7 +78,7 @@ class Toy(Model):
     def loss(self, output, labels):
         # Each prototype's nearest image of the batch: over all processes, so that it has to gather.
         nearest = -gather(output.similarities).amax(dim=0).mean()
-        return {"cross_entropy": F.cross_entropy(output.scores, labels), "nearest": 0.1 * nearest}
+        return {"cross_entropy": F.cross_entropy(output.scores, labels), "nearest": self.config.nearest * nearest}
 
     def recipe(self):
         return self._recipe
@@ -109,10 +112,10 @@ def halve(model: Model, context: actions.ActionContext) -> None:
     context.notes.append(f"{len(model.prototypes)} prototypes left")
 
 
-def make(seed: int = 0, stages: tuple[Stage, ...] | None = None, batch: int = 64, **config) -> Toy:
+def make(seed: int = 0, stages: tuple[Stage, ...] | None = None, batch: int = 64, **config) -> Tiny:
     torch.manual_seed(seed)
     recipe = None if stages is None else Recipe(stages, batch_size=batch)
-    return Toy(ToyConfig(**config), recipe)
+    return Tiny(TinyConfig(**config), recipe)
 
 
 def digits(train: int = 320, val: int = 100):
