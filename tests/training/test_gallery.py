@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 import torch
-from looking_glass import LookingGlass
 
+from looking_glass import LookingGlass
 from resemblance.config.errors import UserError
 from resemblance.core.gallery import Gallery
 from resemblance.core.prototypes import Prototypes

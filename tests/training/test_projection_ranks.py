@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from looking_glass import LookingGlass, batches
 from torch import distributed as dist
 from torch import multiprocessing as mp
 
+from looking_glass import LookingGlass, batches
 from resemblance.core.prototypes import Prototypes
 from resemblance.training.projection import project
 

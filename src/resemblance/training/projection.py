@@ -138,11 +138,11 @@ def source_boxes(model: Model, nearest: Nearest, chunk: int = 128) -> Tensor:
     height, width = model.spec.image.size
     if not model.maps:
         return nearest.cells.new_tensor([0, 0, width, height]).expand(len(nearest.cells), 4)
-    boxes = []
-    for part in torch.split(nearest.maps.float(), chunk):
-        similarities = model.similarity_of(part).reshape(-1, *nearest.grid)
-        boxes.append(percentile_boxes(upsample(similarities, (height, width))))
-    return torch.cat(boxes)
+    boxes = nearest.cells.new_zeros(len(nearest.cells), 4)
+    for part in torch.split(nearest.found.nonzero().flatten(), chunk):
+        similarities = model.similarity_of(nearest.maps[part].float()).reshape(-1, *nearest.grid)
+        boxes[part] = percentile_boxes(upsample(similarities, (height, width)))
+    return boxes
 
 
 def _report(
@@ -150,10 +150,9 @@ def _report(
 ) -> ProjectionReport:
     names = prototypes.owner_names(model.spec.classes)
     unplaced = (~nearest.found).nonzero().flatten().tolist()
+    placed = nearest.found.nonzero().flatten().tolist()
     patches = list(zip(nearest.indices.tolist(), nearest.cells.tolist(), strict=True))
-    counts = Counter(
-        (name, patch) for j, patch in enumerate(patches) if j not in set(unplaced) for name in names[j]
-    )
+    counts = Counter((name, patches[j]) for j in placed for name in names[j])
     collapsed: dict[str, int] = {}
     for (name, _), count in counts.items():
         if count > 1:
