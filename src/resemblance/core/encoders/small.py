@@ -52,8 +52,7 @@ class SmallEncoder(Encoder):
         if num_classes is not None:
             self.classifier = nn.Linear(d, num_classes)
         if load and config.weights != "none":
-            head = "classifier" if num_classes is not None else ""
-            loaded = load_weights(self, config.weights, "small", head, num_classes is not None)
+            loaded = load_weights(self, config.weights, "small", "classifier", num_classes is not None)
             self.trained_head = loaded.head
             self.description = f"small CNN, {loaded.note}"
 
