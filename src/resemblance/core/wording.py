@@ -117,6 +117,16 @@ def headline(explanation: Explanation) -> str:
     return text + (", rightly" if explanation.correct else "")
 
 
+def first_text(explanation: Explanation, account: Account) -> str:
+    """What the first of the reasons is, in words."""
+    if explanation.chosen:
+        return f"Chosen, for {account.class_name}"
+    predicted = "the predicted class, " if account.class_index == explanation.prediction else ""
+    if explanation.order == "similarity":
+        return f"Nearest prototype, towards {predicted}{account.class_name}"
+    return f"Best reason for {predicted}{account.class_name}"
+
+
 def counter_text(explanation: Explanation) -> str:
     """What the reason beside the others is, in words."""
     if explanation.counter_class is None:

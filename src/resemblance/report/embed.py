@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from resemblance.core.gallery import Pixels
 from resemblance.report.style import INK, MUTED, new_figure, place, plain, write
 
 LEGEND = 20  # classes with a line in the legend
-# Ten that stay apart for the colour-blind too, then twenty paler ones, then hues around the circle.
+# Up to ten classes; more take hues around the circle.
 TEN = (
     "#1f77b4",
     "#e6550d",
@@ -38,13 +38,12 @@ def class_colors(count: int) -> list[tuple[float, float, float]]:
         >>> len(set(class_colors(10))), len(set(class_colors(200)))
         (10, 200)
     """
-    from matplotlib.colors import to_rgb
-
     if count <= len(TEN):
         return [to_rgb(color) for color in TEN[:count]]
-    hues = colormaps["hsv"]((np.arange(count) * 0.618034) % 1.0)[:, :3]  # the golden ratio spreads any number
-    shades = np.array([0.95, 0.7, 0.5])[np.arange(count) % 3, None]
-    return [tuple(color) for color in (hues * shades).tolist()]
+    number = np.arange(count)
+    hues = number * 0.618034 % 1.0  # the golden ratio spreads any number of hues
+    shades = np.array([0.95, 0.7, 0.5])[number % 3]
+    return [tuple(color) for color in hsv_to_rgb(np.stack([hues, np.ones(count), shades], axis=1)).tolist()]
 
 
 def latent_figure(

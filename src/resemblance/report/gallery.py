@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from resemblance.core.catalogue import PrototypeView
 from resemblance.core.wording import percent
-from resemblance.report.style import FAINT, FOR, INK, MUTED, WARN, new_figure, place, plain, show, write
+from resemblance.report.style import FAINT, FOR, INK, MUTED, SMALL, WARN, new_figure, plain, write
 
 SIDE, GAP, MARGIN, NAME, FOOT = 0.85, 0.14, 0.3, 1.5, 0.36
 LARGEST = 400
@@ -68,6 +69,8 @@ def gallery_figure(
         note += f" {left_out} less used prototypes are not drawn."
     write(figure, MARGIN, MARGIN + top - 0.42, note, color=MUTED, fontsize=8)
     largest = max([view.importance or 0.0 for view in views], default=0.0) or 1.0
+    # One sheet for all tiles, in inches from the upper left corner: axes for each would take seconds.
+    sheet = figure.add_axes((0, 0, 1, 1))
     y = MARGIN + top
     for name, found in groups.items():
         write(figure, MARGIN, y + 0.1, plain(name, 20), fontweight="bold")
@@ -75,25 +78,31 @@ def gallery_figure(
         write(figure, MARGIN, y + 0.3, count, color=MUTED, fontsize=8)
         for number, view in enumerate(found):
             x = MARGIN + NAME + (number % widest) * (SIDE + GAP)
-            _tile(figure, x, y + (number // widest) * row, view, largest)
+            _tile(sheet, x, y + (number // widest) * row, view, largest)
         y += rows[name] * row
+    sheet.set_xlim(0, figure.get_figwidth())
+    sheet.set_ylim(figure.get_figheight(), 0)
+    sheet.axis("off")
     return figure
 
 
-def _tile(figure: Figure, x: float, y: float, view: PrototypeView, largest: float) -> None:
-    axes = show(figure, x, y, SIDE, view.picture, whole=view.source)
+def _tile(sheet: Axes, x: float, y: float, view: PrototypeView, largest: float) -> None:
+    pixels = view.picture
+    if pixels is not None:
+        height, width = (SIDE * side / max(pixels.shape[:2]) for side in pixels.shape[:2])
+        whole = pixels if view.source is None else view.source
+        smooth = "bilinear" if max(whole.shape[:2]) > SMALL else "nearest"
+        extent = (x, x + width, y + height, y)
+        sheet.imshow(pixels, extent=extent, interpolation=smooth, aspect="auto", origin="upper")
+    if pixels is None or view.unused:
+        color, line = (WARN, 1.6) if view.unused else (FAINT, 0.8)
+        sheet.add_patch(Rectangle((x, y), SIDE, SIDE, fill=False, edgecolor=color, linewidth=line))
     foot = y + SIDE + 0.05
-    write(figure, x, foot + 0.06, f"{view.index}", fontsize=7, color=WARN if view.unused else MUTED)
+    left = {"va": "top", "fontsize": 7, "color": WARN if view.unused else MUTED}
+    sheet.text(x, foot + 0.06, f"{view.index}", **left)
     if view.unused:
-        for spine in axes.spines.values():
-            spine.set_visible(True)
-            spine.set_color(WARN)
-            spine.set_linewidth(1.6)
-        write(figure, x + SIDE, foot + 0.06, "unused", fontsize=7, color=WARN, ha="right", fontweight="bold")
+        sheet.text(x + SIDE, foot + 0.06, "unused", ha="right", fontweight="bold", **left)
     elif view.importance is not None:
-        write(figure, x + SIDE, foot + 0.06, percent(view.importance), fontsize=7, color=INK, ha="right")
-        bar = place(figure, x, foot, SIDE, 0.05)
-        bar.add_patch(Rectangle((0, 0), 1, 1, color=FAINT))
-        bar.add_patch(Rectangle((0, 0), view.importance / largest, 1, color=FOR))
-        bar.set_xlim(0, 1)
-        bar.axis("off")
+        sheet.text(x + SIDE, foot + 0.06, percent(view.importance), ha="right", **(left | {"color": INK}))
+        sheet.add_patch(Rectangle((x, foot), SIDE, 0.05, color=FAINT, linewidth=0))
+        sheet.add_patch(Rectangle((x, foot), SIDE * view.importance / largest, 0.05, color=FOR, linewidth=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import unicodedata
 from typing import Any
 
@@ -97,3 +98,10 @@ def draw_box(axes: Axes, box: Box) -> None:
         )
         frame.set_clip_on(False)
         axes.add_patch(frame)
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,76 @@
+"""Gather what a page says of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resemblance.core.catalogue import prototype_views
+from resemblance.core.explanation import Explanation
+from resemblance.core.model import Model
+from resemblance.report.content import ReportFigure, RunReport, SplitResult
+
+
+def collect(
+    model: Model,
+    name: str,
+    *,
+    data: str = "",
+    command: str = "",
+    confusions: Mapping[str, NDArray[Any]] | None = None,
+    black_box: Mapping[str, float] | None = None,
+    explanations: Iterable[Explanation] = (),
+    facts: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+    configuration: str = "",
+    figures: Sequence[ReportFigure] = (),
+) -> RunReport:
+    """The report of a model: its prototypes and method, and whatever else the caller knows.
+
+    Args:
+        model: any model; one without prototypes has accuracies only.
+        name: the run's name.
+        data: what it was trained on.
+        command: what made it.
+        confusions: (C, C) counts by split, a row a true class.
+        black_box: the black box's accuracy by split.
+        explanations: of single images.
+        facts: further lines of the summary, by name.
+        notes: sentences that must not be missed.
+        configuration: the resolved configuration as text.
+        figures: further figures.
+
+    Example:
+        >>> from resemblance.config.image import ImageSpec
+        >>> from resemblance.config.model import ModelSpec
+        >>> from resemblance.methods.registry import build
+        >>> spec = ModelSpec(("zero", "one"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
+        >>> report = collect(build("protopnet", {"encoder": "small"}, spec), "run", facts={"Seed": 0})
+        >>> report.method, len(report.prototypes)
+        ('protopnet', 20)
+    """
+    gaps = black_box or {}
+    results = [
+        SplitResult(split, np.asarray(confusion), gaps.get(split))
+        for split, confusion in (confusions or {}).items()
+    ]
+    encoder = getattr(getattr(model, "encoder", None), "description", None)
+    return RunReport(
+        name=name,
+        method=model.name,
+        classes=model.spec.classes,
+        description=getattr(model.config, "line", ""),
+        citation=getattr(model.config, "citation", ""),
+        data=data,
+        command=command,
+        results=results,
+        prototypes=prototype_views(model) if model.explains else [],
+        explanations=list(explanations),
+        facts=({"Encoder": encoder} if encoder else {}) | dict(facts or {}),
+        notes=list(notes),
+        configuration=configuration,
+        figures=list(figures),
+    )

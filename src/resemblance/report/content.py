@@ -1,0 +1,176 @@
+"""All that a report page says, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resemblance.core.catalogue import PrototypeView
+from resemblance.core.explanation import Explanation
+from resemblance.core.wording import percent
+
+BIG_GAP = 0.01  # of accuracy, to the black box
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """How well a model does on one set of images.
+
+    Args:
+        name: ``validation`` or ``test``, usually.
+        confusion: (C, C) counts, a row a true class, a column a predicted one.
+        black_box: accuracy of the black box on the same images, where known.
+
+    Example:
+        >>> result = SplitResult("test", np.array([[8, 2], [0, 10]]), black_box=0.95)
+        >>> result.images, result.accuracy, round(result.gap, 3)
+        (20, 0.9, 0.05)
+    """
+
+    name: str
+    confusion: NDArray[Any]
+    black_box: float | None = None
+
+    @property
+    def images(self) -> int:
+        """How many images there were."""
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """The share of them that was told rightly; NaN without images."""
+        return float(np.trace(self.confusion) / self.images) if self.images else float("nan")
+
+    @property
+    def gap(self) -> float | None:
+        """How much better the black box is; negative where it is worse."""
+        return None if self.black_box is None else self.black_box - self.accuracy
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A finished figure of the report.
+
+    Args:
+        title: its heading.
+        png: the file.
+        alt: what it shows, for those who cannot see it.
+        caption: below it.
+    """
+
+    title: str
+    png: bytes
+    alt: str
+    caption: str = ""
+
+
+@dataclass
+class RunReport:
+    """What a report says of one run.
+
+    Args:
+        name: the run's name.
+        method: the method's name.
+        classes: their names.
+        description: one line on the method.
+        citation: the method's paper.
+        data: what it was trained on.
+        command: what made it.
+        results: accuracy and confusion by split.
+        prototypes: all of them.
+        explanations: of single images, in the order in which they are shown.
+        facts: name and value of whatever else is worth a line: encoder, epochs, minutes, seed.
+        notes: sentences that must not be missed: "class x had no image to project to".
+        configuration: the resolved configuration as text.
+        figures: further figures.
+
+    Example:
+        >>> views = [PrototypeView(0, ("cat",), activations=4), PrototypeView(1, ("dog",), activations=0)]
+        >>> report = RunReport("run", "protopnet", ("cat", "dog"), prototypes=views)
+        >>> len(report.unused), report.warnings[0]
+        (1, '1 of 2 prototypes is unused: no training image has it as its most similar one.')
+    """
+
+    name: str
+    method: str
+    classes: tuple[str, ...]
+    description: str = ""
+    citation: str = ""
+    data: str = ""
+    command: str = ""
+    results: list[SplitResult] = field(default_factory=list)
+    prototypes: list[PrototypeView] = field(default_factory=list)
+    explanations: list[Explanation] = field(default_factory=list)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    configuration: str = ""
+    figures: list[ReportFigure] = field(default_factory=list)
+
+    @property
+    def unused(self) -> list[PrototypeView]:
+        """Prototypes that are the most similar one to no training image."""
+        return [view for view in self.prototypes if view.unused]
+
+    @property
+    def duplicates(self) -> list[list[PrototypeView]]:
+        """Groups of prototypes that show the same part of the same training image for the same classes."""
+        groups: dict[Any, list[PrototypeView]] = {}
+        for view in self.prototypes:
+            source = view.item.source.data if view.item.source else view.source_index
+            if source is not None and not view.decoded:
+                groups.setdefault((source, view.box, view.classes), []).append(view)
+        return [group for group in groups.values() if len(group) > 1]
+
+    @property
+    def without_prototypes(self) -> list[str]:
+        """Classes that no prototype belongs to, where prototypes belong to classes at all."""
+        owned = {name for view in self.prototypes for name in view.classes}
+        return [name for name in self.classes if name not in owned] if owned else []
+
+    @property
+    def warnings(self) -> list[str]:
+        """Where the model's reasons should not be taken at their word."""
+        found = [text for result in self.results for text in _gap_warning(result)]
+        count = len(self.prototypes)
+        if self.unused:
+            verb, it = ("is", "it") if len(self.unused) == 1 else ("are", "one of them")
+            found.append(
+                f"{len(self.unused)} of {count} prototypes {verb} unused: no training image has {it} as its "
+                "most similar one."
+            )
+        if self.duplicates:
+            total = sum(len(group) for group in self.duplicates)
+            found.append(
+                f"{total} prototypes show {len(self.duplicates)} picture{'s' * (len(self.duplicates) > 1)} "
+                "between them: the same part of the same training image, several times."
+            )
+        if self.without_prototypes:
+            names = ", ".join(self.without_prototypes[:5]) + (
+                ", …" if len(self.without_prototypes) > 5 else ""
+            )
+            found.append(
+                f"No prototype belongs to {names}: the model can give no reason of their own for them."
+            )
+        weak = [e for e in self.explanations if any(a.share < 0.5 and a.others for a in e.accounts)]
+        if weak:
+            found.append(
+                f"In {len(weak)} of {len(self.explanations)} explanations the reasons shown carry less than "
+                "half of what was added up."
+            )
+        broken = [e for e in self.explanations if not all(a.adds_up for a in e.accounts)]
+        if broken:
+            found.append(f"In {len(broken)} explanations the reasons do not add up to the score.")
+        return found
+
+
+def _gap_warning(result: SplitResult) -> list[str]:
+    if result.gap is None or not result.gap > BIG_GAP:
+        return []
+    return [
+        f"On the {result.name} images the model tells {percent(result.accuracy)} rightly, the black box "
+        f"{percent(result.black_box or 0.0)}: {100 * result.gap:.1f} points are the price of its reasons."
+    ]

@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+
+from resemblance.core.account import Account, Reason
+from resemblance.core.catalogue import PrototypeView
+from resemblance.core.explain import explain_batch
+from resemblance.core.explanation import Explanation
+from resemblance.core.gallery import Gallery, GalleryItem, Picture
+from resemblance.report.collect import collect
+from resemblance.report.content import ReportFigure, RunReport, SplitResult
+from resemblance.report.page import report_html, write_report
+from toy_model import Distances, Nearest, Toy
+
+HOSTILE = "<script>alert(1)</script>\"'&{{7777*7}}"
+VOID = {"meta", "image", "use", "rect", "br", "img", "link", "i"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text; complains about tags that do not close."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.text = [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def run(kind=Toy, name="run", **options):
+    model = kind()
+    rng = np.random.default_rng(0)
+    count = len(model.prototypes)
+    sources = [Picture.from_pixels(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)) for _ in range(count)]
+    model.gallery = Gallery(
+        GalleryItem("training image", f"train/{i}.png", (2, 2, 9, 9) if model.maps else None, source)
+        for i, source in enumerate(sources)
+    )
+    model.prototypes.activations.copy_(torch.tensor([5, 0, 3, 2, 9, 1]))
+    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    explanations = explain_batch(model, images, labels=[0, 1, 2, 0], top=3)
+    confusion = np.array([[8, 2, 0], [1, 9, 0], [0, 0, 10]])
+    return collect(
+        model,
+        name,
+        data="digits",
+        confusions={"validation": confusion, "test": confusion},
+        black_box={"test": 0.97},
+        explanations=explanations,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("kind", [Toy, Nearest, Distances])
+def test_the_page_is_whole_and_needs_nothing_else(kind):
+    text = report_html([run(kind)])
+    page = Page(text)
+    assert page.open == []
+    names = {name for name, _ in page.tags}
+    assert not names & {"script", "link", "iframe", "object"}
+    for _, attributes in page.tags:
+        for key in ("src", "href", "xlink:href"):
+            if key in attributes:
+                assert attributes[key].startswith(("data:image/", "#")), attributes[key]
+        assert not any(key.startswith("on") for key in attributes)
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "url(" not in text
+
+
+def test_every_reference_has_its_target():
+    page = Page(report_html([run(), run(Nearest, "other")]))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for attributes in [*page.all("a"), *page.all("use")]:
+        assert attributes["href"].removeprefix("#") in ids
+
+
+def test_pictures_have_words():
+    page = Page(report_html([run(figures=[ReportFigure("Loss", b"png", "Loss by epoch")])]))
+    pictures = [attributes for attributes in page.all("svg") if "role" in attributes]
+    assert len(pictures) > 10
+    assert all(attributes["aria-label"] for attributes in pictures)
+    assert [attributes["alt"] for attributes in page.all("img")] == ["Loss by epoch"]
+    assert all("scope" in attributes for attributes in page.all("th"))
+    assert len(page.all("caption")) == len(page.all("table"))
+
+
+def test_tables_add_up_as_printed():
+    page = report_html([run()])
+    tables = re.findall(r'<table class="sum">(.*?)</table>', page, re.S)
+    assert len(tables) == 4
+    for table in tables:
+        numbers = [
+            cells[-1]
+            for row in table.split("<tr")[2:]
+            if (cells := re.findall(r'<td class="n">(.*?)</td>', row))
+        ]
+        values = [float(number.replace("−", "-")) for number in numbers]
+        assert sum(values[:-1]) == pytest.approx(values[-1], abs=1e-9)
+
+
+def test_hostile_names_stay_text():
+    view = PrototypeView(0, (HOSTILE,), GalleryItem("none", HOSTILE), activations=0)
+    reason = Reason(view, 1.0, 1.0, 1.0)
+    explanation = Explanation(
+        HOSTILE,
+        np.zeros((8, 8, 3), np.uint8),
+        "toy",
+        (HOSTILE, "b"),
+        np.array([1.0, 0.0], np.float32),
+        None,
+        "logit",
+        "contribution",
+        0,
+        (Account(0, HOSTILE, 1.0, (reason,)),),
+        label=1,
+        counter=reason,
+        counter_class=1,
+    )
+    report = RunReport(
+        HOSTILE,
+        HOSTILE,
+        (HOSTILE, "b"),
+        *[HOSTILE] * 4,
+        results=[SplitResult(HOSTILE, np.array([[1, 2], [3, 4]]))],
+        prototypes=[view],
+        explanations=[explanation],
+        facts={HOSTILE: HOSTILE},
+        notes=[HOSTILE],
+        configuration=HOSTILE,
+        figures=[ReportFigure(HOSTILE, b"", HOSTILE, HOSTILE)],
+    )
+    for text in (report_html([report, report], HOSTILE), explanation._repr_html_()):
+        page = Page(text)
+        assert page.open == []
+        assert not page.all("script")
+        assert "54439" not in "".join(page.text).replace("{{7777*7}}", "")
+        assert HOSTILE in "".join(page.text)
+
+
+def test_what_does_not_hold_is_said():
+    text = " ".join(run().warnings)
+    assert "1 of 6 prototypes is unused" in text
+    assert "7.0 points are the price" in text
+    page = "".join(Page(report_html([run()])).text)
+    assert "1 of 6 prototypes is unused" in page
+    assert "7.0 points are the price" in page
+    assert "1 (cat)." in page  # the unused one is named
+
+
+def test_duplicates_and_classes_without_prototypes_are_said():
+    source = Picture.from_pixels(np.zeros((8, 8, 3), np.uint8))
+    views = [PrototypeView(i, ("a",), GalleryItem("training image", "x", None, source)) for i in range(2)]
+    warnings = " ".join(RunReport("r", "m", ("a", "b"), prototypes=views).warnings)
+    assert "2 prototypes show 1 picture between them" in warnings
+    assert "No prototype belongs to b" in warnings
+
+
+def test_runs_side_by_side():
+    text = "".join(Page(report_html([run(), run(Nearest, "second")])).text)
+    assert "Comparison" in text
+    assert "−7.0" not in text
+    assert "+7.0" in text
+
+
+def test_a_black_box_has_a_page_too():
+    report = RunReport("b", "blackbox", ("a", "b"), results=[SplitResult("test", np.array([[1, 0], [0, 1]]))])
+    text = "".join(Page(report_html([report])).text)
+    assert "100.0" in text
+    assert "Prototypes" not in text
+
+
+def test_many_classes():
+    classes = tuple(f"class {i}" for i in range(40))
+    confusion = np.eye(40, dtype=int) * 5
+    confusion[3, 4] = 2
+    page = Page(report_html([RunReport("r", "m", classes, results=[SplitResult("test", confusion)])]))
+    assert len(page.all("img")) == 1
+    assert "class 3" in "".join(page.text)
+
+
+@pytest.mark.slow
+def test_2000_prototypes_and_50_images_stay_under_15_mb(tmp_path):
+    # Noise compresses worst. Of the sources only those that explanations show are embedded, once each.
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    shared = [Picture.from_pixels(np.roll(noise, 31 * i, axis=0)) for i in range(8)]
+
+    def source(i):
+        return Picture.from_pixels(np.roll(noise, i, axis=1)) if i % 40 < 10 else shared[i % 8]
+
+    classes = tuple(f"class {i}" for i in range(200))
+    views = [
+        PrototypeView(
+            i,
+            (classes[i // 10],),
+            GalleryItem("training image", f"{i}.jpg", (i % 99, 60, 170, 130), source(i)),
+        )
+        for i in range(2000)
+    ]
+    heat = torch.nn.functional.interpolate(torch.rand(1, 1, 7, 7), (224, 224), mode="bicubic")[0, 0].numpy()
+    explanations = []
+    for i in range(50):
+        reasons = tuple(Reason(views[40 * i + k], 1.0, 1.0, 1.0, heat, (9, 9, 99, 99)) for k in range(10))
+        account = Account(0, classes[0], 10.0, reasons, 1990)
+        explanations.append(
+            Explanation(
+                f"{i}.jpg",
+                np.roll(noise, 3 * i, axis=0),
+                "protopnet",
+                classes,
+                np.zeros(200, np.float32),
+                None,
+                "logit",
+                "contribution",
+                0,
+                (account,),
+                1,
+                reasons[0],
+                1,
+            )
+        )
+    report = RunReport("r", "protopnet", classes, prototypes=views, explanations=explanations)
+    path = write_report(tmp_path / "new" / "report.html", [report])
+    assert path.stat().st_size < 15e6
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium")
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_sticks_out_in_a_browser(tmp_path, width):
+    inner = report_html([run(), run(Nearest, "second")]).replace("default-src 'none'; ", "")
+    probe = (
+        "<script>parent.postMessage(`${document.documentElement.scrollWidth} of ${innerWidth}`, '*')</script>"
+    )
+    (tmp_path / "inner.html").write_text(inner.replace("</body>", probe + "</body>"), encoding="utf-8")
+    show = "<body><script>onmessage = event => document.body.append(event.data)</script>"
+    frame = f"{show}<iframe src=inner.html style='width:{width}px;height:900px'></iframe>"
+    (tmp_path / "outer.html").write_text(frame, encoding="utf-8")
+    quiet = ["background-networking", "component-update", "sync", "gpu"]
+    command = [
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--no-first-run",
+        *(f"--disable-{name}" for name in quiet),
+    ]
+    command += [
+        f"--user-data-dir={tmp_path}/profile",
+        "--window-size=1400,1000",
+        "--virtual-time-budget=5000",
+    ]
+    command += ["--dump-dom", f"file://{tmp_path}/outer.html"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
+    wide, visible = map(int, re.search(r"(\d+) of (\d+)", found).groups())
+    assert wide <= visible
