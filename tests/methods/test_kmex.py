@@ -197,10 +197,12 @@ def test_a_whole_model_serves_as_encoder():
     spec = spec_of()
     torch.manual_seed(0)
     base = build("protopnet", {"encoder": "small", "prototype_depth": 8}, spec).eval()
-    settings = {"method": "protopnet", "config": {"encoder": "small", "prototype_depth": 8}, "spec": spec.to_dict()}
+    config = {"encoder": "small", "prototype_depth": 8}
+    settings = {"method": "protopnet", "config": config, "spec": spec.to_dict()}
     plain = ModelSpec(spec.classes, ImageSpec(28, 28, 1, (0.0,), (1.0,)))
     for patches in (False, True):
-        model = build("kmex", {"encoder": "small", "base": settings, "patches": patches}, plain).eval()
+        own = {"encoder": "small", "base": settings, "patches": patches}
+        model = build("kmex", own, plain).eval()
         model.encoder.model.load_state_dict(base.state_dict())
         images = torch.rand(2, 1, 28, 28)
         with torch.no_grad():
@@ -208,7 +210,7 @@ def test_a_whole_model_serves_as_encoder():
         assert torch.equal(output.extras["blackbox"], expected.scores)
         latents = expected.latents if patches else expected.latents.mean((2, 3))
         assert torch.allclose(output.latents, latents)
-        again = build("kmex", {"encoder": "small", "base": settings, "patches": patches}, plain, tensors=model.state_dict())
+        again = build("kmex", own, plain, tensors=model.state_dict())
         again.load_state_dict(model.state_dict())
 
 

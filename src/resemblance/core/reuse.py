@@ -53,7 +53,8 @@ class ModelEncoder(Encoder):
 
     def forward(self, images: Tensor) -> Tensor:
         """The model's own scores, (B, K), of images in [0, 1]."""
-        return self.model(images).scores
+        scores: Tensor = self.model(images).scores
+        return scores
 
     @property
     def num_classes(self) -> int:

@@ -214,7 +214,7 @@ class KMEx(Model):
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """Cross entropy of the original classifier; the prototypes are not trained."""
         if "blackbox" not in output.extras:
-            raise UserError("this KMEx model was made from an encoder without classifier; there is nothing to train")
+            raise UserError("the encoder of this KMEx model has no classifier; there is nothing to train")
         return {"cross_entropy": F.cross_entropy(output.extras["blackbox"], labels)}
 
     def judged(self, output: Output) -> Tensor:

@@ -1,4 +1,4 @@
-"""Does the classifier know these images at all? If not: are its classes in another order, or the images scaled otherwise?"""
+"""Does a classifier know these images? If not: are its classes in another order, the images scaled otherwise?"""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def check(
 ) -> Check | None:
     """Measure the classifier on validation images and on a sample of training images.
 
-    Where it answers by chance it looks for the cause: outputs in another order, or images normalised otherwise.
+    Where it answers by chance the cause is sought: outputs in another order, or images normalised otherwise.
 
     Args:
         original: on the device.
@@ -100,13 +100,15 @@ def check(
         None where there is no classifier to measure.
 
     Raises:
-        UserError: if it answers by chance or its classes are in another order, with the cure if one was found.
+        UserError: if it answers by chance or its classes are in another order; with the cure, if found.
     """
     encoder, image, classes = original.encoder, original.spec.image, original.spec.classes
     if encoder.num_classes is None:
         return None
     if encoder.num_classes != len(classes):
-        raise UserError(f"{original.name} has {encoder.num_classes} outputs, but the data have {len(classes)} classes")
+        raise UserError(
+            f"{original.name} has {encoder.num_classes} outputs, but the data have {len(classes)} classes"
+        )
 
     def confusion(source: Source, title: str) -> Counts:
         batches = loader(ImageDataset(source, image), batch_size, workers)
@@ -117,7 +119,8 @@ def check(
         return counts
 
     with evaluating(encoder), torch.no_grad():
-        on_train = confusion(stratified(splits.train, SAMPLE, seed), "measuring the black box on training images")
+        sample = stratified(splits.train, SAMPLE, seed)
+        on_train = confusion(sample, "measuring the black box on training images")
         on_val = confusion(splits.val, "measuring the black box") if len(splits.val) else None
         counts = on_train if on_val is None else on_val
         doubt = _doubt(original, splits, counts, device, seed)
@@ -128,12 +131,12 @@ def check(
 
 def _doubt(original: Original, splits: DataSplits, counts: Counts, device: torch.device, seed: int) -> str:
     """What is wrong and what to do about it, in a line; empty if nothing is."""
-    name, classes = original.name, original.spec.classes
     right, order = accuracy(counts), hidden_order(counts)
-    measured = f"{name} tells {100 * right:.1f} % of the {counts.sum()} images rightly"
+    measured = f"{original.name} tells {100 * right:.1f} % of the {counts.sum()} images rightly"
     if order is not None:
         after = counts[np.arange(len(counts)), order].sum() / counts.sum()
-        return f"{measured}, but {100 * after:.1f} % with its classes in another order; {_cure(original, order)}"
+        cure = _cure(original, order)
+        return f"{measured}, but {100 * after:.1f} % with its classes in another order; {cure}"
     chance = 1 / int((counts.sum(axis=1) > 0).sum())
     balanced = _balanced(counts)
     if balanced >= (1 + chance) / 2:
@@ -144,13 +147,13 @@ def _doubt(original: Original, splits: DataSplits, counts: Counts, device: torch
         if found is not None:
             what, after, cure = found
             return f"{measured}, but {100 * after:.1f} % with {what}; {cure}"
-    shares = np.diag(counts) / np.maximum(counts.sum(axis=1), 1)
-    noise = np.sqrt((chance * (1 - chance) / counts.sum(axis=1)[counts.sum(axis=1) > 0]).sum()) * chance
-    if balanced > chance + 3 * noise + 0.05 * (1 - chance) or shares.max() == 0 == chance:
+    images = counts.sum(axis=1)
+    noise = chance * float(np.sqrt((chance * (1 - chance) / images[images > 0]).sum()))  # of a guess
+    if balanced > chance + 3 * noise + 0.05 * (1 - chance):
         return ""
     return (
-        f"{measured}, no better than chance ({100 * chance:.1f} %), and neither another order of the {len(classes)} classes "
-        "nor a usual normalisation cures it: check the weights, the data and --image-size"
+        f"{measured}, no better than chance ({100 * chance:.1f} % of each class); neither another order of "
+        "the classes nor a usual normalisation cures it: check the weights, the data and --image-size"
     )
 
 
@@ -163,7 +166,8 @@ def _cure(original: Original, order: NDArray[np.int64]) -> str:
     if len(classes) <= 30 and not any("," in name for name in classes):
         listed = ",".join(by_output)
         return f"give --classes {listed!r}" if " " in listed else f"give --classes {listed}"
-    moved = [f"output {i} is {name}" for i, name in enumerate(by_output) if name != classes[int((original.order == i).nonzero())]]
+    before = {output: classes[c] for c, output in enumerate(original.order.tolist())}
+    moved = [f"output {i} is {name}" for i, name in enumerate(by_output) if name != before[i]]
     return (
         f"{', '.join(moved[:5])}{', …' if len(moved) > 5 else ''}: "
         "give --classes FILE, with the class of each output on a line"
@@ -173,7 +177,7 @@ def _cure(original: Original, order: NDArray[np.int64]) -> str:
 def _better_scale(
     original: Original, splits: DataSplits, source: Source, device: torch.device
 ) -> tuple[str, float, str] | None:
-    """The usual normalisation with which the classifier is best, if it is good with it; what, accuracy, cure."""
+    """The usual normalisation that suits the classifier best, if it is good with it: name, accuracy, cure."""
     image = original.spec.image
     limit = max(2**26 // (image.channels * image.height * image.width), 32)
     batches = loader(ImageDataset(stratified(source, limit, 0), image), 64)
@@ -183,10 +187,9 @@ def _better_scale(
         if np.allclose((mean, std), (image.mean, image.std), atol=1e-3):
             continue
         normalize = Normalize(mean, std).to(device)
-        counts = sum(
-            _count(original.encoder, normalize(images.to(device)), labels, original.order) for images, labels in held
-        )
-        assert not isinstance(counts, int)
+        counts = np.zeros((len(original.order),) * 2, np.int64)
+        for images, labels in held:
+            counts += _count(original.encoder, normalize(images.to(device)), labels, original.order)
         cure = f"give --mean {_listed(mean)} --std {_listed(std)}"
         order = hidden_order(counts)
         if order is not None:

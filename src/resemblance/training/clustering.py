@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -68,11 +69,11 @@ class Clustering:
         if sampled:
             some = min(self.clustered[c] for c in sampled)
             lines.append(
-                f"clustered a random sample of the embeddings in {len(sampled)} of {len(self.classes)} classes, "
-                f"{some} or more a class of {sum(self.embeddings)} in all"
+                f"in {len(sampled)} of {len(self.classes)} classes a random sample of the embeddings was "
+                f"clustered: {some} or more a class, of {sum(self.embeddings)} in all"
             )
         if self.on_disk:
-            lines.append("the embeddings are larger than the memory set aside for them; a temporary file held them")
+            lines.append("the embeddings did not fit the memory set aside for them; a file held them")
         return lines
 
 
@@ -82,8 +83,8 @@ def cluster(
     """Find the prototypes of each class by k-means, and count how they are used.
 
     Whole images take one pass: their embeddings are kept, in memory up to the budget and in a temporary file
-    beyond it, and both k-means and the counting read them. Patches take two: a sample of their embeddings that
-    fits the budget is clustered, and the second pass counts. Neither result depends on the batches.
+    beyond it, and both k-means and the counting read them. Patches take two: a sample of their embeddings
+    that fits the budget is clustered, and the second pass counts. Neither result depends on the batches.
     Source: Gautam et al. 2024, section 3 and appendix A.4.
 
     Args:
@@ -110,15 +111,15 @@ def _cluster_images(
     with Embeddings(budget) as store:
         for latents, labels, indices in latents_of(model, loader, "embedding", progress):
             store.append(latents.cpu().numpy(), labels.cpu().numpy(), indices.cpu().numpy())
-        labels, indices = store.labels, store.indices
-        order = np.lexsort((indices, labels))
-        ends = np.searchsorted(labels[order], np.arange(model.spec.num_classes + 1))
+        owner, keys = store.labels, store.indices
+        order = np.lexsort((keys, owner))
+        ends = np.searchsorted(owner[order], np.arange(model.spec.num_classes + 1))
         most, clustered = min(model.config.subset or LARGEST, LARGEST), []
 
         def rows_by_class() -> Iterator[Vectors]:
-            for start, end in zip(ends[:-1], ends[1:], strict=True):
+            for start, end in pairwise(ends.tolist()):
                 numbers = order[start:end]
-                numbers = numbers[lowest(priorities(indices[numbers], seed), most)]
+                numbers = numbers[lowest(priorities(keys[numbers], seed), most)]
                 clustered.append(len(numbers))
                 yield store.take(numbers)
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from resemblance.config.groups import ImageOptions
@@ -130,8 +129,8 @@ def convert(
     and (once) on test images, are in ``facts["black_box"]`` and ``facts["accuracy"]``.
 
     Args:
-        model: a run or model folder, a hub id, a timm name, ``torchvision/NAME``, ``package.module:function``,
-            an `nn.Module` that ends in a linear layer, or a model of this library.
+        model: a run or model folder, a hub id, a timm name, ``torchvision/NAME``,
+            ``package.module:function``, a network that ends in a linear layer, or a model of this library.
         data: a data set's name, as on the command line, or its splits.
         weights: ``none``, ``pretrained`` or a file, where ``model`` names an architecture.
         stem: of a ResNet that is named: auto, standard or small.

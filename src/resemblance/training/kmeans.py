@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 Vectors = NDArray[np.float32]
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """Finding the loaded libraries takes longer than clustering a small class."""
+    return ThreadpoolController()
 
 
 def centres(rows: Vectors, count: int, *, seed: int = 0, n_init: int = 1) -> Vectors:
@@ -34,11 +41,12 @@ def centres(rows: Vectors, count: int, *, seed: int = 0, n_init: int = 1) -> Vec
         ([[0.0, 1.0], [9.0, 9.0]], 1)
     """
     if len(rows) <= count:
-        distinct, sizes = np.unique(rows, axis=0, return_counts=True)
-        return distinct[np.argsort(-sizes, kind="stable")]
-    with threadpool_limits(1), warnings.catch_warnings():
+        distinct, copies = np.unique(rows, axis=0, return_counts=True)
+        return distinct[np.argsort(-copies, kind="stable")]
+    with _threads().limit(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters: seen below
         found = KMeans(count, n_init=n_init, random_state=seed % 2**32).fit(rows)
     sizes = np.bincount(found.labels_, minlength=count)
     order = np.argsort(-sizes, kind="stable")
-    return found.cluster_centers_[order[sizes[order] > 0]].astype(np.float32)
+    kept: Vectors = found.cluster_centers_[order[sizes[order] > 0]].astype(np.float32)
+    return kept

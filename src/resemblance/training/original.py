@@ -64,8 +64,8 @@ def open_original(
     """Open what the user wants to convert.
 
     Args:
-        model: a run or model folder, a hub id, a timm name, ``torchvision/NAME``, ``package.module:function``,
-            or a network itself.
+        model: a run or model folder, a hub id, a timm name, ``torchvision/NAME``,
+            ``package.module:function``, or a network itself.
         splits: the images it was trained for.
         images: how they are brought to it; what is None follows from the weights, else from the data.
         weights: ``none``, ``pretrained`` or a file, where the name of an architecture is given.
@@ -133,7 +133,8 @@ def _order(outputs: tuple[str, ...], classes: tuple[str, ...], name: str, said: 
         cure = (
             "name each class of the data once"
             if said
-            else "--classes gives the data's names in the order of the outputs (a class without images: an empty folder)"
+            else "--classes gives the data's names in the order of the outputs; a class without images is an "
+            "empty folder"
         )
         raise UserError(f"the classes differ: only {', only '.join(parts) or 'a repeated name'}; {cure}")
     return torch.tensor([outputs.index(c) for c in classes])
@@ -158,8 +159,8 @@ def _from_model(
         if images.mean or images.std:
             raise UserError(f"{name} knows how its images are normalised; drop --mean and --std")
         if encoder is None:
-            settings = {"encoder": getattr(model.config, "encoder", "small")}
-            settings["base"] = {"method": model.name, "config": asdict(model.config), "spec": model.spec.to_dict()}
+            base = {"method": model.name, "config": asdict(model.config), "spec": model.spec.to_dict()}
+            settings = {"encoder": getattr(model.config, "encoder", "small"), "base": base}
             encoder = ModelEncoder(model)
         plain = (0.0,) * image.channels, (1.0,) * image.channels  # the model inside normalises
         image = replace(image, mean=plain[0], std=plain[1])
@@ -191,8 +192,8 @@ def _from_network(
     if not encoder.trained_head:
         if not headless:
             raise UserError(
-                f"{encoder.description}: no trained classifier for these {len(splits.classes)} classes came of it, "
-                "so nothing says whether it knows them; give its --weights, or --force to cluster its embeddings as they are"
+                f"{encoder.description}: no trained classifier for these {len(splits.classes)} classes, so "
+                "nothing tells whether it knows them; give --weights, or --force to cluster its embeddings"
             )
         encoder.drop_head()
         notes.append("converted without its classifier, so there is no black box to compare with")
@@ -209,7 +210,8 @@ def _build(
     headless: bool,
 ) -> tuple[Encoder, ImageSpec]:
     """Build the encoder for the data's channels, or else for the other number of them."""
-    published = pretrained_image_spec(config.encoder) if module is None and config.weights == "pretrained" else None
+    pretrained = module is None and config.weights == "pretrained"
+    published = pretrained_image_spec(config.encoder) if pretrained else None
     given = images.channels or (len(images.mean) if images.mean else None)
     first = given or (3 if published else infer_channels(splits))
     errors: list[UserError] = []
@@ -235,5 +237,5 @@ def _build(
 
 
 def infer_channels(splits: DataSplits) -> int:
-    """1 for grey images, 3 for RGB, by the first training image."""
-    return 1 if splits.train.read(0).mode == "L" else 3
+    """1 if all training images are grey, else 3."""
+    return 3 if (splits.train.shapes[:, 2] == 3).any() else 1

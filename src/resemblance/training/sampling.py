@@ -78,7 +78,8 @@ class Sample:
     def _thin(self) -> None:
         if not self._rows:
             return
-        rows, ranks, keys = (np.concatenate(parts) for parts in (self._rows, self._ranks, self._keys))
+        rows, ranks = np.concatenate(self._rows), np.concatenate(self._ranks)
+        keys = np.concatenate(self._keys)
         kept = lowest(ranks, self.limit)
         kept = kept[np.argsort(keys[kept], kind="stable")]
         if len(rows) > self.limit:
