@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
@@ -86,7 +87,7 @@ def build(
     """
     cls, config_class = get(name)
     if isinstance(config, dict):
-        known = config_class.__dataclass_fields__
+        known = [field.name for field in fields(config_class)]
         unknown = [key for key in config if key not in known]
         if unknown:
             raise UserError(f"{name} has no setting {unknown[0]!r}; it has {', '.join(known)}")
