@@ -155,6 +155,7 @@ def test_votes_have_no_probabilities(images):
     assert explain(Ballot(), images[0]).probabilities is None
     probabilities = explain(Toy(), images[0]).probabilities
     assert probabilities.sum() == pytest.approx(1.0)
+    assert explain(Nearest(), images[0]).probabilities is None  # a similarity is no logit
 
 
 def test_use_and_provenance_are_told(images):

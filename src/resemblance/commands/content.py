@@ -131,11 +131,9 @@ def _figures(run: Run, source: Source, seed: int, batch_size: int, workers: int)
 
 
 def _facts(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
-    model, image = run.model, run.model.spec.image
+    image = run.model.spec.image
     facts: dict[str, Any] = {}
     facts["Images"] = f"{image.height}×{image.width}, {'grey' if image.channels == 1 else 'RGB'}"
-    if model.prototypes is not None:
-        facts["Prototypes"] = len(model.prototypes)
     if metrics.get("seconds"):
         facts["Minutes"] = round(metrics["seconds"] / 60, 1)
     for key in ("seed", "epochs", "precision", "variant"):

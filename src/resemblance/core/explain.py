@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor
 from resemblance.config.errors import UserError
 from resemblance.core.account import Account, Reason
 from resemblance.core.catalogue import PrototypeView, prototype_views
+from resemblance.core.encoders.probe import evaluating
 from resemblance.core.explanation import Explanation
 from resemblance.core.intake import as_picture, as_tensor
 from resemblance.core.maps import percentile_boxes, upsample
@@ -132,17 +132,6 @@ def class_index(model: Model, value: int | str) -> int:
     return index
 
 
-@contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Put a model into eval mode and give it back as it was."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
-
-
 @dataclass(frozen=True)
 class _Request:
     """What was asked for, checked."""
@@ -203,7 +192,9 @@ def _explain_output(
     views = {view.index: view for view in prototype_views(model, sorted({p for _, p in pairs}))}
     heats = _heats(model, output, pairs, (images.shape[2], images.shape[3]))
 
-    probabilities = scores.softmax(dim=1).cpu().numpy() if model.score_kind == "logit" else None
+    # A nearest prototype's similarity (KMEx) has no weights: no loss has made its softmax mean anything.
+    logits = model.score_kind == "logit" and taken[0].evidence.weights is not None
+    probabilities = scores.softmax(dim=1).cpu().numpy() if logits else None
     plain = scores.cpu().numpy()
     explanations = []
     for row in rows:

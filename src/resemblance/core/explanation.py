@@ -26,7 +26,7 @@ class Explanation:
         method: the model's method.
         classes: the names of all classes.
         scores: (C,) as computed.
-        probabilities: (C,) their softmax, where scores are logits.
+        probabilities: (C,) their softmax, where scores are logits of weighted reasons; else None.
         score_kind: ``logit``, ``probability`` or ``votes``.
         order: by what the reasons are ordered.
         prediction: index of the predicted class.

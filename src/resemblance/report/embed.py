@@ -98,7 +98,7 @@ def latent_figure(
     axes.margins(0.06)
     if pictures is not None:
         _pictures(axes, prototypes, np.asarray(owners), colors, pictures)
-    _legend(figure, 0.7 + side + 0.35, classes, colors, np.asarray(labels), importance)
+    _legend(figure, 0.7 + side + 0.35, classes, colors, np.asarray(labels), importance, len(prototypes))
     return figure
 
 
@@ -162,7 +162,7 @@ def _pictures(
         box = AnnotationBbox(
             shown,
             prototypes[index],
-            xybox=axes.transData.inverted().transform(spot),
+            xybox=tuple(axes.transData.inverted().transform(spot)),
             frameon=True,
             pad=0.12,
             bboxprops={"edgecolor": color, "linewidth": 1.4},
@@ -179,10 +179,11 @@ def _legend(
     colors: NDArray[Any],
     labels: NDArray[Any],
     importance: NDArray[Any] | None,
+    count: int,
 ) -> None:
     y = 0.85
     counts = np.bincount(labels, minlength=len(classes)) if len(labels) else np.zeros(len(classes))
-    shown = range(len(classes))
+    shown = list(range(len(classes)))
     if len(classes) > LEGEND:
         shown = sorted(np.argsort(-counts, kind="stable")[:LEGEND].tolist())
     for index in shown:
@@ -193,8 +194,8 @@ def _legend(
         write(figure, x + 0.24, y + 0.02, f"and {len(classes) - LEGEND} more classes", color=MUTED)
         y += 0.235
     y += 0.15
-    lines = ["● an image", "■ a prototype"]
-    if importance is not None:
+    lines = ["● an image", "■ a prototype"] if count else ["● an image"]
+    if importance is not None and count:
         lines += ["   the larger, the more images", "   it is the most similar to", "□ unused"]
     for line in lines:
         write(figure, x, y, line, color=MUTED, fontsize=8.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -98,7 +99,7 @@ def _tile(sheet: Axes, x: float, y: float, view: PrototypeView, largest: float) 
         color, line = (WARN, 1.6) if view.unused else (FAINT, 0.8)
         sheet.add_patch(Rectangle((x, y), SIDE, SIDE, fill=False, edgecolor=color, linewidth=line))
     foot = y + SIDE + 0.05
-    left = {"va": "top", "fontsize": 7, "color": WARN if view.unused else MUTED}
+    left = dict[str, Any](va="top", fontsize=7, color=WARN if view.unused else MUTED)
     sheet.text(x, foot + 0.06, f"{view.index}", **left)
     if view.unused:
         sheet.text(x + SIDE, foot + 0.06, "unused", ha="right", fontweight="bold", **left)

@@ -49,7 +49,7 @@ def plain(text: object, limit: int = 40) -> str:
 def write(figure: Figure, x: float, y: float, text: str, **options: Any) -> Text:
     """Text at x, y inches from the figure's upper left corner; a dollar sign is a dollar sign."""
     width, height = figure.get_size_inches()
-    options = {"color": INK, "va": "top", "fontsize": 9} | options
+    options = dict[str, Any](color=INK, va="top", fontsize=9) | options
     return figure.text(x / width, 1 - y / height, text, parse_math=False, **options)
 
 
