@@ -125,9 +125,11 @@ class Entry:
 
     def definition(self) -> Markup:
         """The picture as an SVG definition, in its own pixels, whatever size it was shrunk to."""
+        # A style of its own: a page's rules do not reach what <use> shows.
+        style = Markup(' style="image-rendering:pixelated"') if self.small else ""
         return Markup(
             '<image id="{}" width="{}" height="{}" preserveAspectRatio="none"{} href="{}"/>'
-        ).format(self.name, self.width, self.height, Markup(' class="px"') if self.small else "", self.uri)
+        ).format(self.name, self.width, self.height, style, self.uri)
 
 
 def heat_uri(heat: NDArray[np.float32]) -> str:
