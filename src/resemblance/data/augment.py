@@ -33,8 +33,8 @@ def crop(images: Tensor, rngs: Sequence[np.random.Generator], margin: int = 2) -
 def protopnet(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
     """One of rotation by up to 15°, a perspective skew of up to 0.2, or a shear of up to 10°; then flip.
 
-    What ProtoPNet's authors prepare in advance, 10 copies of each kind, made on the fly. Places from outside show
-    the nearest border.
+    What ProtoPNet's authors prepare in advance, 10 copies of each kind, made on the fly. Places from outside
+    show the nearest border.
     """
     height, width = images.shape[-2:]
     square = torch.diag(torch.tensor([width / max(height, width), height / max(height, width), 1.0]))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """Images (B, C, H, W) in [0, 1], labels (B,) int64, and indices (B,) int64 of the images in their source."""
+    """Images (B, C, H, W) in [0, 1], labels (B,) int64, indices (B,) int64 of the images in their source."""
 
     images: Tensor
     labels: Tensor

@@ -21,8 +21,8 @@ Key = int | tuple[int, int]
 class ImageDataset(Dataset[Batch]):
     """Images of a source at a model's size.
 
-    A key is an index, or a pair (epoch, index) for the augmented image. An image's augmentation is a function of
-    (seed, stage, epoch, index) alone, so neither order nor workers nor resumption change it.
+    A key is an index, or a pair (epoch, index) for the augmented image. An image's augmentation is a function
+    of (seed, stage, epoch, index) alone, so neither order nor workers nor resumption change it.
 
     Args:
         source: the images.
@@ -54,8 +54,9 @@ class ImageDataset(Dataset[Batch]):
         pairs = [key if isinstance(key, tuple) else (-1, int(key)) for key in keys]
         indices = np.array([index for _, index in pairs], dtype=np.int64)
         images = scaled(self._pixels(indices))
-        if self.augment is not None and pairs and pairs[0][0] >= 0:
-            images = self.augment(images, [self._random(epoch, index) for epoch, index in pairs])
+        rows = [row for row, (epoch, _) in enumerate(pairs) if epoch >= 0]
+        if self.augment is not None and rows:
+            images[rows] = self.augment(images[rows], [self._random(*pairs[row]) for row in rows])
         return Batch(images, from_numpy(self.source.labels[indices]), from_numpy(indices))
 
     def _pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -65,5 +66,5 @@ class ImageDataset(Dataset[Batch]):
         return np.stack([to_pixels(self.source.read(int(index)), self.spec) for index in indices])
 
     def _random(self, epoch: int, index: int) -> np.random.Generator:
-        key = np.array([self.seed, (self.stage << 48) | (epoch << 32) | index], dtype=np.uint64)
-        return np.random.Generator(np.random.Philox(key=key))
+        key = [self.seed % (1 << 64), (self.stage << 48) | (epoch << 32) | index]
+        return np.random.Generator(np.random.Philox(key=np.array(key, dtype=np.uint64)))

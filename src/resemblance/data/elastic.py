@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ SIGMA = 4.0
 ALPHA = 20.0
 
 
+@lru_cache
 def gaussian_matrix(size: int, sigma: float = SIGMA) -> Tensor:
     """The matrix (size, size) of a Gaussian filter cut at four deviations, with zeros outside the image."""
     radius = int(4.0 * sigma + 0.5)
@@ -29,10 +31,10 @@ def displacements(noise: Tensor) -> Tensor:
 
 
 def elastic(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
-    """Deform each image by its own random fields for rows and columns; what comes from outside is 0.
+    """Deform each image by its own random fields for rows and columns; places outside the image read 0.
 
-    Uniform noise in [−1, 1) is smoothed by a Gaussian of deviation 4 pixels, scaled by 20, and the image is read
-    bilinearly at the displaced places.
+    Uniform noise in [−1, 1) is smoothed by a Gaussian of deviation 4 pixels, scaled by 20, and the image is
+    read bilinearly at the displaced places.
 
     Args:
         images: (B, C, H, W).
@@ -43,9 +45,13 @@ def elastic(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
         torch.Size([1, 1, 28, 28])
     """
     height, width = images.shape[-2:]
-    draws = np.stack([rng.random((2, height, width), dtype=np.float32) for rng in rngs])
-    fields = displacements(torch.from_numpy(draws * 2 - 1))
+    noise = np.empty((len(rngs), 2, height, width), dtype=np.float32)
+    for field, rng in zip(noise, rngs, strict=True):
+        rng.random(out=field, dtype=np.float32)
+    fields = displacements(torch.from_numpy(noise).mul_(2).sub_(1))
     rows = torch.arange(height)[:, None] + fields[:, 0]
     columns = torch.arange(width)[None] + fields[:, 1]
     grid = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], dim=-1)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    deformed = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    inside = (rows >= 0) & (rows <= height - 1) & (columns >= 0) & (columns <= width - 1)
+    return deformed * inside[:, None]  # grid_sample alone would fade out over one more pixel

@@ -9,27 +9,36 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from resemblance.config.errors import UserError
+from resemblance.data.text import one_line, reason
 
 MAX_PIXELS = 100_000_000  # beyond, a file is taken for a decompression bomb
-_GREY = {"1", "L", "LA", "La", "I", "F"}
+# What Pillow decodes by itself; EPS, for one, would start Ghostscript.
+FORMATS = "JPEG", "PNG", "TIFF", "GIF", "BMP", "DIB", "WEBP", "AVIF", "PPM", "MPO", "JPEG2000", "ICO", "PCX"
+SUFFIXES = ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".avif", ".pgm", ".ppm", ".jp2"
+_BITS_PER_SAMPLE = 258  # TIFF tag
+
+# Set once: warnings.catch_warnings is not safe in threads, and images are checked in several.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def read_image(file: Path | str | bytes | IO[bytes], name: str | None = None) -> Image.Image:
     """Read an image as mode L or RGB, 8 bit, turned upright by its EXIF orientation.
 
-    16-bit and floating point images are scaled by their kind's range (65535, or 1), not by their content, so that
-    images of one set stay comparable; 32-bit integers within 16 bits likewise. Palettes are resolved, CMYK is
-    converted, transparent pixels show a white ground, and of an animation the first frame counts.
+    16-bit and floating point images are scaled by their kind's range (65535, or 1), not by their content, so
+    that images of one set stay comparable. Palettes are resolved, CMYK is converted, transparent pixels show
+    a white ground, and of an animation the first frame counts.
 
     Args:
         file: a path, the bytes, or an open file.
         name: for messages; by default the path.
 
     Raises:
-        UserError: for anything that cannot be read as an image, with the name and the reason.
+        UserError: for anything that cannot be read as an image, with the name and the reason; also for 32-bit
+            integers and for floating point beyond [0, 1], whose white is anyone's guess.
 
     Example:
         >>> buffer = io.BytesIO()
@@ -40,56 +49,78 @@ def read_image(file: Path | str | bytes | IO[bytes], name: str | None = None) ->
     """
     if name is None:
         name = os.fspath(file) if isinstance(file, (str, os.PathLike)) else "image"
-    stream: Path | str | IO[bytes] = io.BytesIO(file) if isinstance(file, bytes) else file
+    name = one_line(name)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(stream) as opened:
-                if opened.width * opened.height > MAX_PIXELS:
-                    raise UserError(
-                        f"{name}: {opened.width}x{opened.height} pixels are more than {MAX_PIXELS:,}; "
-                        "scale the image down or leave it out"
-                    )
-                opened.load()
-                return _plain(ImageOps.exif_transpose(opened))
+        if isinstance(file, (str, os.PathLike)) and os.path.exists(file) and not os.path.isfile(file):
+            raise UserError(f"{name}: a folder or device, not an image file")
+        stream: Path | str | IO[bytes] = io.BytesIO(file) if isinstance(file, bytes) else file
+        with Image.open(stream, formats=FORMATS) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                raise UserError(
+                    f"{name}: {opened.width}x{opened.height} pixels are more than {MAX_PIXELS:,}; "
+                    "scale the image down or leave it out"
+                )
+            opened.load()
+            return _plain(_upright(opened), opened, name)
     except UserError:
         raise
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        reason = "no image that can be read" if isinstance(error, UnidentifiedImageError) else "a decompression bomb"
-        raise UserError(f"{name}: {'empty file' if _empty(file) else reason}") from None
+    except UnidentifiedImageError:
+        raise UserError(f"{name}: {'empty file' if _empty(file) else 'no image that can be read'}") from None
+    except Image.DecompressionBombError:
+        raise UserError(
+            f"{name}: so many pixels that it is taken for a decompression bomb; refused"
+        ) from None
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise UserError(f"{name}: {error.strerror}") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and more
-        raise UserError(f"{name}: damaged or cut off ({_short(error)})") from None
+        raise UserError(f"{name}: damaged or cut off ({reason(error)})") from None
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    if image.mode in ("L", "RGB"):
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # unreadable EXIF data say nothing about the orientation; the pixels are sound
         return image
+
+
+def _plain(image: Image.Image, file: Image.Image, name: str) -> Image.Image:
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image).astype(np.uint32) * 255 // 65535).astype(np.uint8))
+        bits = getattr(file, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]
+        values = np.asarray(image)
+        grey = _scaled(values, 2**bits - 1)
+        if "transparency" in image.info:
+            grey[values == image.info["transparency"]] = 255
+        return Image.fromarray(grey)
     if image.mode == "I":
-        values = np.asarray(image).astype(np.int64)
-        top = 255 if values.max(initial=0) <= 255 else 65535
-        return Image.fromarray((values.clip(0, top) * 255 // top).astype(np.uint8))
+        if file.format != "PPM":
+            raise UserError(
+                f"{name}: 32-bit integer pixels, whose range is unknown; save it with 8 or 16 bits"
+            )
+        return Image.fromarray(_scaled(np.asarray(image), 65535))
     if image.mode == "F":
-        values = np.nan_to_num(np.asarray(image))
-        top = 1.0 if values.max(initial=0) <= 1 else 255.0 if values.max() <= 255 else 65535.0
-        return Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8))
-    if "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
-        grey = image.mode in _GREY
+        values = np.asarray(image)
+        if not (values.min() >= 0 and values.max() <= 1):
+            raise UserError(
+                f"{name}: floating point pixels from {values.min():g} to {values.max():g}; expected 0 to 1"
+            )
+        return Image.fromarray(_scaled(values, 1))
+    is_grey = image.mode in ("1", "L", "LA")
+    if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, "white")
         ground.alpha_composite(image.convert("RGBA"))
-        return ground.convert("L" if grey else "RGB")
-    return image.convert("L" if image.mode in _GREY else "RGB")
+        image = ground
+    try:
+        return image.convert("L" if is_grey else "RGB")
+    except ValueError:
+        raise UserError(f"{name}: pixels of the kind {image.mode}; save it as grey or RGB") from None
+
+
+def _scaled(values: NDArray[np.generic], top: int) -> NDArray[np.uint8]:
+    """Values from 0 to ``top`` as 0 to 255."""
+    return (values.astype(np.float64) * (255 / top)).round().astype(np.uint8)
 
 
 def _empty(file: Path | str | bytes | IO[bytes]) -> bool:
     if isinstance(file, bytes):
         return not file
     return isinstance(file, (str, os.PathLike)) and os.path.getsize(file) == 0
-
-
-def _short(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 80 else text[:77] + "..."

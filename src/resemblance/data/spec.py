@@ -25,8 +25,9 @@ def infer_image_spec(
 ) -> ImageSpec:
     """Find the image size, channels and normalisation for a data set; what is given is taken.
 
-    The size is the images' own if they all have the same, of at most 256 pixels, and 224 otherwise. One RGB image
-    makes all RGB. Mean and deviation are measured, a channel at a time, on at most 10,000 training images.
+    The size is the images' own if they all have the same, of at most 256 pixels, and 224 otherwise. One RGB
+    image makes all RGB. Mean and deviation are measured, a channel at a time, on at most 10,000 training
+    images.
 
     Args:
         splits: the data; only training images are measured.
@@ -45,7 +46,9 @@ def infer_image_spec(
     shapes = splits.train.shapes
     if image_size is None:
         sizes = np.unique(shapes[:, :2], axis=0)
-        image_size = (int(sizes[0, 0]), int(sizes[0, 1])) if len(sizes) == 1 and sizes.max() <= LARGEST else DEFAULT
+        image_size = (
+            (int(sizes[0, 0]), int(sizes[0, 1])) if len(sizes) == 1 and sizes.max() <= LARGEST else DEFAULT
+        )
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     channels = channels or (3 if (shapes[:, 2] == 3).any() else 1)
     mean, std = _expand(mean, channels, "mean"), _expand(std, channels, "std")
@@ -56,8 +59,10 @@ def infer_image_spec(
     return ImageSpec(height, width, channels, mean, std)
 
 
-def measure(splits: DataSplits, spec: ImageSpec, seed: int = 0) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a channel over a seeded sample of the training images, at the model's size."""
+def measure(
+    splits: DataSplits, spec: ImageSpec, seed: int = 0
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation a channel over a sample of the training images, at the model's size."""
     count = len(splits.train)
     indices = np.arange(count)
     if count > SAMPLE:

@@ -1,9 +1,13 @@
-"""Seeded, stratified splits."""
+"""Seeded, stratified splits, where the data bring none."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from resemblance.data.source import DataSplits, Source, Subset
+
+TEST_FRACTION = 0.2
 
 
 def stratified_split(
@@ -11,8 +15,8 @@ def stratified_split(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Hold back about ``fraction`` of each class.
 
-    A class with two images or more keeps at least one and, unless ``fraction`` is 0, gives at least one; a class
-    with a single image keeps it. A function of labels, fraction and seed alone.
+    A class with two images or more keeps at least one and, unless ``fraction`` is 0, gives at least one; a
+    class with a single image keeps it. A function of labels, fraction and seed alone.
 
     Args:
         labels: (N,).
@@ -36,3 +40,37 @@ def stratified_split(
         take = min(max(round(fraction * count), 1), count - 1) if fraction > 0 else 0
         held[order[start : start + take]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def complete(
+    sources: dict[str, Source],
+    name: str,
+    notes: list[str],
+    *,
+    seed: int,
+    val_fraction: float,
+    hold_test: bool,
+) -> DataSplits:
+    """Make the splits that are missing from the training images, by class and seed, and say so in the notes.
+
+    Args:
+        sources: ``train``, and ``val`` and ``test`` if the data bring them.
+        name: of the data.
+        notes: so far.
+        seed: of the splits.
+        val_fraction: share of the training images for validation.
+        hold_test: whether to split off a test set too, if there is none.
+    """
+    train, val, test = sources["train"], sources.get("val"), sources.get("test")
+    notes = list(notes)
+    if test is None and hold_test:
+        stay, held = stratified_split(train.labels, TEST_FRACTION, seed)
+        train, test = Subset(train, stay), Subset(train, held)
+        notes.append(f"{len(held)} test images split off (a fifth of each class, seed {seed})")
+    if val is None:
+        stay, held = stratified_split(train.labels, val_fraction, seed)
+        train, val = Subset(train, stay), Subset(train, held)
+        notes.append(
+            f"{len(held)} validation images split off ({val_fraction:.0%} of each class, seed {seed})"
+        )
+    return DataSplits(train, val, test, train.classes, name, notes)

@@ -35,4 +35,4 @@ def to_tensor(image: Image.Image, spec: ImageSpec) -> Tensor:
 
 def scaled(pixels: NDArray[np.uint8]) -> Tensor:
     """Pixels (B, H, W, C) uint8 as (B, C, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).float().div_(255)
+    return torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32, order="C")).div_(255)

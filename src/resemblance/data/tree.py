@@ -1,24 +1,29 @@
-"""Trees of files, in a folder or in a zip archive, read without unpacking."""
+"""Trees of files, in a folder or in zip archives, read without unpacking."""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from resemblance.config.errors import UserError
+from resemblance.data.text import one_line, reason
 
-MAX_FILE = 1 << 30  # bytes of one unpacked file; beyond, an entry is taken for a bomb
+MAX_FILE = 1 << 29  # bytes of one file; beyond, it is no image of a data set
+JUNK = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"}
 
 
 class Tree(ABC):
     """Files by relative POSIX path.
 
     Attributes:
-        names: all files, in natural order of their paths.
+        names: all files, in the order of their paths.
         folders: all folders below the root, empty ones too.
     """
 
@@ -33,36 +38,86 @@ class Tree(ABC):
     def shown(self, name: str) -> str:
         """What to call a file in messages."""
 
+    @cached_property
+    def children(self) -> dict[str, list[str]]:
+        """The names of the folders directly in each folder; the root is ``""``."""
+        return _by_parent(sorted(self.folders))
+
+    @cached_property
+    def files(self) -> dict[str, list[str]]:
+        """The names of the files directly in each folder."""
+        return _by_parent(self.names)
+
+
+def _by_parent(paths: Iterable[str]) -> dict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        parent, _, name = path.rpartition("/")
+        found[parent].append(name)
+    return dict(found)
+
+
+def _is_junk(name: str) -> bool:
+    """Hidden files, and what file managers leave behind."""
+    return name.startswith(".") or name.lower() in JUNK
+
 
 class Folder(Tree):
-    """Files below a folder; links are followed, hidden files and folders left out."""
+    """Files below a folder; links are followed, hidden files and folders left out.
+
+    Raises:
+        UserError: for a folder that cannot be listed, or a link that leads back to a folder above it.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.names, self.folders = [], set()
-        for current, folders, files in os.walk(root, followlinks=True):
-            folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-            relative = Path(current).relative_to(root)
-            self.folders.update((relative / folder).as_posix() for folder in folders)
-            self.names += [(relative / file).as_posix() for file in files if not file.startswith(".")]
-            if len(relative.parts) > 8:
-                raise UserError(f"{root}: folders are nested more than 8 deep, or a link leads back; expected classes")
+        waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+        while waiting:
+            folder, above = waiting.pop()
+            try:
+                status = os.stat(root / folder)
+                entries = [entry for entry in os.scandir(root / folder) if not _is_junk(entry.name)]
+            except OSError as error:
+                raise UserError(f"{self.shown(folder)}: {reason(error)}") from None
+            place = status.st_dev, status.st_ino
+            if place in above:
+                raise UserError(
+                    f"{self.shown(folder)}: a link that leads back to a folder above it; remove it"
+                )
+            for entry in entries:
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_dir():
+                    self.folders.add(path)
+                    waiting.append((path, above | {place}))
+                else:
+                    self.names.append(path)
         self.names.sort()
 
     def read(self, name: str) -> bytes:
         """The contents of a file."""
+        path = self.root / name
         try:
-            return (self.root / name).read_bytes()
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+                raise UserError(f"{self.shown(name)}: not a regular file")
+            if status.st_size > MAX_FILE:
+                raise UserError(f"{self.shown(name)}: over {MAX_FILE >> 20} MiB; refused")
+            return path.read_bytes()
         except OSError as error:
-            raise UserError(f"{self.shown(name)}: {error.strerror}") from None
+            raise UserError(f"{self.shown(name)}: {reason(error)}") from None
 
     def shown(self, name: str) -> str:
         """The path with the root."""
-        return str(self.root / name)
+        return one_line(self.root / name)
 
 
 class Archive(Tree):
-    """Files in a zip archive; each process opens it for itself."""
+    """Files in a zip archive; each process opens it for itself.
+
+    Raises:
+        UserError: for a damaged archive, and entries that point outside, are links, encrypted or there twice.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -74,20 +129,23 @@ class Archive(Tree):
         self.names = sorted(self._entries)
 
     def _enter(self, entry: zipfile.ZipInfo) -> None:
-        pure = PurePosixPath(entry.filename)
-        outside = pure.is_absolute() or ".." in pure.parts or "\\" in entry.filename or ":" in entry.filename
-        if outside:
-            raise UserError(f"{self.path}: entry {entry.filename!r} points outside the archive; refused")
-        if any(part.startswith(".") or part == "__MACOSX" for part in pure.parts):
+        filename = entry.filename.replace("\\", "/")  # some archives made on Windows
+        pure = PurePosixPath(filename)
+        shown = f"{one_line(self.path)}: entry {one_line(entry.filename)!r}"
+        if pure.is_absolute() or ".." in pure.parts or re.match("[A-Za-z]:", filename):
+            raise UserError(f"{shown} points outside the archive; refused")
+        if any(_is_junk(part) for part in pure.parts):
             return
         self.folders.update(str(parent) for parent in pure.parents if str(parent) != ".")
-        if entry.is_dir():
+        if filename.endswith("/"):
             self.folders.add(str(pure))
             return
         if stat.S_ISLNK(entry.external_attr >> 16):
-            raise UserError(f"{self.path}: entry {entry.filename!r} is a link; refused")
+            raise UserError(f"{shown} is a link; refused")
         if entry.flag_bits & 1:
-            raise UserError(f"{self.path}: entry {entry.filename!r} is encrypted; unpack the archive first")
+            raise UserError(f"{shown} is encrypted; unpack the archive and give the folder")
+        if str(pure) in self._entries:
+            raise UserError(f"{shown} is there twice; refused")
         self._entries[str(pure)] = entry.filename
 
     def _zip(self) -> zipfile.ZipFile:
@@ -95,8 +153,10 @@ class Archive(Tree):
         if self._opened is None or self._opened[0] != os.getpid():
             try:
                 self._opened = os.getpid(), zipfile.ZipFile(self.path)
-            except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError) as error:
-                raise UserError(f"{self.path}: no zip archive that can be read ({error})") from None
+            except Exception as error:  # struct.error, ValueError and more for damaged directories
+                raise UserError(
+                    f"{one_line(self.path)}: no zip archive that can be read ({reason(error)})"
+                ) from None
         return self._opened[1]
 
     def __getstate__(self) -> dict[str, object]:
@@ -109,9 +169,37 @@ class Archive(Tree):
             raise UserError(f"{self.shown(name)}: unpacks to over {MAX_FILE >> 20} MiB; refused")
         try:
             return archive.read(entry)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-            raise UserError(f"{self.shown(name)}: damaged in the archive ({error})") from None
+        except Exception as error:  # each compression has its own exceptions
+            raise UserError(f"{self.shown(name)}: damaged in the archive ({reason(error)})") from None
 
     def shown(self, name: str) -> str:
         """The archive's path and the entry's."""
-        return f"{self.path}:{name}"
+        return one_line(f"{self.path}:{name}")
+
+
+class Bundle(Tree):
+    """Several trees as one, each in a folder of its own.
+
+    Args:
+        trees: by folder; a tree that has nothing but a folder of this name counts from there.
+    """
+
+    def __init__(self, trees: dict[str, Tree]) -> None:
+        self._places: dict[str, tuple[Tree, str]] = {}
+        self.folders = set(trees)
+        for folder, tree in trees.items():
+            wrapped = tree.children.get("") == [folder] and "" not in tree.files
+            start = "" if wrapped else f"{folder}/"
+            self._places.update({start + name: (tree, name) for name in tree.names})
+            self.folders.update(start + child for child in tree.folders)
+        self.names = sorted(self._places)
+
+    def read(self, name: str) -> bytes:
+        """The contents of a file, from its tree."""
+        tree, own = self._places[name]
+        return tree.read(own)
+
+    def shown(self, name: str) -> str:
+        """What its tree calls it."""
+        tree, own = self._places[name]
+        return tree.shown(own)
