@@ -11,9 +11,9 @@ from resemblance.commands.screen import Screen, screen, share
 from resemblance.config.commands import ConvertCommand, ReportCommand
 from resemblance.config.errors import UserError
 from resemblance.data.open import open_data
+from resemblance.data.progress import duration
 from resemblance.training.conversion import convert_original
 from resemblance.training.original import open_original
-from resemblance.training.progress import duration
 
 
 def run(options: ConvertCommand) -> int:

@@ -18,7 +18,7 @@ from resemblance.config.commands import ConvertCommand, DemoCommand, ReportComma
 from resemblance.config.methods.base import MethodConfig
 from resemblance.config.methods.blackbox import BlackBoxConfig
 from resemblance.config.methods.protopnet import ProtoPNetConfig
-from resemblance.training.progress import duration
+from resemblance.data.progress import duration
 
 RUNS = ("blackbox", "kmex", "kmex-patches", "protopnet")
 EXPLAINED = 8

@@ -16,10 +16,10 @@ from resemblance.config.commands import ReportCommand, TrainCommand
 from resemblance.config.model import ModelSpec
 from resemblance.config.training import TrainConfig
 from resemblance.data.open import open_data
+from resemblance.data.progress import duration
 from resemblance.methods.registry import build
 from resemblance.training.engine import fit
 from resemblance.training.joined import Joined
-from resemblance.training.progress import duration
 
 
 def run(options: TrainCommand) -> int:

@@ -8,7 +8,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from resemblance.training.progress import LONG, duration
+from resemblance.data.progress import LONG, duration
 
 REFRESH = 0.2
 

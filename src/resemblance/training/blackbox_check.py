@@ -18,10 +18,10 @@ from resemblance.core.model import Normalize
 from resemblance.core.reuse import ModelEncoder
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
+from resemblance.data.progress import track
 from resemblance.data.source import DataSplits, Source, Subset
 from resemblance.data.spec import infer_image_spec
 from resemblance.training.original import Original
-from resemblance.training.progress import track
 
 SAMPLE = 1000  # training images
 TRIAL = 512  # images on which other normalisations are tried

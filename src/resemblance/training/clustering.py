@@ -13,12 +13,12 @@ from torch import Tensor
 from resemblance.config.errors import UserError
 from resemblance.core.model import Model
 from resemblance.data.batch import Batch
+from resemblance.data.progress import track
 from resemblance.methods.kmex import KMEx
 from resemblance.training.actions import ActionContext, action
 from resemblance.training.embeddings import BUDGET, Embeddings, Vectors
 from resemblance.training.kmeans import centres
 from resemblance.training.passes import evaluating, latents_of, training_images
-from resemblance.training.progress import track
 from resemblance.training.sampling import Sample, lowest, priorities
 from resemblance.training.survey import survey, survey_latents
 

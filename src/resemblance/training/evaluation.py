@@ -13,9 +13,9 @@ from resemblance.config.errors import UserError
 from resemblance.core.model import Model
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
+from resemblance.data.progress import track
 from resemblance.data.source import Source
 from resemblance.training.passes import evaluating
-from resemblance.training.progress import track
 
 
 @dataclass(frozen=True)

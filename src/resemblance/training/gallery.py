@@ -10,10 +10,10 @@ from resemblance.config.errors import UserError
 from resemblance.core.gallery import Gallery, GalleryItem, Kind, Picture, Pixels
 from resemblance.core.model import Model
 from resemblance.core.prototypes import Prototypes
+from resemblance.data.progress import track
 from resemblance.data.source import Source
 from resemblance.data.transforms import to_tensor
 from resemblance.training.passes import evaluating
-from resemblance.training.progress import track
 
 
 def build_gallery(model: Model, source: Source, *, progress: bool = False) -> Gallery:

@@ -12,8 +12,8 @@ from resemblance.core.model import Model
 from resemblance.data.batch import Batch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
+from resemblance.data.progress import track
 from resemblance.training.actions import ActionContext
-from resemblance.training.progress import track
 
 
 @contextmanager

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from resemblance.training import progress
-from resemblance.training.progress import track
+from resemblance.data import progress
+from resemblance.data.progress import track
 
 
 @pytest.fixture
