@@ -47,11 +47,9 @@ def percentile(values: Tensor, percent: float = PERCENT) -> Tensor:
     count = values.shape[1]
     position = percent / 100 * (count - 1)
     rank = min(int(position), count - 1)
-    # The largest values that matter: those above the percentile, itself, and its lower neighbour.
-    largest = values.topk(count - rank, dim=1).values
-    low = largest[:, -1]
-    high = largest[:, -2] if count - rank > 1 else low
-    return torch.lerp(low, high, position - rank)
+    largest = values.topk(count - rank, dim=1, sorted=False).values
+    around = largest.topk(min(2, count - rank), dim=1, largest=False).values
+    return torch.lerp(around[:, 0], around[:, -1], position - rank)
 
 
 def percentile_boxes(maps: Tensor, percent: float = PERCENT) -> Tensor:
@@ -75,9 +73,9 @@ def percentile_boxes(maps: Tensor, percent: float = PERCENT) -> Tensor:
     if count == 0:
         return torch.zeros(0, 4, dtype=torch.int64, device=maps.device)
     maps = maps.float()
-    inside = maps >= percentile(maps.flatten(1), percent)[:, None, None]
-    x0, x1 = _extent(inside.any(dim=1), width)
-    y0, y1 = _extent(inside.any(dim=2), height)
+    threshold = percentile(maps.flatten(1), percent)[:, None]
+    x0, x1 = _extent(maps.amax(dim=1) >= threshold, width)
+    y0, y1 = _extent(maps.amax(dim=2) >= threshold, height)
     return torch.stack([x0, y0, x1, y1], dim=1)
 
 
