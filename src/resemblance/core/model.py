@@ -55,6 +55,7 @@ class Model(nn.Module):
         explains: has prototypes and evidence; only the black box has not.
         score_kind: what a score is: ``logit``, ``probability`` or ``votes``.
         order: by what reports order the reasons.
+        head_groups: parameter groups that read nothing but the similarities; see `rescore`.
         gallery: pictures of the prototypes, once there are any.
         facts: what was measured of the model, saved with it: accuracies, counts, notes.
     """
@@ -68,6 +69,7 @@ class Model(nn.Module):
     explains: bool = True
     score_kind: ScoreKind = "logit"
     order: Literal["contribution", "similarity"] = "contribution"
+    head_groups: frozenset[str] = frozenset()
 
     prototypes: Prototypes | None
 
@@ -142,6 +144,10 @@ class Model(nn.Module):
     def snapshot(self) -> dict[str, np.ndarray] | None:
         """What is worth keeping of the prototypes while they train, as small arrays; None for nothing."""
         return None
+
+    def rescore(self, output: Output) -> Output:
+        """Answer anew from an output's similarities and extras, after ``head_groups`` have changed."""
+        raise NotImplementedError(f"{self.name} does not answer from similarities")
 
     # What follows from it.
 

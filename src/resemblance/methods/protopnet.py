@@ -13,6 +13,7 @@ Gautam et al. 2024 (table 10) compare with.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +73,7 @@ class ProtoPNet(Model):
 
     projects = True
     prunes = True
+    head_groups = frozenset({"last"})
 
     def __init__(
         self, config: ProtoPNetConfig, spec: ModelSpec, encoder: Encoder, owners: Tensor | None = None
@@ -120,8 +122,13 @@ class ProtoPNet(Model):
             latents = latents.float()
             distances = self._nearest(latents)[0]
             similarities = self.similarity(distances)
-            scores = self.last(similarities)
-        return Output(scores, similarities, latents, {"distances": distances})
+            return self.rescore(Output(similarities, similarities, latents, {"distances": distances}))
+
+    def rescore(self, output: Output) -> Output:
+        """Scores W g of known similarities."""
+        assert output.similarities is not None
+        with full_precision(output.similarities):
+            return replace(output, scores=self.last(output.similarities))
 
     def _nearest(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         if self.maps:

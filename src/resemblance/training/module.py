@@ -23,6 +23,7 @@ from resemblance.training.logs import RunLog
 from resemblance.training.optimisers import Carried, build_optimizer, rate_factor
 from resemblance.training.order import Plan
 from resemblance.training.randomness import Purpose, derive, seed_noise
+from resemblance.training.remembered import Answered, answer
 from resemblance.training.state import copy_tensors
 from resemblance.training.validation import Score
 
@@ -130,9 +131,9 @@ class StageModule(LightningModule):
         if micro == 0:
             self._set_rates(step)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch | Answered, batch_idx: int) -> Tensor:
         """The sum of the model's loss terms."""
-        terms = self.model.loss(self.model(batch.images), batch.labels)
+        terms = self.model.loss(answer(self.model, batch), batch.labels)
         values = torch.stack([term.float() for term in terms.values()])
         progress = self.progress
         if progress.sums is None:

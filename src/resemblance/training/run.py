@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from torch.utils.data import Dataset
+
 from resemblance.core.recipe import Stage
+from resemblance.data.dataset import ImageDataset
+from resemblance.data.loader import loader
 from resemblance.training import actions
 from resemblance.training.bar import RunBar
 from resemblance.training.checkpoints import atomic_save, load_checkpoint
@@ -19,6 +24,7 @@ from resemblance.training.module import Setting
 from resemblance.training.optimisers import Carried, follow
 from resemblance.training.order import Plan
 from resemblance.training.randomness import Purpose, derive, seed_noise
+from resemblance.training.remembered import Remembered, rememberable
 from resemblance.training.snapshots import due, write_snapshot
 from resemblance.training.stages import Trained, train_stage
 from resemblance.training.state import RunState
@@ -169,6 +175,11 @@ class Run:
         state, config = self.state, self.config
         choosing = state.phase == 0 and self.job.has_validation
         keep_best = choosing and (stage.select == "best" or config.patience is not None)
+        images = self.job.training_set(state)
+        dataset: Dataset[Any] = images
+        score = self._validate
+        if self.team.world == 1 and rememberable(self.model, stage, self.job.recipe.augment, len(images)):
+            dataset, score = self._remember(images, choosing)
         setting = Setting(
             seed=config.seed,
             number=self.job.number(self.state),
@@ -178,7 +189,7 @@ class Run:
             carried=state.carried,
             keep_best=keep_best,
             patience=config.patience,
-            score=self._validate if choosing else None,
+            score=score if choosing else None,
             log=self.log,
             bar=self.bar,
             label=self._label(stage),
@@ -187,16 +198,29 @@ class Run:
         return train_stage(
             self.model,
             stage,
-            self.job.training_set(state),
+            dataset,
             setting,
             self.team,
             path=self.job.stage_path,
             resume=self.within is not None,
-            workers=config.workers,
+            workers=config.workers if dataset is images else 0,
             precision=config.precision,
             every=config.checkpoint_every_steps,
             interrupts=self.interrupts,
         )
+
+    def _remember(self, images: ImageDataset, choosing: bool) -> tuple[Remembered, Callable[[], Score]]:
+        """Answers to all images, computed once, and a validation that uses such answers too."""
+        device, precision = self.team.device, self.config.precision
+        batches = loader(images, min(self.job.recipe.batch_size, 256), self.config.workers)
+        training = Remembered(self.model, batches, autocast(precision, device))
+        held = (
+            [Remembered(self.model, self._validation_batches, autocast(precision, device))]
+            if choosing
+            else []
+        )
+        known = [batch for answers in held for batch in answers.batches(1024)]
+        return training, lambda: validate(self.model, known, device, autocast(precision, device))
 
     def _keep(self, stage: Stage, epoch: int) -> None:
         """Snapshots of the prototypes, by the epochs done in all stages."""

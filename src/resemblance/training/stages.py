@@ -9,11 +9,10 @@ from typing import Any
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from resemblance.core.model import Model
 from resemblance.core.recipe import Stage
-from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import as_it_comes
 from resemblance.training.checkpoints import AtomicCheckpointIO, Saver
 from resemblance.training.devices import Team, quiet_lightning
@@ -44,7 +43,7 @@ class Trained:
 def train_stage(
     model: Model,
     stage: Stage,
-    dataset: ImageDataset,
+    dataset: Dataset[Any],
     setting: Setting,
     team: Team,
     *,

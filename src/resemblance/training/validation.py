@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from lightning.fabric.utilities.apply_func import move_data_to_device
 
 from resemblance.core.distributed import alone, world
 from resemblance.core.model import Model
 from resemblance.data.batch import Batch
+from resemblance.training.remembered import Answered, answer
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Non
 @torch.no_grad()
 def validate(
     model: Model,
-    batches: Iterable[Batch],
+    batches: Iterable[Batch | Answered],
     device: torch.device,
     context: AbstractContextManager[None] | None = None,
 ) -> Score:
@@ -58,7 +60,7 @@ def validate(
 
     Args:
         model: left in evaluation mode.
-        batches: images (B, C, H, W) in [0, 1] and labels (B,).
+        batches: images (B, C, H, W) in [0, 1], or answers to them, and labels (B,).
         device: where the model is.
         context: such as autocast.
     """
@@ -66,8 +68,8 @@ def validate(
     totals = torch.zeros(3, dtype=torch.float64, device="cpu" if device.type == "mps" else device)
     with alone(), context or nullcontext():
         for batch in batches:
-            images, labels = batch.images.to(device), batch.labels.to(device)
-            output = model(images)
+            batch = move_data_to_device(batch, device)
+            output, labels = answer(model, batch), batch.labels
             loss = torch.stack([term.float() for term in model.loss(output, labels).values()]).sum()
             right = (model.judged(output).argmax(dim=1) == labels).sum()
             count = torch.full_like(loss, len(labels))
