@@ -78,7 +78,10 @@ class Tiny(Model):
     def loss(self, output, labels):
         # Each prototype's nearest image of the batch: over all processes, so that it has to gather.
         nearest = -gather(output.similarities).amax(dim=0).mean()
-        return {"cross_entropy": F.cross_entropy(output.scores, labels), "nearest": self.config.nearest * nearest}
+        return {
+            "cross_entropy": F.cross_entropy(output.scores, labels),
+            "nearest": self.config.nearest * nearest,
+        }
 
     def recipe(self):
         return self._recipe

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from tiny import Group, Recipe, Schedule, Stage, array_source, both, digits, make, same
 
 from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
 from resemblance.training.engine import fit, settle
 from resemblance.training.order import StepBatches, plan
+from tiny import Group, Recipe, Schedule, Stage, array_source, both, digits, make, same
 
 QUIET = {"accelerator": "cpu", "progress": False}
 
@@ -35,7 +36,7 @@ def plain_loop(model, stages, splits, batch, seed):
             parameter.requires_grad_(any(parameter is p for name in stage.groups for p in groups[name]))
         order = plan(len(images), batch)
         for epoch in range(stage.epochs):
-            for keys in StepBatches(order, seed, number, lambda epoch=epoch: epoch * order.steps):
+            for keys in StepBatches(order, seed, number, partial(int, epoch * order.steps)):
                 indices = [index for _, index in keys]
                 optimizer.zero_grad()
                 sum(model.loss(model(images[indices]), labels[indices]).values()).backward()
@@ -72,13 +73,10 @@ def test_workers_and_checkpoints_change_nothing(tmp_path):
 
 
 def test_accumulation_is_one_step_of_the_whole_batch(tmp_path):
-    models = [make(norm=False, dropout=0.0) for _ in range(2)]
+    # The term that looks across a batch sees one micro-batch at a time: left out.
+    models = [make(norm=False, dropout=0.0, nearest=0.0) for _ in range(2)]
     train(models[0], tmp_path / "a")
     train(models[1], tmp_path / "b", accumulate=4)
-    stages = [Stage("only", 2, both())]
-    models = [make(stages=tuple(stages), norm=False, dropout=0.0, nearest=0.0) for _ in range(2)]
-    train(models[0], tmp_path / "c")
-    train(models[1], tmp_path / "d", accumulate=4)
     for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-6)
 
@@ -199,7 +197,9 @@ def test_a_loss_that_is_no_number_stops_in_one_line(tmp_path):
     model = make()
     with torch.no_grad():
         model.last.bias[3] = np.inf
-    with pytest.raises(UserError, match=r"infinite or NaN \(cross_entropy, nearest\).*stage 'warm'") as caught:
+    with pytest.raises(
+        UserError, match=r"infinite or NaN \(cross_entropy, nearest\).*stage 'warm'"
+    ) as caught:
         train(model, tmp_path / "run")
     assert "\n" not in str(caught.value)
 

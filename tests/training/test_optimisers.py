@@ -1,7 +1,6 @@
 import copy
 
 import torch
-from tiny import Group, Schedule, Stage, both, make
 from torch.nn import functional as F
 
 from resemblance.training.optimisers import (
@@ -12,6 +11,7 @@ from resemblance.training.optimisers import (
     freeze_others,
     rate_factor,
 )
+from tiny import Group, Schedule, Stage, both, make
 
 
 def step(model, optimizer, times=3):

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 
 from resemblance.config.errors import UserError
-from resemblance.training.order import StepBatches, Strided, plan
+from resemblance.training.order import Shares, StepBatches, plan
 
 
-def batches(reached: int = 0, seed: int = 0, stage: int = 0, rank: int = 0, world: int = 1, accumulate: int = 1):
+def batches(
+    reached: int = 0, seed: int = 0, stage: int = 0, rank: int = 0, world: int = 1, accumulate: int = 1
+):
     return list(StepBatches(plan(103, 12, world, accumulate), seed, stage, lambda: reached, rank))
 
 
@@ -55,6 +57,7 @@ def test_impossible_divisions_are_refused():
         plan(1, 4, world=2)
 
 
-def test_strided_covers_all():
-    parts = [list(Strided(11, rank, 3)) for rank in range(3)]
-    assert sorted(np.concatenate(parts)) == list(range(11))
+def test_shares_cover_all_in_the_batches_of_one_process():
+    alone = {tuple(batch) for batch in np.split(np.arange(23), range(4, 23, 4))}
+    shares = [list(Shares(23, 4, rank, 3)) for rank in range(3)]
+    assert {tuple(share[i : i + 4]) for share in shares for i in range(0, len(share), 4)} == alone

@@ -17,7 +17,7 @@ from resemblance.data.loader import loader
 from resemblance.data.source import DataSplits, Source
 from resemblance.training.devices import Team
 from resemblance.training.joined import Joined
-from resemblance.training.order import Plan, Strided, plan
+from resemblance.training.order import Plan, Shares, plan
 from resemblance.training.state import RunState
 
 # Stages of the second phase have their own numbers, and so their own random draws.
@@ -87,8 +87,8 @@ class Job:
     def validation_batches(self, team: Team) -> Iterable[Batch]:
         """This process' share of the validation images."""
         dataset = ImageDataset(self.splits.val, self.model.spec.image)
-        share = Strided(len(dataset), team.rank, team.world)
         size = min(self.recipe.batch_size, 256)
+        share = Shares(len(dataset), size, team.rank, team.world)
         return loader(dataset, size, workers=self.config.workers, sampler=share)
 
     def recipe_of(self, state: RunState) -> Recipe:

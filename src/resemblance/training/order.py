@@ -94,16 +94,23 @@ class StepBatches(Sampler[list[tuple[int, int]]]):
                 yield [(epoch, int(index)) for index in part]
 
 
-class Strided(Sampler[int]):
-    """Every image once, divided over the processes; some may get one more than others.
+class Shares(Sampler[int]):
+    """Every image once, dealt to the processes batch by batch, so that each batch is as one process makes it.
+
+    Args:
+        images: how many there are.
+        batch: images a batch.
+        rank: this process.
+        world: processes.
 
     Example:
-        >>> list(Strided(5, rank=1, world=2))
-        [1, 3]
+        >>> list(Shares(7, batch=2, rank=1, world=2))
+        [2, 3, 6]
     """
 
-    def __init__(self, images: int, rank: int = 0, world: int = 1) -> None:
-        self.indices = range(rank, images, world)
+    def __init__(self, images: int, batch: int, rank: int = 0, world: int = 1) -> None:
+        starts = range(rank * batch, images, world * batch)
+        self.indices = [index for start in starts for index in range(start, min(start + batch, images))]
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -1,0 +1,60 @@
+"""Two processes on the CPU against one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from resemblance.config.errors import UserError
+from resemblance.config.training import TrainConfig
+from resemblance.core.distributed import alone, gather, world
+from resemblance.training.devices import find_accelerator
+from resemblance.training.engine import fit
+from tiny import Group, Stage, both, digits, make
+
+STAGES = (
+    Stage("warm", 1, {"head": Group(1e-2)}, end=("nudge",)),
+    Stage("joint", 2, both(), select="best", end=("halve",), candidate=True),
+    Stage("last", 1, {"head": Group(1e-3)}, candidate=True),
+)
+
+
+def train(run, **options):
+    model = make(stages=STAGES, norm=False, dropout=0.0)
+    result = fit(model, digits(), run, TrainConfig(seed=2, accelerator="cpu", progress=False, **options))
+    return model, result
+
+
+def test_two_processes_train_as_one(tmp_path):
+    """Also the batch-level term, which gathers, and end actions, which the first process runs."""
+    one, first = train(tmp_path / "one")
+    two, second = train(tmp_path / "two", devices=2)
+    for (name, expected), found in zip(one.named_parameters(), two.parameters(), strict=True):
+        assert torch.allclose(expected, found, atol=2e-6), name
+    for expected, found in zip(first.history, second.history, strict=True):
+        for key in ("train/loss", "train/nearest", "val/accuracy", "val/loss"):
+            assert expected.get(key) == pytest.approx(found.get(key), abs=1e-5), key
+    assert second.validation_accuracy == first.validation_accuracy
+    assert second.notes == first.notes
+
+
+def test_one_process_gathers_nothing():
+    rows = torch.rand(3, 2, requires_grad=True)
+    assert gather(rows) is rows
+    assert world() == 1
+    with alone():
+        assert gather(rows) is rows
+
+
+def test_models_that_cannot_be_sent_to_processes_are_refused(tmp_path):
+    model = make()
+    model.hook = lambda: None
+    with pytest.raises(UserError, match="pickled"):
+        fit(model, digits(), tmp_path / "run", TrainConfig(devices=2, accelerator="cpu", progress=False))
+
+
+def test_accelerators_that_are_not_there_are_refused():
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="no GPU"):
+            find_accelerator("gpu", 1)
+    assert find_accelerator("cpu", 8) == "cpu"
