@@ -72,6 +72,9 @@ def load(
     _load_strictly(model, stored.tensors, path)
     if stored.files:
         model.gallery = Gallery.from_files(stored.files)
+        count = 0 if model.prototypes is None else len(model.prototypes)
+        if len(model.gallery) != count:
+            raise UserError(f"{path} has pictures of {len(model.gallery)} prototypes, but {count} prototypes")
     model.facts = facts
     return model.to(device).eval()
 

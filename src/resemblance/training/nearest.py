@@ -152,7 +152,8 @@ class Nearest:
         else:
             largest = latents.flatten(1).square().sum(dim=1).amax()
         scale = (largest.to(self.wide).sqrt() + vectors.norm(dim=1)).square()
-        return scale * (2 * _unit(latents.device, vectors.shape[1]))
+        tolerance: Tensor = scale * (2 * _unit(latents.device, vectors.shape[1]))
+        return tolerance
 
 
 def _unit(device: torch.device, length: int) -> float:
