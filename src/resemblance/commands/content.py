@@ -123,8 +123,9 @@ def _figures(run: Run, source: Source, seed: int, batch_size: int, workers: int)
             "Latent space",
             png(latent_space_figure(run, embedded)),
             "Images as points and prototypes as squares in two dimensions",
-            f"{len(embedded.labels)} images in their two principal components ({embedded.explained:.0%} of "
-            "the variance); squares are prototypes, the larger, the more often they are the most similar one.",
+            f"{len(embedded.labels)} images in their two principal components, which carry "
+            f"{embedded.explained:.0%} of the variance. Squares are prototypes; the larger one is, the more "
+            "training images it is the most similar to.",
         )
     )
     return figures
