@@ -61,22 +61,16 @@ def _random_homography(rng: np.random.Generator) -> Tensor:
     return matrix
 
 
-def chain(*steps: Augment) -> Augment:
-    """One augmentation after the other."""
-
-    def augment(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
-        for step in steps:
-            images = step(images, rngs)
-        return images
-
-    return augment
+def flip_and_crop(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
+    """First the one, then the other."""
+    return crop(flip(images, rngs), rngs)
 
 
 AUGMENTATIONS: dict[str, Augment | None] = {
     "none": None,
     "flip": flip,
     "crop": crop,
-    "flip+crop": chain(flip, crop),
+    "flip+crop": flip_and_crop,
     "elastic": elastic,
     "protopnet": protopnet,
 }

@@ -17,7 +17,7 @@ from resemblance.data.text import one_line, reason
 
 MAX_PIXELS = 100_000_000  # beyond, a file is taken for a decompression bomb
 # What Pillow decodes by itself; EPS, for one, would start Ghostscript.
-FORMATS = "JPEG", "PNG", "TIFF", "GIF", "BMP", "DIB", "WEBP", "AVIF", "PPM", "MPO", "JPEG2000", "ICO", "PCX"
+FORMATS = "JPEG", "PNG", "TIFF", "GIF", "BMP", "DIB", "WEBP", "AVIF", "PPM", "JPEG2000", "ICO", "PCX"
 SUFFIXES = ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".avif", ".pgm", ".ppm", ".jp2"
 _BITS_PER_SAMPLE = 258  # TIFF tag
 
@@ -54,6 +54,7 @@ def read_image(file: Path | str | bytes | IO[bytes], name: str | None = None) ->
         if isinstance(file, (str, os.PathLike)) and os.path.exists(file) and not os.path.isfile(file):
             raise UserError(f"{name}: a folder or device, not an image file")
         stream: Path | str | IO[bytes] = io.BytesIO(file) if isinstance(file, bytes) else file
+        Image.init()  # or formats beyond the commonest are unknown
         with Image.open(stream, formats=FORMATS) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise UserError(
@@ -109,10 +110,7 @@ def _plain(image: Image.Image, file: Image.Image, name: str) -> Image.Image:
         ground = Image.new("RGBA", image.size, "white")
         ground.alpha_composite(image.convert("RGBA"))
         image = ground
-    try:
-        return image.convert("L" if is_grey else "RGB")
-    except ValueError:
-        raise UserError(f"{name}: pixels of the kind {image.mode}; save it as grey or RGB") from None
+    return image.convert("L" if is_grey else "RGB")
 
 
 def _scaled(values: NDArray[np.generic], top: int) -> NDArray[np.uint8]:

@@ -1,0 +1,52 @@
+"""Splits keep every class in training, and depend on labels, fraction and seed alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resemblance.data.source import ArraySource
+from resemblance.data.split import complete, stratified_split
+
+LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=120).map(
+    lambda labels: np.array(labels, dtype=np.int64)
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(labels=LABELS, fraction=st.floats(0, 1), seed=st.integers(0, 2**32 - 1))
+def test_stratified_split(labels, fraction, seed):
+    stay, held = stratified_split(labels, fraction, seed)
+    assert sorted([*stay, *held]) == list(range(len(labels)))
+    assert (np.diff(stay) > 0).all()
+    assert (np.diff(held) > 0).all()
+    for label in np.unique(labels):
+        count, given_up = (labels == label).sum(), (labels[held] == label).sum()
+        if fraction == 0 or count == 1:
+            assert given_up == 0
+        else:
+            assert 1 <= given_up < count
+            assert abs(given_up - fraction * count) <= 1
+    again = stratified_split(labels, fraction, seed)
+    np.testing.assert_array_equal(again[0], stay)
+
+
+def test_seeds_differ():
+    labels = np.zeros(100, dtype=np.int64)
+    assert stratified_split(labels, 0.2, 0)[1].tolist() != stratified_split(labels, 0.2, 1)[1].tolist()
+
+
+@pytest.mark.parametrize("hold_test", [True, False])
+def test_complete(hold_test):
+    source = ArraySource(
+        np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1), np.arange(100) % 4, tuple("abcd")
+    )
+    notes = ["before"]
+    splits = complete({"train": source}, "name", notes, seed=0, val_fraction=0.25, hold_test=hold_test)
+    parts = [part for part in (splits.train, splits.val, splits.test) if part is not None]
+    assert sorted(int(value) for part in parts for value in part.array.ravel()) == list(range(100))
+    assert [len(part) for part in parts] == ([60, 20, 20] if hold_test else [76, 24])
+    assert notes == ["before"]
+    assert len(splits.notes) == (3 if hold_test else 2)
