@@ -25,7 +25,7 @@ from resemblance.report.pictures import Embedded, Entry, Limit, data_uri, heat_u
 from resemblance.report.style import png
 
 # Bytes of pictures in a whole page. In base64, and with the text around them, this stays under 15 MB.
-GALLERY_BYTES, IMAGE_BYTES, SOURCE_BYTES = 3_000_000, 2_000_000, 2_500_000
+GALLERY_BYTES, IMAGE_BYTES, SOURCE_BYTES = 4_500_000, 2_500_000, 2_500_000
 WITH_CONTEXT = 150  # prototypes up to which the gallery shows where each lies in its image
 
 
