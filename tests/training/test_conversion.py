@@ -104,7 +104,7 @@ def test_a_network_becomes_a_model_that_explains_itself(tmp_path):
 
 def test_outputs_in_another_order_are_found_and_put_right():
     splits, network = splits_of(quadrants), Quadrants((2, 0, 3, 1))
-    with pytest.raises(UserError, match="100.0 % with its classes in another order") as caught:
+    with pytest.raises(UserError, match=r"100\.0 % with its classes in another order") as caught:
         convert(network, splits)
     cure = str(caught.value).split("--classes ")[1].split(";")[0]
     assert cure == "south,north,west,east"
@@ -129,7 +129,7 @@ def test_a_wrong_order_given_by_the_user_is_found_too():
 
 def test_images_scaled_otherwise_are_found_and_put_right():
     splits, network = splits_of(levels), Levels([40.0, 128.0, 215.0])
-    with pytest.raises(UserError, match="values from 0 to 255; give --mean 0 --std 0.00392157"):
+    with pytest.raises(UserError, match=r"values from 0 to 255; give --mean 0 --std 0\.00392157"):
         convert(network, splits)
     model = convert(network, splits, mean=(0.0,), std=(1 / 255,))
     assert model.facts["black_box"]["val"] == 1
@@ -140,7 +140,7 @@ def test_a_classifier_that_knows_nothing_is_refused_unless_forced():
     torch.manual_seed(0)
     random = build("blackbox", {"encoder": "small"}, ModelSpec(CLASSES, ImageSpec(16, 16, 1, (0.3,), (0.2,))))
     nn.init.zeros_(random.encoder.classifier.weight)
-    with pytest.raises(UserError, match="no better than chance .*--force"):
+    with pytest.raises(UserError, match=r"no better than chance .*--force"):
         convert(random, splits)
     assert convert(random, splits, force=True).facts["accuracy"]["val"] > 0.5
 
@@ -161,7 +161,7 @@ def test_a_wrong_number_of_outputs_is_said():
 
 
 def test_an_architecture_without_weights_is_refused():
-    with pytest.raises(UserError, match="no trained classifier"):
+    with pytest.raises(UserError, match="has learnt nothing yet"):
         convert("small", splits_of(quadrants))
 
 
@@ -227,3 +227,33 @@ def test_missing_folders_and_files_are_told_apart(tmp_path):
         convert("./nowhere", splits_of(quadrants))
     with pytest.raises(UserError, match="did you mean"):
         convert("resnet81", splits_of(quadrants))
+
+
+def test_a_mistyped_run_folder_is_not_looked_up_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(UserError, match="no such folder: runs/blackbx"):
+        convert("runs/blackbx", splits_of(quadrants))
+
+
+def test_weights_with_a_head_for_other_classes_are_refused(tmp_path):
+    image = ImageSpec(16, 16, 1, (0.3,), (0.2,))
+    other = build("blackbox", {"encoder": "small"}, ModelSpec(("a", "b"), image))
+    torch.save(other.encoder.state_dict(), tmp_path / "two.pth")
+    with pytest.raises(UserError, match=r"2 classes.*no trained classifier for these 4"):
+        convert("small", splits_of(quadrants), weights=str(tmp_path / "two.pth"))
+    model = convert("small", splits_of(quadrants), weights=str(tmp_path / "two.pth"), force=True)
+    model.save(tmp_path / "model")
+    with torch.no_grad():
+        assert "blackbox" not in resemblance.load(tmp_path / "model")(torch.rand(1, 1, 16, 16)).extras
+
+
+def test_prefixes_of_weights_are_stripped(tmp_path):
+    image = ImageSpec(16, 16, 1, (0.3,), (0.2,))
+    torch.manual_seed(0)
+    trained = build("blackbox", {"encoder": "small"}, ModelSpec(CLASSES, image)).encoder
+    state = {f"module.{name}": tensor for name, tensor in trained.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "w.ckpt")
+    model = convert("small", splits_of(quadrants), weights=str(tmp_path / "w.ckpt"), force=True)
+    for name, tensor in trained.state_dict().items():
+        assert torch.equal(model.encoder.state_dict()[name], tensor)

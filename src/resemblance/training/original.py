@@ -88,6 +88,12 @@ def open_original(
     if _is_folder(model):
         opened = load(model, allow_import=allow_import)
         return _from_model(opened, Path(model).resolve().name, splits, images, names)
+    if weights == "none" and ":" not in str(model) and not headless:
+        pretrained_image_spec(str(model))  # refuses a misspelt name, which is the likelier mistake
+        raise UserError(
+            f"{model} is an architecture and has learnt nothing yet: give its trained --weights FILE, "
+            "or the folder of a run"
+        )
     config = EncoderConfig(str(model), weights, stem, cut)
     return _from_network(str(model), config, None, splits, images, names, headless)
 
@@ -114,8 +120,10 @@ def _is_folder(model: str | Path) -> bool:
             f"{model} is a file; MODEL is a run folder, a timm name (the file goes to --weights), "
             "or package.module:function"
         )
-    hub = str(model).count("/") == 1 and not str(model).startswith("torchvision/") and ":" not in str(model)
-    if not path.is_dir() and (isinstance(model, Path) or str(model).startswith((".", "~", "/"))):
+    name = str(model)
+    hub = name.count("/") == 1 and not name.startswith("torchvision/") and ":" not in name
+    local = isinstance(model, Path) or name.startswith((".", "~", "/")) or (hub and path.parent.is_dir())
+    if not path.is_dir() and local:
         raise UserError(f"no such folder: {model}")
     return path.is_dir() or hub
 
