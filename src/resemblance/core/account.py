@@ -114,7 +114,7 @@ class Account:
         return abs(self.total - self.score) <= 1e-5 * scale + 1e-6
 
     def lines(self) -> list[Line]:
-        """The table's lines, rounded so that they add up as printed; the others take what rounding leaves over."""
+        """The table's lines, rounded so that they add up; the others take what rounding leaves over."""
         parts = [reason.contribution for reason in self.reasons]
         parts += [self.others_contribution] * bool(self.others) + [self.bias]
         decimals = decimals_for([*parts, self.score])

@@ -25,9 +25,9 @@ def add_up(
 ) -> tuple[list[float], float]:
     """Round the parts of a sum and the sum so that the rounded parts add up to the rounded sum.
 
-    What rounding leaves over goes into one part that is a remainder itself, the ``absorber``. Without one, the
-    parts that were rounded furthest the other way move by a unit of the last decimal, as seats are apportioned
-    to votes; parts that needed no rounding stay.
+    What rounding leaves over goes into one part that is a remainder itself, the ``absorber``. Without one,
+    the parts that were rounded furthest the other way move by a unit of the last decimal, as seats are
+    apportioned to votes; parts that needed no rounding stay.
 
     Args:
         values: the parts.
