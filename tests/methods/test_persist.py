@@ -78,7 +78,7 @@ EXPLAIN = """
 import sys, torch, resemblance
 model = resemblance.load(sys.argv[1])
 explanation = model.explain(torch.rand(1, 28, 28))
-assert all(reason.prototype.source.startswith("photo") for reason in explanation.reasons)
+assert all(reason.prototype.source_name.startswith("photo") for reason in explanation.reasons)
 assert explanation._repr_html_()
 print(explanation)
 """
