@@ -1,4 +1,4 @@
-"""Does a classifier know these images? If not: are its classes in another order, the images scaled wrongly?"""
+"""Does a classifier know these images? If not: are its classes in another order, its images ill-scaled?"""
 
 from __future__ import annotations
 
