@@ -57,8 +57,8 @@ def convert(options: ConvertCommand, out: Screen) -> Finished:
     )
     image = original.spec.image
     out.say(
-        f"{original.name} on {splits.name}: {len(splits.classes)} classes, {len(splits.train)} training images "
-        f"at {image.height}x{image.width}, {'grey' if image.channels == 1 else 'RGB'}"
+        f"{original.name} on {splits.name}: {len(splits.classes)} classes, {len(splits.train)} training "
+        f"images at {image.height}x{image.width}, {'grey' if image.channels == 1 else 'RGB'}"
     )
     done = convert_original(
         original,

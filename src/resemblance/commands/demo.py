@@ -5,15 +5,17 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from resemblance.commands.convert import convert
 from resemblance.commands.finish import Finished
 from resemblance.commands.report import report
-from resemblance.commands.runs import CONFIG, writable
+from resemblance.commands.runs import CONFIG, MODEL, writable
 from resemblance.commands.screen import Screen, screen, share
 from resemblance.commands.train import train
+from resemblance.config.arguments import flag
 from resemblance.config.commands import ConvertCommand, DemoCommand, ReportCommand, TrainCommand
 from resemblance.config.methods.base import MethodConfig
 from resemblance.config.methods.blackbox import BlackBoxConfig
@@ -34,14 +36,20 @@ def run(options: DemoCommand) -> int:
         black_box, kmex, patches, protopnet = (folder / name for name in RUNS)
         out.say("The embedded digits: 1797 handwritten digits of scikit-learn. Four models, one report.")
         seed = options.seed
+        small, digits = BlackBoxConfig(encoder="small"), "digits"
         finished = [
-            _train("blackbox", BlackBoxConfig(encoder="small"), black_box, seed, out, epochs=15),
+            _train("blackbox", small, TrainCommand(data=digits, output=black_box, seed=seed, epochs=15), out),
             _convert(ConvertCommand(model=str(black_box), output=kmex, seed=seed), out),
-            _convert(ConvertCommand(model=str(black_box), patches=True, output=patches, seed=seed), out),
-            _train("protopnet", _small_protopnet(), protopnet, seed, out),
+            _convert(ConvertCommand(model=str(black_box), output=patches, seed=seed, patches=True), out),
+            _train(
+                "protopnet",
+                _small_protopnet(black_box),
+                TrainCommand(data=digits, output=protopnet, seed=seed, batch_size=16),
+                out,
+            ),
         ]
         runs = [str(path) for path in (black_box, kmex, patches, protopnet)]
-        _announce(out, "report", *runs)
+        _announce(out, "report", *runs, "--output", str(folder / "report.html"))
         page = report(
             ReportCommand(
                 runs=runs,
@@ -61,36 +69,39 @@ def run(options: DemoCommand) -> int:
     return 0
 
 
-def _small_protopnet() -> ProtoPNetConfig:
+def _small_protopnet(black_box: Path) -> ProtoPNetConfig:
+    """The paper's stages, shortened; as there, the encoder comes trained, here as part of the black box."""
     return ProtoPNetConfig(
         encoder="small",
+        weights=str(black_box / MODEL / "model.safetensors"),
         prototypes_per_class=5,
         prototype_depth=64,
-        warm_epochs=2,
-        joint_epochs=10,
-        push_every=12,
-        last_epochs=5,
+        warm_epochs=5,
+        joint_epochs=8,
+        push_every=13,
+        last_epochs=10,
     )
 
 
-def _train(
-    name: str, method: MethodConfig, folder: Path, seed: int, out: Screen, epochs: int | None = None
-) -> Finished:
-    words = ["--data", "digits", "--output", str(folder)]
-    words += [] if epochs is None else ["--epochs", str(epochs)]
-    for key, value in vars(method).items():
-        if value != getattr(type(method)(), key):
-            words += [f"--{key.replace('_', '-')}", str(value)]
-    _announce(out, "train", name, *words)
-    options = TrainCommand(data="digits", output=folder, seed=seed, epochs=epochs)
+def _train(name: str, method: MethodConfig, options: TrainCommand, out: Screen) -> Finished:
     options.name, options.method = name, method
+    _announce(out, "train", name, *_words(options, TrainCommand(data="")), *_words(method, type(method)()))
     return train(options, out)
 
 
 def _convert(options: ConvertCommand, out: Screen) -> Finished:
-    words = [options.model, *(["--patches"] if options.patches else []), "--output", str(options.output)]
-    _announce(out, "convert", *words)
+    _announce(out, "convert", options.model, *_words(options, ConvertCommand(model=options.model)))
     return convert(options, out)
+
+
+def _words(options: Any, default: Any) -> list[str]:
+    """The options that differ from the defaults, as they are typed."""
+    words = []
+    for item in fields(options):
+        value = getattr(options, item.name)
+        if "help" in item.metadata and value != getattr(default, item.name):
+            words += [flag(item.name)] if value is True else [flag(item.name), str(value)]
+    return words
 
 
 def _announce(out: Screen, *words: str) -> None:

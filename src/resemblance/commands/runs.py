@@ -101,7 +101,7 @@ def open_run(path: str, allow_import: str | None = None, accelerator: str = "cpu
 
 
 def run_config(path: str) -> dict[str, Any]:
-    """What the config.yaml of a run folder says, or of the one that a model folder is in; empty if there is none."""
+    """What the config.yaml of a run folder says, or of the one around a model folder; empty without one."""
     here = Path(path).expanduser()
     for candidate in (here, here.resolve().parent):
         if here.is_dir() and (candidate / CONFIG).is_file() and (candidate / MODEL).is_dir():
