@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
@@ -62,7 +61,9 @@ def device() -> torch.device:
 
 def photo_spec() -> ModelSpec:
     """200 classes at 224 pixels, as CUB-200-2011."""
-    return ModelSpec(tuple(f"{c:03d}" for c in range(CLASSES)), ImageSpec(SIZE, SIZE, 3, (0.5,) * 3, (0.25,) * 3))
+    return ModelSpec(
+        tuple(f"{c:03d}" for c in range(CLASSES)), ImageSpec(SIZE, SIZE, 3, (0.5,) * 3, (0.25,) * 3)
+    )
 
 
 def pair() -> tuple[Model, Model]:
@@ -142,7 +143,9 @@ def conversion(quick: bool) -> tuple[float, float]:
     generator = np.random.default_rng(0)
     means = generator.uniform(0, 1, (10, 28, 28, 1))
     labels = np.arange(count) % 10
-    images = (255 * np.clip(means[labels] + generator.normal(0, 0.2, (count, 28, 28, 1)), 0, 1)).astype(np.uint8)
+    images = (255 * np.clip(means[labels] + generator.normal(0, 0.2, (count, 28, 28, 1)), 0, 1)).astype(
+        np.uint8
+    )
     spec = ModelSpec(tuple("0123456789"), ImageSpec(28, 28, 1, (0.5,), (0.25,)))
     source = ArraySource(images, labels, spec.classes)
     torch.manual_seed(0)
@@ -193,10 +196,25 @@ def cabrnet_inference(quick: bool) -> tuple[float, float]:
 
 
 MEASUREMENTS: dict[str, tuple[str, Callable[[bool], tuple[float, float]], float | None, str]] = {
-    "inference": ("inference / bare classifier", inference, 1.05, "resnet18, 224 px, 2000 prototypes, batch 16"),
+    "inference": (
+        "inference / bare classifier",
+        inference,
+        1.05,
+        "resnet18, 224 px, 2000 prototypes, batch 16",
+    ),
     "training": ("training step / bare classifier", training_step, 1.10, "the same, with loss and optimiser"),
-    "projection": ("projection with crops / one forward pass", projection, 1.15, "320 images, loader in both"),
-    "conversion": ("KMEx conversion / one forward pass", conversion, 1.15, "60,000 images 28 px, small encoder"),
+    "projection": (
+        "projection with crops / one forward pass",
+        projection,
+        1.15,
+        "320 images, loader in both",
+    ),
+    "conversion": (
+        "KMEx conversion / one forward pass",
+        conversion,
+        1.15,
+        "60,000 images 28 px, small encoder",
+    ),
     "help": ("resemblance --help, seconds", help_seconds, 0.5, "wall clock"),
     "cabrnet": ("cabrnet ProtoPNet inference / bare classifier", cabrnet_inference, None, "as the first row"),
 }
@@ -211,7 +229,13 @@ def measure(names: list[str], quick: bool) -> Iterator[dict[str, Any]]:
         except ImportError as error:
             yield {"what": title, "how": how, "skipped": f"{error.name} is not installed"}
             continue
-        yield {"what": title, "how": how, "ratio": round(ratio, 3), "budget": budget, "seconds": round(seconds, 3)}
+        yield {
+            "what": title,
+            "how": how,
+            "ratio": round(ratio, 3),
+            "budget": budget,
+            "seconds": round(seconds, 3),
+        }
 
 
 def machine() -> str:
@@ -219,7 +243,9 @@ def machine() -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        names = [
+            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
+        ]
         model = names[0] if names else model
     accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no accelerator"
     return f"{model}, {os.cpu_count()} cores, {accelerator}, torch {torch.__version__}"
@@ -227,7 +253,9 @@ def machine() -> str:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true", help="few rounds and images: to try the script")

@@ -44,7 +44,11 @@ def assert_contract(model: Model, images: torch.Tensor) -> None:
 def assert_evidence(model: Model, output) -> None:
     """Contributions and bias add up to the score of any class."""
     batch, classes = output.scores.shape
-    for wanted in (output.scores.argmax(1), torch.zeros(batch, dtype=torch.int64), torch.full((batch,), classes - 1)):
+    for wanted in (
+        output.scores.argmax(1),
+        torch.zeros(batch, dtype=torch.int64),
+        torch.full((batch,), classes - 1),
+    ):
         evidence = model.evidence(output, wanted)
         assert len(evidence.prototypes) == evidence.contributions.shape[1]
         total = evidence.contributions.double().sum(1) + evidence.bias.double()

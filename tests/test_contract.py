@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-from contract_checks import assert_contract
 from safetensors.torch import load_file, save_file
 
+from contract_checks import assert_contract
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.model import Model
@@ -24,13 +24,28 @@ VARIANTS = {
     "kmex": ("kmex", {"encoder": "small", "prototypes_per_class": 3}),
     "kmex released": ("kmex", {"encoder": "small", "prototypes_per_class": 3, "variant": "released"}),
     "kmex patches": ("kmex", {"encoder": "small", "prototypes_per_class": 2, "patches": True}),
-    "protopnet": ("protopnet", {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 16, "prune": True}),
+    "protopnet": (
+        "protopnet",
+        {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 16, "prune": True},
+    ),
     "protopnet 2x2": (
         "protopnet",
-        {"encoder": "small", "prototypes_per_class": 1, "prototype_depth": 8, "prototype_height": 2, "prototype_width": 2},
+        {
+            "encoder": "small",
+            "prototypes_per_class": 1,
+            "prototype_depth": 8,
+            "prototype_height": 2,
+            "prototype_width": 2,
+        },
     ),
-    "protopnet linear": ("protopnet", {"encoder": "small", "prototypes_per_class": 2, "similarity": "linear"}),
-    "protopnet avg": ("protopnet", {"encoder": "small", "prototypes_per_class": 2, "pool": "avg", "addon": "none"}),
+    "protopnet linear": (
+        "protopnet",
+        {"encoder": "small", "prototypes_per_class": 2, "similarity": "linear"},
+    ),
+    "protopnet avg": (
+        "protopnet",
+        {"encoder": "small", "prototypes_per_class": 2, "pool": "avg", "addon": "none"},
+    ),
     "prototypedl": ("prototypedl", {}),
     "prototypedl released": ("prototypedl", {"variant": "released"}),
     "prototypedl fixed": ("prototypedl", {"fixed_weights": True}),

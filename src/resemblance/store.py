@@ -41,7 +41,9 @@ class StoredModel:
     files: dict[str, bytes]
 
 
-def save_folder(path: Path | str, config: dict[str, Any], tensors: dict[str, Tensor], files: dict[str, bytes]) -> None:
+def save_folder(
+    path: Path | str, config: dict[str, Any], tensors: dict[str, Tensor], files: dict[str, bytes]
+) -> None:
     """Write a model folder; an older one at the same place is replaced only once the new one is complete.
 
     Args:
@@ -58,7 +60,9 @@ def save_folder(path: Path | str, config: dict[str, Any], tensors: dict[str, Ten
         raise UserError(f"{path} exists and is no model folder; choose another --output")
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     stale = path.with_name(f".{path.name}.{os.getpid()}.old")
-    contents = {TENSORS: dump_tensors({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})}
+    contents = {
+        TENSORS: dump_tensors({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})
+    }
     contents.update(files)
     checksums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
     try:
@@ -68,7 +72,9 @@ def save_folder(path: Path | str, config: dict[str, Any], tensors: dict[str, Ten
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
         document = {"format": FORMAT, **config, "checksums": checksums}
-        (fresh / CONFIG).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (fresh / CONFIG).write_text(
+            json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         if path.exists():
             path.rename(stale)
         fresh.rename(path)
@@ -104,7 +110,9 @@ def load_folder(path: Path | str) -> StoredModel:
         except OSError:
             raise UserError(f"{target} is missing or unreadable; copy the model folder again") from None
         if hashlib.sha256(contents[name]).hexdigest() != expected:
-            raise UserError(f"{target} does not match its checksum: it was changed or cut off; copy the folder again")
+            raise UserError(
+                f"{target} does not match its checksum: it was changed or cut off; copy the folder again"
+            )
     try:
         tensors = load_tensors(contents.pop(TENSORS))
     except (SafetensorError, ValueError, KeyError) as error:
@@ -141,12 +149,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise UserError(f"{path} is not valid JSON; the folder is damaged") from None
-    version = config.get("format") if isinstance(config, dict) else None
-    if not isinstance(version, int):
+    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
         raise UserError(f"{path} was not written by resemblance: it has no format version")
+    version = config.pop("format")
     if version > FORMAT:
-        raise UserError(f"{folder} has format {version}, this version reads up to {FORMAT}; upgrade resemblance")
-    del config["format"]
+        raise UserError(
+            f"{folder} has format {version}, this version reads up to {FORMAT}; upgrade resemblance"
+        )
     return config
 
 

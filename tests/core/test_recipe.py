@@ -9,7 +9,9 @@ from resemblance.core.recipe import Recipe, Stage
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 7, 20, 100])
 def test_scaling_keeps_every_stage_and_the_total(epochs):
-    recipe = Recipe((Stage("a", 5, {}), Stage("b", 5, {}), Stage("last", 20, {}, scales=False), Stage("c", 10, {})))
+    recipe = Recipe(
+        (Stage("a", 5, {}), Stage("b", 5, {}), Stage("last", 20, {}, scales=False), Stage("c", 10, {}))
+    )
     scaled = recipe.scaled(epochs)
     assert all(stage.epochs >= 1 for stage in scaled.stages)
     if epochs >= 4:

@@ -21,7 +21,9 @@ from resemblance.core.similarity import (
     [(0.0, 9.210340), (0.25, 1.609038), (1.0, 0.693047), (4.0, 0.223119), (3.0, 0.28765)],
 )
 def test_log_similarity_has_the_papers_values(squared, expected):
-    assert log_similarity(torch.tensor(squared, dtype=torch.float64)).item() == pytest.approx(expected, abs=5e-6)
+    assert log_similarity(torch.tensor(squared, dtype=torch.float64)).item() == pytest.approx(
+        expected, abs=5e-6
+    )
 
 
 def test_log_similarity_with_another_epsilon():

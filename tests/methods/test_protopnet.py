@@ -20,7 +20,9 @@ def make(classes=3, size=28, channels=1, **config):
     image = ImageSpec(size, size, channels, (0.5,) * channels, (0.25,) * channels)
     spec = ModelSpec(tuple(f"class {c}" for c in range(classes)), image)
     torch.manual_seed(0)
-    return build("protopnet", {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 8, **config}, spec)
+    return build(
+        "protopnet", {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 8, **config}, spec
+    )
 
 
 def test_masked_minimum_has_the_fact_sheets_values():
@@ -97,7 +99,9 @@ def test_the_variants_agree_while_distances_are_small():
     images, labels = torch.rand(4, 1, 28, 28), torch.tensor([0, 2, 1, 1])
     with torch.no_grad():
         for name, term in model.loss(model(images), labels).items():
-            assert term.item() == pytest.approx(released.loss(released(images), labels)[name].item(), rel=1e-4)
+            assert term.item() == pytest.approx(
+                released.loss(released(images), labels)[name].item(), rel=1e-4
+            )
 
 
 def test_an_image_of_a_class_without_prototypes_leaves_the_losses_finite():
@@ -120,7 +124,11 @@ def test_pruning_drops_the_right_columns():
     after = model(images)
     assert torch.allclose(after.similarities, before.similarities[:, kept])
     assert torch.allclose(after.scores, before.similarities[:, kept] @ model.last.weight.T)
-    assert model.prototypes.owners.tolist() == [[True, False, False], [False, True, False], [False, False, True]]
+    assert model.prototypes.owners.tolist() == [
+        [True, False, False],
+        [False, True, False],
+        [False, False, True],
+    ]
 
 
 def test_maps_peak_at_the_pooled_similarity():
@@ -150,7 +158,9 @@ def test_the_head_stays_in_float32_under_autocast():
         evidence = model.evidence(output, output.scores.argmax(1))
     assert output.scores.dtype == output.similarities.dtype == torch.float32
     total = evidence.contributions.sum(1) + evidence.bias
-    assert torch.allclose(total, output.scores.amax(1), atol=1e-5 * evidence.contributions.abs().sum(1).max().item())
+    assert torch.allclose(
+        total, output.scores.amax(1), atol=1e-5 * evidence.contributions.abs().sum(1).max().item()
+    )
 
 
 def test_the_schedule_is_the_papers():

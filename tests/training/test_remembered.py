@@ -21,7 +21,9 @@ STAGE = Stage("last", 3, {"last": Group(1e-2)}, select="best")
 
 def digits() -> DataSplits:
     whole = open_data("digits")
-    return DataSplits(Subset(whole.train, range(90)), Subset(whole.val, range(40)), None, whole.classes, "digits")
+    return DataSplits(
+        Subset(whole.train, range(90)), Subset(whole.val, range(40)), None, whole.classes, "digits"
+    )
 
 
 def model_with_one_stage():

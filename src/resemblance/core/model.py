@@ -35,6 +35,7 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) less the mean, in units of the deviation."""
         return (images - self.mean) / self.std
 
 

@@ -63,7 +63,7 @@ def squared_distances(latents: Tensor, vectors: Tensor) -> Tensor:
         products = vectors.flatten(1) @ rows  # (B, P, HW)
         squares = rows.square().sum(dim=1, keepdim=True)
         distances = torch.addcmul(squares + norms[:, None], products, products.new_tensor(-2.0))
-        return distances.clamp_min(0).unflatten(2, latents.shape[-2:])
+        return distances.clamp_min(0).reshape(*distances.shape[:2], *latents.shape[-2:])
     products = F.conv2d(latents, vectors)
     squares = F.conv2d(latents.square().sum(dim=1, keepdim=True), latents.new_ones(1, 1, height, width))
     return (squares - 2 * products + norms[:, None, None]).clamp_min(0)

@@ -69,7 +69,9 @@ class BlackBox(Model):
         load_weights: bool = True,
     ) -> BlackBox:
         """Make the black box with its encoder."""
-        encoder = build_encoder(config, spec.image, spec.num_classes, load_weights=load_weights, module=module)
+        encoder = build_encoder(
+            config, spec.image, spec.num_classes, load_weights=load_weights, module=module
+        )
         return cls(config, spec, encoder)
 
     def latents(self, images: Tensor) -> Tensor:

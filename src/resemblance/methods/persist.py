@@ -101,7 +101,9 @@ def _load_strictly(model: Model, tensors: dict[str, Tensor], path: Path | str) -
     if missing:
         raise UserError(f"{path} lacks {len(missing)} tensors, the first is {missing[0]}")
     if foreign:
-        raise UserError(f"{path} has {len(foreign)} tensors that the method does not know, such as {foreign[0]}")
+        raise UserError(
+            f"{path} has {len(foreign)} tensors that the method does not know, such as {foreign[0]}"
+        )
     for name, tensor in own.items():
         if tensor.shape != tensors[name].shape:
             raise UserError(

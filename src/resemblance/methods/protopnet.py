@@ -187,11 +187,11 @@ class ProtoPNet(Model):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Encoder, add-on, prototypes and last layer."""
-        groups = {
+        groups: dict[str, list[nn.Parameter]] = {
             "encoder": list(self.encoder.parameters()),
             "addon": list(self.addon.parameters()),
             "prototypes": [self.prototypes.vectors],
-            "last": [self.last.weight],
+            "last": list(self.last.parameters()),
         }
         return {name: parameters for name, parameters in groups.items() if parameters}
 
@@ -230,7 +230,9 @@ class ProtoPNet(Model):
                 )
             )
             stages.append(
-                Stage(f"last layer {number}", config.last_epochs, last, candidate=not config.prune, scales=False)
+                Stage(
+                    f"last layer {number}", config.last_epochs, last, candidate=not config.prune, scales=False
+                )
             )
             done = push
         if config.prune:

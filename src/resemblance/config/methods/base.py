@@ -22,4 +22,6 @@ class MethodConfig:
 
     def __post_init__(self) -> None:
         if self.variant not in self.variants:
-            raise UserError(f"variant {self.variant!r} is not offered here; choose from {', '.join(self.variants)}")
+            raise UserError(
+                f"variant {self.variant!r} is not offered here; choose from {', '.join(self.variants)}"
+            )

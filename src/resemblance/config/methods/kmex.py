@@ -35,4 +35,5 @@ class KMExConfig(BlackBoxConfig):
         if self.n_init < 1:
             raise UserError(f"--n-init must be at least 1, not {self.n_init}")
         if self.subset is not None and self.subset < self.prototypes_per_class:
-            raise UserError(f"--subset {self.subset} is smaller than --prototypes-per-class {self.prototypes_per_class}")
+            few = self.prototypes_per_class
+            raise UserError(f"--subset {self.subset} is smaller than --prototypes-per-class {few}")

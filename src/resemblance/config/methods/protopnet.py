@@ -40,8 +40,14 @@ class ProtoPNetConfig(EncoderConfig, MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("prototypes_per_class", "prototype_depth", "prototype_height", "prototype_width", "push_every"):
+        for name in (
+            "prototypes_per_class",
+            "prototype_depth",
+            "prototype_height",
+            "prototype_width",
+            "push_every",
+        ):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
         if self.pool == "avg" and (self.prototype_height, self.prototype_width) != (1, 1):
-            raise UserError("whole-image prototypes (--pool avg) are 1x1; drop --prototype-height and --prototype-width")
+            raise UserError("whole-image prototypes (--pool avg) are 1x1: drop --prototype-height and -width")

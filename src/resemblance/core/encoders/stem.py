@@ -49,7 +49,7 @@ def use_small_stem(network: Any) -> str:
     """
     first: Any = network.conv1
     if isinstance(first, nn.Sequential):
-        first[0].stride = (1, 1)
+        first[0].stride = (1, 1)  # type: ignore[assignment]
         new = ""
     else:
         network.conv1 = nn.Conv2d(first.in_channels, first.out_channels, 3, 1, 1, bias=first.bias is not None)
