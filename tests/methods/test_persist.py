@@ -70,6 +70,14 @@ def test_everything_comes_back(trained, folder):
     assert loaded.gallery == trained.gallery
 
 
+def test_the_origin_of_the_weights_is_remembered(trained, tmp_path):
+    before = trained.encoder.description
+    trained.encoder.description = "small CNN, weights from mine.pth"
+    trained.save(tmp_path / "model")
+    trained.encoder.description = before
+    assert resemblance.load(tmp_path / "model").encoder.description == "small CNN, weights from mine.pth"
+
+
 def test_a_run_folder_will_do(folder):
     assert resemblance.load(folder.parent).name == "protopnet"
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from resemblance.config.errors import UserError
 from resemblance.config.model import ModelSpec
+from resemblance.core.encoders.base import Encoder
 from resemblance.core.gallery import Gallery
 from resemblance.core.model import Model
 from resemblance.methods.registry import build
@@ -32,6 +33,8 @@ def save(model: Model, folder: Path | str) -> None:
         "config": asdict(model.config),
         "spec": model.spec.to_dict(),
         "facts": model.facts,
+        # A rebuilt encoder would say that it has no weights.
+        "encoder": getattr(getattr(model, "encoder", None), "description", None),
     }
     files = model.gallery.to_files() if model.gallery is not None else {}
     save_folder(folder, config, model.state_dict(), files)
@@ -76,6 +79,10 @@ def load(
         if len(model.gallery) != count:
             raise UserError(f"{path} has pictures of {len(model.gallery)} prototypes, but {count} prototypes")
     model.facts = facts
+    description = stored.config.get("encoder")
+    encoder = getattr(model, "encoder", None)
+    if isinstance(description, str) and isinstance(encoder, Encoder):
+        encoder.description = description
     return model.to(device).eval()
 
 
