@@ -191,6 +191,10 @@ def test_idx_labels_out_of_range(tmp_path):
     assert "t10k-labels-idx1-ubyte: label 10 for test-images #10; expected 0 to 9" in message
 
 
+def test_idx_given_as_a_folder_of_images(tmp_path):
+    assert "data for mnist:DIR or fashion-mnist:DIR" in refusal(opened, mnist(tmp_path))
+
+
 def test_real_mnist(real_data):
     splits = open_data(f"mnist:{real_data('mnist')}")
     assert [len(splits.train), len(splits.val), len(splits.test)] == [54_001, 5_999, 10_000]

@@ -17,6 +17,7 @@ from resemblance.config.errors import UserError
 from resemblance.data import images
 from resemblance.data.images import read_image
 
+pytestmark = pytest.mark.filterwarnings(r"ignore:::PIL\.")  # pytest undoes the package's own filter
 RAMP = np.arange(0, 256, 4, dtype=np.uint8).reshape(8, 8)
 
 

@@ -53,6 +53,7 @@ def open_data(
         open_files, name=name, seed=seed, val_fraction=val_fraction, skip_bad_images=skip_bad_images
     )
     if os.path.isdir(path):
+        _check_for_named(path, name)
         return files(Folder(path))
     if os.path.isfile(path) and path.suffix.lower() == ".npz":
         return open_npz(path, name, seed=seed, val_fraction=val_fraction)
@@ -72,6 +73,13 @@ def _path(given: str) -> Path:
         return Path(given).expanduser()
     except RuntimeError:  # ~nobody
         return Path(given)
+
+
+def _check_for_named(folder: Path, name: str) -> None:
+    signs = {"mnist:DIR or fashion-mnist:DIR": "train-images*ubyte*", "cifar10:DIR": "data_batch_1*"}
+    for kind, pattern in signs.items():
+        if any(folder.glob(pattern)):
+            raise UserError(f"{name}: holds no image files, but data for {kind}; give it so")
 
 
 def _digits(seed: int, val_fraction: float) -> DataSplits:

@@ -20,7 +20,9 @@ def one_line(text: object, most: int | None = None) -> str:
         >>> print(one_line("two\nlines.png"), one_line(ValueError("x" * 9), 5))
         two\nlines.png xx...
     """
-    shown = "".join(c if fits_a_line(c) else repr(c)[1:-1] for c in str(text))
+    shown = str(text)
+    if not shown.isprintable():
+        shown = "".join(c if fits_a_line(c) else repr(c)[1:-1] for c in shown)
     return shown if most is None or len(shown) <= most else shown[: most - 3] + "..."
 
 
