@@ -18,17 +18,24 @@ class RunBar:
 
     Args:
         steps: optimiser steps of the run.
-        epochs: epochs of the run.
+        epochs: epochs of the run that take their time.
         done: steps that a resumed run already has behind it.
+        quick: steps of stages that work on remembered similarities and cost next to nothing.
         show: whether to show anything; the bar itself needs a terminal.
         console: by default the error stream.
     """
 
     def __init__(
-        self, steps: int, epochs: int, done: int = 0, show: bool = True, console: Console | None = None
+        self,
+        steps: int,
+        epochs: int,
+        done: int = 0,
+        show: bool = True,
+        console: Console | None = None,
+        quick: int = 0,
     ) -> None:
         self.console = console or Console(file=sys.stderr)
-        self.show, self.steps, self.epochs, self.done = show, steps, epochs, done
+        self.show, self.steps, self.epochs, self.done, self.quick = show, steps, epochs, done, quick
         self.text = ""
         self._first = done
         self._started = self._drawn = time.monotonic()
@@ -78,5 +85,5 @@ class RunBar:
             return
         self._estimated = True
         each = (now - self._after_first) / (steps - 1) if steps > 1 else elapsed
-        if (left := each * (self.steps - self.done)) > LONG:
+        if (left := each * (self.steps - self.quick - self.done)) > LONG:
             self.console.print(f"about {duration(left)} for {self.epochs} epochs", highlight=False)

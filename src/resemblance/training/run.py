@@ -34,7 +34,7 @@ from resemblance.training.validation import Score, autocast, validate
 def carry_out(team: Team, job: Job) -> None:
     """Take the run from where it stands to its end."""
     message = f"stopped; the run can go on: the same command with --resume ({job.folder})"
-    with Interrupts(message) as interrupts:
+    with Interrupts(message, team.asked) as interrupts:
         Run(team, job, interrupts).finish()
 
 
@@ -60,8 +60,11 @@ class Run:
             rows = [] if self.within is None else self.within["progress"]["history"]
             step = self.state.step + (0 if self.within is None else self.within["step"])
             self.log = RunLog(job.folder / "logs", self.state.history + rows, step)
-            epochs = sum(stage.epochs for stage in job.recipe.stages) * (1 + self.config.refit_on_all)
-            self.bar = RunBar(epochs * self._plan.steps, epochs, step, self.config.progress)
+            phases = 1 + self.config.refit_on_all
+            epochs = phases * sum(stage.epochs for stage in job.recipe.stages)
+            quick = phases * sum(stage.epochs for stage in job.recipe.stages if self._rememberable(stage))
+            steps = self._plan.steps
+            self.bar = RunBar(epochs * steps, epochs - quick, step, self.config.progress, quick=quick * steps)
 
     def finish(self) -> None:
         """Make one transition after the other."""
@@ -178,7 +181,7 @@ class Run:
         images = self.job.training_set(state)
         dataset: Dataset[Any] = images
         score = self._validate
-        if self.team.world == 1 and rememberable(self.model, stage, self.job.recipe.augment, len(images)):
+        if self._rememberable(stage):
             dataset, score = self._remember(images, choosing)
         setting = Setting(
             seed=config.seed,
@@ -208,6 +211,10 @@ class Run:
             every=config.checkpoint_every_steps,
             interrupts=self.interrupts,
         )
+
+    def _rememberable(self, stage: Stage) -> bool:
+        images = len(self.job.source(self.state))
+        return self.team.world == 1 and rememberable(self.model, stage, self.job.recipe.augment, images)
 
     def _remember(self, images: ImageDataset, choosing: bool) -> tuple[Remembered, Callable[[], Score]]:
         """Answers to all images, computed once, and a validation that uses such answers too."""
