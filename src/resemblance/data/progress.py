@@ -62,11 +62,11 @@ def duration(seconds: float) -> str:
     """A length of time in words.
 
     Example:
-        >>> duration(45), duration(200), duration(9000)
-        ('45 seconds', '3 minutes', '2.5 hours')
+        >>> duration(1), duration(75), duration(200), duration(9000)
+        ('1 second', '75 seconds', '3 minutes', '2.5 hours')
     """
-    if seconds < 60:
-        return f"{seconds:.0f} seconds"
+    if seconds < 90:
+        return f"{seconds:.0f} second{'' if round(seconds) == 1 else 's'}"
     if seconds < 5400:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.1f} hours"
