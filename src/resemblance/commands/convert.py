@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from resemblance.commands.finish import Finished, finish, print_finished
-from resemblance.commands.runs import record, run_config, split_seed, start_run
+from resemblance.commands.runs import check_run_folder, record, run_config, split_seed
 from resemblance.commands.screen import Screen, screen, share
 from resemblance.config.commands import ConvertCommand, ReportCommand
 from resemblance.config.errors import UserError
@@ -26,7 +26,16 @@ def run(options: ConvertCommand) -> int:
         if options.report:
             from resemblance.commands.report import report
 
-            out.say(f"report: {report(ReportCommand(runs=[str(folder)]), out)}")
+            page = report(
+                ReportCommand(
+                    runs=[str(folder)],
+                    allow_import=options.allow_import or options.model,
+                    accelerator=options.accelerator,
+                    workers=options.workers,
+                ),
+                out,
+            )
+            out.say(f"report: {page}")
         out.say(f"run folder: {folder}")
         out.result({"run": str(folder), **finished.metrics})
     return 0
@@ -35,6 +44,7 @@ def run(options: ConvertCommand) -> int:
 def convert(options: ConvertCommand, out: Screen) -> Finished:
     """Convert a classifier as the options say."""
     started = time.monotonic()
+    folder = check_run_folder(options.output or default_folder(options))
     made = run_config(options.model)
     data = options.data or made.get("data")
     if not data:
@@ -79,7 +89,6 @@ def convert(options: ConvertCommand, out: Screen) -> Finished:
         out.say(f"the classifier itself: {share(done.check.val)} of the validation images")
     seconds = time.monotonic() - started
     out.say(f"converted in {duration(seconds)}")
-    folder = start_run(options.output or default_folder(options), resume=False)
     record(folder, "convert", options, data=data, val_fraction=fraction, split_seed=seed)
     return finish(
         done.model,

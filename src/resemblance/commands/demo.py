@@ -12,7 +12,7 @@ from typing import Any
 from resemblance.commands.convert import convert
 from resemblance.commands.finish import Finished
 from resemblance.commands.report import report
-from resemblance.commands.runs import CONFIG, MODEL, writable
+from resemblance.commands.runs import CONFIG, MODEL, check_writable
 from resemblance.commands.screen import Screen, screen, share
 from resemblance.commands.train import train
 from resemblance.config.arguments import flag
@@ -31,7 +31,7 @@ def run(options: DemoCommand) -> int:
     started = time.monotonic()
     with screen(options.json) as out:
         folder = options.output
-        writable(folder)
+        check_writable(folder)
         _clear(folder)
         black_box, kmex, patches, protopnet = (folder / name for name in RUNS)
         out.say("The embedded digits: 1797 handwritten digits of scikit-learn. Four models, one report.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resemblance.commands.latents import embedded_images, latent_space_figure
-from resemblance.commands.pictures import save_figure
+from resemblance.commands.pictures import check_picture, save_figure
 from resemblance.commands.runs import choose, open_run
 from resemblance.commands.screen import screen
 from resemblance.config.commands import EmbedCommand
@@ -13,12 +13,13 @@ def run(options: EmbedCommand) -> int:
     """Draw images as points and prototypes as squares."""
     with screen(options.json) as out:
         run = open_run(options.run, options.allow_import, options.accelerator)
+        path = check_picture(run.place(options.output, "latents.png"))
         splits = run.images(options.data, options.skip_bad_images)
         split, source = choose(splits, options.split)
         embedded = embedded_images(
             run, source, options.limit, options.seed, options.projection, options.batch_size, options.workers
         )
-        path = save_figure(latent_space_figure(run, embedded), run.place(options.output, "latents.png"))
+        save_figure(latent_space_figure(run, embedded), path)
         note = "" if options.projection == "umap" else f", {embedded.explained:.0%} of the variance"
         out.say(
             f"{len(embedded.labels)} {split} images and {len(embedded.prototypes)} prototypes{note}: {path}"

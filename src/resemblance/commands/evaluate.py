@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from resemblance.commands.runs import Run, choose, open_run, writable
+from resemblance.commands.runs import Run, choose, make_folder, open_run
 from resemblance.commands.screen import Screen, screen, share
 from resemblance.config.commands import EvaluateCommand
 from resemblance.training.evaluation import Evaluation, evaluate
@@ -15,6 +15,8 @@ WIDE = 20
 def run(options: EvaluateCommand) -> int:
     """Measure and print."""
     with screen(options.json) as out:
+        if options.output:
+            make_folder(options.output.parent)
         run = open_run(options.run, options.allow_import, options.accelerator)
         splits = run.images(options.data, options.skip_bad_images)
         for note in splits.notes:
@@ -32,7 +34,6 @@ def run(options: EvaluateCommand) -> int:
             **found.to_dict(),
         }
         if options.output:
-            writable(options.output.parent)
             options.output.write_text(json.dumps(document, indent=2, ensure_ascii=False), encoding="utf-8")
         out.result(document)
     return 0

@@ -16,9 +16,10 @@ from resemblance.core.explanation import Explanation
 def run(options: ExplainCommand) -> int:
     """Explain images: in words here, as figures and as one page in a folder."""
     with screen(options.json) as out:
+        files = _files(options.images)
         run = open_run(options.run, options.allow_import)
         explanations: list[Explanation] = []
-        for path in _files(options.images):
+        for path in files:
             try:
                 explanations.append(
                     explain(
@@ -36,7 +37,7 @@ def run(options: ExplainCommand) -> int:
                 out.warn(f"left out: {error}")
         if not explanations:
             raise UserError("none of these images can be read")
-        folder = options.output or run.place(None, "explanations/x").parent
+        folder = options.output or (run.folder or Path()) / "explanations"
         _write(run, explanations, folder, out)
         out.result([explanation.to_dict() for explanation in explanations])
     return 0

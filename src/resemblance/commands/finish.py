@@ -26,11 +26,13 @@ class Finished:
         run: with its model.
         evaluations: by split, ``val`` and ``test`` where there are such images.
         metrics: what metrics.json says.
+        notes: on how the model came about; those on the images were said before.
     """
 
     run: Run
     evaluations: dict[str, Evaluation]
     metrics: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def show_prototypes(model: Model, source: Source, batch_size: int, workers: int, progress: bool) -> None:
@@ -98,7 +100,8 @@ def finish(
         model.facts["black_box"] = black_box
     if model.prototypes is not None:
         model.facts["prototypes"] = len(model.prototypes)
-    notes = [*splits.notes, *(notes or [])]
+    own_notes = notes or []
+    notes = [*splits.notes, *own_notes]
     if notes:
         model.facts["notes"] = notes
     model.save(folder / MODEL)
@@ -113,7 +116,7 @@ def finish(
         "versions": versions(),
     }
     (folder / METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False), encoding="utf-8")
-    return Finished(Run(folder.name, model, folder, {}), evaluations, metrics)
+    return Finished(Run(folder.name, model, folder), evaluations, metrics, own_notes)
 
 
 def print_finished(finished: Finished, out: Screen) -> None:
@@ -133,5 +136,5 @@ def print_finished(finished: Finished, out: Screen) -> None:
     if model.prototypes is not None:
         unused = len(model.prototypes.unused())
         out.say(f"prototypes: {len(model.prototypes)}, {unused} of them unused on the training images")
-    for note in finished.metrics["notes"]:
+    for note in finished.notes:
         out.say(f"note: {note}")

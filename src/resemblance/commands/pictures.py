@@ -5,10 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from resemblance.commands.runs import writable
+from resemblance.commands.runs import make_folder
 from resemblance.config.errors import UserError
 
 FORMATS = (".png", ".pdf", ".svg", ".jpg")
+
+
+def check_picture(path: Path) -> Path:
+    """See that the ending names a format that figures are written in.
+
+    Raises:
+        UserError: if it does not.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UserError(f"{path}: a picture ends in {', '.join(FORMATS)}")
+    return path
 
 
 def save_figure(figure: Any, path: Path) -> Path:
@@ -17,9 +28,8 @@ def save_figure(figure: Any, path: Path) -> Path:
     Raises:
         UserError: for another ending, or where nothing can be written.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise UserError(f"{path}: a picture ends in {', '.join(FORMATS)}")
-    writable(path.parent)
+    check_picture(path)
+    make_folder(path.parent)
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:

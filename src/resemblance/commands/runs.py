@@ -43,7 +43,7 @@ class Run:
     def place(self, output: Path | None, name: str) -> Path:
         """Where to write a file: as the user says, else into the run folder, else here."""
         path = output or (self.folder or Path()) / name
-        writable(path.parent)
+        check_writable(path.parent)
         return path
 
     def images(self, data: str | None, skip_bad_images: bool = False) -> DataSplits:
@@ -133,35 +133,50 @@ def choose(splits: DataSplits, split: str) -> tuple[str, Source]:
     return name, source
 
 
-def start_run(folder: Path, resume: bool) -> Path:
-    """Make a run folder, or find the one to go on with.
+def check_run_folder(folder: Path, resume: bool | None = None) -> Path:
+    """See before anything is computed that a run can be kept in a folder; it is made by `record`.
+
+    Args:
+        folder: the run folder.
+        resume: whether to go on with the run there; None for commands that cannot.
 
     Raises:
         UserError: if it cannot be written, or holds a run already.
     """
-    writable(folder)
-    if not resume:
-        held = [name for name in (MODEL, "checkpoints") if (folder / name).exists()]
-        if held:
-            raise UserError(
-                f"{folder} holds a run already; give another --output, or --resume to go on with it"
-            )
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder)
+    if not resume and any((folder / name).exists() for name in (MODEL, "checkpoints")):
+        cure = ", or --resume to go on with it" if resume is not None else ""
+        raise UserError(f"{folder} holds a run already; give another --output{cure}")
     return folder
 
 
-def writable(folder: Path) -> None:
-    """Make the folder if it is not there.
+def check_writable(folder: Path) -> None:
+    """See that a folder is there or can be made.
 
     Raises:
         UserError: if nothing can be written there.
     """
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise UserError(f"cannot make the folder {folder}: {place} is a file")
+    if not os.access(place, os.W_OK):
+        raise UserError(f"cannot write into {place}")
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder where it is not there yet.
+
+    Raises:
+        UserError: if it cannot be made.
+    """
+    check_writable(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {folder}: {error.strerror}") from None
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"cannot write into {folder}")
+    return folder
 
 
 def record(folder: Path, command: str, options: Any, **settled: Any) -> None:
@@ -184,7 +199,7 @@ def record(folder: Path, command: str, options: Any, **settled: Any) -> None:
         values["data"] = absolute(str(values["data"]))
     values["versions"] = versions()
     text = yaml.safe_dump(_plain(values), sort_keys=False, allow_unicode=True)
-    temporary = folder / f"{CONFIG}.new"
+    temporary = make_folder(folder) / f"{CONFIG}.new"
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(folder / CONFIG)
 

@@ -10,7 +10,7 @@ import torch
 
 from resemblance.commands.finish import Finished, finish, print_finished
 from resemblance.commands.images import image_spec
-from resemblance.commands.runs import record, start_run
+from resemblance.commands.runs import check_run_folder, record
 from resemblance.commands.screen import Screen, screen
 from resemblance.config.commands import ReportCommand, TrainCommand
 from resemblance.config.model import ModelSpec
@@ -32,7 +32,16 @@ def run(options: TrainCommand) -> int:
         if options.report:
             from resemblance.commands.report import report
 
-            page = report(ReportCommand(runs=[str(folder)]), out)
+            own_code = getattr(options.method, "encoder", None)
+            page = report(
+                ReportCommand(
+                    runs=[str(folder)],
+                    allow_import=own_code,
+                    accelerator=options.accelerator,
+                    workers=options.workers,
+                ),
+                out,
+            )
             out.say(f"report: {page}")
         out.say(f"run folder: {folder}")
         out.result({"run": str(folder), **finished.metrics})
@@ -42,7 +51,7 @@ def run(options: TrainCommand) -> int:
 def train(options: TrainCommand, out: Screen) -> Finished:
     """Train a model as the options say; the run folder holds everything that came of it."""
     started = time.monotonic()
-    folder = start_run(options.output or default_folder(options.name, options.data), options.resume)
+    folder = check_run_folder(options.output or default_folder(options.name, options.data), options.resume)
     splits = open_data(
         options.data,
         seed=options.seed,
@@ -76,7 +85,7 @@ def train(options: TrainCommand, out: Screen) -> Finished:
         out,
         source=Joined(splits.train, splits.val) if options.refit_on_all else None,
         seconds=seconds,
-        notes=result.notes,
+        notes=result.notes[1:] if result.resumed == "finished" else result.notes,
         batch_size=min(options.batch_size or 128, 256),
         workers=options.workers,
         progress=options.progress,

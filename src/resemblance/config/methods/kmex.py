@@ -16,7 +16,8 @@ class KMExConfig(BlackBoxConfig):
 
     line: ClassVar[str] = "turns any trained classifier into a self-explaining one by per-class k-means"
     citation: ClassVar[str] = (
-        "Gautam, Boubekki, Höhne, Kampffmeyer: Prototypical Self-Explainable Models Without Re-training. TMLR 2024"
+        "Gautam, Boubekki, Höhne, Kampffmeyer: Prototypical Self-Explainable Models Without Re-training. "
+        "TMLR 2024"
     )
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 

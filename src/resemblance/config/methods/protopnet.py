@@ -17,8 +17,8 @@ class ProtoPNetConfig(EncoderConfig, MethodConfig):
 
     line: ClassVar[str] = "this looks like that: part prototypes, or whole images with --pool avg"
     citation: ClassVar[str] = (
-        "Chen, Li, Tao, Barnett, Rudin, Su: This Looks Like That: Deep Learning for Interpretable Image Recognition. "
-        "NeurIPS 2019"
+        "Chen, Li, Tao, Barnett, Rudin, Su: This Looks Like That: Deep Learning for Interpretable Image "
+        "Recognition. NeurIPS 2019"
     )
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 
