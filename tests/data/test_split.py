@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resemblance.data.open import open_data
 from resemblance.data.source import ArraySource
 from resemblance.data.split import complete, stratified_split
 
@@ -50,3 +51,11 @@ def test_complete(hold_test):
     assert [len(part) for part in parts] == ([60, 20, 20] if hold_test else [76, 24])
     assert notes == ["before"]
     assert len(splits.notes) == (3 if hold_test else 2)
+
+
+def test_no_seed_trains_on_another_seeds_test_images():
+    first, second = open_data("digits", seed=0), open_data("digits", seed=1)
+    assert first.test.name(0) == second.test.name(0)
+    names = {second.train.name(i) for i in range(len(second.train))}
+    assert not names & {first.test.name(i) for i in range(len(first.test))}
+    assert names != {first.train.name(i) for i in range(len(first.train))}

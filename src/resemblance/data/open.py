@@ -28,7 +28,7 @@ def open_data(
     Args:
         spec: a folder of class folders (with ``train/``, ``val/``, ``test/`` or without), the same in a .zip,
             a MedMNIST .npz, ``mnist:DIR``, ``fashion-mnist:DIR``, ``cifar10:DIR``, or ``digits``.
-        seed: of the splits that the data do not bring themselves.
+        seed: of the validation split where the data bring none; a test split is the same for every seed.
         val_fraction: share of the training images that becomes validation where there is none.
         skip_bad_images: leave unreadable files out, and say so in the notes, instead of stopping.
 

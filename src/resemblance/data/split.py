@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from resemblance.data.source import DataSplits, Source, Subset
 
 TEST_FRACTION = 0.2
+TEST_SEED = 0
 
 
 def stratified_split(
@@ -51,22 +52,23 @@ def complete(
     val_fraction: float,
     hold_test: bool,
 ) -> DataSplits:
-    """Make the splits that are missing from the training images, by class and seed, and say so in the notes.
+    """Make the splits that are missing from the training images, by class, and say so in the notes.
 
     Args:
         sources: ``train``, and ``val`` and ``test`` if the data bring them.
         name: of the data.
         notes: so far.
-        seed: of the splits.
+        seed: of the validation split.
         val_fraction: share of the training images for validation.
         hold_test: whether to split off a test set too, if there is none.
     """
     train, val, test = sources["train"], sources.get("val"), sources.get("test")
     notes = list(notes)
     if test is None and hold_test:
-        stay, held = stratified_split(train.labels, TEST_FRACTION, seed)
+        # The same for every seed: runs with different seeds, or one made of another, must not train on it.
+        stay, held = stratified_split(train.labels, TEST_FRACTION, TEST_SEED)
         train, test = Subset(train, stay), Subset(train, held)
-        notes.append(f"{len(held)} test images split off (a fifth of each class, seed {seed})")
+        notes.append(f"{len(held)} test images split off (a fifth of each class, the same for every seed)")
     if val is None:
         stay, held = stratified_split(train.labels, val_fraction, seed)
         train, val = Subset(train, stay), Subset(train, held)
