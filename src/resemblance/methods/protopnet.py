@@ -199,10 +199,11 @@ class ProtoPNet(Model):
         """Warm, then joint training interrupted by projection and last-layer optimisation.
 
         A pretrained encoder is frozen while warm and then trains at 1e-4, as in the paper. An encoder without
-        pretrained weights has nothing to keep: it trains from the start, at 1e-3.
+        pretrained weights has nothing to keep: it trains from the start, at 1e-3. The user's own network counts as
+        trained.
         """
         config = self.config
-        scratch = config.weights == "none"
+        scratch = config.weights == "none" and ":" not in config.encoder
         present = self.parameter_groups().keys()
         warm = {"addon": Group(3e-3, 1e-3), "prototypes": Group(3e-3)}
         joint = {"encoder": Group(1e-3 if scratch else 1e-4, 1e-3), **warm}
