@@ -57,6 +57,7 @@ def test_every_checkpoint_resumes_to_the_same_weights(tmp_path, monkeypatch):
         "progress": False,
         "checkpoint_every_steps": 4,
         "accumulate": 2,
+        "refit_on_all": True,
     }
     reference = make()
     whole = fit(reference, digits(), tmp_path / "whole", TrainConfig(**config))
@@ -70,7 +71,7 @@ def test_every_checkpoint_resumes_to_the_same_weights(tmp_path, monkeypatch):
 
     for module in (checkpoints, state):
         monkeypatch.setattr(module, "atomic_save", save)
-    for stop in range(2, 11, 2):
+    for stop in range(2, 20, 3):
         count["left"] = stop
         run = tmp_path / str(stop)
         with pytest.raises(Stop):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,11 +33,13 @@ class Team:
         accelerator: ``cpu``, ``gpu`` or ``mps``.
         rank: this process.
         world: how many there are.
+        asked: whether they were asked to stop.
     """
 
     accelerator: str
     rank: int = 0
     world: int = 1
+    asked: Callable[[], bool] = lambda: False
 
     @property
     def device(self) -> torch.device:
@@ -89,25 +93,42 @@ def run_team(work: Callable[[Team, Any], None], job: Any, team: Team) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    messages = get_context("spawn").SimpleQueue()
-    arguments = (work, content, team.accelerator, team.world, port, messages)
+    context = get_context("spawn")
+    messages, asked = context.SimpleQueue(), context.Event()
+    arguments = (work, content, team.accelerator, team.world, port, messages, asked)
     # Stages differ in what they leave unused; DDP warns in every process where they leave nothing.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    processes: Any = spawn(  # type: ignore[no-untyped-call]
-        _member, arguments, nprocs=team.world, join=False
-    )
+    with _deaf_to_control_c():  # what is started here stays so until it can end cleanly
+        processes: Any = spawn(  # type: ignore[no-untyped-call]
+            _member, arguments, nprocs=team.world, join=False
+        )
     while True:
         try:
             while not processes.join(timeout=1.0):
                 pass
+            return
         except KeyboardInterrupt:
-            continue  # the terminal has told the processes as well
+            if asked.is_set():  # a second time: at once
+                for process in processes.processes:
+                    process.terminate()
+            asked.set()
         except Exception:
-            if not messages.empty():
-                kind, text = messages.get()
-                raise {"UserError": UserError, "Interrupted": Interrupted}[kind](text) from None
-            raise
+            if messages.empty() and not asked.is_set():
+                raise
+            kind, text = messages.get() if not messages.empty() else ("Interrupted", "stopped at once")
+            raise {"UserError": UserError, "Interrupted": Interrupted}[kind](text) from None
+
+
+@contextmanager
+def _deaf_to_control_c() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _member(
@@ -118,8 +139,9 @@ def _member(
     world: int,
     port: int,
     messages: Any,
+    asked: Any,
 ) -> None:
-    team = Team(accelerator, rank, world)
+    team = Team(accelerator, rank, world, asked.is_set)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     os.environ.update(WORLD_SIZE=str(world), NODE_RANK="0", LOCAL_RANK=str(rank))
     if accelerator == "cpu":

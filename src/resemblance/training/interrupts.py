@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 
 
@@ -23,11 +24,13 @@ class Interrupts:
 
     Args:
         message: what `Interrupted` says.
+        asked: whether the process that started this one was asked to stop.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, asked: Callable[[], bool] = lambda: False) -> None:
         self.message = message
-        self.requested = False
+        self._asked = asked
+        self._signalled = False
         self.patient = False
         """Whether somebody looks at ``requested``; else the first Ctrl-C raises."""
         self._owner = os.getpid()
@@ -44,12 +47,17 @@ class Interrupts:
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)  # type: ignore[arg-type]
 
+    @property
+    def requested(self) -> bool:
+        """Whether to stop after the step."""
+        return self._signalled or self._asked()
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._owner:
             return  # a loader process, which its owner will end
-        if not self.patient or self.requested:
+        if not self.patient or self._signalled:
             raise self.error()
-        self.requested = True
+        self._signalled = True
 
     def error(self) -> Interrupted:
         """The exception that tells the caller."""

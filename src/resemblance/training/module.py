@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -110,6 +111,9 @@ class StageModule(LightningModule):
 
     def on_train_start(self) -> None:
         """Also called when resumed within an epoch."""
+        if world() > 1:
+            # Lightning's handler talks to the other processes, which may be gone: ours end when told to.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if self.progress.stopped:
             self.trainer.should_stop = True
         if self.progress.sums is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from hashlib import blake2b
 
-import numpy as np
 import torch
 
 
@@ -25,8 +25,8 @@ def derive(purpose: Purpose, *place: int) -> int:
         >>> derive(Purpose.NOISE, 0, 1) == derive(Purpose.NOISE, 0, 1, 0)
         False
     """
-    words = np.random.SeedSequence((int(purpose), len(place), *place)).generate_state(2, np.uint32)
-    return int(words[0]) << 32 | int(words[1])
+    digest = blake2b(repr((int(purpose), *place)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
 
 
 def seed_noise(seed: int, device: torch.device) -> None:
