@@ -77,7 +77,10 @@ def train(options: TrainCommand, out: Screen) -> Finished:
     config = TrainConfig(**{item.name: getattr(options, item.name) for item in fields(TrainConfig)})
     result = fit(model, splits, folder, config)
     seconds = time.monotonic() - started
-    out.say(f"trained in {duration(seconds)}" + (f" ({result.resumed})" if result.resumed else ""))
+    if result.resumed == "finished":
+        out.say("this run was finished already; nothing was left to train")
+    else:
+        out.say(f"trained in {duration(seconds)}" + (f" ({result.resumed})" if result.resumed else ""))
     return finish(
         model,
         splits,
@@ -85,7 +88,7 @@ def train(options: TrainCommand, out: Screen) -> Finished:
         out,
         source=Joined(splits.train, splits.val) if options.refit_on_all else None,
         seconds=seconds,
-        notes=result.notes[1:] if result.resumed == "finished" else result.notes,
+        notes=result.notes,
         batch_size=min(options.batch_size or 128, 256),
         workers=options.workers,
         progress=options.progress,

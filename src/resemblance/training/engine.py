@@ -83,8 +83,7 @@ def fit(model: Model, splits: DataSplits, run: Path | str, config: TrainConfig |
     state.give(model)
     model.eval()
     accuracy = None if state.score is None else state.score["accuracy"]
-    notes = [f"{run}: this run is finished; nothing was left to do"] if resumed == "finished" else []
-    return FitResult(state.history, accuracy, notes + state.notes, resumed)
+    return FitResult(state.history, accuracy, state.notes, resumed)
 
 
 def _start_or_resume(job: Job) -> str:
