@@ -23,7 +23,8 @@ class PrototypeView:
         source_index: the training image behind it, where known.
         activations: training images to which it is the most similar of all prototypes; None if not counted.
         own_activations: likewise among the prototypes of the image's own class, over that class's images.
-        importance: ``activations`` as a share of all training images.
+        importance: ``activations`` as a share of all prototypes' activations; where one prototype an image counts,
+            the share of the training images.
 
     Example:
         >>> view = PrototypeView(3, ("cat", "dog"), source_index=17, activations=0)
@@ -116,7 +117,7 @@ def prototype_views(model: Model, indices: Sequence[int] | None = None) -> list[
         return []
     owners = prototypes.owner_names(model.spec.classes)
     used, own = prototypes.activations.tolist(), prototypes.own_activations.tolist()
-    images = sum(used) if prototypes.surveyed else 0
+    uses = sum(used) if prototypes.surveyed else 0
     sources = prototypes.source_index.tolist()
     gallery = model.gallery
     return [
@@ -127,7 +128,7 @@ def prototype_views(model: Model, indices: Sequence[int] | None = None) -> list[
             source_index=sources[index] if sources[index] >= 0 else None,
             activations=used[index] if prototypes.surveyed else None,
             own_activations=own[index] if own[index] >= 0 else None,
-            importance=used[index] / images if images else None,
+            importance=used[index] / uses if uses else None,
         )
         for index in (range(len(prototypes)) if indices is None else indices)
     ]

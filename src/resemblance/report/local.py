@@ -131,7 +131,7 @@ class _Sheet:
             self.figure,
             MARGIN,
             y + 0.1,
-            f"Why {plain(account.class_name)} has this {word}",
+            f"Why {plain(account.class_name)} has {'these' if word.endswith('s') else 'this'} {word}",
             fontweight="bold",
         )
         titles = {

@@ -55,7 +55,8 @@ class ProjectionReport:
             worst = sorted(self.collapsed.items(), key=lambda pair: -pair[1])
             named = _shortened([f"{name} ({count})" for name, count in worst])
             total = sum(self.collapsed.values())
-            lines.append(f"{total} prototypes repeat the patch of another of their class: {named}")
+            repeat = "prototype repeats" if total == 1 else "prototypes repeat"
+            lines.append(f"{total} {repeat} the patch of another of their class: {named}")
         return lines
 
     @property
