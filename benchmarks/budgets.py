@@ -186,7 +186,7 @@ def cabrnet_inference(quick: bool) -> tuple[float, float]:
 
     def ours() -> None:
         with torch.inference_mode():
-            head.eval()(addon(bare.encoder.map(bare.encoder.features(images))))
+            head.eval()(addon(bare.encoder.map(bare.encoder.features(bare.normalize(images)))))
 
     def base() -> None:
         with torch.inference_mode():
