@@ -278,3 +278,10 @@ def test_shapes_are_those_of_the_images(tmp_path):
     everything = {train.name(i): train.shapes[i].tolist() for i in range(len(train))}
     assert everything.pop("train/a/grey.png", [9, 5, 1]) == [9, 5, 1]
     assert set(map(tuple, everything.values())) == {(8, 8, 3)}
+
+
+def test_splits_by_other_names_are_not_taken_for_classes(tmp_path):
+    counts = {"training_set/cat": 2, "training_set/dog": 2, "test_set/cat": 1, "test_set/dog": 1}
+    message = refusal(opened, fill(tmp_path, counts))
+    assert "test_set, training_set all hold the same folders, cat, dog" in message
+    assert "call them train, val and test" in message

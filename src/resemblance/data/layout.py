@@ -62,6 +62,8 @@ def find_layout(tree: Tree, name: str) -> Layout:
     parts = _parts(tree, root, name, notes)
     classes = tree.children[parts.get("train", root)]
     _check_classes(tree, classes, parts, root, name)
+    if not parts:
+        _refuse_hidden_splits(tree, root, classes, name)
     beside = [
         _join(folder, file) for folder in (*passed, *parts.values()) for file in tree.files.get(folder, [])
     ]
@@ -69,6 +71,16 @@ def find_layout(tree: Tree, name: str) -> Layout:
     if outside:
         notes.append(f"{len(outside)} images outside the class folders left out: {listed(outside)}")
     return Layout(classes, parts or {"train": root}, bool(parts), notes)
+
+
+def _refuse_hidden_splits(tree: Tree, root: str, classes: list[str], name: str) -> None:
+    """Splits by other names, such as ``training_set`` and ``test_set``, must not be taken for classes."""
+    inner = [tuple(tree.children.get(_join(root, folder), [])) for folder in classes]
+    if len(inner) > 1 and len(inner[0]) > 1 and len(set(inner)) == 1:
+        raise UserError(
+            f"{name}: the folders {listed(classes, 3)} all hold the same folders, {listed(list(inner[0]), 3)}; "
+            "if they are splits, call them train, val and test"
+        )
 
 
 def listed(names: list[str], most: int = 20) -> str:
