@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from made_images import files_of, fill, png, refusal, zip_of
+from resemblance.data import arrays as arrays_module
+from resemblance.data import npz as npz_module
 from resemblance.data import open_data
 from resemblance.data.arrays import CIFAR10
 
@@ -307,3 +309,16 @@ def test_names_that_are_no_data(tmp_path, monkeypatch, spec, reason):
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, float("nan")])
 def test_validation_fractions(fraction):
     assert "between 0 and 1" in refusal(open_data, "digits", val_fraction=fraction)
+
+
+def test_a_bomb_of_an_npz_is_refused_unopened(tmp_path, monkeypatch):
+    monkeypatch.setattr(npz_module, "SUSPICIOUS", 1 << 16)
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, train_images=np.zeros((200, 64, 64), np.uint8), train_labels=np.arange(200) % 2)
+    assert "over a hundred times its size" in refusal(open_data, str(path))
+
+
+def test_a_bomb_of_a_gzip_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrays_module, "LARGEST", 1 << 16)
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(1 << 17)))
+    assert "unpacks to over" in refusal(open_data, f"mnist:{tmp_path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import zlib
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ FASHION = (
     "Ankle boot",
 )
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+LARGEST = 2 << 30  # bytes of an unpacked IDX file
 
 
 def array_source(
@@ -87,7 +90,9 @@ def _idx(folder: Path, stem: str, dimensions: int) -> tuple[str, NDArray[np.uint
     try:
         data = path.read_bytes()
         if data.startswith(b"\x1f\x8b"):
-            data = gzip.decompress(data)
+            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(LARGEST + 1)
+            if len(data) > LARGEST:
+                raise UserError(f"{shown}: unpacks to over {LARGEST >> 20} MiB; refused")
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{shown}: damaged or cut off ({reason(error)})") from None
     header = 4 + 4 * dimensions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from resemblance.data.split import complete
 from resemblance.data.text import one_line, reason
 
 PARTS = ("train", "val", "test")
+SUSPICIOUS = 1 << 28  # bytes
 Arrays = dict[str, NDArray[np.generic]]
 
 
@@ -39,9 +41,17 @@ def open_npz(path: Path, name: str, *, seed: int, val_fraction: float) -> DataSp
 def _load(path: Path, shown: str) -> Arrays:
     wanted = [f"{part}_{kind}" for part in PARTS for kind in ("images", "labels")]
     try:
+        with zipfile.ZipFile(path) as archive:
+            bombs = [entry.filename for entry in archive.infolist() if _is_bomb(entry)]
+        if bombs:
+            raise UserError(
+                f"{shown}: {one_line(bombs[0])} unpacks to over a hundred times its size; refused"
+            )
         stored = np.load(path, allow_pickle=False)
         arrays = {key: stored[key] for key in wanted if key in stored.files}
         keys = set(stored.files)
+    except UserError:
+        raise
     except Exception as error:  # of zipfile, zlib, of numpy's header parser, and of refused pickles
         raise UserError(f"{shown}: no .npz file of plain arrays ({reason(error)})") from None
     for part in PARTS:
@@ -51,6 +61,10 @@ def _load(path: Path, shown: str) -> Arrays:
                 f"{shown}: has no {min(both - keys)}; expected train_images, train_labels, likewise val, test"
             )
     return arrays
+
+
+def _is_bomb(entry: zipfile.ZipInfo) -> bool:
+    return entry.file_size > SUSPICIOUS and entry.file_size > 100 * entry.compress_size
 
 
 def _labels(labels: NDArray[np.generic], part: str, shown: str) -> NDArray[np.int64]:
