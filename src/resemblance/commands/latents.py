@@ -123,7 +123,7 @@ def _umap(embeddings: NDArray[np.float64], vectors: NDArray[np.float64], seed: i
             "UMAP is not installed: pip install 'resemblance[umap]', or use --projection pca"
         ) from None
     together = np.concatenate([embeddings, vectors])
-    points = UMAP(n_neighbors=min(15, len(together) - 1), random_state=seed).fit_transform(together)
+    points = UMAP(n_neighbors=min(15, len(together) - 1), random_state=seed, n_jobs=1).fit_transform(together)
     points = np.asarray(points, dtype=np.float64)
     return points[: len(embeddings)], points[len(embeddings) :], float("nan")
 
