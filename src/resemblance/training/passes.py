@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from resemblance.core.encoders.probe import evaluating as evaluation_mode
 from resemblance.core.model import Model
 from resemblance.data.batch import Batch
 from resemblance.data.dataset import ImageDataset
@@ -19,14 +20,8 @@ from resemblance.training.actions import ActionContext
 @contextmanager
 def evaluating(model: Model) -> Iterator[None]:
     """Evaluation mode without gradients; each module gets its own mode back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluation_mode(model), torch.no_grad():
+        yield
 
 
 def latents_of(
