@@ -85,8 +85,9 @@ class BlackBox(Model):
             return Output(self.encoder.classify(latents).float(), None, latents)
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """Cross entropy."""
-        return {"cross_entropy": F.cross_entropy(output.scores, labels)}
+        """Cross entropy; smoothed labels draw each class's embeddings together (Müller et al. 2019)."""
+        smoothing = self.config.label_smoothing
+        return {"cross_entropy": F.cross_entropy(output.scores, labels, label_smoothing=smoothing)}
 
     def recipe(self) -> Recipe:
         """One stage; the epoch that is best on validation is kept."""

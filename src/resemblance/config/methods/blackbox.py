@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from resemblance.config.encoder import EncoderConfig
+from resemblance.config.errors import UserError
 from resemblance.config.methods.base import MethodConfig
 from resemblance.config.options import option
 
@@ -19,3 +20,9 @@ class BlackBoxConfig(EncoderConfig, MethodConfig):
 
     rate: float = option(1e-3, "learning rate")
     weight_decay: float = option(1e-4, "weight decay (AdamW)")
+    label_smoothing: float = option(0.0, "share of each label spread evenly over the classes, 0 to below 1")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"--label-smoothing must be at least 0 and below 1, not {self.label_smoothing}")
