@@ -10,10 +10,12 @@ import torch
 
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
+from resemblance.data import ArraySource
 from resemblance.methods.registry import build
+from resemblance.report.paper import Material
 from resemblance.report.prototypedl import (
     distance_table,
-    paper_figures,
+    figures,
     pixels,
     prototype_grid,
     reconstructions,
@@ -104,10 +106,12 @@ def test_all_figures_of_a_model_with_its_snapshots(tmp_path):
     assert [epoch for epoch, _ in snapshots] == [0, 1, 2, 4, 8, 10]
     assert snapshots[0][1]["prototypes"].shape == (4, 16, 16, 3)
     assert not list(tmp_path.rglob("*.tmp"))
-    figures = paper_figures(model, torch.rand(3, 3, 16, 16), snapshots)
-    assert len(figures) == 5
-    assert all(drawn(figure) for figure in figures.values())
-    assert len(paper_figures(model, torch.rand(0, 3, 16, 16))) == 2
+    labels = np.array([0, 1, 0])
+    source = ArraySource(np.zeros((3, 16, 16, 3), np.uint8), labels, spec.classes)
+    found = figures(model, Material(torch.rand(3, 3, 16, 16), torch.from_numpy(labels), source, snapshots))
+    assert len(found) == 5
+    assert all(drawn(part.figure) for part in found.values())
+    assert len(figures(model, Material(torch.rand(0, 3, 16, 16), torch.zeros(0), source))) == 2
 
 
 def test_methods_without_snapshots_write_nothing(tmp_path):

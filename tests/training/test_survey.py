@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,8 +10,14 @@ from hypothesis import strategies as st
 
 from looking_glass import LookingGlass, Whole, batches
 from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
+from resemblance.config.methods.base import MethodConfig
+from resemblance.config.model import ModelSpec
 from resemblance.core.maps import cell_boxes
+from resemblance.core.model import Model
+from resemblance.core.output import Output
 from resemblance.core.prototypes import Prototypes
+from resemblance.data import ArraySource, ImageDataset, loader
 from resemblance.training.survey import survey
 
 
@@ -74,3 +81,34 @@ def test_nothing_to_survey():
     model.prototypes = None
     with pytest.raises(UserError, match="no prototypes"):
         survey(model, [])
+
+
+class Attributes(Model):
+    """Two attributes without vectors: the brightness of the left half and that of the right half."""
+
+    name = "attributes"
+
+    def __init__(self):
+        super().__init__(MethodConfig(), ModelSpec(("left", "right"), ImageSpec(4, 4, 1, (0.0,), (1.0,))))
+        self.prototypes = Prototypes.without_vectors(torch.eye(2))
+
+    def latents(self, images):
+        return torch.stack([images[..., :2].mean((1, 2, 3)), images[..., 2:].mean((1, 2, 3))], dim=1)
+
+    def head(self, latents):
+        return Output(latents, latents, latents)
+
+
+def test_attributes_without_vectors_come_from_the_image_in_which_they_are_strongest():
+    pixels = np.zeros((5, 4, 4, 1), np.uint8)
+    for index, (left, right) in enumerate([(90, 10), (200, 20), (200, 0), (30, 220), (0, 100)]):
+        pixels[index, :, :2], pixels[index, :, 2:] = left, right
+    source = ArraySource(pixels, np.array([0, 0, 0, 1, 1]), ("left", "right"))
+    for batch_size in (1, 2, 5):
+        model = Attributes()
+        assert not model.prototypes.placed
+        survey(model, loader(ImageDataset(source, model.spec.image), batch_size))
+        assert model.prototypes.source_index.tolist() == [1, 3]  # of equals the first
+        assert model.prototypes.activations.tolist() == [3, 2]
+        assert model.prototypes.source_distance.isnan().all()
+        assert model.prototypes.source_box.tolist() == [[0, 0, 4, 4]] * 2

@@ -15,9 +15,9 @@ from resemblance.core.explain import explain_batch
 from resemblance.core.explanation import Explanation
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.source import DataSplits, Source, Subset
-from resemblance.methods.prototypedl import PrototypeDL
 from resemblance.report.collect import collect
 from resemblance.report.content import ReportFigure, RunReport
+from resemblance.report.paper import Material, paper_figures
 from resemblance.report.style import png
 from resemblance.training.evaluation import evaluate
 from resemblance.training.snapshots import read_snapshots
@@ -109,14 +109,11 @@ def _figures(run: Run, source: Source, seed: int, batch_size: int, workers: int)
     from resemblance.commands.latents import latent_space_figure
 
     model = run.model
-    figures = []
-    if isinstance(model, PrototypeDL):
-        from resemblance.report.prototypedl import paper_figures
-
-        snapshots = read_snapshots(run.folder) if run.folder is not None else []
-        images = ImageDataset(source, model.spec.image).__getitems__(list(range(min(8, len(source))))).images
-        for title, figure in paper_figures(model, images, snapshots).items():
-            figures.append(ReportFigure(title, png(figure), title))
+    few = ImageDataset(source, model.spec.image).__getitems__(list(range(min(8, len(source)))))
+    snapshots = read_snapshots(run.folder) if run.folder is not None else []
+    figures = paper_figures(model, Material(few.images, few.labels, source, snapshots))
+    if model.prototypes is not None and not model.prototypes.placed:
+        return figures
     embedded = embedded_images(run, source, DRAWN, seed, "pca", batch_size, workers)
     figures.append(
         ReportFigure(

@@ -69,7 +69,7 @@ def embedded_images(
             labels.append(truth.cpu())
         embeddings = torch.cat(parts).numpy()
         vectors = np.zeros((0, embeddings.shape[1]))
-        if model.prototypes is not None:
+        if model.prototypes is not None and model.prototypes.placed:
             found = model.prototypes.vectors.detach().double().cpu()
             found = found.flatten(2).mean(dim=2) if found.dim() > 2 else found
             vectors = found.numpy()

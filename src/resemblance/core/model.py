@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from resemblance.config.methods.base import MethodConfig
 from resemblance.config.model import ModelSpec
+from resemblance.core.moment import Moment
 from resemblance.core.output import Evidence, Match, Output
 from resemblance.core.prototypes import Prototypes
 from resemblance.core.recipe import Recipe
@@ -137,6 +138,15 @@ class Model(nn.Module):
 
     def assign_owners(self) -> None:
         """Name the prototypes' classes where training decides them; done before the survey."""
+
+    def begin(self, moment: Moment) -> None:
+        """Take note of where training is, before each batch: for what goes by a schedule."""
+
+    def learn(self, output: Output, labels: Tensor) -> None:
+        """Learn without gradients from a training batch's output, before the optimiser's step."""
+
+    def end_step(self) -> None:
+        """Put in order what an optimiser step has left, such as prototypes that are to keep their length."""
 
     def judged(self, output: Output) -> Tensor:
         """The scores (B, C) by which training chooses among epochs: the model's, or of what is trained of it."""

@@ -35,12 +35,14 @@ class Evidence:
         bias: (B,), the part of the score that no reason carries.
         prototypes: (R,) int64, the prototype behind each reason.
         weights: (B, R), the factor between similarity and contribution; None where there is none.
+        similarities: (B, R), shown as the similarity of each reason; None: that of its prototype.
     """
 
     contributions: Tensor
     bias: Tensor
     prototypes: Tensor
     weights: Tensor | None = None
+    similarities: Tensor | None = None
 
 
 @dataclass

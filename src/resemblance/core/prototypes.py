@@ -49,6 +49,18 @@ class Prototypes(nn.Module):
         self.register_buffer("own_activations", torch.full((count,), -1, dtype=torch.int64))
         self.register_buffer("mean_similarity", torch.zeros(count))
 
+    @classmethod
+    def without_vectors(cls, owners: Tensor) -> Prototypes:
+        """Attributes or concepts: they have owners (P, C), provenance and use, but no place in a latent space."""
+        prototypes = cls(torch.empty(len(owners), 0), owners)
+        prototypes.vectors.requires_grad_(False)
+        return prototypes
+
+    @property
+    def placed(self) -> bool:
+        """Whether they are vectors, in a space that they share with the images."""
+        return self.vectors[0].numel() > 0 if len(self) else True
+
     @staticmethod
     def class_major(per_class: int, num_classes: int) -> Tensor:
         """Owners (P, C) of ``per_class`` prototypes for each class, class after class."""

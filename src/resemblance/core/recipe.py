@@ -21,14 +21,16 @@ class Schedule:
 
     ``step`` multiplies by ``gamma`` after each ``size`` epochs that a group was trained, counted over all
     stages since its state was last fresh; ``first`` epochs are counted as already over. ``cosine`` falls
-    over the stage, step by step, to ``floor`` times the rate.
+    over the stage, step by step, to ``floor`` times the rate. ``milestones`` multiplies by ``gamma`` at each of
+    these shares of the stage, which scale with its epochs.
     """
 
-    kind: Literal["constant", "step", "cosine"] = "constant"
+    kind: Literal["constant", "step", "cosine", "milestones"] = "constant"
     size: int = 5
     gamma: float = 0.1
     first: int = 0
     floor: float = 0.0
+    milestones: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

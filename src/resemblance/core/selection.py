@@ -51,6 +51,8 @@ def select(
 
 def _evidence(model: Model, output: Output, classes: Tensor) -> tuple[Evidence, Tensor]:
     evidence = model.evidence(output, classes)
+    if evidence.similarities is not None:
+        return evidence, evidence.similarities.float()
     assert output.similarities is not None
     return evidence, output.similarities.float()[:, evidence.prototypes]
 

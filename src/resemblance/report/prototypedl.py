@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from resemblance.methods.prototypedl import PrototypeDL
+from resemblance.report.paper import Drawn, Material
 from resemblance.report.style import AGAINST, FAINT, FOR, INK, MUTED, plain
 
 SHADE = "#f6c9b4"
@@ -186,38 +187,36 @@ def through_training(snapshots: Sequence[tuple[int, np.ndarray]], *, limit: int 
     return _rows(rows)
 
 
-def paper_figures(
-    model: PrototypeDL, images: Tensor, snapshots: Sequence[tuple[int, dict[str, np.ndarray]]] = ()
-) -> dict[str, Figure]:
+def figures(model: PrototypeDL, material: Material) -> dict[str, Drawn]:
     """All figures of the paper for a trained model, by what they show.
 
     Args:
         model: trained.
-        images: (N, C, H, W) in [0, 1], some to reconstruct; the first is the one whose distances are shown.
-        snapshots: of its training, as `training.snapshots.read_snapshots` gives them.
+        material: images to reconstruct, of which the first is the one whose distances are shown, and snapshots.
     """
+    images, snapshots = material.images, material.snapshots
     with torch.no_grad():
         output = model.eval()(images := images.to(model.device))
         back, decoded = model.reconstruct(images), pixels(model.decode(model.prototypes.vectors))
         weights = model.centred_weights.T.cpu().numpy()
     classes = model.spec.classes
     names = [classes[c] for c in weights.argmin(axis=1)]
-    figures = {
+    found = {
         "Prototypes, decoded": prototype_grid(decoded, names),
         "Weights of the distances": weight_table(decoded, weights, classes),
     }
     if len(images):
         predicted = classes[int(output.scores[0].argmax())]
         distances = output.extras["distances"][0].cpu().numpy()
-        figures["Distances of an image to all prototypes"] = distance_table(
+        found["Distances of an image to all prototypes"] = distance_table(
             pixels(images)[0], decoded, distances, caption=f"predicted: {predicted}", names=names
         )
-        figures["Images and their reconstructions"] = reconstructions(pixels(images), pixels(back))
+        found["Images and their reconstructions"] = reconstructions(pixels(images), pixels(back))
     if snapshots:
-        figures["Prototypes through training"] = through_training(
+        found["Prototypes through training"] = through_training(
             [(epoch, arrays["prototypes"]) for epoch, arrays in snapshots]
         )
-    return figures
+    return {title: Drawn(figure) for title, figure in found.items()}
 
 
 def _rows(rows: Sequence[tuple[str, np.ndarray]]) -> Figure:

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from resemblance.config.errors import UserError
 from resemblance.core.distributed import world
 from resemblance.core.model import Model
+from resemblance.core.moment import Moment
 from resemblance.core.recipe import Stage
 from resemblance.data.batch import Batch
 from resemblance.training.bar import RunBar
@@ -66,6 +67,7 @@ class Setting:
         keep_best: whether to keep the weights of the best epoch.
         patience: epochs without gain after which to stop.
         score: measures the model on the validation images; None without such.
+        epochs_before: epochs of the stages before this one.
         log: where rows and curves go; None in processes that do not write.
         bar: likewise.
         label: added to each row.
@@ -84,6 +86,7 @@ class Setting:
     log: RunLog | None
     bar: RunBar | None
     label: dict[str, Any]
+    epochs_before: int = 0
     keep: Callable[[int], None] | None = None
 
 
@@ -134,10 +137,16 @@ class StageModule(LightningModule):
         seed_noise(place, self.device)
         if micro == 0:
             self._set_rates(step)
+        epoch, within = divmod(step, setting.plan.steps)
+        stage, before = self.stage, setting.epochs_before
+        self.model.begin(Moment(stage.name, epoch, stage.epochs, before, within, setting.plan.steps, micro))
 
     def training_step(self, batch: Batch | Answered, batch_idx: int) -> Tensor:
         """The sum of the model's loss terms."""
-        terms = self.model.loss(answer(self.model, batch), batch.labels)
+        output = answer(self.model, batch)
+        terms = self.model.loss(output, batch.labels)
+        with torch.no_grad():
+            self.model.learn(output, batch.labels)
         values = torch.stack([term.float() for term in terms.values()])
         progress = self.progress
         if progress.sums is None:
@@ -145,6 +154,12 @@ class StageModule(LightningModule):
         progress.sums += values.detach()
         progress.count += 1
         return values.sum()
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """The step, and what the model does after it, before anything is saved."""
+        super().optimizer_step(*args, **kwargs)
+        with torch.no_grad():
+            self.model.end_step()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Now and then, curves; between that, nothing that would wait for the device."""

@@ -124,9 +124,15 @@ def rate_factor(schedule: Schedule, age: int, progress: float) -> float:
         [1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01]
         >>> round(rate_factor(Schedule("cosine", floor=0.1), 0, 0.5), 3)
         0.55
+        >>> halves = Schedule("milestones", gamma=0.5, milestones=(30 / 70, 40 / 70))
+        >>> [rate_factor(halves, 0, epoch / 70) for epoch in (29, 30, 39, 40)]
+        [1.0, 0.5, 0.5, 0.25]
     """
     if schedule.kind == "step":
         return float(schedule.gamma ** ((age + schedule.first) // schedule.size))
+    if schedule.kind == "milestones":
+        # A milestone of 30/70 is reached at epoch 30 of 70, whatever the rounding.
+        return float(schedule.gamma ** sum(milestone <= progress + 1e-9 for milestone in schedule.milestones))
     if schedule.kind == "cosine":
         return schedule.floor + (1 - schedule.floor) * (1 + math.cos(math.pi * progress)) / 2
     return 1.0

@@ -196,6 +196,7 @@ class Run:
             log=self.log,
             bar=self.bar,
             label=self._label(stage),
+            epochs_before=self._epochs_before(),
             keep=partial(self._keep, stage) if self.team.rank == 0 else None,
         )
         return train_stage(
@@ -232,10 +233,11 @@ class Run:
     def _keep(self, stage: Stage, epoch: int) -> None:
         """Snapshots of the prototypes, by the epochs done in all stages."""
         if due(epoch, stage.epochs):
-            before = sum(
-                earlier.epochs for earlier in self.job.recipe_of(self.state).stages[: self.state.stage]
-            )
-            write_snapshot(self.model, self.job.folder, before + epoch)
+            write_snapshot(self.model, self.job.folder, self._epochs_before() + epoch)
+
+    def _epochs_before(self) -> int:
+        stages = self.job.recipe_of(self.state).stages
+        return sum(stage.epochs for stage in stages[: self.state.stage])
 
     def _commit(self) -> None:
         """Put the state on disk; the other processes take over what the first one wrote."""

@@ -14,6 +14,7 @@ from resemblance.data.batch import Batch
 from resemblance.training.actions import ActionContext, action
 from resemblance.training.nearest import Nearest
 from resemblance.training.passes import evaluating, latents_of, training_images
+from resemblance.training.strongest import Strongest
 
 
 class Usage:
@@ -103,7 +104,8 @@ def survey_latents(model: Model, latents_by_batch: Iterable[tuple[Tensor, Tensor
     model.assign_owners()
     owners = prototypes.owners
     sought = owners | ~owners.any(dim=1, keepdim=True)
-    usage, nearest = Usage(owners), Nearest(model)
+    usage = Usage(owners)
+    nearest = Nearest(model) if prototypes.placed else Strongest(model)
     for latents, labels, indices in latents_by_batch:
         output = model.head(latents)
         assert output.similarities is not None
@@ -118,7 +120,10 @@ def survey_latents(model: Model, latents_by_batch: Iterable[tuple[Tensor, Tensor
     prototypes.mean_similarity.copy_(usage.total / usage.images)
     if not model.projects:
         boxes = cell_boxes(nearest.cells, nearest.grid, model.spec.image.size)
-        nearest.record(nearest.distances, boxes)
+        if isinstance(nearest, Strongest):
+            nearest.record(boxes)
+        else:
+            nearest.record(nearest.distances, boxes)
 
 
 @action("survey")

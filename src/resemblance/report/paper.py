@@ -1,0 +1,56 @@
+"""The figures of a method's own paper, where the report has a module for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from resemblance.core.model import Model
+from resemblance.data.source import Source
+from resemblance.report.content import ReportFigure
+from resemblance.report.style import png
+
+# Each stands in the module of its name, which has `figures(model, material)`: Drawn by title.
+DRAWN_METHODS = ("prototypedl",)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a method's figures are drawn from, besides the model.
+
+    Args:
+        images: (N, C, H, W) in [0, 1], a few of them.
+        labels: (N,) their classes.
+        source: all the images of that set.
+        snapshots: of training, as `training.snapshots.read_snapshots` gives them.
+    """
+
+    images: Tensor
+    labels: Tensor
+    source: Source
+    snapshots: Sequence[tuple[int, dict[str, Any]]] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure, and the words below it."""
+
+    figure: Figure
+    caption: str = ""
+
+
+def paper_figures(model: Model, material: Material) -> list[ReportFigure]:
+    """The figures of the paper for a trained model; none for a method that has no module here."""
+    if model.name not in DRAWN_METHODS:
+        return []
+    module = import_module(f"resemblance.report.{model.name}")
+    draw: Callable[[Model, Material], dict[str, Drawn]] = module.figures
+    return [
+        ReportFigure(title, png(drawn.figure), title, drawn.caption)
+        for title, drawn in draw(model, material).items()
+    ]

@@ -1,0 +1,58 @@
+"""The training image in which each prototype is strongest, where prototypes have no vectors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from resemblance.core.model import Model
+
+UNKNOWN = torch.iinfo(torch.int64).max
+
+
+class Strongest:
+    """The image with the smallest `Model.match` value so far, of each prototype; ties go to the lowest index.
+
+    The same questions are answered as by `nearest.Nearest`, which measures vectors.
+
+    Args:
+        model: with prototypes, in evaluation mode.
+
+    Attributes:
+        values: (P,) the smallest values so far, infinite while unknown.
+        indices: (P,) image index.
+        cells: (P,) flat index of the cell.
+        grid: rows and columns of the cells; (1, 1) for whole images.
+    """
+
+    def __init__(self, model: Model) -> None:
+        assert model.prototypes is not None
+        self.model, self.prototypes = model, model.prototypes
+        count, device = len(self.prototypes), model.device
+        self.values = torch.full((count,), torch.inf, device=device)
+        self.indices = torch.full((count,), UNKNOWN, device=device)
+        self.cells = torch.zeros(count, dtype=torch.int64, device=device)
+        self.grid = (1, 1)
+
+    def update(self, latents: Tensor, mask: Tensor, indices: Tensor) -> None:
+        """Take a batch into account: latents, mask (B, P) of images allowed, and indices (B,) of the images."""
+        if self.model.maps:
+            self.grid = (latents.shape[-2], latents.shape[-1])
+        match = self.model.match(latents)
+        values = match.values.float().masked_fill(~mask, torch.inf)
+        smallest = values.amin(dim=0)
+        candidates = indices[:, None].masked_fill((values != smallest) | ~mask, UNKNOWN)
+        lowest, rows = candidates.min(dim=0)
+        better = (smallest < self.values) | ((smallest == self.values) & (lowest < self.indices))
+        better &= lowest != UNKNOWN
+        cells = match.cells.gather(0, rows[None])[0]
+        self.values = torch.where(better, smallest, self.values)
+        self.indices = torch.where(better, lowest, self.indices)
+        self.cells = torch.where(better, cells, self.cells)
+
+    def record(self, boxes: Tensor) -> None:
+        """Leave image and box (P, 4) in the prototypes; there is no distance to speak of."""
+        missing = self.indices == UNKNOWN
+        self.prototypes.source_index.copy_(self.indices.masked_fill(missing, -1))
+        self.prototypes.source_distance.fill_(torch.nan)
+        self.prototypes.source_box.copy_(boxes.masked_fill(missing[:, None], 0))
