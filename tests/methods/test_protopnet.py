@@ -12,8 +12,9 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.output import Output
-from resemblance.methods.protopnet import masked_minimum, released_minimum
+from resemblance.methods.protopnet import released_minimum
 from resemblance.methods.registry import build
+from resemblance.methods.weighted_parts import masked_minimum
 
 
 def make(classes=3, size=28, channels=1, **config):

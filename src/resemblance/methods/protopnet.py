@@ -7,27 +7,21 @@ every patch of z; the similarity of the nearest patch, weighted by the last laye
     score_c = Σ_j w_cj g_j(z)
 
 With ``pool="avg"`` the map is averaged first and a prototype stands for a whole image, as the ProtoPNet that
-Gautam et al. 2024 (table 10) compare with.
+Gautam et al. 2024 (table 10) compare with. The last layer, the evidence and the schedule are in
+`methods.weighted_parts`, for the methods that build on ProtoPNet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from resemblance.config.methods.protopnet import ProtoPNetConfig
 from resemblance.config.model import ModelSpec
-from resemblance.core.addon import AddOn
-from resemblance.core.encoder import Encoder, build_encoder, check_map
-from resemblance.core.model import Model
-from resemblance.core.output import Evidence, Match, Output
+from resemblance.core.encoder import Encoder
+from resemblance.core.output import Match, Output
 from resemblance.core.precision import full_precision
-from resemblance.core.prototypes import Prototypes
-from resemblance.core.recipe import Group, Recipe, Schedule, Stage
 from resemblance.core.similarity import (
     linear_similarity,
     log_similarity,
@@ -36,13 +30,9 @@ from resemblance.core.similarity import (
     squared_distances,
 )
 from resemblance.methods.registry import register
+from resemblance.methods.weighted_parts import WeightedParts, mean_minimum
 
 SIMILARITIES = {"log": log_similarity, "linear": linear_similarity}
-
-
-def masked_minimum(distances: Tensor, mask: Tensor) -> Tensor:
-    """The smallest of the masked distances in each row, infinite where the mask is empty: (B, P) → (B,)."""
-    return distances.masked_fill(~mask, torch.inf).amin(dim=1)
 
 
 def released_minimum(distances: Tensor, mask: Tensor, largest: int) -> Tensor:
@@ -51,7 +41,7 @@ def released_minimum(distances: Tensor, mask: Tensor, largest: int) -> Tensor:
 
 
 @register("protopnet", ProtoPNetConfig)
-class ProtoPNet(Model):
+class ProtoPNet(WeightedParts):
     """Part prototypes (or whole images), a similarity, and a linear last layer without bias.
 
     Args:
@@ -71,50 +61,13 @@ class ProtoPNet(Model):
         True
     """
 
-    projects = True
-    prunes = True
-    head_groups = frozenset({"last"})
-
     def __init__(
         self, config: ProtoPNetConfig, spec: ModelSpec, encoder: Encoder, owners: Tensor | None = None
     ) -> None:
-        super().__init__(config, spec)
+        cells = (config.prototype_height, config.prototype_width) if config.pool == "max" else ()
+        super().__init__(config, spec, encoder, owners, cells)
         self.config: ProtoPNetConfig = config
-        self.maps = config.pool == "max"
-        self.encoder = encoder
-        self.addon = AddOn(config.addon, encoder.channels, config.prototype_depth)
-        if owners is None:
-            owners = Prototypes.class_major(config.prototypes_per_class, spec.num_classes)
-        shape = (config.prototype_height, config.prototype_width) if self.maps else ()
-        self.prototypes: Prototypes = Prototypes(torch.rand(len(owners), self.addon.channels, *shape), owners)
-        self.last = nn.Linear(len(owners), spec.num_classes, bias=False)
         self.similarity = SIMILARITIES[config.similarity]
-        with torch.no_grad():  # +1 to the own class, −0.5 to the others
-            self.last.weight.copy_(self.prototypes.owners.T * 1.5 - 0.5)
-
-    @classmethod
-    def build(
-        cls,
-        config: ProtoPNetConfig,
-        spec: ModelSpec,
-        *,
-        module: nn.Module | None = None,
-        tensors: Mapping[str, Tensor] | None = None,
-        load_weights: bool = True,
-    ) -> ProtoPNet:
-        """Make the model with its encoder; refuses encoders whose map is too small for parts."""
-        encoder = build_encoder(config, spec.image, None, load_weights=load_weights, module=module)
-        encoder.keep_map_only()
-        if config.pool == "max":
-            check_map(encoder, spec.image)
-        return cls(config, spec, encoder, None if tensors is None else tensors["prototypes.owners"])
-
-    # image → latents → similarities → scores
-
-    def latents(self, images: Tensor) -> Tensor:
-        """z = f(x): the add-on's map (B, D, H, W), or its mean (B, D) for whole images."""
-        latents: Tensor = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
-        return latents if self.maps else latents.flatten(2).mean(dim=2)
 
     def head(self, latents: Tensor) -> Output:
         """Pooled similarities g (B, P) and scores W g (B, C)."""
@@ -123,12 +76,6 @@ class ProtoPNet(Model):
             distances = self._nearest(latents)[0]
             similarities = self.similarity(distances)
             return self.rescore(Output(similarities, similarities, latents, {"distances": distances}))
-
-    def rescore(self, output: Output) -> Output:
-        """Scores W g of known similarities."""
-        assert output.similarities is not None
-        with full_precision(output.similarities):
-            return replace(output, scores=self.last(output.similarities))
 
     def _nearest(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         if self.maps:
@@ -150,16 +97,6 @@ class ProtoPNet(Model):
         """Logarithmic or linear."""
         return self.similarity(distances)
 
-    def evidence(self, output: Output, classes: Tensor) -> Evidence:
-        """Contributions w_cj g_j; no bias."""
-        assert output.similarities is not None
-        weights = self.last.weight.float()[classes]
-        contributions = weights * output.similarities
-        prototypes = torch.arange(len(self.prototypes), device=classes.device)
-        return Evidence(contributions, contributions.new_zeros(len(classes)), prototypes, weights)
-
-    # training
-
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """Cross entropy + λ₁ cluster − λ₂ separation + λ₃ L1 of the foreign weights (sections 2.2 and 2.3).
 
@@ -169,81 +106,15 @@ class ProtoPNet(Model):
         distances = output.extras["distances"]
         own = self.prototypes.owners.T[labels]  # (B, P)
         config = self.config
-        foreign = (self.last.weight * ~self.prototypes.owners.T).abs().sum()
         return {
             "cross_entropy": F.cross_entropy(output.scores, labels),
             "cluster": config.cluster * self._mean_minimum(distances, own),
             "separation": -config.separation * self._mean_minimum(distances, ~own),
-            "l1": config.l1 * foreign,
+            "l1": config.l1 * self.foreign_weights(),
         }
 
     def _mean_minimum(self, distances: Tensor, mask: Tensor) -> Tensor:
         if self.config.variant == "released":
             largest = self.prototypes.vectors[0].numel()
             return released_minimum(distances, mask, largest).mean()
-        minimum = masked_minimum(distances, mask)
-        found = minimum.isfinite()
-        return torch.where(found, minimum, 0).sum() / found.sum().clamp_min(1)
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Encoder, add-on, prototypes and last layer."""
-        groups: dict[str, list[nn.Parameter]] = {
-            "encoder": list(self.encoder.parameters()),
-            "addon": list(self.addon.parameters()),
-            "prototypes": [self.prototypes.vectors],
-            "last": list(self.last.parameters()),
-        }
-        return {name: parameters for name, parameters in groups.items() if parameters}
-
-    def recipe(self) -> Recipe:
-        """Warm, then joint training interrupted by projection and last-layer optimisation.
-
-        A pretrained encoder is frozen while warm and then trains at 1e-4, as in the paper. An encoder without
-        pretrained weights has nothing to keep: it trains from the start, at 1e-3. The user's own network counts as
-        trained.
-        """
-        config = self.config
-        scratch = config.weights == "none" and ":" not in config.encoder
-        present = self.parameter_groups().keys()
-        warm = {"addon": Group(3e-3, 1e-3), "prototypes": Group(3e-3)}
-        joint = {"encoder": Group(1e-3 if scratch else 1e-4, 1e-3), **warm}
-        if scratch:
-            warm = joint
-        warm = {name: group for name, group in warm.items() if name in present}
-        joint = {name: group for name, group in joint.items() if name in present}
-        # The authors' scheduler steps before each joint epoch: only four of the first five run at the full rate.
-        decay = Schedule("step", size=5, gamma=0.1, first=1)
-        last = {"last": Group(1e-4)}
-        total = config.warm_epochs + config.joint_epochs
-        stages = [Stage("warm", config.warm_epochs, warm)]
-        done = config.warm_epochs
-        while done < total or len(stages) == 1:
-            push = min(total, (done // config.push_every + 1) * config.push_every)
-            number = (len(stages) + 1) // 2
-            stages.append(
-                Stage(
-                    f"joint {number}",
-                    push - done,
-                    joint,
-                    schedule=decay,
-                    fresh=number == 1,
-                    end=("project",),
-                )
-            )
-            stages.append(
-                Stage(
-                    f"last layer {number}", config.last_epochs, last, candidate=not config.prune, scales=False
-                )
-            )
-            done = push
-        if config.prune:
-            stages.append(Stage("prune", 0, {}, end=("prune",), scales=False))
-            stages.append(Stage("last layer after pruning", 5 * config.last_epochs, last, scales=False))
-        return Recipe(tuple(stages), batch_size=80)
-
-    def keep(self, indices: Tensor) -> None:
-        """Drop prototypes and their columns of the last layer."""
-        super().keep(indices)
-        with torch.no_grad():
-            self.last.weight = nn.Parameter(self.last.weight[:, indices].clone())
-            self.last.in_features = len(indices)
+        return mean_minimum(distances, mask)
