@@ -10,6 +10,7 @@ import torch
 
 from resemblance.commands.latents import embedded_images
 from resemblance.commands.runs import CONFIG, METRICS, Run, choose
+from resemblance.commands.screen import share
 from resemblance.config.errors import UserError
 from resemblance.core.explain import explain_batch
 from resemblance.core.explanation import Explanation
@@ -137,6 +138,9 @@ def _facts(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
     for key in ("seed", "epochs", "precision", "variant"):
         if run.config.get(key) is not None:
             facts[key.capitalize()] = run.config[key]
+    for split, title in SPLITS.items():
+        for name, value in metrics.get(split, {}).get("measured", {}).items():
+            facts[f"{name.capitalize()}, {title}"] = share(value)
     facts["PyTorch"] = metrics.get("versions", {}).get("torch", torch.__version__)
     return facts
 

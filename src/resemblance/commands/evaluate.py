@@ -46,6 +46,8 @@ def _print(found: Evaluation, run: Run, split: str, out: Screen) -> None:
         before = (run.model.facts.get("black_box") or {}).get(split)
     if before is not None:
         out.say(f"black box: {share(before)}, gap {100 * (before - found.accuracy):+.2f} points")
+    for label, value in found.measured.items():
+        out.say(f"{label}: {share(value)}")
     if found.unused is not None:
         names = ": " + ", ".join(map(str, found.unused)) if found.unused else ""
         out.say(f"prototypes: {found.prototypes}, {len(found.unused)} of them unused{names}")

@@ -124,14 +124,16 @@ def print_finished(finished: Finished, out: Screen) -> None:
     model = finished.run.model
     black_box = model.facts.get("black_box") or {}
     rows = []
+    measured = dict.fromkeys(label for found in finished.evaluations.values() for label in found.measured)
     for name, found in finished.evaluations.items():
         row = [name, share(found.accuracy)]
         if black_box:
             before = black_box.get(name)
             gap = "" if before is None else f"{100 * (before - found.accuracy):+.2f} points"
             row += ["" if before is None else share(before), gap]
+        row += [share(found.measured[label]) for label in measured]
         rows.append(row)
-    columns = ["images", "accuracy", *(["black box", "gap"] if black_box else [])]
+    columns = ["images", "accuracy", *(["black box", "gap"] if black_box else []), *measured]
     out.table(columns, rows)
     if model.prototypes is not None:
         unused = len(model.prototypes.unused())

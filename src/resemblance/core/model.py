@@ -152,6 +152,10 @@ class Model(nn.Module):
         """The scores (B, C) by which training chooses among epochs: the model's, or of what is trained of it."""
         return output.scores
 
+    def also_measured(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+        """What `evaluate` reports besides accuracy: values (B,) in [0, 1] by name, of which it gives the mean."""
+        return {}
+
     def snapshot(self) -> dict[str, np.ndarray] | None:
         """What is worth keeping of the prototypes while they train, as small arrays; None for nothing."""
         return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ class Evaluation:
         prototypes: how many there are; None for a model without.
         unused: prototypes to which no training image is the most similar; None where that was not counted.
         wrong: indices of the images that were told wrongly.
+        measured: shares of the images by name, of what the method has measured besides (`Model.also_measured`).
 
     Example:
         >>> found = Evaluation(("cat", "dog"), np.array([[8, 2], [0, 10]]), black_box=0.95)
@@ -42,6 +45,7 @@ class Evaluation:
     prototypes: int | None = None
     unused: tuple[int, ...] | None = None
     wrong: tuple[int, ...] = ()
+    measured: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def images(self) -> int:
@@ -80,6 +84,7 @@ class Evaluation:
             "accuracy": self.accuracy,
             "black_box": self.black_box,
             "gap": self.gap,
+            "measured": dict(self.measured),
             "prototypes": self.prototypes,
             "unused": None if self.unused is None else list(self.unused),
             "per_class": self.per_class(),
@@ -107,6 +112,7 @@ def evaluate(
         raise UserError("there are no images to measure on")
     count = model.spec.num_classes
     cells, right, known, wrong = np.zeros(count * count, np.int64), 0, False, list[int]()
+    sums = Counter[str]()
     batches = loader(ImageDataset(source, model.spec.image), batch_size, workers)
     with evaluating(model):
         for images, labels, indices in track(batches, "measuring", progress):
@@ -117,6 +123,8 @@ def evaluate(
             if (logits := output.extras.get("blackbox")) is not None:
                 known = True
                 right += int((logits.argmax(dim=1).cpu() == labels).sum())
+            also = model.also_measured(output, labels.to(model.device))
+            sums.update({name: float(values.float().sum()) for name, values in also.items()})
     prototypes = model.prototypes
     return Evaluation(
         model.spec.classes,
@@ -127,6 +135,7 @@ def evaluate(
         if prototypes is not None and prototypes.surveyed
         else None,
         wrong=tuple(wrong),
+        measured={name: total / len(source) for name, total in sums.items()},
     )
 
 
