@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from resemblance.methods.registry import build, list_methods
     from resemblance.training.conversion import convert
     from resemblance.training.engine import fit
+    from resemblance.training.ensemble import Ensemble, evaluate_ensemble
     from resemblance.training.evaluation import evaluate
 
 _HOMES = {
+    "Ensemble": "training.ensemble",
     "Explanation": "core.explanation",
     "ImageSpec": "config.image",
     "Model": "core.model",
@@ -33,6 +35,7 @@ _HOMES = {
     "build": "methods.registry",
     "convert": "training.conversion",
     "evaluate": "training.evaluation",
+    "evaluate_ensemble": "training.ensemble",
     "fit": "training.engine",
     "list_methods": "methods.registry",
     "load": "methods.persist",
@@ -40,6 +43,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Ensemble",
     "Explanation",
     "ImageSpec",
     "Model",
@@ -49,6 +53,7 @@ __all__ = [
     "build",
     "convert",
     "evaluate",
+    "evaluate_ensemble",
     "fit",
     "list_methods",
     "load",

@@ -139,6 +139,25 @@ def test_evaluate(runs: Path, tmp_path: Path, said: Run) -> None:
     assert "gap" in out
 
 
+def test_evaluate_together(runs: Path, tmp_path: Path, said: Run) -> None:
+    names = [runs / "kmex", runs / "protopnet" / "model"]
+    code, out, _ = said("evaluate", *names, "--ensemble", "--json", "--output", tmp_path / "e.json")
+    assert code == 0
+    found = json.loads(out)
+    assert found == json.loads((tmp_path / "e.json").read_text())
+    assert found["rule"] == "sum of the logits"
+    for member, name in zip(found["members"], ("kmex", "protopnet"), strict=True):
+        alone = json.loads(said("evaluate", runs / name, "--json")[1])
+        assert (member["method"], member["accuracy"]) == (name, alone["accuracy"])
+        assert member["confusion"] == alone["confusion"]
+    assert found["images"] == 359 == np.sum(found["confusion"])
+    code, out, _ = said("evaluate", *names, runs / "patches", "--ensemble", "--split", "val")
+    assert code == 0
+    assert "3 models, by the mean of the probabilities" in out
+    assert "together" in out
+    assert "precision" in out
+
+
 def test_report_and_embed(runs: Path, tmp_path: Path, said: Run) -> None:
     page = tmp_path / "all.html"
     names = [runs / name for name in ("blackbox", "kmex", "patches", "protopnet")]
@@ -176,6 +195,9 @@ def test_mistakes(runs: Path, images: list[str], tmp_path: Path, said: Run) -> N
         (["evaluate", images[0]], "is a file"),
         (["evaluate", tmp_path], "neither a run folder"),
         (["evaluate", kmex, "--data", tmp_path / "none"], "none"),
+        (["evaluate", kmex, kmex], "--ensemble"),
+        (["evaluate", kmex, "--ensemble"], "at least 2 models"),
+        (["evaluate", kmex, tmp_path / "none", "--ensemble"], "no such folder"),
         (["evaluate", kmex, "--data", "digit"], "digit"),
         (["explain", kmex, "none.png"], "no such image: none.png"),
         (["explain", kmex, broken], "broken.png"),

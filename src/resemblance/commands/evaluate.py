@@ -1,12 +1,16 @@
-"""``resemblance evaluate RUN``: figures of one model."""
+"""``resemblance evaluate RUN``: figures of one model, or of several that answer together."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
-from resemblance.commands.runs import Run, choose, make_folder, open_run
+from resemblance.commands.runs import Run, choose, make_folder, open_run, split_seed
 from resemblance.commands.screen import Screen, screen, share
 from resemblance.config.commands import EvaluateCommand
+from resemblance.config.errors import UserError
+from resemblance.data.source import DataSplits, Source
+from resemblance.training.ensemble import Ensemble, EnsembleEvaluation, evaluate_ensemble
 from resemblance.training.evaluation import Evaluation, evaluate
 
 WIDE = 20
@@ -15,32 +19,36 @@ WIDE = 20
 def run(options: EvaluateCommand) -> int:
     """Measure and print."""
     with screen(options.json) as out:
+        if len(options.runs) > 1 and not options.ensemble:
+            raise UserError(
+                "evaluate measures one run; add --ensemble to put the answers of several together, or use "
+                "report to see them side by side"
+            )
         if options.output:
             make_folder(options.output.parent)
-        run = open_run(options.run, options.allow_import, options.accelerator)
-        splits = run.images(options.data, options.skip_bad_images)
+        runs = [open_run(path, options.allow_import, options.accelerator) for path in options.runs]
+        if options.ensemble:
+            Ensemble([run.model for run in runs])  # refuses what is none before the images are opened
+            _same_data(runs, options.data)
+        splits = runs[0].images(options.data, options.skip_bad_images)
         for note in splits.notes:
             out.warn(note)
         name, source = choose(splits, options.split)
-        found = evaluate(
-            run.model, source, batch_size=options.batch_size, workers=options.workers, progress=True
-        )
-        _print(found, run, name, out)
-        document = {
-            "run": run.name,
-            "method": run.model.name,
-            "data": splits.name,
-            "split": name,
-            **found.to_dict(),
-        }
+        if options.ensemble:
+            document = _together(runs, splits, name, source, options, out)
+        else:
+            document = _alone(runs[0], splits, name, source, options, out)
         if options.output:
             options.output.write_text(json.dumps(document, indent=2, ensure_ascii=False), encoding="utf-8")
         out.result(document)
     return 0
 
 
-def _print(found: Evaluation, run: Run, split: str, out: Screen) -> None:
-    out.say(f"{run.name}: {share(found.accuracy)} of {found.images} {split} images told rightly")
+def _alone(
+    run: Run, splits: DataSplits, split: str, source: Source, options: EvaluateCommand, out: Screen
+) -> dict[str, Any]:
+    found = evaluate(run.model, source, batch_size=options.batch_size, workers=options.workers, progress=True)
+    out.say(f"{run.name}: {_right(found, split)}")
     before = found.black_box
     if before is None:
         before = (run.model.facts.get("black_box") or {}).get(split)
@@ -51,6 +59,62 @@ def _print(found: Evaluation, run: Run, split: str, out: Screen) -> None:
     if found.unused is not None:
         names = ": " + ", ".join(map(str, found.unused)) if found.unused else ""
         out.say(f"prototypes: {found.prototypes}, {len(found.unused)} of them unused{names}")
+    _tables(found, out)
+    return {
+        "run": run.name,
+        "method": run.model.name,
+        "data": splits.name,
+        "split": split,
+        **found.to_dict(),
+    }
+
+
+def _together(
+    runs: list[Run],
+    splits: DataSplits,
+    split: str,
+    source: Source,
+    options: EvaluateCommand,
+    out: Screen,
+) -> dict[str, Any]:
+    if split == "val" and len({(split_seed(run.config), run.config.get("val_fraction")) for run in runs}) > 1:
+        out.warn(
+            f"these are the validation images of {runs[0].name}; where the data bring none, runs with other "
+            "seeds were trained on some of them"
+        )
+    found: EnsembleEvaluation = evaluate_ensemble(
+        [run.model for run in runs],
+        source,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        progress=True,
+    )
+    out.say(f"ensemble of {len(runs)} models, by the {found.rule}: {_right(found.whole, split)}")
+    out.say()
+    rows = [
+        (run.name, run.model.name, share(one.accuracy)) for run, one in zip(runs, found.members, strict=True)
+    ]
+    out.table(("run", "method", "accuracy"), [*rows, ("together", "", share(found.whole.accuracy))])
+    _tables(found.whole, out)
+    document = found.to_dict()
+    document["members"] = [
+        {"run": run.name, "method": run.model.name, "score": run.model.score_kind, **member}
+        for run, member in zip(runs, document["members"], strict=True)
+    ]
+    return {"ensemble": [run.name for run in runs], "data": splits.name, "split": split, **document}
+
+
+def _same_data(runs: list[Run], data: str | None) -> None:
+    known = {str(run.config["data"]) for run in runs if run.config.get("data")}
+    if data is None and len(known) > 1:
+        raise UserError(f"the runs were made with different data ({', '.join(sorted(known))}); add --data")
+
+
+def _right(found: Evaluation, split: str) -> str:
+    return f"{share(found.accuracy)} of {found.images} {split} images told rightly"
+
+
+def _tables(found: Evaluation, out: Screen) -> None:
     out.say()
     columns = ("class", "images", "precision", "recall", "F1")
     out.table(

@@ -139,12 +139,17 @@ class PrototypesCommand(RunOptions):
 
 
 @dataclass
-class EvaluateCommand(SourceOptions, RunOptions):
-    """Measure a model."""
+class EvaluateCommand(SourceOptions, JsonOption):
+    """Measure a model, or several together."""
 
     line: ClassVar[str] = "accuracy, confusion, figures a class, gap to the black box, unused prototypes"
     group: ClassVar[str] = "data"
 
+    runs: list[str] = option(
+        list, "run folder, model folder or Hugging Face hub id", positional=True, many=True, metavar="RUN"
+    )
+    ensemble: bool = option(False, "measure the runs' answers put together", title="model")
+    allow_import: str | None = option(None, IMPORT, metavar="NAME", title="output")
     split: str = option("auto", "images to measure on; auto: test, else val", choices=SPLITS)
     output: Path | None = option(None, "write the result there too, as JSON", metavar="FILE", title="output")
 

@@ -10,9 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
 
 from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
 from resemblance.core.model import Model
+from resemblance.core.output import Output
+from resemblance.core.prototypes import Prototypes
+from resemblance.data.batch import Batch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.progress import track
@@ -108,35 +114,80 @@ def evaluate(
     Raises:
         UserError: if there are no images.
     """
-    if not len(source):
-        raise UserError("there are no images to measure on")
-    count = model.spec.num_classes
-    cells, right, known, wrong = np.zeros(count * count, np.int64), 0, False, list[int]()
-    sums = Counter[str]()
-    batches = loader(ImageDataset(source, model.spec.image), batch_size, workers)
+    tally = Tally(model.spec.classes)
     with evaluating(model):
+        batches = measured_images(model.spec.image, source, batch_size, workers)
         for images, labels, indices in track(batches, "measuring", progress):
             output = model(images.to(model.device, non_blocking=True))
-            told = output.scores.argmax(dim=1).cpu()
-            cells += torch.bincount(labels * count + told, minlength=count * count).numpy()
-            wrong += indices[told != labels].tolist()
-            if (logits := output.extras.get("blackbox")) is not None:
-                known = True
-                right += int((logits.argmax(dim=1).cpu() == labels).sum())
-            also = model.also_measured(output, labels.to(model.device))
-            sums.update({name: float(values.float().sum()) for name, values in also.items()})
-    prototypes = model.prototypes
-    return Evaluation(
-        model.spec.classes,
-        cells.reshape(count, count),
-        black_box=right / len(source) if known else None,
-        prototypes=None if prototypes is None else len(prototypes),
-        unused=tuple(prototypes.unused().tolist())
-        if prototypes is not None and prototypes.surveyed
-        else None,
-        wrong=tuple(wrong),
-        measured={name: total / len(source) for name, total in sums.items()},
-    )
+            tally.add(output, labels, indices, model.also_measured(output, labels.to(model.device)))
+    return tally.result(model.prototypes)
+
+
+def measured_images(spec: ImageSpec, source: Source, batch_size: int, workers: int) -> DataLoader[Batch]:
+    """The images of a source in order, at a model's size and without augmentation.
+
+    Raises:
+        UserError: if there are none.
+    """
+    if not len(source):
+        raise UserError("there are no images to measure on")
+    return loader(ImageDataset(source, spec), batch_size, workers)
+
+
+class Tally:
+    """Counts answers, batch by batch.
+
+    Args:
+        classes: their names.
+
+    Example:
+        >>> tally = Tally(("cat", "dog"))
+        >>> tally.add(Output(torch.eye(2), None, torch.empty(2, 0)), torch.tensor([0, 0]), torch.arange(2))
+        >>> tally.result().accuracy, tally.result().wrong
+        (0.5, (1,))
+    """
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self.classes = classes
+        self._cells = np.zeros(len(classes) ** 2, np.int64)
+        self._wrong: list[int] = []
+        self._black_box: int | None = None
+        self._sums = Counter[str]()
+
+    def add(
+        self, output: Output, labels: Tensor, indices: Tensor, also: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Count the answers to a batch of images with these labels and indices.
+
+        Args:
+            output: the answers.
+            labels: (B,).
+            indices: (B,) of the images.
+            also: what `Model.also_measured` says of them.
+        """
+        count = len(self.classes)
+        told = output.scores.argmax(dim=1).cpu()
+        self._cells += torch.bincount(labels * count + told, minlength=count * count).numpy()
+        self._wrong += indices[told != labels].tolist()
+        if (logits := output.extras.get("blackbox")) is not None:
+            right = int((logits.argmax(dim=1).cpu() == labels).sum())
+            self._black_box = (self._black_box or 0) + right
+        self._sums.update({name: float(values.float().sum()) for name, values in (also or {}).items()})
+
+    def result(self, prototypes: Prototypes | None = None) -> Evaluation:
+        """What was counted, with the use of the model's prototypes."""
+        count = len(self.classes)
+        cells = self._cells.reshape(count, count).copy()
+        surveyed = prototypes is not None and prototypes.surveyed
+        return Evaluation(
+            self.classes,
+            cells,
+            black_box=None if self._black_box is None else self._black_box / int(cells.sum()),
+            prototypes=None if prototypes is None else len(prototypes),
+            unused=tuple(prototypes.unused().tolist()) if prototypes is not None and surveyed else None,
+            wrong=tuple(self._wrong),
+            measured={name: total / int(cells.sum()) for name, total in self._sums.items()},
+        )
 
 
 def _ratio(part: Any, whole: Any) -> float | None:
