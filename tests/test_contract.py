@@ -49,6 +49,11 @@ VARIANTS = {
     "prototypedl": ("prototypedl", {}),
     "prototypedl released": ("prototypedl", {"variant": "released"}),
     "prototypedl fixed": ("prototypedl", {"fixed_weights": True}),
+    "tesnet": ("tesnet", {"encoder": "small", "prototypes_per_class": 2, "prune": True}),
+    "tesnet released": (
+        "tesnet",
+        {"encoder": "small", "prototypes_per_class": 2, "addon": "none", "variant": "released"},
+    ),
 }
 EMPTY = 1  # the class without images
 
@@ -140,7 +145,7 @@ def test_trained_in_bfloat16(variant):
             assert torch.allclose(total, output.scores.amax(1), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("variant", ["kmex", "kmex patches", "protopnet"])
+@pytest.mark.parametrize("variant", ["kmex", "kmex patches", "protopnet", "tesnet"])
 def test_many_classes_after_projection(variant):
     model = make(variant, 300)
     finish(model)

@@ -210,6 +210,19 @@ class Model(nn.Module):
         squares = (patches.to(wide) - vectors.to(wide)).square()
         return squares.flatten(-(self.prototypes.vectors.dim() - 1)).contiguous().sum(dim=-1)
 
+    def rounded_size(self, longest: Tensor) -> Tensor:
+        """(P,) how large the numbers are that `match` adds up and rounds, for patches up to the length ``longest``.
+
+        Here those of ‖z‖² − 2zp + ‖p‖².
+        """
+        assert self.prototypes is not None
+        vectors = self.prototypes.vectors.detach().flatten(1).to(longest.dtype)
+        return (longest + vectors.norm(dim=1)).square()
+
+    def effective(self, vectors: Tensor) -> Tensor:
+        """Prototype vectors as the head reads them; where it reads a direction, without their lengths."""
+        return vectors
+
     def similarity_of(self, distances: Tensor) -> Tensor:
         """The similarity at a distance as `match` gives it, element by element."""
         return -distances

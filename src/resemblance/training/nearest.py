@@ -4,6 +4,10 @@ A model's distances come from matrix products and are rounded: where two patches
 be told apart wrongly, and a projected prototype might move on to its neighbour. So the rounded distances only
 name candidates, all pairs of image and prototype within the rounding error of the smallest; these are then
 measured by differences in float64. Ties go to the lowest image index, then to the lowest cell.
+
+A patch that is the prototype itself comes before any other. With distances it is the nearest anyway; with
+projection lengths (TesNet) a longer patch of about the same direction would come first, and a prototype that is
+a training patch already would move on.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ class Nearest:
 
     Attributes:
         values: (P,) the smallest rounded distances so far, infinite while unknown.
-        distances: (P,) float64, exact; infinite while unknown.
+        distances: (P,) float64, exact; infinite while unknown, −infinite if the patch is the prototype itself.
         indices: (P,) image index, `UNKNOWN` while unknown.
         cells: (P,) flat index of the cell.
         vectors: (P, *shape) the latent patches.
@@ -71,7 +75,9 @@ class Nearest:
         self.seen |= mask.any(dim=0)
         values = self.model.match(latents).values.masked_fill(~mask, torch.inf)
         self.values = torch.minimum(self.values, values.amin(dim=0).to(self.wide))
-        near = (values <= self.values + self._tolerance(latents)) & mask
+        # The image that a prototype was taken from is measured in any case: it may still hold the prototype itself.
+        source = indices[:, None] == self.prototypes.source_index
+        near = ((values <= self.values + self._tolerance(latents)) | source) & mask
         rows, columns = near.nonzero(as_tuple=True)
         if len(rows) == 0:
             return
@@ -96,6 +102,7 @@ class Nearest:
     def record(self, distances: Tensor, boxes: Tensor) -> None:
         """Leave the provenance in the prototypes: source image, distance (P,) to it and box (P, 4) in it."""
         missing = ~self.found
+        distances = distances.masked_fill(distances.isneginf(), 0)
         self.prototypes.source_index.copy_(self.indices.masked_fill(missing, -1))
         self.prototypes.source_distance.copy_(distances.masked_fill(missing, torch.nan))
         self.prototypes.source_box.copy_(boxes.masked_fill(missing[:, None], 0))
@@ -116,7 +123,10 @@ class Nearest:
     def _measure(self, latents: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Exact distance of the nearest patch of images ``rows`` to prototypes ``columns``, and its cell."""
         vectors = self.prototypes.vectors.detach()[columns][:, None]
-        distances = self.model.patch_distances(self._patches(latents, rows), vectors)
+        patches = self._patches(latents, rows)
+        distances = self.model.patch_distances(patches, vectors)
+        itself = (patches == vectors).flatten(2).all(dim=2)
+        distances = distances.masked_fill(itself, -torch.inf)
         smallest = distances.amin(dim=1)
         positions = torch.arange(distances.shape[1], device=distances.device)
         cells = torch.where(distances == smallest[:, None], positions, UNKNOWN).amin(dim=1)
@@ -144,16 +154,14 @@ class Nearest:
         self.maps = self.maps.new_zeros(len(self.vectors), self.grid[0] * self.grid[1])
 
     def _tolerance(self, latents: Tensor) -> Tensor:
-        """(P,) more than twice the rounding error of ‖z‖² − 2zp + ‖p‖² in the arithmetic at hand."""
-        vectors = self.prototypes.vectors.detach().flatten(1).to(self.wide)
+        """(P,) more than twice the rounding error of the model's distances in the arithmetic at hand."""
+        length = self.vectors[0].numel()
         if self.model.maps:
-            window = vectors.shape[1] / latents.shape[1]
-            largest = latents.square().sum(dim=1).amax() * window
+            largest = latents.square().sum(dim=1).amax() * (length / latents.shape[1])
         else:
             largest = latents.flatten(1).square().sum(dim=1).amax()
-        scale = (largest.to(self.wide).sqrt() + vectors.norm(dim=1)).square()
-        tolerance: Tensor = scale * (2 * _unit(latents.device, vectors.shape[1]))
-        return tolerance
+        size = self.model.rounded_size(largest.to(self.wide).sqrt())
+        return size * (2 * _unit(latents.device, length))
 
 
 def _unit(device: torch.device, length: int) -> float:

@@ -29,7 +29,7 @@ class ProjectionReport:
     Args:
         prototypes: P.
         images: how many training images it looked at.
-        moved: (P,) Euclidean distance in latent space that each prototype moved.
+        moved: (P,) Euclidean distance in latent space that each prototype, as the head reads it, moved.
         unplaced: prototypes that kept their vectors because no image of their classes was there.
         unplaced_classes: the names of these classes.
         collapsed: for each class that has them, how many prototypes repeat the patch of another one of it.
@@ -120,7 +120,8 @@ def project(
             raise UserError("there are no training images to project onto")
         if bool((nearest.seen & ~nearest.found).any()):
             raise UserError("latents are not finite: training has diverged; lower the learning rates")
-        moved = (nearest.vectors.double() - prototypes.vectors.double()).flatten(1).norm(dim=1)
+        before, after = (model.effective(vectors) for vectors in (prototypes.vectors, nearest.vectors))
+        moved = (after.double() - before.double()).flatten(1).norm(dim=1)
         prototypes.vectors.copy_(nearest.vectors)
         nearest.record(torch.zeros_like(nearest.distances), source_boxes(model, nearest))
     return _report(model, prototypes, nearest, moved.cpu(), images)

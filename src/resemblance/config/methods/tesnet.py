@@ -1,0 +1,26 @@
+"""Configuration of TesNet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from resemblance.config.methods.weighted_parts import WeightedPartsConfig
+from resemblance.config.options import option
+
+
+@dataclass
+class TesNetConfig(WeightedPartsConfig):
+    """Basis concepts that span a subspace a class."""
+
+    line: ClassVar[str] = "part prototypes that are an orthonormal basis of their class's subspace"
+    citation: ClassVar[str] = (
+        "Wang, Liu, Wang, Jing: Interpretable Image Recognition by Constructing Transparent Embedding Space. "
+        "ICCV 2021"
+    )
+    variants: ClassVar[tuple[str, ...]] = ("paper", "released")
+
+    prototypes_per_class: int = option(10, "basis concepts a class")
+    prototype_depth: int = option(64, "channels of a basis concept")
+    orthonormality: float = option(1e-4, "weight of the loss that makes a class's concepts orthonormal")
+    subspaces: float = option(1e-7, "weight of the distances between the classes' subspaces (subtracted)")
