@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,12 @@ def photo_spec() -> ModelSpec:
     )
 
 
-def pair() -> tuple[Model, Model]:
-    """The bare classifier and ProtoPNet on the same encoder."""
+def pair(method: str = "protopnet") -> tuple[Model, Model]:
+    """The bare classifier and a part method on the same encoder."""
     spec = photo_spec()
     torch.manual_seed(0)
     bare = build("blackbox", {"encoder": "resnet18"}, spec).to(device())
-    ours = build("protopnet", {"encoder": "resnet18", "prototypes_per_class": PER_CLASS}, spec).to(device())
+    ours = build(method, {"encoder": "resnet18", "prototypes_per_class": PER_CLASS}, spec).to(device())
     return bare, ours
 
 
@@ -90,8 +91,8 @@ def inference(quick: bool) -> tuple[float, float]:
     return rounds(work(bare), work(ours), 3 if quick else 15)
 
 
-def training_step(quick: bool) -> tuple[float, float]:
-    """Forward, loss, backward and Adam."""
+def training_step(quick: bool, method: str = "protopnet") -> tuple[float, float]:
+    """Forward, loss, backward, Adam, and what the method does after a step."""
     images = torch.rand(BATCH, 3, SIZE, SIZE, device=device())
     labels = torch.arange(BATCH, device=device())
 
@@ -103,10 +104,11 @@ def training_step(quick: bool) -> tuple[float, float]:
             optimizer.zero_grad()
             sum(model.loss(model(images), labels).values()).backward()
             optimizer.step()
+            model.end_step()
 
         return run
 
-    bare, ours = pair()
+    bare, ours = pair(method)
     return rounds(work(bare), work(ours), 3 if quick else 9)
 
 
@@ -203,6 +205,12 @@ MEASUREMENTS: dict[str, tuple[str, Callable[[bool], tuple[float, float]], float 
         "resnet18, 224 px, 2000 prototypes, batch 16",
     ),
     "training": ("training step / bare classifier", training_step, 1.10, "the same, with loss and optimiser"),
+    "tesnet": (
+        "TesNet training step / bare classifier",
+        partial(training_step, method="tesnet"),
+        1.15,
+        "the same; 200 subspaces of 10 concepts",
+    ),
     "projection": (
         "projection with crops / one forward pass",
         projection,
