@@ -21,6 +21,9 @@ from resemblance.training import actions
 # Name, method and settings: the methods with their main switches.
 VARIANTS = {
     "blackbox": ("blackbox", {"encoder": "small"}),
+    "flint": ("flint", {"encoder": "mnist", "attributes": 7}),
+    "flint released": ("flint", {"encoder": "mnist", "attributes": 7, "variant": "released"}),
+    "flint small": ("flint", {"encoder": "small"}),
     "kmex": ("kmex", {"encoder": "small", "prototypes_per_class": 3}),
     "kmex released": ("kmex", {"encoder": "small", "prototypes_per_class": 3, "variant": "released"}),
     "kmex patches": ("kmex", {"encoder": "small", "prototypes_per_class": 2, "patches": True}),

@@ -44,7 +44,13 @@ class ActionContext:
 Action = Callable[[Model, ActionContext], None]
 
 END_ACTIONS: dict[str, Action] = {}
-_HOMES = {"project": "projection", "prune": "pruning", "survey": "survey", "cluster": "clustering"}
+_HOMES = {
+    "project": "projection",
+    "prune": "pruning",
+    "survey": "survey",
+    "cluster": "clustering",
+    "relevance": "relevance",
+}
 
 
 def action(name: str) -> Callable[[Action], Action]:
