@@ -49,6 +49,30 @@ VARIANTS = {
         "protopnet",
         {"encoder": "small", "prototypes_per_class": 2, "pool": "avg", "addon": "none"},
     ),
+    "protopshare": (
+        "protopshare",
+        {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 16, "rounds": 2, "keep": 0.4},
+    ),
+    "protopshare released": (
+        "protopshare",
+        {
+            "encoder": "small",
+            "prototypes_per_class": 2,
+            "prototype_depth": 8,
+            "merge": 0.5,
+            "variant": "released",
+        },
+    ),
+    "protopshare vectors": (
+        "protopshare",
+        {
+            "encoder": "small",
+            "prototypes_per_class": 2,
+            "pool": "avg",
+            "addon": "none",
+            "merge_by": "vectors",
+        },
+    ),
     "prototypedl": ("prototypedl", {}),
     "prototypedl released": ("prototypedl", {"variant": "released"}),
     "prototypedl fixed": ("prototypedl", {"fixed_weights": True}),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from resemblance.config.errors import UserError
 from resemblance.config.groups import ImageOptions
 from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
+from resemblance.config.start import describe
 from resemblance.core.encoder import pretrained_image_spec
 from resemblance.data.source import DataSplits
 from resemblance.data.spec import infer_image_spec
@@ -31,3 +34,37 @@ def image_spec(
         if wanted["channels"] == len(mean):
             wanted["mean"], wanted["std"] = wanted["mean"] or mean, wanted["std"] or std
     return infer_image_spec(splits, size, wanted["mean"], wanted["std"], channels=wanted["channels"])
+
+
+def start_spec(start: str, splits: DataSplits, options: ImageOptions) -> ModelSpec:
+    """Classes and images of the trained model that a run starts from; the data and the user must not say otherwise.
+
+    Args:
+        start: its run or model folder.
+        splits: the images to train on.
+        options: what the user says.
+
+    Raises:
+        UserError: if the classes are others, or an option is.
+    """
+    try:
+        spec = ModelSpec.from_dict(describe(start)["spec"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"--start {start} has a damaged config.json: {type(error).__name__} {error}"
+        ) from None
+    if tuple(splits.classes) != spec.classes:
+        raise UserError(f"{splits.name} has other classes than {start}, or in another order")
+    image = spec.image
+    size = options.image_size
+    given = {
+        "image_size": ((size, size) if isinstance(size, int) else size, image.size),
+        "channels": (options.channels, image.channels),
+        "mean": (options.mean, image.mean),
+        "std": (options.std, image.std),
+    }
+    for name, (wanted, own) in given.items():
+        if wanted is not None and wanted != own:
+            flag = name.replace("_", "-")
+            raise UserError(f"--{flag} {wanted} contradicts --start {start}, which has {own}; drop it")
+    return spec

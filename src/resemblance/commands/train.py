@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from resemblance.commands.finish import Finished, finish, print_finished
-from resemblance.commands.images import image_spec
-from resemblance.commands.runs import check_run_folder, record
+from resemblance.commands.images import image_spec, start_spec
+from resemblance.commands.runs import check_run_folder, record, run_config, split_seed
 from resemblance.commands.screen import Screen, screen
 from resemblance.config.commands import ReportCommand, TrainCommand
 from resemblance.config.model import ModelSpec
@@ -52,19 +53,22 @@ def train(options: TrainCommand, out: Screen) -> Finished:
     """Train a model as the options say; the run folder holds everything that came of it."""
     started = time.monotonic()
     folder = check_run_folder(options.output or default_folder(options.name, options.data), options.resume)
-    splits = open_data(
-        options.data,
-        seed=options.seed,
-        val_fraction=options.val_fraction,
-        skip_bad_images=options.skip_bad_images,
-    )
+    start: str | None = getattr(options.method, "start", None)
+    split = split_of(options, start, out)
+    splits = open_data(options.data, skip_bad_images=options.skip_bad_images, **split)
     for note in splits.notes:
         out.warn(note)
-    encoder, weights = getattr(options.method, "encoder", None), getattr(options.method, "weights", "none")
-    spec = ModelSpec(splits.classes, image_spec(splits, options, encoder, weights))
+    if start is None:
+        encoder, weights = (
+            getattr(options.method, "encoder", None),
+            getattr(options.method, "weights", "none"),
+        )
+        spec = ModelSpec(splits.classes, image_spec(splits, options, encoder, weights))
+    else:
+        spec = start_spec(start, splits, options)
     torch.manual_seed(options.seed)  # the initial weights follow from the seed
     model = build(options.name, options.method, spec)
-    record(folder, "train", options)
+    record(folder, "train", options, split_seed=split["seed"], val_fraction=split["val_fraction"])
     image = spec.image
     counts = {"training": splits.train, "validation": splits.val, "test": splits.test}
     out.say(
@@ -95,6 +99,19 @@ def train(options: TrainCommand, out: Screen) -> Finished:
         accelerator=options.accelerator,
         seed=options.seed,
     )
+
+
+def split_of(options: TrainCommand, start: str | None, out: Screen) -> dict[str, Any]:
+    """Seed and share by which validation images are set aside: of the run that this one starts from, if any.
+
+    Its model has seen its own training images; others would make the validation look better than it is.
+    """
+    made = run_config(start) if start is not None else {}
+    if not made:
+        return {"seed": options.seed, "val_fraction": options.val_fraction}
+    if made.get("refit_on_all"):
+        out.warn(f"{start} was trained on the validation images too: accuracies on these say little")
+    return {"seed": split_seed(made), "val_fraction": float(made.get("val_fraction", options.val_fraction))}
 
 
 def default_folder(method: str, data: str) -> Path:

@@ -47,6 +47,7 @@ END_ACTIONS: dict[str, Action] = {}
 _HOMES = {
     "project": "projection",
     "prune": "pruning",
+    "merge": "merging",
     "survey": "survey",
     "cluster": "clustering",
     "relevance": "relevance",
