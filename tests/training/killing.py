@@ -12,15 +12,20 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import torch
 
+from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
 from resemblance.config.training import TrainConfig
+from resemblance.core.model import Model
+from resemblance.methods.registry import build
 from resemblance.training import actions, checkpoints
 from resemblance.training.engine import fit
 from resemblance.training.module import StageModule
-from tiny import Stage, both, digits, make
+from tiny import CLASSES, Stage, both, digits, make
 
 STAGES = (
     Stage("warm", 2, {"head": both()["head"]}),
@@ -28,6 +33,23 @@ STAGES = (
     Stage("last", 2, {"head": both(1e-3)["head"]}, candidate=True),
 )
 REAL_SAVE = torch.save
+
+
+def protopshare(seed: int) -> Model:
+    """Two rounds of merging, with projections between them."""
+    torch.manual_seed(seed)
+    epochs = dict.fromkeys(("warm_epochs", "joint_epochs", "tune_epochs", "last_epochs"), 1)
+    config = {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 8, "push_every": 2, **epochs}
+    spec = ModelSpec(CLASSES, ImageSpec(16, 16, 1, (0.3,), (0.35,)))
+    return build("protopshare", {**config, "rounds": 2, "keep": 0.4}, spec)
+
+
+# The models that are trained, and the end action in which they are killed.
+MODELS: dict[str, tuple[Callable[[int], Model], str]] = {
+    "tiny": (partial(make, stages=STAGES), "halve"),
+    "protopshare": (protopshare, "merge"),
+}
+CHOSEN = next((name for name in MODELS if name in sys.argv), "tiny")
 
 
 def die() -> None:
@@ -79,6 +101,8 @@ def after_writing(number: int) -> None:
 
 def in_action(name: str) -> None:
     """While an end action has changed the model."""
+    if name in actions._HOMES:
+        import_module(f"resemblance.training.{actions._HOMES[name]}")
     original = actions.END_ACTIONS[name]
 
     def act(model, context):
@@ -89,7 +113,7 @@ def in_action(name: str) -> None:
 
 
 def run(folder: Path, weights: Path, resume: bool, **options) -> None:
-    model = make(seed=4 if resume else 0, stages=STAGES)  # a resumed run does not need the same start
+    model = MODELS[CHOSEN][0](4 if resume else 0)  # a resumed run does not need the same start
     config = TrainConfig(seed=3, accelerator="cpu", progress=False, resume=resume, **options)
     result = fit(model, digits(), folder, config)
     history = [{k: v for k, v in row.items() if k != "seconds"} for row in result.history]
@@ -135,7 +159,7 @@ def main(thorough: bool) -> None:
         ("in the middle of a stage", partial(at_step, 23), 3),
         ("while writing", partial(while_writing, 6), 2),
         ("between a stage's end and the next", partial(after_writing, 2), None),
-        ("in an end action", partial(in_action, "halve"), 1),
+        ("in an end action", partial(in_action, MODELS[CHOSEN][1]), 1),
     ]
     if thorough:
         kills += [(f"write {n}", partial(while_writing, n), 1) for n in range(3, 42, 2)]

@@ -41,6 +41,15 @@ def test_killed_runs_end_with_the_same_weights():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
+@pytest.mark.parametrize("method", ["protopshare"])
+def test_killed_runs_of_methods_end_with_the_same_weights(method):
+    lines = script(method)
+    assert len(lines) == 7
+    assert all(line.startswith("same: ") for line in lines), lines
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
 def test_killed_anywhere():
     lines = script("--thorough")
     assert all(line.startswith("same: ") for line in lines), lines

@@ -21,6 +21,7 @@ from resemblance.report.content import ReportFigure, RunReport
 from resemblance.report.paper import Material, paper_figures
 from resemblance.report.style import png
 from resemblance.training.evaluation import evaluate
+from resemblance.training.joined import Joined
 from resemblance.training.snapshots import read_snapshots
 
 SEARCHED = 1000  # images that are looked through for wrong answers, where no list of them is at hand
@@ -61,7 +62,9 @@ def run_report(
             known = metrics.get(name, {}).get("wrong")
             chosen = pick(run, source, explain, seed, known, batch_size, workers)
             explanations = explain_images(run, source, chosen, top)
-        figures = _figures(run, source, seed, batch_size, workers)
+        refit = bool(run.config.get("refit_on_all"))
+        train = Joined(splits.train, splits.val) if refit else splits.train
+        figures = _figures(run, source, train, seed, batch_size, workers)
     measured = {name: metrics[key] for key, name in SPLITS.items() if metrics.get(key)}
     black_box = {name: found.get("black_box") for name, found in measured.items()}
     return collect(
@@ -106,13 +109,15 @@ def explain_images(run: Run, source: Source, indices: list[int], top: int) -> li
     )
 
 
-def _figures(run: Run, source: Source, seed: int, batch_size: int, workers: int) -> list[ReportFigure]:
+def _figures(
+    run: Run, source: Source, train: Source, seed: int, batch_size: int, workers: int
+) -> list[ReportFigure]:
     from resemblance.commands.latents import latent_space_figure
 
     model = run.model
     few = ImageDataset(source, model.spec.image).__getitems__(list(range(min(8, len(source)))))
     snapshots = read_snapshots(run.folder) if run.folder is not None else []
-    figures = paper_figures(model, Material(few.images, few.labels, source, snapshots))
+    figures = paper_figures(model, Material(few.images, few.labels, source, snapshots, train))
     if model.prototypes is not None and not model.prototypes.placed:
         return figures
     embedded = embedded_images(run, source, DRAWN, seed, "pca", batch_size, workers)

@@ -16,7 +16,7 @@ from resemblance.report.content import ReportFigure
 from resemblance.report.style import png
 
 # Each stands in the module of its name, which has `figures(model, material)`: Drawn by title.
-DRAWN_METHODS = ("flint", "prototypedl", "tesnet")
+DRAWN_METHODS = ("flint", "protopshare", "prototypedl", "tesnet")
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,14 @@ class Material:
         labels: (N,) their classes.
         source: all the images of that set.
         snapshots: of training, as `training.snapshots.read_snapshots` gives them.
+        train: the training images, in which the prototypes' sources are counted; None if they are not at hand.
     """
 
     images: Tensor
     labels: Tensor
     source: Source
     snapshots: Sequence[tuple[int, dict[str, Any]]] = field(default_factory=tuple)
+    train: Source | None = None
 
 
 @dataclass(frozen=True)
