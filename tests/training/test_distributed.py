@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
 from resemblance.config.training import TrainConfig
 from resemblance.core.distributed import alone, gather, world
+from resemblance.methods.registry import build
 from resemblance.training.devices import find_accelerator
 from resemblance.training.engine import fit
-from tiny import Group, Stage, both, digits, make
+from tiny import CLASSES, Group, Stage, both, digits, make
 
 STAGES = (
     Stage("warm", 1, {"head": Group(1e-2)}, end=("nudge",)),
@@ -36,6 +40,30 @@ def test_two_processes_train_as_one(tmp_path):
             assert expected.get(key) == pytest.approx(found.get(key), abs=1e-5), key
     assert second.validation_accuracy == first.validation_accuracy
     assert second.notes == first.notes
+
+
+@pytest.mark.slow
+def test_two_processes_merge_prototypes_as_one(tmp_path):
+    """The first merges, the other receives fewer prototypes with other owners, and both go on training."""
+    spec = ModelSpec(CLASSES, ImageSpec(16, 16, 1, (0.3,), (0.35,)))
+    epochs = dict.fromkeys(("warm_epochs", "joint_epochs", "tune_epochs", "last_epochs"), 1)
+    config = {"encoder": "mine", "prototypes_per_class": 2, "prototype_depth": 8, "push_every": 2, **epochs}
+    found = []
+    for devices in (1, 2):
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(1, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU()]
+        net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
+        model = build("protopshare", {**config, "rounds": 2, "keep": 0.4}, spec, module=net)
+        options = TrainConfig(seed=2, accelerator="cpu", progress=False, devices=devices, batch_size=64)
+        result = fit(model, digits(), tmp_path / str(devices), options)
+        found.append((model, result.notes))
+    (one, first), (two, second) = found
+    assert len(one.prototypes) == 8
+    assert torch.equal(one.prototypes.owners, two.prototypes.owners)
+    assert one.facts == two.facts
+    for (name, expected), other in zip(one.named_parameters(), two.parameters(), strict=True):
+        assert torch.allclose(expected, other, atol=1e-4), name
+    assert [line.split(";")[0] for line in first] == [line.split(";")[0] for line in second]
 
 
 def test_one_process_gathers_nothing():
