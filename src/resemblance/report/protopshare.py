@@ -1,7 +1,7 @@
 """ProtoPShare's figures: what was merged into what, and which classes share prototypes (Rymarczyk et al. 2021).
 
-The paper's: prototypes merged by data-dependent similarity (figure 5), and the graph of classes that share
-prototypes (figure 6), here as a matrix, which stays readable with many classes.
+Prototypes that were merged by data-dependent similarity, and the graph of classes that share prototypes, here as a
+matrix, which stays readable with many classes.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def merge_down_to(differences: Matrix, count: int) -> NDArray[np.int64]:
 def merge(model: Model, loader: Iterable[Batch], *, progress: bool = False) -> MergeReport:
     """Merge prototypes as the model's configuration says; one pass over the images.
 
-    Source: Rymarczyk et al. 2021, section 3; the released threshold with ``--merge``.
+    Source: Rymarczyk et al. 2021; with ``--merge`` by the threshold of their released code.
 
     Args:
         model: ProtoPShare.
