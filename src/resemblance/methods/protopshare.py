@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -87,7 +88,7 @@ class ProtoPShare(ProtoPNet):
                 load_weights=load_weights and config.start is None,
             )
         own_code = config.encoder if ":" in config.encoder else None
-        start = load(config.start, module=module, allow_import=own_code)
+        start = load(Path(config.start).expanduser(), module=module, allow_import=own_code)
         if start.name not in STARTS:
             raise UserError(f"--start takes a {' or '.join(STARTS)}, {config.start} holds a {start.name}")
         config.check_start(asdict(start.config))

@@ -62,7 +62,10 @@ class ProtoPShareConfig(ProtoPNetConfig):
     pool: str = _taken("pool", "max (parts) or avg (whole images)", choices=("max", "avg"))
 
     start: str | None = option(
-        None, "run or model folder of the protopnet to merge (default: one is trained first)", metavar="RUN"
+        None,
+        "run or model folder of the protopnet to merge (default: one is trained first)",
+        metavar="RUN",
+        title="model",
     )
     keep: float | None = option(
         None, "share of the prototypes (below 1), or how many, to keep in the end (default: 0.5)"
@@ -78,6 +81,7 @@ class ProtoPShareConfig(ProtoPNetConfig):
     )
     tune_epochs: int = option(5, "epochs of fine-tuning after each merge", least=0)
     last_epochs: int = option(25, "passes of the last layer after each projection")
+    prune: bool = option(False, "prune prototypes whose nearest images are of other classes, before merging")
 
     def __post_init__(self) -> None:
         if self.start is not None:
