@@ -73,6 +73,15 @@ VARIANTS = {
             "merge_by": "vectors",
         },
     ),
+    "protopool": ("protopool", {"encoder": "small", "slots": 3, "prototype_depth": 16}),
+    "protopool released": (
+        "protopool",
+        {"encoder": "small", "slots": 3, "prototype_depth": 16, "variant": "released"},
+    ),
+    "protopool plain": (
+        "protopool",
+        {"encoder": "small", "slots": 4, "prototypes": 3, "focal": False, "mixup": False},
+    ),
     "prototypedl": ("prototypedl", {}),
     "prototypedl released": ("prototypedl", {"variant": "released"}),
     "prototypedl fixed": ("prototypedl", {"fixed_weights": True}),

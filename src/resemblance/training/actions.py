@@ -45,6 +45,7 @@ Action = Callable[[Model, ActionContext], None]
 
 END_ACTIONS: dict[str, Action] = {}
 _HOMES = {
+    "assign": "assignment",
     "project": "projection",
     "prune": "pruning",
     "merge": "merging",
