@@ -110,7 +110,7 @@ def test_duplicate_names(tmp_path, name):
 
 def test_nested_archives(tmp_path):
     inner = zip_of(tmp_path / "inner.zip", files_of(COUNTS)).read_bytes()
-    assert "1 files but no class folders" in refusal(
+    assert "holds nothing but archives, inner.zip; unpack them first" in refusal(
         opened, zip_of(tmp_path / "outer.zip", {"inner.zip": inner})
     )
     path = zip_of(tmp_path / "pets.zip", files_of(COUNTS) | {"train/a/inner.zip": inner})
@@ -141,7 +141,7 @@ def test_damaged_entries(tmp_path):
     message = refusal(opened, path)
     assert "pets.zip:train/a/0.png: damaged in the archive (Bad CRC-32" in message
     notes = opened(path, skip_bad_images=True).notes
-    assert notes[0].startswith("1 images skipped in train: ")
+    assert notes[0].startswith("1 image skipped in train: ")
 
 
 @pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])

@@ -14,9 +14,19 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from made_images import encoded, files_of, noise, refusal, zip_of
+from made_images import encoded, files_of, noise, png, refusal, zip_of
 from resemblance.config.image import ImageSpec
-from resemblance.data import ArraySource, ImageDataset, Source, Subset, loader, open_data, to_tensor
+from resemblance.data import (
+    ArraySource,
+    ImageDataset,
+    Source,
+    Subset,
+    files,
+    loader,
+    open_data,
+    read_image,
+    to_tensor,
+)
 from resemblance.data.augment import AUGMENTATIONS, get_augment
 from resemblance.data.loader import as_it_comes
 from resemblance.data.transforms import to_pixels
@@ -148,6 +158,44 @@ def test_subsets_of_subsets():
     np.testing.assert_array_equal(outer.array, PIXELS[[8, 6], :, :, :1])
     np.testing.assert_array_equal(np.asarray(outer.read(1)), PIXELS[6, :, :, 0])
     assert outer.labels.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(("size", "augment"), [(8, None), (12, None), (8, "flip+crop")])
+def test_small_files_are_kept_in_memory_without_changing_a_bit(tmp_path, monkeypatch, size, augment):
+    path = str(zip_of(tmp_path / "a.zip", files_of({"a": 9, "b": 9})))
+    kept = open_data(path)
+    monkeypatch.setattr(files, "IN_MEMORY", 18 * 8 * 8 * 3 - 1)
+    decoded = open_data(path)
+    assert decoded.train.array is None
+    assert kept.train.array.shape == (len(kept.train), 8, 8, 3)
+    spec = ImageSpec(size, size, 3, (0.5,) * 3, (0.5,) * 3)
+    keys = [(2, index) for index in range(len(kept.train))]
+    batches = [
+        ImageDataset(splits.train, spec, augment and get_augment(augment)).__getitems__(keys)
+        for splits in (kept, decoded)
+    ]
+    assert torch.equal(batches[0].images, batches[1].images)
+    assert torch.equal(batches[0].labels, batches[1].labels)
+    for index in range(len(kept.train)):
+        assert kept.train.read(index).tobytes() == decoded.train.read(index).tobytes()
+        assert kept.train.name(index) == decoded.train.name(index)
+
+
+def test_files_of_several_sizes_or_kinds_are_not_kept(tmp_path):
+    for name, odd in {"size": png(0, (8, 9)), "kind": png(0, (8, 8), 1)}.items():
+        path = zip_of(tmp_path / f"{name}.zip", files_of({"a": 9, "b": 9}) | {"b/odd.png": odd})
+        splits = open_data(str(path))
+        assert splits.train.array is None
+        assert np.asarray(splits.train.read(0)).shape == (8, 8, 3)
+
+
+def test_bad_files_leave_the_others_in_memory(tmp_path):
+    contents = files_of({"a": 9, "b": 9}) | {"a/3.png": b"bad"}
+    splits = open_data(str(zip_of(tmp_path / "a.zip", contents)), skip_bad_images=True)
+    for index in range(len(splits.train)):
+        pixels = np.asarray(read_image(contents[splits.train.name(index)]))
+        np.testing.assert_array_equal(splits.train.array[index], pixels)
+        np.testing.assert_array_equal(np.asarray(splits.train.read(index)), pixels)
 
 
 def test_grey_and_rgb_are_made_of_each_other():

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from made_images import encoded, fill, noise, png, refusal
 from resemblance.data import open_data, read_image
@@ -111,13 +112,13 @@ def test_no_train_folder(tmp_path):
 
 def test_a_class_in_test_that_is_not_in_train(tmp_path):
     counts = {"train/a": 3, "train/b": 3, "test/a": 1, "test/c": 1}
-    assert "class 'c' is in test but not in train" in refusal(opened, fill(tmp_path, counts))
+    assert "class folder 'c' is in test but not in train" in refusal(opened, fill(tmp_path, counts))
 
 
 def test_no_class_folders(tmp_path):
     assert "no class folders; expected" in refusal(opened, tmp_path)
     (tmp_path / "a.png").write_bytes(png())
-    assert "1 files but no class folders" in refusal(opened, tmp_path)
+    assert "1 file but no class folders" in refusal(opened, tmp_path)
 
 
 def test_one_class(tmp_path):
@@ -143,7 +144,7 @@ def test_an_empty_class_folder(tmp_path):
     assert "class folder 'c' holds no images" in refusal(opened, tmp_path)
     splits = opened(tmp_path, skip_bad_images=True)
     assert splits.classes == ("a", "b")
-    assert "1 classes without training images left out: c" in splits.notes
+    assert "1 class without training images left out: c" in splits.notes
 
 
 def test_classes_are_renumbered_in_all_splits(tmp_path):
@@ -185,7 +186,7 @@ def test_bad_images(tmp_path, file, data, reason):
     splits = opened(tmp_path, skip_bad_images=True)
     assert len(splits.train) + len(splits.val) + len(splits.test) == 10
     (note,) = [note for note in splits.notes if "skipped" in note]
-    assert note.startswith("1 images skipped: ")
+    assert note.startswith("1 image skipped: ")
     assert f"b/{file}: {reason}" in note
 
 
@@ -278,6 +279,31 @@ def test_shapes_are_those_of_the_images(tmp_path):
     everything = {train.name(i): train.shapes[i].tolist() for i in range(len(train))}
     assert everything.pop("train/a/grey.png", [9, 5, 1]) == [9, 5, 1]
     assert set(map(tuple, everything.values())) == {(8, 8, 3)}
+
+
+def test_16_bit_images_of_fewer_bits_are_noted(tmp_path):
+    fill(tmp_path, {"a": 6, "b": 6})
+    twelve = np.arange(0, 4096, 64, dtype=np.uint16).reshape(8, 8)
+    for name in ("a/dark.png", "b/dark.png"):
+        (tmp_path / name).write_bytes(encoded(Image.fromarray(twelve)))
+    found = [note for note in opened(tmp_path).notes if "16-bit" in note]
+    assert len(found) == 1
+    assert "4,032 of 65,535 at most (a/dark.png)" in found[0]
+    assert "in 16 shades" in found[0]
+    (tmp_path / "b/bright.png").write_bytes(encoded(Image.fromarray(twelve * 16)))
+    assert not any("16-bit" in note for note in opened(tmp_path).notes)
+
+
+def test_classes_that_a_split_lacks_are_noted(tmp_path):
+    splits = opened(fill(tmp_path, {"train/a": 4, "train/b": 3, "val/a": 1, "test/a": 1, "test/b": 0}))
+    assert splits.notes == ["no val images of b", "no test images of b"]
+
+
+def test_one_image_a_class(tmp_path):
+    splits = opened(fill(tmp_path, {"a": 1, "b": 1}))
+    assert [len(splits.train), len(splits.val), len(splits.test)] == [2, 0, 0]
+    assert all("no class has two images" in note for note in splits.notes)
+    assert len(splits.notes) == 2
 
 
 def test_splits_by_other_names_are_not_taken_for_classes(tmp_path):

@@ -122,6 +122,19 @@ def test_16_bits_with_a_transparent_value():
     assert pixels.tolist() == [[255, 4]]
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bits_tell_their_brightest_value(kind):
+    deep = RAMP.astype(np.uint16) * 16
+    image = read_image(encoded(Image.fromarray(deep), kind), "a.png")
+    assert image.info[images.BRIGHTEST] == deep.max()
+    assert images.BRIGHTEST not in read_image(png(), "a.png").info
+
+
+def test_16_bits_of_colour_tell_their_brightest_value_but_for_alpha():
+    rows = [b"".join(struct.pack(">HHHH", v, 5 * 257 + 9, 0, 65535) for v in row) for row in RAMP.tolist()]
+    assert read_image(png_of(8, 8, 16, 6, rows), "a.png").info[images.BRIGHTEST] == 5 * 257
+
+
 def test_12_bit_tiff():
     entries = [
         (256, 3, 2),

@@ -35,7 +35,17 @@ def test_what_is_given_is_taken():
     assert "--mean has 2 values for 3-channel images" in refusal(
         infer_image_spec, splits_of(PIXELS), mean=(0, 1)
     )
-    assert "not positive" in refusal(infer_image_spec, splits_of(PIXELS), 0)
+    assert "0x0 is not within 1 to 10000" in refusal(infer_image_spec, splits_of(PIXELS), 0)
+    assert "100000x100000 is not" in refusal(infer_image_spec, splits_of(PIXELS), 100_000)
+
+
+@pytest.mark.parametrize("number", [float("nan"), -0.1, 127.5])
+def test_means_and_deviations_that_are_none(number):
+    assert "mean must lie in [0, 1]" in refusal(infer_image_spec, splits_of(PIXELS), mean=(number,), std=(1,))
+    if number != 127.5:
+        assert "std must be positive" in refusal(
+            infer_image_spec, splits_of(PIXELS), mean=(0,), std=(number,)
+        )
 
 
 def test_a_constant_channel_has_a_deviation_to_divide_by():

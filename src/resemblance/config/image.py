@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from resemblance.config.errors import UserError
+
+LARGEST = 10_000  # pixels a side
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,10 @@ class ImageSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
         object.__setattr__(self, "std", tuple(float(value) for value in self.std))
-        if self.height < 1 or self.width < 1:
-            raise UserError(f"image size {self.height}x{self.width} is not positive")
+        if not (1 <= self.height <= LARGEST and 1 <= self.width <= LARGEST):
+            raise UserError(
+                f"image size {self.height}x{self.width} is not within 1 to {LARGEST} pixels a side"
+            )
         if self.channels not in (1, 3):
             raise UserError(f"images have {self.channels} channels; 1 (grey) or 3 (RGB) are supported")
         if len(self.mean) != self.channels or len(self.std) != self.channels:
@@ -46,10 +52,16 @@ class ImageSpec:
                 f"{self.channels}-channel images need {self.channels} values for mean and for std, "
                 f"not {len(self.mean)} and {len(self.std)}"
             )
-        if min(self.std) <= 0:
-            raise UserError(f"std must be positive, not {self.std}")
+        if not all(0 <= value <= 1 for value in self.mean):  # also refuses NaN
+            raise UserError(f"mean must lie in [0, 1], the range of the pixels, not {_listed(self.mean)}")
+        if not all(0 < value < inf for value in self.std):
+            raise UserError(f"std must be positive, not {_listed(self.std)}")
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.height, self.width
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

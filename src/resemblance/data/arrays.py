@@ -93,6 +93,8 @@ def _idx(folder: Path, stem: str, dimensions: int) -> tuple[str, NDArray[np.uint
             data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(LARGEST + 1)
             if len(data) > LARGEST:
                 raise UserError(f"{shown}: unpacks to over {LARGEST >> 20} MiB; refused")
+    except PermissionError as error:
+        raise UserError(f"{shown}: {reason(error)}") from None
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{shown}: damaged or cut off ({reason(error)})") from None
     header = 4 + 4 * dimensions

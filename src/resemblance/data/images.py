@@ -19,6 +19,7 @@ MAX_PIXELS = 100_000_000  # beyond, a file is taken for a decompression bomb
 # What Pillow decodes by itself; EPS, for one, would start Ghostscript.
 FORMATS = "JPEG", "PNG", "TIFF", "GIF", "BMP", "DIB", "WEBP", "AVIF", "PPM", "JPEG2000", "ICO", "PCX"
 SUFFIXES = ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".avif", ".pgm", ".ppm", ".jp2"
+BRIGHTEST = "brightest of 16 bits"
 _BITS_PER_SAMPLE = 258  # TIFF tag
 
 # Set once: warnings.catch_warnings is not safe in threads, and images are checked in several.
@@ -35,6 +36,9 @@ def read_image(file: Path | str | bytes | IO[bytes], name: str | None = None) ->
     Args:
         file: a path, the bytes, or an open file.
         name: for messages; by default the path.
+
+    Returns:
+        The picture; of a 16-bit file, its ``info`` tells under `BRIGHTEST` the largest value, of 65535.
 
     Raises:
         UserError: for anything that cannot be read as an image, with the name and the reason; also for 32-bit
@@ -61,8 +65,12 @@ def read_image(file: Path | str | bytes | IO[bytes], name: str | None = None) ->
                     f"{name}: {opened.width}x{opened.height} pixels are more than {MAX_PIXELS:,}; "
                     "scale the image down or leave it out"
                 )
+            deep_colour = opened.mode in ("RGB", "RGBA") and ";16" in str(opened.tile)
             opened.load()
-            return _plain(_upright(opened), opened, name)
+            picture = _plain(_upright(opened), opened, name)
+            if deep_colour:  # Pillow keeps the upper 8 bits
+                picture.info[BRIGHTEST] = 257 * int(np.asarray(opened)[..., :3].max())
+            return picture
     except UserError:
         raise
     except UnidentifiedImageError:
@@ -91,7 +99,10 @@ def _plain(image: Image.Image, file: Image.Image, name: str) -> Image.Image:
         grey = _scaled(values, 2**bits - 1)
         if "transparency" in image.info:
             grey[values == image.info["transparency"]] = 255
-        return Image.fromarray(grey)
+        picture = Image.fromarray(grey)
+        if bits == 16:
+            picture.info[BRIGHTEST] = int(values.max())
+        return picture
     if image.mode == "I":
         if file.format != "PPM":
             raise UserError(

@@ -56,8 +56,7 @@ def find_layout(tree: Tree, name: str) -> Layout:
         root = below
         passed.append(root)
     if root not in tree.children:
-        count = len(tree.files.get(root, []))
-        raise UserError(f"{name}: {f'{count} files but ' if count else ''}no class folders; {EXPECTED}")
+        raise UserError(f"{name}: {_without_folders(tree.files.get(root, []))}; {EXPECTED}")
     notes: list[str] = []
     parts = _parts(tree, root, name, notes)
     classes = tree.children[parts.get("train", root)]
@@ -71,6 +70,17 @@ def find_layout(tree: Tree, name: str) -> Layout:
     if outside:
         notes.append(f"{len(outside)} images outside the class folders left out: {listed(outside)}")
     return Layout(classes, parts or {"train": root}, bool(parts), notes)
+
+
+def _without_folders(files: list[str]) -> str:
+    archives = [file for file in files if file.lower().endswith((".zip", ".tar", ".gz", ".tgz", ".7z"))]
+    if archives and len(archives) == len(files):
+        return f"holds nothing but archives, {listed(archives, 3)}; unpack them first"
+    return (
+        f"{len(files)} {'file' if len(files) == 1 else 'files'} but no class folders"
+        if files
+        else "no class folders"
+    )
 
 
 def _refuse_hidden_splits(tree: Tree, root: str, classes: list[str], name: str) -> None:
@@ -130,7 +140,10 @@ def _check_classes(tree: Tree, classes: list[str], parts: dict[str, str], root: 
     for part, folder in parts.items():
         unknown = sorted(set(tree.children[folder]) - set(classes))
         if unknown:
-            raise UserError(f"{name}: class {one_line(unknown[0])!r} is in {part} but not in train")
+            raise UserError(
+                f"{name}: class folder {one_line(unknown[0])!r} is in {part} but not in train; "
+                "add it there, or remove it"
+            )
 
 
 def _split_of(folder: str) -> str:

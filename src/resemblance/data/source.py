@@ -40,6 +40,11 @@ class Source(ABC):
         """What to call the image at ``index`` in messages and reports."""
 
 
+def picture(pixels: NDArray[np.uint8]) -> Image.Image:
+    """Pixels (H, W, C), C 1 or 3, as a picture of mode L or RGB."""
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
 class ArraySource(Source):
     """Images in memory.
 
@@ -67,8 +72,7 @@ class ArraySource(Source):
     def read(self, index: int) -> Image.Image:
         """The image at ``index``."""
         assert self.array is not None
-        pixels = self.array[index]
-        return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        return picture(self.array[index])
 
     def name(self, index: int) -> str:
         """The prefix and the number."""
@@ -79,17 +83,19 @@ class Subset(Source):
     """Some images of another source.
 
     Args:
-        source: the other source.
-        indices: (N,) of the images in it; kept as `indices`.
+        source: the other source; of a subset, the source that it is of is kept, not a further copy.
+        indices: (N,) of the images in it.
     """
 
     def __init__(self, source: Source, indices: Indices) -> None:
-        self.source = source
-        self.indices = np.asarray(indices, dtype=np.int64)
+        chosen = np.asarray(indices, dtype=np.int64)
         self.classes = source.classes
-        self.labels = source.labels[self.indices]
-        self.shapes = source.shapes[self.indices]
-        self.array = None if source.array is None else source.array[self.indices]
+        self.labels = source.labels[chosen]
+        self.shapes = source.shapes[chosen]
+        self.array = None if source.array is None else source.array[chosen]
+        self.source, self.indices = source, chosen
+        if isinstance(source, Subset):
+            self.source, self.indices = source.source, source.indices[chosen]
 
     def read(self, index: int) -> Image.Image:
         """The image at ``index`` of the subset."""

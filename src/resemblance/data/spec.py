@@ -11,6 +11,7 @@ from resemblance.data.progress import track
 from resemblance.data.source import DataSplits
 
 SAMPLE = 10_000
+CHUNK = 250 * 512 * 512  # pixels in memory at a time
 LARGEST = 256
 DEFAULT = 224
 
@@ -69,7 +70,8 @@ def measure(
         indices = np.sort(np.random.default_rng(seed).choice(count, SAMPLE, replace=False))
     dataset = ImageDataset(splits.train, spec)
     total, squares = np.zeros(spec.channels), np.zeros(spec.channels)
-    chunks = [indices[start : start + 250] for start in range(0, len(indices), 250)]
+    step = max(min(250, CHUNK // (spec.height * spec.width)), 1)
+    chunks = [indices[start : start + step] for start in range(0, len(indices), step)]
     for chunk in track(chunks, "measuring the images"):
         images = dataset.__getitems__(chunk.tolist()).images.double()
         total += images.sum(dim=(0, 2, 3)).numpy()

@@ -68,11 +68,15 @@ def complete(
         # The same for every seed: runs with different seeds, or one made of another, must not train on it.
         stay, held = stratified_split(train.labels, TEST_FRACTION, TEST_SEED)
         train, test = Subset(train, stay), Subset(train, held)
-        notes.append(f"{len(held)} test images split off (a fifth of each class, the same for every seed)")
+        notes.append(_said(len(held), "test", "a fifth of each class, the same for every seed"))
     if val is None:
         stay, held = stratified_split(train.labels, val_fraction, seed)
         train, val = Subset(train, stay), Subset(train, held)
-        notes.append(
-            f"{len(held)} validation images split off ({val_fraction:.0%} of each class, seed {seed})"
-        )
+        notes.append(_said(len(held), "validation", f"{val_fraction:.0%} of each class, seed {seed}"))
     return DataSplits(train, val, test, train.classes, name, notes)
+
+
+def _said(count: int, part: str, how: str) -> str:
+    if not count:
+        return f"no {part} images: none can be split off, as no class has two images to train on"
+    return f"{count} {part} image{'s' if count > 1 else ''} split off ({how})"
