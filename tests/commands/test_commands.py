@@ -115,6 +115,34 @@ def test_explain(runs: Path, images: list[str], tmp_path: Path, said: Run) -> No
     assert len(explanation["explanations"]) == 2
 
 
+def test_outputs_are_files_or_folders(runs: Path, images: list[str], tmp_path: Path, said: Run) -> None:
+    kmex = runs / "kmex"
+    (tmp_path / "there").mkdir()
+    for command, arguments, name, file in [
+        ("explain", images[:1], "index.html", "why.pdf"),
+        ("explain", images, "index.html", "why.html"),
+        ("prototypes", [], "prototypes.png", "all.svg"),
+        ("evaluate", [], "evaluation.json", "figures.json"),
+        ("embed", ["--limit", "20"], "latents.png", "space.png"),
+        ("report", ["--explain", "1"], "report.html", "page.html"),
+    ]:
+        for folder in ("there", "new"):
+            assert said(command, kmex, *arguments, "--output", tmp_path / folder)[0] == 0
+            assert (tmp_path / folder / name).is_file(), command
+        code, out, _ = said(command, kmex, *arguments, "--output", tmp_path / "files" / file)
+        assert code == 0
+        assert file in out
+        assert (tmp_path / "files" / file).is_file(), command
+    assert sorted(path.name for path in (tmp_path / "files").iterdir()) == [
+        "all.svg",
+        "figures.json",
+        "page.html",
+        "space.png",
+        "why.html",
+        "why.pdf",
+    ]
+
+
 def test_prototypes(runs: Path, tmp_path: Path, said: Run) -> None:
     path = tmp_path / "gallery.svg"
     code, out, _ = said("prototypes", runs / "protopnet", "--json", "--output", path)
@@ -206,6 +234,10 @@ def test_mistakes(runs: Path, images: list[str], tmp_path: Path, said: Run) -> N
         (["explain", runs / "blackbox", images[0]], "convert"),
         (["prototypes", runs / "blackbox"], "convert"),
         (["prototypes", kmex, "--output", tmp_path / "g.gif"], "ends in .png"),
+        (["explain", kmex, images[0], "--output", tmp_path / "g.gif"], "ends in .png"),
+        (["explain", kmex, *images, "--output", tmp_path / "g.png"], "2 images need a folder"),
+        (["explain", kmex, images[0], "--output", broken / "sub"], "cannot make the folder"),
+        (["evaluate", kmex, "--output", broken / "sub"], "cannot make the folder"),
         (["embed", kmex, "--output", Path(images[0]) / "x.png"], "cannot make the folder"),
         (["train", "blackbox", "--data", tmp_path / "none", "--output", tmp_path / "o"], "none"),
         (
@@ -223,7 +255,7 @@ def test_mistakes(runs: Path, images: list[str], tmp_path: Path, said: Run) -> N
         lines = [line for line in err.splitlines() if not line.startswith("note: ")]
         assert (code, len(lines)) == (2, 1), (arguments, err)
         assert words in lines[0]
-        assert out == "" or "evaluate" not in arguments
+        assert out == "" or arguments[0] not in ("evaluate", "explain")
 
 
 def test_broken_images_can_be_left_out(runs: Path, images: list[str], tmp_path: Path, said: Run) -> None:

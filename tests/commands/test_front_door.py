@@ -103,6 +103,8 @@ def test_every_command_and_method_has_help(capsys: pytest.CaptureFixture[str]) -
         ("train kmex --data d --epochs -3", "--epochs must be at least 1, not -3"),
         ("train kmex --data d --epochs 3.5", "--epochs: expected a whole number or null, not '3.5'"),
         ("train kmex --data d --epochs", "--epochs: expected one argument"),
+        ("train kmex --data d --seed 99999999999999999999", "--seed: 99999999999999999999 is too large"),
+        ("train kmex --data d --val-fraction nan", "--val-fraction: not a number"),
         ("train kmex --data d --precision bf16", "--precision: 'bf16' is not one of 32-true"),
         ("train kmex --data d --image-siz 3", "unknown option '--image-siz'; did you mean '--image-size'"),
         ("train kmex --data d --mean 0.1,b", "--mean: expected values separated by commas"),

@@ -56,6 +56,10 @@ def run_report(
     figures: list[ReportFigure] = []
     if splits is None:
         notes.append("The images were not at hand when this page was written: no answer is explained.")
+    elif not len(splits.val) and not splits.test:
+        notes.append(
+            "There are neither validation nor test images: nothing is measured, no answer explained."
+        )
     else:
         name, source = choose(splits, "auto")
         if model.explains and explain:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from resemblance.commands.runs import Run, choose, make_folder, open_run, split_seed
+from resemblance.commands.runs import Run, choose, in_folder, make_folder, open_run, split_seed, write_text
 from resemblance.commands.screen import Screen, screen, share
 from resemblance.config.commands import EvaluateCommand
 from resemblance.config.errors import UserError
@@ -24,8 +24,9 @@ def run(options: EvaluateCommand) -> int:
                 "evaluate measures one run; add --ensemble to put the answers of several together, or use "
                 "report to see them side by side"
             )
-        if options.output:
-            make_folder(options.output.parent)
+        output = in_folder(options.output, "evaluation.json")
+        if output:
+            make_folder(output.parent)
         runs = [open_run(path, options.allow_import, options.accelerator) for path in options.runs]
         if options.ensemble:
             Ensemble([run.model for run in runs])  # refuses what is none before the images are opened
@@ -38,8 +39,9 @@ def run(options: EvaluateCommand) -> int:
             document = _together(runs, splits, name, source, options, out)
         else:
             document = _alone(runs[0], splits, name, source, options, out)
-        if options.output:
-            options.output.write_text(json.dumps(document, indent=2, ensure_ascii=False), encoding="utf-8")
+        if output:
+            write_text(output, json.dumps(document, indent=2, ensure_ascii=False))
+            out.say(f"result: {output}")
         out.result(document)
     return 0
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resemblance.commands.pictures import save_figure
-from resemblance.commands.runs import Run, open_run
+from resemblance.commands.pictures import FORMATS, check_picture, save_figure
+from resemblance.commands.runs import Run, check_writable, open_run
 from resemblance.commands.screen import Screen, screen
 from resemblance.config.commands import ExplainCommand
 from resemblance.config.errors import UserError
 from resemblance.core.explain import explain
 from resemblance.core.explanation import Explanation
+
+PAGES = (".html", ".htm")
 
 
 def run(options: ExplainCommand) -> int:
@@ -18,6 +20,8 @@ def run(options: ExplainCommand) -> int:
     with screen(options.json) as out:
         files = _files(options.images)
         run = open_run(options.run, options.allow_import)
+        output = options.output or (run.folder or Path()) / "explanations"
+        _check_output(output, len(files))
         explanations: list[Explanation] = []
         for path in files:
             try:
@@ -37,8 +41,7 @@ def run(options: ExplainCommand) -> int:
                 out.warn(f"left out: {error}")
         if not explanations:
             raise UserError("none of these images can be read")
-        folder = options.output or (run.folder or Path()) / "explanations"
-        _write(run, explanations, folder, out)
+        _write(run, explanations, output, out)
         out.result([explanation.to_dict() for explanation in explanations])
     return 0
 
@@ -59,22 +62,44 @@ def _files(names: list[str]) -> list[Path]:
     return files
 
 
-def _write(run: Run, explanations: list[Explanation], folder: Path, out: Screen) -> None:
+def _check_output(output: Path, images: int) -> None:
+    """A folder takes figures and a page; a file is the figure of one image, or the page."""
+    if output.is_dir() or not output.suffix:
+        check_writable(output)
+        return
+    if output.suffix not in PAGES:
+        check_picture(output)
+        if images > 1:
+            raise UserError(f"{output}: {images} images need a folder, or a page that ends in .html")
+    check_writable(output.parent)
+
+
+def _write(run: Run, explanations: list[Explanation], output: Path, out: Screen) -> None:
     from resemblance.report.content import RunReport
     from resemblance.report.page import write_report
 
-    taken: set[str] = set()
     for explanation in explanations:
         out.say(str(explanation))
         out.say()
+    is_folder = output.is_dir() or not output.suffix
+    if not is_folder and output.suffix.lower() in FORMATS:
+        out.say(f"figure: {save_figure(explanations[0].plot(), output)}")
+        return
+    if is_folder:
+        _write_figures(explanations, output)
+    page = write_report(
+        output / "index.html" if is_folder else output,
+        [RunReport(run.name, run.model.name, run.model.spec.classes, explanations=explanations)],
+    )
+    out.say(f"figures and page: {page}" if is_folder else f"page: {page}")
+
+
+def _write_figures(explanations: list[Explanation], folder: Path) -> None:
+    taken: set[str] = set()
+    for explanation in explanations:
         stem = name = Path(explanation.name).stem or "image"
         number = 2
         while name in taken:
             name, number = f"{stem}-{number}", number + 1
         taken.add(name)
         save_figure(explanation.plot(), folder / f"{name}.png")
-    page = write_report(
-        folder / "index.html",
-        [RunReport(run.name, run.model.name, run.model.spec.classes, explanations=explanations)],
-    )
-    out.say(f"figures and page: {page}")

@@ -41,8 +41,16 @@ class Run:
     config: dict[str, Any] = field(default_factory=dict)
 
     def place(self, output: Path | None, name: str) -> Path:
-        """Where to write a file: as the user says, else into the run folder, else here."""
-        path = output or (self.folder or Path()) / name
+        """Where to write a file: as the user says, else into the run folder, else here.
+
+        Args:
+            output: what the user says: a file, or a folder for it (one that is there, or without an ending).
+            name: of the file, where the user names none.
+
+        Raises:
+            UserError: if nothing can be written there.
+        """
+        path = in_folder(output, name) or (self.folder or Path()) / name
         check_writable(path.parent)
         return path
 
@@ -129,7 +137,8 @@ def choose(splits: DataSplits, split: str) -> tuple[str, Source]:
     name = split if split != "auto" else "test" if test is not None else "val"
     source = {"train": splits.train, "val": splits.val, "test": test}[name]
     if source is None or not len(source):
-        raise UserError(f"{splits.name} has no {name} images; choose another --split")
+        missing = "neither test nor val" if split == "auto" else f"no {name}"
+        raise UserError(f"{splits.name} has {missing} images; choose another --split")
     return name, source
 
 
@@ -148,6 +157,18 @@ def check_run_folder(folder: Path, resume: bool | None = None) -> Path:
         cure = ", or --resume to go on with it" if resume is not None else ""
         raise UserError(f"{folder} holds a run already; give another --output{cure}")
     return folder
+
+
+def in_folder(output: Path | None, name: str) -> Path | None:
+    """The file that the user wants: ``output``, or ``name`` in it if that is a folder.
+
+    Example:
+        >>> in_folder(Path("figures/"), "latents.png").as_posix(), in_folder(Path("a.png"), "b.png").as_posix()
+        ('figures/latents.png', 'a.png')
+    """
+    if output is not None and (output.is_dir() or not output.suffix):
+        return output / name
+    return output
 
 
 def check_writable(folder: Path) -> None:
@@ -177,6 +198,18 @@ def make_folder(folder: Path) -> Path:
     except OSError as error:
         raise UserError(f"cannot make the folder {folder}: {error.strerror}") from None
     return folder
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in UTF-8.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def record(folder: Path, command: str, options: Any, **settled: Any) -> None:

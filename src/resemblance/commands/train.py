@@ -84,6 +84,8 @@ def train(options: TrainCommand, out: Screen) -> Finished:
     if result.resumed == "finished":
         out.say("this run was finished already; nothing was left to train")
     else:
+        if options.resume and not result.resumed:
+            out.warn(f"there was no run in {folder} to go on with; this one began anew")
         out.say(f"trained in {duration(seconds)}" + (f" ({result.resumed})" if result.resumed else ""))
     return finish(
         model,

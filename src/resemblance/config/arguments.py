@@ -19,6 +19,7 @@ Config = TypeVar("Config")
 
 # What a run's config.yaml holds beside options, so that it can be given to --config as it is.
 RECORD = ("command", "method", "split_seed", "versions")
+LARGEST = 1 << 63  # numbers from here on are no seeds of PyTorch, and nothing else either
 ORDER = (
     "positional arguments",
     "data",
@@ -37,9 +38,10 @@ class Parser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say it in one line, with the names near to a misspelt one."""
-        options = [text for action in self._actions for text in action.option_strings]
+        shown = [action for action in self._actions if action.help is not argparse.SUPPRESS]
+        options = [text for action in shown for text in action.option_strings]
         if found := re.search(r"Option '(.+?)' is not accepted", message):
-            keys = [action.dest for action in self._actions if action.option_strings]
+            keys = [action.dest for action in shown if action.option_strings]
             message = f"unknown option {found[1]!r} in the configuration file{near(found[1], keys)}"
         elif found := re.match(r"unrecognized arguments: (\S+)", message):
             message = f"unknown option {found[1]!r}{near(found[1].split('=')[0], options)}"
@@ -180,6 +182,8 @@ def _reader(item: Field[Any], wanted: Any) -> Callable[[Any], Any]:
         least = item.metadata.get("least")
         if least is not None and isinstance(result, int | float) and result < least:
             raise UserError(f"{name} must be at least {least}, not {result}")
+        if isinstance(result, int | float) and not abs(result) < LARGEST:  # also refuses NaN
+            raise UserError(f"{name}: {result} is too large" if result == result else f"{name}: not a number")
         return result
 
     return read

@@ -117,8 +117,8 @@ class ExplainCommand(RunOptions):
     skip_bad_images: bool = option(False, "leave out unreadable images, naming them, instead of stopping")
     output: Path | None = option(
         None,
-        "folder for a page and figures (default: explanations/ in the run folder)",
-        metavar="DIR",
+        "folder for a page and figures, or a picture or .html file (default: explanations/ in the run folder)",
+        metavar="PATH",
         title="output",
     )
 
@@ -133,8 +133,8 @@ class PrototypesCommand(RunOptions):
     classes: tuple[str, ...] | None = option(None, "only those of these classes")
     output: Path | None = option(
         None,
-        "picture (.png, .pdf, .svg) to write (default: prototypes.png in the run folder)",
-        metavar="FILE",
+        "picture (.png, .pdf, .svg) to write, or a folder for it (default: the run folder)",
+        metavar="PATH",
     )
 
 
@@ -151,7 +151,9 @@ class EvaluateCommand(SourceOptions, JsonOption):
     ensemble: bool = option(False, "measure the runs' answers put together", title="model")
     allow_import: str | None = option(None, IMPORT, metavar="NAME", title="output")
     split: str = option("auto", "images to measure on; auto: test, else val", choices=SPLITS)
-    output: Path | None = option(None, "write the result there too, as JSON", metavar="FILE", title="output")
+    output: Path | None = option(
+        None, "file, or folder, to write the result to as well, as JSON", metavar="PATH", title="output"
+    )
 
 
 @dataclass
@@ -173,7 +175,10 @@ class ReportCommand(SourceOptions):
         title="output",
     )
     output: Path | None = option(
-        None, "the page's file (default: report.html in the first run folder)", metavar="FILE", title="output"
+        None,
+        "the page's file, or a folder for it (default: the first run folder)",
+        metavar="PATH",
+        title="output",
     )
 
 
@@ -190,8 +195,8 @@ class EmbedCommand(SourceOptions, RunOptions):
     seed: int = option(0, "which images are drawn, and UMAP's layout", least=0)
     output: Path | None = option(
         None,
-        "picture (.png, .pdf, .svg) to write (default: latents.png in the run folder)",
-        metavar="FILE",
+        "picture (.png, .pdf, .svg) to write, or a folder for it (default: the run folder)",
+        metavar="PATH",
         title="output",
     )
 

@@ -10,6 +10,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
 from resemblance.core.model import Model
 from resemblance.core.recipe import Recipe
+from resemblance.data.augment import get_augment
 from resemblance.data.source import DataSplits
 from resemblance.training.checkpoints import atomic_save
 from resemblance.training.devices import Team, find_accelerator, run_team
@@ -70,6 +71,7 @@ def fit(model: Model, splits: DataSplits, run: Path | str, config: TrainConfig |
     accelerator = find_accelerator(config.accelerator, config.devices)
     if config.precision == "16-mixed" and accelerator == "cpu":
         raise UserError("--precision 16-mixed needs a GPU; on a CPU use bf16-mixed")
+    get_augment(recipe.augment)  # refuses an unknown name before anything is written
     plan(len(splits.train), recipe.batch_size, config.devices, config.accumulate)
     job = Job(model, splits, run, config, recipe, identify(model, recipe, splits, config))
     resumed = _start_or_resume(job)

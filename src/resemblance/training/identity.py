@@ -75,8 +75,20 @@ def check_same(old: dict[str, Any], new: dict[str, Any], run: Path) -> None:
     shown = []
     for name in differing[:3]:
         before, now = str(old.get(name)), str(new.get(name))
-        shown.append(f"{name} differs" if len(before) + len(now) > 80 else f"{name} was {before}, now {now}")
+        where = _parts(old.get(name), new.get(name))
+        shown.append(
+            f"{name} differs{where}" if len(before) + len(now) > 80 else f"{name} was {before}, now {now}"
+        )
     raise UserError(
         f"{run} cannot be resumed with other settings: {'; '.join(shown)}; give the settings it "
         "was started with, or another --output"
     )
+
+
+def _parts(old: Any, new: Any) -> str:
+    """What differs in two lists of mappings, such as recipes."""
+    if not (isinstance(old, list) and isinstance(new, list) and len(old) == len(new)):
+        return ""
+    pairs = [pair for pair in zip(old, new, strict=True) if all(isinstance(side, dict) for side in pair)]
+    names = sorted({name for before, now in pairs for name in before if before[name] != now.get(name)})
+    return f" in {', '.join(names)}" if names else ""

@@ -21,6 +21,7 @@ from resemblance.core.model import Model
 from resemblance.core.reuse import ModelEncoder
 from resemblance.data.source import DataSplits
 from resemblance.data.spec import infer_image_spec
+from resemblance.data.text import reason
 from resemblance.methods.blackbox import BlackBox
 from resemblance.methods.kmex import KMEx
 from resemblance.methods.persist import load
@@ -108,7 +109,10 @@ def read_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
     if not isinstance(classes, str):
         return tuple(classes)
     if "," not in classes and Path(classes).is_file():
-        lines = Path(classes).read_text(encoding="utf-8").splitlines()
+        try:
+            lines = Path(classes).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"--classes {classes} cannot be read: {reason(error)}") from None
         return tuple(line.strip() for line in lines if line.strip())
     return tuple(name.strip() for name in classes.split(","))
 
