@@ -90,6 +90,9 @@ VARIANTS = {
         "tesnet",
         {"encoder": "small", "prototypes_per_class": 2, "addon": "none", "variant": "released"},
     ),
+    "senn": ("senn", {}),
+    "senn released": ("senn", {"variant": "released"}),
+    "senn positive": ("senn", {"concepts": 5, "positive": True, "robustness": 0.0, "directions": 2}),
 }
 EMPTY = 1  # the class without images
 

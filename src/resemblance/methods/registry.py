@@ -16,7 +16,7 @@ from resemblance.config.model import ModelSpec
 from resemblance.core.model import Model
 
 # A method of this library stands in the module of its name, which is imported when the method is asked for.
-_SHIPPED = ("blackbox", "flint", "kmex", "protopnet", "protopool", "protopshare", "prototypedl", "tesnet")
+_SHIPPED = ("blackbox", "flint", "kmex", "protopnet", "protopool", "protopshare", "prototypedl", "senn", "tesnet")
 _METHODS: dict[str, tuple[type[Model], type[MethodConfig]]] = {}
 
 
@@ -25,7 +25,7 @@ def register(name: str, config: type[MethodConfig]) -> Callable[[type[Model]], t
 
     Example:
         >>> list_methods()
-        ['blackbox', 'flint', 'kmex', 'protopnet', 'protopool', 'protopshare', 'prototypedl', 'tesnet']
+        ['blackbox', 'flint', 'kmex', 'protopnet', 'protopool', 'protopshare', 'prototypedl', 'senn', 'tesnet']
     """
 
     def enter(cls: type[Model]) -> type[Model]:

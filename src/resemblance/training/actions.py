@@ -52,6 +52,7 @@ _HOMES = {
     "survey": "survey",
     "cluster": "clustering",
     "relevance": "relevance",
+    "concepts": "concepts",
 }
 
 

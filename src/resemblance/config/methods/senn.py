@@ -1,0 +1,39 @@
+"""Configuration of SENN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from resemblance.config.methods.base import MethodConfig
+from resemblance.config.options import option
+
+
+@dataclass
+class SENNConfig(MethodConfig):
+    """Concepts and, for each image, their relevance to each class."""
+
+    line: ClassVar[str] = "concepts with a relevance of their own for each image; shown by their top images"
+    citation: ClassVar[str] = (
+        "Alvarez-Melis, Jaakkola: Towards Robust Interpretability with Self-Explaining Neural Networks. "
+        "NeurIPS 2018"
+    )
+    variants: ClassVar[tuple[str, ...]] = ("paper", "released")
+
+    concepts: int = option(20, "number of concepts, shared by all classes", least=1)
+    parametrizer: str = option(
+        "cnn",
+        "network of the relevances: cnn (as the conceptizer's), vgg8, vgg11 or vgg16 (from 32 pixels)",
+        choices=("cnn", "vgg8", "vgg11", "vgg16"),
+    )
+    positive: bool = option(False, "relevances in (0, 1), by a sigmoid, instead of (-1, 1)")
+    dropout: float = option(0.5, "share of the relevances that are dropped in training", least=0.0)
+    robustness: float = option(0.01, "lambda: weight of the gradient penalty", least=0.0)
+    reconstruction: float = option(1.0, "weight of the reconstruction error", least=0.0)
+    sparsity: float = option(1e-4, "weight of the concepts' absolute values", least=0.0)
+    directions: int | None = option(
+        None,
+        "random directions that estimate the gradient penalty; 0: all classes, exactly "
+        "(default: exactly up to 20 classes, 10 directions beyond)",
+        least=0,
+    )
