@@ -182,7 +182,7 @@ class SENN(Model):
         terms = {"cross_entropy": F.cross_entropy(output.scores, labels)}
         if config.robustness:
             terms["robustness"] = config.robustness * self.penalty(output)
-        if self._decodes:
+        if self.decoder_is_trained:
             h = self.embed(output.latents)
             decoded, images = self.conceptizer.decode(h).float(), output.extras["images"]
             if config.variant == "released":  # standardised images go beyond what tanh can reach
@@ -196,8 +196,8 @@ class SENN(Model):
         return terms
 
     @property
-    def _decodes(self) -> bool:
-        """Whether the decoder is trained."""
+    def decoder_is_trained(self) -> bool:
+        """Whether reconstructions are in the loss: not beside the penalty in the authors' code."""
         return self.config.variant == "paper" or not self.config.robustness
 
     def penalty(self, output: Output) -> Tensor:
@@ -257,7 +257,7 @@ class SENN(Model):
             "conceptizer": list(self.conceptizer.encoder.parameters()),
             "parametrizer": list(self.parametrizer.parameters()),
         }
-        if self._decodes:
+        if self.decoder_is_trained:
             decoder = [self.conceptizer.spread, self.conceptizer.decoder]
             groups["decoder"] = [parameter for part in decoder for parameter in part.parameters()]
         return groups

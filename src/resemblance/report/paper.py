@@ -16,7 +16,7 @@ from resemblance.report.content import ReportFigure
 from resemblance.report.style import png
 
 # Each stands in the module of its name, which has `figures(model, material)`: Drawn by title.
-DRAWN_METHODS = ("flint", "protopshare", "prototypedl", "tesnet")
+DRAWN_METHODS = ("flint", "protopshare", "prototypedl", "senn", "tesnet")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Material:
         source: all the images of that set.
         snapshots: of training, as `training.snapshots.read_snapshots` gives them.
         train: the training images, in which the prototypes' sources are counted; None if they are not at hand.
+        train: the training images, if they are at hand.
     """
 
     images: Tensor
