@@ -430,6 +430,7 @@ def test_from_the_command_line(tmp_path, capsys):
     assert main(["explain", run, picture, "--label", "0", "--output", str(tmp_path / "e")]) == 0
     assert main(["prototypes", run, "--output", str(tmp_path / "p.png")]) == 0
     assert main(["evaluate", run]) == 0
-    assert main(["embed", run, "--output", str(tmp_path / "l.png")]) in (0, 2)
+    assert main(["embed", run, "--output", str(tmp_path / "l.png"), "--limit", "50"]) == 0
+    assert main(["evaluate", run, run, "--ensemble"]) == 0
     assert main(["report", run, "--output", str(tmp_path / "r.html")]) == 0
     capsys.readouterr()

@@ -84,7 +84,9 @@ def latent_space_figure(run: Run, embedded: Embedded) -> Any:
     """The figure of it, as KMEx's figure 1."""
     from resemblance.report.embed import latent_figure
 
-    views = prototype_views(run.model)
+    views = (
+        prototype_views(run.model) if len(embedded.prototypes) else []
+    )  # concepts have no place among the images
     classes = list(run.model.spec.classes)
     owners = np.array(
         [classes.index(view.classes[0]) if view.classes else -1 for view in views], dtype=np.int64
