@@ -69,7 +69,6 @@ def run_report(
         refit = bool(run.config.get("refit_on_all"))
         train = Joined(splits.train, splits.val) if refit else splits.train
         figures = _figures(run, source, train, seed, batch_size, workers)
-        figures = _figures(run, splits, source, seed, batch_size, workers)
     measured = {name: metrics[key] for key, name in SPLITS.items() if metrics.get(key)}
     black_box = {name: found.get("black_box") for name, found in measured.items()}
     return collect(
@@ -116,14 +115,12 @@ def explain_images(run: Run, source: Source, indices: list[int], top: int) -> li
 
 def _figures(
     run: Run, source: Source, train: Source, seed: int, batch_size: int, workers: int
-    run: Run, splits: DataSplits, source: Source, seed: int, batch_size: int, workers: int
 ) -> list[ReportFigure]:
     from resemblance.commands.latents import latent_space_figure
 
     model = run.model
     few = ImageDataset(source, model.spec.image).__getitems__(list(range(min(8, len(source)))))
     snapshots = read_snapshots(run.folder) if run.folder is not None else []
-    train = Joined(splits.train, splits.val) if run.config.get("refit_on_all") else splits.train
     figures = paper_figures(model, Material(few.images, few.labels, source, snapshots, train))
     if model.prototypes is not None and not model.prototypes.placed:
         return figures

@@ -16,7 +16,17 @@ from resemblance.config.model import ModelSpec
 from resemblance.core.model import Model
 
 # A method of this library stands in the module of its name, which is imported when the method is asked for.
-_SHIPPED = ("blackbox", "flint", "kmex", "protopnet", "protopool", "protopshare", "prototypedl", "senn", "tesnet")
+_SHIPPED = (
+    "blackbox",
+    "flint",
+    "kmex",
+    "protopnet",
+    "protopool",
+    "protopshare",
+    "prototypedl",
+    "senn",
+    "tesnet",
+)
 _METHODS: dict[str, tuple[type[Model], type[MethodConfig]]] = {}
 
 

@@ -29,7 +29,6 @@ class Material:
         source: all the images of that set.
         snapshots: of training, as `training.snapshots.read_snapshots` gives them.
         train: the training images, in which the prototypes' sources are counted; None if they are not at hand.
-        train: the training images, if they are at hand.
     """
 
     images: Tensor
