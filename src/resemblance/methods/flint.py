@@ -38,6 +38,7 @@ from resemblance.core.recipe import Group, Recipe, Stage
 from resemblance.methods.flint_networks import (
     Attributes,
     EncoderPredictor,
+    Magnitude,
     MnistPredictor,
     Predictor,
     ResNetPredictor,
@@ -132,8 +133,10 @@ class FLINT(Model):
         released = config.variant == "released"
         self.predictor = predictor
         hidden: nn.Module = nn.LeakyReLU() if name == "mnist" else nn.ReLU()
-        # Φ ≥ 0, says the paper; the released code for MNIST lets small negatives through.
-        last: nn.Module = nn.LeakyReLU() if name == "mnist" and released else nn.ReLU()
+        # Φ ≥ 0, says the paper; the released code for MNIST lets small negatives through, and takes |Φ| in L_cd.
+        last: nn.Module = nn.ReLU()
+        if name == "mnist":
+            last = nn.LeakyReLU() if released else Magnitude()
         self.attributes = Attributes(predictor.taps, count, hidden, last)
         self.decoder = build_decoder(name, count, spec.image)
         self.interpreter = nn.Linear(count, classes)

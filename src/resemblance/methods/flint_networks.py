@@ -140,6 +140,19 @@ class EncoderPredictor(nn.Module):
 Predictor = MnistPredictor | ResNetPredictor | EncoderPredictor
 
 
+class Magnitude(nn.Module):
+    """|LeakyReLU|: not negative, and flat nowhere, so that no attribute dies.
+
+    Example:
+        >>> Magnitude()(torch.tensor([-2.0, 0.0, 3.0]))
+        tensor([0.0200, 0.0000, 3.0000])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Elementwise."""
+        return F.leaky_relu(x).abs()
+
+
 class Attributes(nn.Module):
     """Φ: from the tapped layers to J attributes.
 
