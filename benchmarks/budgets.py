@@ -72,7 +72,8 @@ def pair(method: str = "protopnet") -> tuple[Model, Model]:
     spec = photo_spec()
     torch.manual_seed(0)
     bare = build("blackbox", {"encoder": "resnet18"}, spec).to(device())
-    ours = build(method, {"encoder": "resnet18", "prototypes_per_class": PER_CLASS}, spec).to(device())
+    share = "slots" if method == "protopool" else "prototypes_per_class"
+    ours = build(method, {"encoder": "resnet18", share: PER_CLASS}, spec).to(device())
     return bare, ours
 
 
@@ -210,6 +211,12 @@ MEASUREMENTS: dict[str, tuple[str, Callable[[bool], tuple[float, float]], float 
         partial(training_step, method="tesnet"),
         1.15,
         "the same; 200 subspaces of 10 concepts",
+    ),
+    "protopool": (
+        "ProtoPool training step / bare classifier",
+        partial(training_step, method="protopool"),
+        1.15,
+        "the same; 202 prototypes, 10 slots a class",
     ),
     "projection": (
         "projection with crops / one forward pass",

@@ -17,6 +17,7 @@ from resemblance.report.style import png
 
 # Each stands in the module of its name, which has `figures(model, material)`: Drawn by title.
 DRAWN_METHODS = ("flint", "protopshare", "prototypedl", "senn", "tesnet")
+DRAWN_METHODS = ("flint", "protopool", "protopshare", "prototypedl", "tesnet")
 
 
 @dataclass(frozen=True)
