@@ -73,3 +73,16 @@ def test_the_action_leaves_it_in_the_model_and_the_survey_names_the_classes():
             continue
         best = attributes[:, j].masked_fill(~allowed, -torch.inf).argmax()
         assert model.prototypes.source_index[j] == best
+
+
+def test_an_attribute_that_is_nowhere_has_no_source():
+    model = make("flint small").eval()
+    with torch.no_grad():
+        model.attributes.linear.bias[:2] = -1e3
+    source = source_of(model)
+    context = actions.ActionContext(train=source, batch_size=8)
+    for name in ("relevance", "survey"):
+        actions.run(name, model, context)
+    assert model.prototypes.source_index[:2].tolist() == [-1, -1]
+    assert (model.prototypes.source_index >= 0).any()
+    assert not model.relevance[:, :2].any()

@@ -31,7 +31,7 @@ from resemblance.core.distributed import gather
 from resemblance.core.encoder import build_encoder
 from resemblance.core.model import Model
 from resemblance.core.moment import Moment
-from resemblance.core.output import Evidence, Output
+from resemblance.core.output import Evidence, Match, Output
 from resemblance.core.precision import full_precision
 from resemblance.core.prototypes import Prototypes
 from resemblance.core.recipe import Group, Recipe, Stage
@@ -210,6 +210,12 @@ class FLINT(Model):
     def embed(self, latents: Tensor) -> Tensor:
         """Φ(x), (B, J)."""
         return latents[:, : self.setting.attributes]
+
+    def match(self, latents: Tensor) -> Match:
+        """−φ: the strongest image is nearest; an image without the attribute is infinitely far."""
+        attributes = self.embed(latents).detach().float()
+        values = torch.where(attributes > 0, -attributes, torch.inf)
+        return Match(values, torch.zeros_like(values, dtype=torch.int64))
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
         """Contributions φ_j w_jc, and the class's bias."""

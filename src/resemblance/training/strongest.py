@@ -13,7 +13,8 @@ UNKNOWN = torch.iinfo(torch.int64).max
 class Strongest:
     """The image with the smallest `Model.match` value so far, of each prototype; ties go to the lowest index.
 
-    The same questions are answered as by `nearest.Nearest`, which measures vectors.
+    One whose value is infinite in all images has no source. The same questions are answered as by
+    `nearest.Nearest`, which measures vectors.
 
     Args:
         model: with prototypes, in evaluation mode.
@@ -44,7 +45,7 @@ class Strongest:
         candidates = indices[:, None].masked_fill((values != smallest) | ~mask, UNKNOWN)
         lowest, rows = candidates.min(dim=0)
         better = (smallest < self.values) | ((smallest == self.values) & (lowest < self.indices))
-        better &= lowest != UNKNOWN
+        better &= (lowest != UNKNOWN) & smallest.isfinite()
         cells = match.cells.gather(0, rows[None])[0]
         self.values = torch.where(better, smallest, self.values)
         self.indices = torch.where(better, lowest, self.indices)
