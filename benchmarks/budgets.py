@@ -28,6 +28,7 @@ import torch
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.model import Model
+from resemblance.core.moment import Moment
 from resemblance.data import ArraySource, ImageDataset, loader
 from resemblance.methods.registry import build
 
@@ -72,8 +73,9 @@ def pair(method: str = "protopnet") -> tuple[Model, Model]:
     spec = photo_spec()
     torch.manual_seed(0)
     bare = build("blackbox", {"encoder": "resnet18"}, spec).to(device())
-    share = "slots" if method == "protopool" else "prototypes_per_class"
-    ours = build(method, {"encoder": "resnet18", share: PER_CLASS}, spec).to(device())
+    share = {"protopool": "slots", "prototree": None}.get(method, "prototypes_per_class")
+    size = {} if share is None else {share: PER_CLASS}
+    ours = build(method, {"encoder": "resnet18", **size}, spec).to(device())
     return bare, ours
 
 
@@ -93,7 +95,7 @@ def inference(quick: bool) -> tuple[float, float]:
 
 
 def training_step(quick: bool, method: str = "protopnet") -> tuple[float, float]:
-    """Forward, loss, backward, Adam, and what the method does after a step."""
+    """Forward, loss, what is learnt without gradients, backward, Adam, and what the method does after a step."""
     images = torch.rand(BATCH, 3, SIZE, SIZE, device=device())
     labels = torch.arange(BATCH, device=device())
 
@@ -103,9 +105,15 @@ def training_step(quick: bool, method: str = "protopnet") -> tuple[float, float]
 
         def run() -> None:
             optimizer.zero_grad()
-            sum(model.loss(model(images), labels).values()).backward()
+            model.begin(Moment("all", epoch=0, epochs=1, before=0, step=0, steps=1))
+            output = model(images)
+            total = sum(model.loss(output, labels).values())
+            with torch.no_grad():
+                model.learn(output, labels)
+            total.backward()
             optimizer.step()
-            model.end_step()
+            with torch.no_grad():
+                model.end_step()
 
         return run
 
@@ -217,6 +225,12 @@ MEASUREMENTS: dict[str, tuple[str, Callable[[bool], tuple[float, float]], float 
         partial(training_step, method="protopool"),
         1.15,
         "the same; 202 prototypes, 10 slots a class",
+    ),
+    "prototree": (
+        "ProtoTree's training step / bare classifier",
+        partial(training_step, method="prototree"),
+        1.15,
+        "likewise, depth 9: 511 prototypes, 512 leaves",
     ),
     "projection": (
         "projection with crops / one forward pass",

@@ -82,6 +82,27 @@ VARIANTS = {
         "protopool",
         {"encoder": "small", "slots": 4, "prototypes": 3, "focal": False, "mixup": False},
     ),
+    "prototree": ("prototree", {"encoder": "small", "prototype_depth": 16}),
+    "prototree log": (
+        "prototree",
+        {"encoder": "small", "prototype_depth": 16, "log_probabilities": True, "variant": "released"},
+    ),
+    "prototree 2x2 with trained leaves": (
+        "prototree",
+        {
+            "encoder": "small",
+            "prototype_depth": 8,
+            "prototype_height": 2,
+            "prototype_width": 2,
+            "leaves": "trained",
+            "depth": 3,
+        },
+    ),
+    "prototree greedy": ("prototree", {"encoder": "small", "prototype_depth": 8, "inference": "greedy"}),
+    "prototree sample_max": (
+        "prototree",
+        {"encoder": "small", "prototype_depth": 8, "inference": "sample_max"},
+    ),
     "prototypedl": ("prototypedl", {}),
     "prototypedl released": ("prototypedl", {"variant": "released"}),
     "prototypedl fixed": ("prototypedl", {"fixed_weights": True}),
@@ -184,7 +205,7 @@ def test_trained_in_bfloat16(variant):
             assert torch.allclose(total, output.scores.amax(1), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("variant", ["kmex", "kmex patches", "protopnet", "tesnet"])
+@pytest.mark.parametrize("variant", ["kmex", "kmex patches", "protopnet", "prototree", "tesnet"])
 def test_many_classes_after_projection(variant):
     model = make(variant, 300)
     finish(model)

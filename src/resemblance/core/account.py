@@ -14,8 +14,38 @@ from resemblance.core.rounding import add_up, decimals_for, finite, signed
 
 
 @dataclass(frozen=True)
+class Step:
+    """A question on the way to a reason that is a path: is the prototype there?
+
+    Args:
+        prototype: that is asked for.
+        present: the way goes on because it is there; else because it is not.
+        probability: of this turn.
+        heat: (H, W) float32, the similarity map upsampled to the image; None where the model has no maps.
+        box: the image's pixels at or above the map's 95th percentile: x0, y0, x1, y1, exclusive.
+    """
+
+    prototype: PrototypeView
+    present: bool
+    probability: float
+    heat: NDArray[np.float32] | None = None
+    box: Box | None = None
+
+    def to_dict(self, arrays: bool = False) -> dict[str, Any]:
+        """A JSON-ready dictionary; the map and the picture as nested lists only if ``arrays``."""
+        record = self.prototype.to_dict(arrays) | {
+            "present": self.present,
+            "probability": finite(self.probability),
+            "box": list(self.box) if self.box else None,
+        }
+        if arrays:
+            record["heat"] = None if self.heat is None else self.heat.tolist()
+        return record
+
+
+@dataclass(frozen=True)
 class Reason:
-    """One prototype's part in the score of a class.
+    """One prototype's part in the score of a class, or that of a path through several of them.
 
     Args:
         prototype: the prototype.
@@ -24,6 +54,8 @@ class Reason:
         weight: the factor between the two, where there is one.
         heat: (H, W) float32, the similarity map upsampled to the image; None where the model has no maps.
         box: the image's pixels at or above the map's 95th percentile: x0, y0, x1, y1, exclusive.
+        steps: the questions on the way, where the reason is a path; ``prototype`` is then the last one,
+            ``similarity`` the probability of the path and ``weight`` that of the class at its end.
     """
 
     prototype: PrototypeView
@@ -32,15 +64,18 @@ class Reason:
     weight: float | None = None
     heat: NDArray[np.float32] | None = None
     box: Box | None = None
+    steps: tuple[Step, ...] = ()
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
         """A JSON-ready dictionary; the map and the picture as nested lists only if ``arrays``."""
-        record = self.prototype.to_dict(arrays) | {
+        record: dict[str, Any] = self.prototype.to_dict(arrays) | {
             "similarity": finite(self.similarity),
             "weight": finite(self.weight),
             "contribution": finite(self.contribution),
             "box": list(self.box) if self.box else None,
         }
+        if self.steps:
+            record["steps"] = [step.to_dict(arrays) for step in self.steps]
         if arrays:
             record["heat"] = None if self.heat is None else self.heat.tolist()
         return record

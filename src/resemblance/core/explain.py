@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from resemblance.config.errors import UserError
-from resemblance.core.account import Account, Reason
+from resemblance.core.account import Account, Reason, Step
 from resemblance.core.catalogue import PrototypeView, prototype_views
 from resemblance.core.encoders.probe import evaluating
 from resemblance.core.explanation import Explanation
@@ -188,6 +188,7 @@ def _explain_output(
 
     rows = range(len(images))
     pairs = [(row, p) for row in rows for part in (*taken, beside) for p in part.prototypes(row)]
+    pairs += [(row, p) for row in rows for part in (*taken, beside) for way in part.ways(row) for p, _ in way]
     pairs = list(dict.fromkeys(pairs))
     views = {view.index: view for view in prototype_views(model, sorted({p for _, p in pairs}))}
     heats = _heats(model, output, pairs, (images.shape[2], images.shape[3]))
@@ -196,9 +197,10 @@ def _explain_output(
     logits = model.score_kind == "logit" and taken[0].evidence.weights is not None
     probabilities = scores.softmax(dim=1).cpu().numpy() if logits else None
     plain = scores.cpu().numpy()
+    known = _Known(views, heats, dict(zip(pairs, _similarities(output, pairs), strict=True)))
     explanations = []
     for row in rows:
-        counter = _reasons(beside, row, views, heats)
+        counter = _reasons(beside, row, known)
         explanations.append(
             Explanation(
                 name=names[row],
@@ -210,7 +212,7 @@ def _explain_output(
                 score_kind=model.score_kind,
                 order=model.order,
                 prediction=int(predictions[row]),
-                accounts=tuple(_account(model, part, row, plain[row], views, heats) for part in taken),
+                accounts=tuple(_account(model, part, row, plain[row], known) for part in taken),
                 label=labels[row],
                 counter=counter[0] if counter else None,
                 counter_class=int(counters[row]),
@@ -218,6 +220,38 @@ def _explain_output(
             )
         )
     return explanations
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of the prototypes that are shown, by image and prototype."""
+
+    views: dict[int, PrototypeView]
+    heats: dict[tuple[int, int], Any]
+    similarities: dict[tuple[int, int], float]
+
+    def place(self, row: int, prototype: int) -> tuple[Any, Any]:
+        """Map and box."""
+        found: tuple[Any, Any] = self.heats.get((row, prototype), (None, None))
+        return found
+
+    def steps(self, row: int, way: list[tuple[int, bool]]) -> tuple[Step, ...]:
+        """The questions of a path: a prototype's similarity is the probability that it is there."""
+        there = [self.similarities[row, prototype] for prototype, _ in way]
+        return tuple(
+            Step(self.views[p], present, value if present else 1 - value, *self.place(row, p))
+            for (p, present), value in zip(way, there, strict=True)
+        )
+
+
+def _similarities(output: Output, pairs: list[tuple[int, int]]) -> list[float]:
+    """Of pairs of image and prototype."""
+    assert output.similarities is not None
+    if not pairs:
+        return []
+    index = torch.tensor(pairs, device=output.similarities.device)
+    found: list[float] = output.similarities.float()[index[:, 0], index[:, 1]].tolist()
+    return found
 
 
 def _heats(
@@ -240,8 +274,7 @@ def _account(
     taken: Selection,
     row: int,
     scores: np.ndarray[Any, np.dtype[np.float32]],
-    views: dict[int, PrototypeView],
-    heats: dict[tuple[int, int], Any],
+    known: _Known,
 ) -> Account:
     contributions = taken.evidence.contributions[row].double()
     rest = torch.ones_like(contributions, dtype=torch.bool)
@@ -252,7 +285,7 @@ def _account(
         class_index=index,
         class_name=model.spec.classes[index],
         score=float(scores[index]),
-        reasons=tuple(_reasons(taken, row, views, heats)),
+        reasons=tuple(_reasons(taken, row, known)),
         others=len(others),
         others_for=float(others.clamp_min(0).sum()),
         others_against=float(others.clamp_max(0).sum()),
@@ -260,18 +293,24 @@ def _account(
     )
 
 
-def _reasons(
-    taken: Selection, row: int, views: dict[int, PrototypeView], heats: dict[tuple[int, int], Any]
-) -> list[Reason]:
+def _reasons(taken: Selection, row: int, known: _Known) -> list[Reason]:
     evidence, shown = taken.evidence, taken.shown[row]
     weights = [None] * len(shown) if evidence.weights is None else evidence.weights[row, shown].tolist()
     return [
-        Reason(views[prototype], similarity, contribution, weight, *heats.get((row, prototype), (None, None)))
-        for prototype, similarity, contribution, weight in zip(
+        Reason(
+            known.views[prototype],
+            similarity,
+            contribution,
+            weight,
+            *known.place(row, prototype),
+            steps=known.steps(row, way),
+        )
+        for prototype, similarity, contribution, weight, way in zip(
             taken.prototypes(row),
             taken.similarities[row, shown].tolist(),
             evidence.contributions[row, shown].tolist(),
             weights,
+            taken.ways(row),
             strict=True,
         )
     ]

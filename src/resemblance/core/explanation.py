@@ -8,12 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from resemblance.core.account import Account, Reason
+from resemblance.core.account import Account, Reason, Step
 from resemblance.core.catalogue import PrototypeView
 from resemblance.core.gallery import Pixels
 from resemblance.core.rounding import finite
 
-__all__ = ["Account", "Explanation", "PrototypeView", "Reason"]
+__all__ = ["Account", "Explanation", "PrototypeView", "Reason", "Step"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,12 @@ class Explanation:
     def bias(self) -> float:
         """The part of that class's score that no reason carries."""
         return self.account.bias
+
+    @property
+    def paths(self) -> bool:
+        """Whether the reasons are paths through a tree of prototypes."""
+        shown = [reason for account in self.accounts for reason in account.reasons]
+        return any(reason.steps for reason in [*shown, *([self.counter] if self.counter else [])])
 
     @property
     def warnings(self) -> list[str]:

@@ -160,6 +160,10 @@ class Model(nn.Module):
         """What is worth keeping of the prototypes while they train, as small arrays; None for nothing."""
         return None
 
+    def uses(self, output: Output) -> Tensor | None:
+        """The prototypes (B, P) that each image uses; None: the one that it is most similar to."""
+        return None
+
     def rescore(self, output: Output) -> Output:
         """Answer anew from an output's similarities and extras, after ``head_groups`` have changed."""
         raise NotImplementedError(f"{self.name} does not answer from similarities")

@@ -25,6 +25,25 @@ class Output:
 
 
 @dataclass
+class Paths:
+    """The ways to the reasons of a model whose reasons are paths through a tree of prototypes.
+
+    Args:
+        prototypes: (R, S) int64, the prototypes asked for on each way, in order; −1 past its end.
+        present: (R, S) bool, whether the way goes on because the prototype is there, or because it is not.
+    """
+
+    prototypes: Tensor
+    present: Tensor
+
+    @property
+    def last(self) -> Tensor:
+        """(R,) the last prototype of each way."""
+        ends = (self.prototypes >= 0).sum(dim=1, keepdim=True) - 1
+        return self.prototypes.gather(1, ends)[:, 0]
+
+
+@dataclass
 class Evidence:
     """The score of one class an image, taken apart.
 
@@ -36,6 +55,8 @@ class Evidence:
         prototypes: (R,) int64, the prototype behind each reason.
         weights: (B, R), the factor between similarity and contribution; None where there is none.
         similarities: (B, R), shown as the similarity of each reason; None: that of its prototype.
+        paths: where reasons are paths: ``prototypes`` are then their last ones, ``weights`` the class's probability at
+            their ends, ``similarities`` their own probabilities.
     """
 
     contributions: Tensor
@@ -43,6 +64,7 @@ class Evidence:
     prototypes: Tensor
     weights: Tensor | None = None
     similarities: Tensor | None = None
+    paths: Paths | None = None
 
 
 @dataclass

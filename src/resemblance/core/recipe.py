@@ -50,6 +50,7 @@ class Stage:
         select: ``best`` ends the stage with the weights of its best epoch on validation.
         candidate: the model after this stage competes, on validation, to be the final one.
         scales: whether ``--epochs`` scales this stage.
+        measured: a note tells the accuracy on validation after this stage and its end actions.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Stage:
     select: Literal["last", "best"] = "last"
     candidate: bool = False
     scales: bool = True
+    measured: bool = False
 
 
 @dataclass(frozen=True)

@@ -25,26 +25,42 @@ class Selection:
         found: list[int] = self.evidence.prototypes[self.shown[row]].tolist()
         return found
 
+    def ways(self, row: int) -> list[list[tuple[int, bool]]]:
+        """Prototypes and turns on the ways to these reasons; empty where reasons are no paths."""
+        paths, shown = self.evidence.paths, self.shown[row]
+        if paths is None:
+            return [[] for _ in shown]
+        rows = zip(paths.prototypes[shown].tolist(), paths.present[shown].tolist(), strict=True)
+        return [[(p, turn) for p, turn in zip(*way, strict=True) if p >= 0] for way in rows]
+
 
 def select(
     model: Model, output: Output, classes: Tensor, top: int | None, chosen: list[int] | None
 ) -> Selection:
     """The ``top`` reasons (all: None) for one class an image, or those of the ``chosen`` prototypes.
 
-    Ordered as the method orders them; by contribution, reasons that contribute nothing are left out.
+    Of paths, the ``top`` ones that pass any of the ``chosen``.
+
+    Ordered as the method orders them; by contribution, reasons that contribute nothing are left out. All leaves of
+    a tree contribute something: of paths, those are left out that carry less than a thousandth.
     """
     evidence, similarities = _evidence(model, output, classes)
     contributions = evidence.contributions
-    if chosen is not None:
+    if chosen is not None and evidence.paths is None:
         found = [(evidence.prototypes == p).nonzero().flatten() for p in chosen]
         return Selection(classes, evidence, similarities, [torch.cat(found)] * len(classes))
     order = similarities.argsort(dim=1, descending=True, stable=True)
     if model.order == "contribution":  # equal contributions: the more similar first
         order = order.gather(1, contributions.gather(1, order).argsort(dim=1, descending=True, stable=True))
     shown = []
+    least = 0.0 if evidence.paths is None else 1e-3
     for row, ranked in enumerate(order):
         if model.order == "contribution":
-            ranked = ranked[contributions[row, ranked] != 0]
+            parts = contributions[row, ranked].abs()
+            ranked = ranked[(parts > 0) & (parts >= least * parts.sum())]
+        if chosen is not None and evidence.paths is not None:
+            passed = torch.isin(evidence.paths.prototypes, ranked.new_tensor(chosen)).any(dim=1)
+            ranked = ranked[passed[ranked]]
         shown.append(ranked[:top])
     return Selection(classes, evidence, similarities, shown)
 

@@ -40,12 +40,13 @@ def linear_similarity(squared: Tensor) -> Tensor:
     return -squared
 
 
-def squared_distances(latents: Tensor, vectors: Tensor) -> Tensor:
+def squared_distances(latents: Tensor, vectors: Tensor, exact: bool = False) -> Tensor:
     """Squared Euclidean distances between all windows of latent maps and all prototypes.
 
     Args:
         latents: (B, D, H, W).
         vectors: (P, D, h, w).
+        exact: by differences instead of a matrix product; slower.
 
     Returns:
         (B, P, H − h + 1, W − w + 1), clamped at 0.
@@ -57,6 +58,10 @@ def squared_distances(latents: Tensor, vectors: Tensor) -> Tensor:
         0.25
     """
     height, width = vectors.shape[-2:]
+    if exact:
+        rows = _windows(latents, height, width).transpose(1, 2)  # (B, H'W', Dhw)
+        distances = pairwise_squared(rows, vectors.flatten(1)).transpose(1, 2)
+        return distances.reshape(*distances.shape[:2], latents.shape[2] - height + 1, -1)
     norms = vectors.square().sum(dim=(1, 2, 3))
     if (height, width) == (1, 1):
         rows = latents.flatten(2)  # (B, D, HW)
@@ -81,6 +86,36 @@ def nearest_patches(latents: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
     """
     values, cells = squared_distances(latents, vectors).flatten(2).min(dim=2)
     return values, cells
+
+
+def nearest_distances(latents: Tensor, vectors: Tensor) -> Tensor:
+    """The smallest squared distance of each image to each prototype, by differences.
+
+    A matrix product names the nearest window; its distance is then measured exactly, so that it can be 0, and so
+    that the root of a small distance has a sound gradient.
+
+    Args:
+        latents: (B, D, H, W).
+        vectors: (P, D, h, w).
+
+    Returns:
+        (B, P).
+
+    Example:
+        >>> z = torch.rand(2, 8, 3, 3)
+        >>> nearest_distances(z, z[:, :, 1:2, 2:]).diagonal()
+        tensor([0., 0.])
+    """
+    with torch.no_grad():
+        cells = nearest_patches(latents, vectors)[1]  # (B, P)
+    windows = _windows(latents, *vectors.shape[-2:])
+    nearest = windows.gather(2, cells[:, None].expand(-1, windows.shape[1], -1))  # (B, Dhw, P)
+    return (nearest - vectors.flatten(1).T).square().sum(dim=1)
+
+
+def _windows(latents: Tensor, height: int, width: int) -> Tensor:
+    """All windows of maps (B, D, H, W) as columns: (B, D·h·w, H'W')."""
+    return latents.flatten(2) if height == width == 1 else F.unfold(latents, (height, width))
 
 
 def pairwise_squared(rows: Tensor, columns: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resemblance.core.account import Account, Reason
+from resemblance.core.account import Account, Reason, Step
 from resemblance.core.explanation import Explanation
 from resemblance.core.rounding import decimals_for, signed
 
@@ -45,19 +45,53 @@ def percent(share: float) -> str:
 
 
 def similarity_word(explanation: Explanation) -> str:
-    """What the nearness column holds: PrototypeDL and its like speak of squared distances."""
+    """What the nearness column holds: PrototypeDL and its like speak of squared distances, trees of their paths."""
+    if explanation.paths:
+        return "path probability"
     return "distance²" if explanation.order == "similarity" else "similarity"
 
 
 def similarity_text(explanation: Explanation, reason: Reason) -> str:
     """A reason's similarity, as a squared distance where that is what the method speaks of."""
+    if reason.steps:
+        return percent(reason.similarity)
     value = -reason.similarity if explanation.order == "similarity" else reason.similarity
     return f"{value:.3f}".replace("-", "−")
 
 
+def weight_word(explanation: Explanation) -> str:
+    """What the factor between similarity and contribution is called."""
+    return "class probability" if explanation.paths else "weight"
+
+
 def weight_text(reason: Reason) -> str:
     """A reason's weight; empty where the method has none."""
-    return "" if reason.weight is None else signed(reason.weight, 3)
+    if reason.weight is None:
+        return ""
+    return percent(reason.weight) if reason.steps else signed(reason.weight, 3)
+
+
+def step_text(step: Step) -> str:
+    """Whether the image has the part that a step asks for, and how surely.
+
+    Example:
+        >>> from resemblance.core.catalogue import PrototypeView
+        >>> step_text(Step(PrototypeView(3), False, 0.25)).replace(NO_BREAK, " ")
+        'lacks part 3 (25 %)'
+    """
+    return f"{'has' if step.present else 'lacks'} part {step.prototype.index} ({percent(step.probability)})"
+
+
+def way_text(reason: Reason) -> str:
+    """The questions of a path in short: what it has and what it lacks, in order."""
+    return ", ".join(f"{'has' if step.present else 'lacks'} {step.prototype.index}" for step in reason.steps)
+
+
+def path_text(account: Account, reason: Reason) -> str:
+    """A path in one sentence: its questions and what they lead to."""
+    way = ", ".join(step_text(step) for step in reason.steps)
+    end = f"{percent(reason.weight or 0.0)} of {account.class_name}"
+    return f"{way}: a leaf with {end}, reached with {percent(reason.similarity)}"
 
 
 def share_text(account: Account) -> str:
@@ -65,8 +99,19 @@ def share_text(account: Account) -> str:
     if account.absolute == 0:
         return "No prototype contributes to this score; it is the bias alone."
     shown = len(account.reasons)
+    paths = any(reason.steps for reason in account.reasons)
     if not account.others:
         return "These are all the reasons there are."
+    if paths and not account.others_contribution:
+        return "This path alone answers; the others are not asked."
+    if paths:
+        what = "path shown carries" if shown == 1 else f"{shown} paths shown carry"
+        text = f"The {what} {percent(account.share)} of the score"
+        return text + (
+            f": less than half. Most of it lies in the other {account.others}."
+            if account.share < 0.5
+            else "."
+        )
     what = "reason shown carries" if shown == 1 else f"{shown} reasons shown carry"
     text = f"The {what} {percent(account.share)} of all contributions"
     if account.share < 0.5:
@@ -99,6 +144,8 @@ def warnings(explanation: Explanation) -> list[str]:
         if not account.reasons or explanation.chosen:
             continue
         best, view = account.reasons[0], account.reasons[0].prototype
+        if best.steps:  # the classes at the end of a path are not those of the prototype before it
+            continue
         first = "nearest prototype" if explanation.order == "similarity" else "strongest reason"
         if view.classes and account.class_name not in view.classes:
             found.append(f"The {first}{of} is a prototype of {view.owner}.")
@@ -121,10 +168,11 @@ def first_text(explanation: Explanation, account: Account) -> str:
     """What the first of the reasons is, in words."""
     if explanation.chosen:
         return f"Chosen, for {account.class_name}"
+    what = "path" if explanation.paths else "reason"
     predicted = "the predicted class, " if account.class_index == explanation.prediction else ""
     if explanation.order == "similarity":
         return f"Nearest prototype, towards {predicted}{account.class_name}"
-    return f"Best reason for {predicted}{account.class_name}"
+    return f"Best {what} for {predicted}{account.class_name}"
 
 
 def counter_text(explanation: Explanation) -> str:
@@ -138,15 +186,18 @@ def counter_text(explanation: Explanation) -> str:
         role = f"the predicted class, {name}"
     else:
         role = f"the runner-up, {name}"
-    return f"Best reason for {role} ({score_text(explanation, explanation.counter_class)})"
+    what = "path" if explanation.paths else "reason"
+    return f"Best {what} for {role} ({score_text(explanation, explanation.counter_class)})"
 
 
 def text_table(explanation: Explanation) -> str:
     """The explanation as plain text for a terminal: a table for each class that adds up."""
     blocks = [f"{explanation.name}: {headline(explanation)}"]
     for account in explanation.accounts:
-        head = ["prototype", "class", similarity_word(explanation), "weight", "contribution", "from"]
-        rows = []
+        paths = explanation.paths
+        first, weight = "path" if paths else "prototype", weight_word(explanation)
+        head = [first, "class", similarity_word(explanation), weight, "contribution", "from"]
+        rows, ways = [], list[str]()
         for line in account.lines():
             if line.reason is None:
                 label = {
@@ -157,11 +208,19 @@ def text_table(explanation: Explanation) -> str:
                 rows.append([label, "", "", "", line.value, ""])
                 continue
             view = line.reason.prototype
+            if line.reason.steps:
+                ways.append(f"path {len(ways) + 1}: {path_text(account, line.reason)}.")
+                reached = similarity_text(explanation, line.reason)
+                rows.append([str(len(ways)), "", reached, weight_text(line.reason), line.value, ""])
+                continue
             numbers = [similarity_text(explanation, line.reason), weight_text(line.reason), line.value]
             rows.append([str(view.index), view.owner, *numbers, view.source_name])
-        blocks += [align(head, rows), share_text(account)]
-    if explanation.counter is not None:
-        reason = explanation.counter
+        blocks += [align(head, rows), *ways, share_text(account)]
+    reason = explanation.counter
+    if reason is not None and reason.steps:
+        way = ", ".join(step_text(step) for step in reason.steps)
+        blocks.append(f"{counter_text(explanation)}: {way}; contribution {signed(reason.contribution, 3)}.")
+    elif reason is not None:
         blocks.append(
             f"{counter_text(explanation)}: prototype {reason.prototype.index} of {reason.prototype.owner}, "
             f"{similarity_word(explanation)} {similarity_text(explanation, reason)}, "

@@ -23,6 +23,7 @@ _SHIPPED = (
     "protopnet",
     "protopool",
     "protopshare",
+    "prototree",
     "prototypedl",
     "senn",
     "tesnet",
@@ -34,8 +35,9 @@ def register(name: str, config: type[MethodConfig]) -> Callable[[type[Model]], t
     """Class decorator that enters a method under its name.
 
     Example:
-        >>> list_methods()
-        ['blackbox', 'flint', 'kmex', 'protopnet', 'protopool', 'protopshare', 'prototypedl', 'senn', 'tesnet']
+        >>> list_methods()  # doctest: +NORMALIZE_WHITESPACE
+        ['blackbox', 'flint', 'kmex', 'protopnet', 'protopool',
+         'protopshare', 'prototree', 'prototypedl', 'senn', 'tesnet']
     """
 
     def enter(cls: type[Model]) -> type[Model]:

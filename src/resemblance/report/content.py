@@ -138,10 +138,10 @@ class RunReport:
         count = len(self.prototypes)
         if self.unused:
             verb, it = ("is", "it") if len(self.unused) == 1 else ("are", "one of them")
-            found.append(
-                f"{len(self.unused)} of {count} prototypes {verb} unused: no training image has {it} as its "
-                "most similar one."
-            )
+            use = f"has {it} as its most similar one"
+            if any(explanation.paths for explanation in self.explanations):
+                use = f"has {it} on its most probable path"
+            found.append(f"{len(self.unused)} of {count} prototypes {verb} unused: no training image {use}.")
         if self.duplicates:
             total = sum(len(group) for group in self.duplicates)
             found.append(

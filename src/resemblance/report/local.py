@@ -21,6 +21,7 @@ from resemblance.core.wording import (
     weight_text,
 )
 from resemblance.report.heat import overlay
+from resemblance.report.path import draw_path, strip_height, strip_width
 from resemblance.report.style import (
     AGAINST,
     FAINT,
@@ -71,16 +72,17 @@ class _Sheet:
         self.paper = paper
         counter = [explanation.counter] if explanation.counter else []
         reasons = [reason for account in explanation.accounts for reason in account.reasons] + counter
-        self.columns = ["prototype"]
-        if any(reason.heat is not None for reason in reasons):
+        steps = max((len(reason.steps) for reason in reasons), default=0)
+        self.columns = [] if steps else ["prototype"]
+        if not steps and any(reason.heat is not None for reason in reasons):
             self.columns.insert(0, "image")
-        if any(
+        if not steps and any(
             reason.prototype.source is not None and (reason.prototype.box or reason.prototype.decoded)
             for reason in reasons
         ):
             self.columns.append("source")
         self.text_x = MARGIN + len(self.columns) * (SIDE + GAP)
-        self.width = max(self.text_x + TEXT + BAR + MARGIN, 7.4)
+        self.width = max(self.text_x + TEXT + BAR + MARGIN, 2 * MARGIN + strip_width(steps), 7.4)
 
     def draw(self) -> Figure:
         """The figure."""
@@ -91,7 +93,7 @@ class _Sheet:
         top = max(HEAD, 0.7 + 0.25 * len(self.title) + 0.2 * len(self.warnings))
         height = MARGIN + top + sum(self._height(account) for account in explanation.accounts)
         if explanation.counter is not None:
-            height += SIDE + 0.75
+            height += self._row(explanation.counter) + 0.75
         self.figure = new_figure(self.width, height)
         self._head()
         y = MARGIN + top
@@ -106,7 +108,11 @@ class _Sheet:
     def _height(self, account: Account) -> float:
         lines = 2 + bool(account.others)
         share = 0.17 * len(self._share(account)) + 0.32
-        return 0.55 + len(account.reasons) * (SIDE + GAP) + lines * LINE + share
+        rows = sum(self._row(reason) + GAP for reason in account.reasons)
+        return 0.55 + rows + lines * LINE + share
+
+    def _row(self, reason: Reason) -> float:
+        return strip_height(reason) + 0.3 if reason.steps else SIDE
 
     def _head(self) -> None:
         explanation = self.explanation
@@ -144,6 +150,9 @@ class _Sheet:
         for number, column in enumerate(self.columns):
             x = MARGIN + number * (SIDE + GAP)
             write(self.figure, x, y + 0.32, titles[column], color=MUTED, fontsize=8)
+        if not self.columns:
+            how = "above this image, where it is most like the part; below the part"
+            write(self.figure, MARGIN, y + 0.32, how, color=MUTED, fontsize=8)
         write(self.figure, self.width - MARGIN, y + 0.32, "contribution", color=MUTED, fontsize=8, ha="right")
         y += 0.55
         lines = account.lines()
@@ -156,7 +165,7 @@ class _Sheet:
         for line in lines:
             if line.reason is not None:
                 self._reason(line.reason, y, line.value, span)
-                y += SIDE + GAP
+                y += self._row(line.reason) + GAP
                 continue
             if line.kind == "score":
                 self._rule(y - 0.02, "-", self.text_x)
@@ -176,6 +185,9 @@ class _Sheet:
 
     def _reason(self, reason: Reason, y: float, value: str, span: tuple[float, float] | None) -> None:
         view = reason.prototype
+        if reason.steps:
+            self._path(reason, y, value, span)
+            return
         for number, column in enumerate(self.columns):
             x = MARGIN + number * (SIDE + GAP)
             if column == "image":
@@ -208,6 +220,17 @@ class _Sheet:
         )
         if span is not None:
             self._bar(reason.contribution, span, y + 0.12, 0.16)
+
+    def _path(self, reason: Reason, y: float, value: str, span: tuple[float, float] | None) -> None:
+        """A path below a line of numbers."""
+        numbers = f"reached with {similarity_text(self.explanation, reason)}"
+        numbers += f" × {weight_text(reason)} of the class at its end" if reason.weight is not None else ""
+        write(self.figure, MARGIN, y + 0.02, numbers, fontsize=9.5, fontweight="bold")
+        right = {"ha": "right", "fontsize": 10, "fontfamily": "monospace", "fontweight": "bold"}
+        write(self.figure, self.width - MARGIN, y, value, **right)
+        if span is not None:
+            self._bar(reason.contribution, span, y + 0.02, 0.16)
+        draw_path(self.figure, self.explanation.image, reason, MARGIN, y + 0.3, self.paper)
 
     def _line(self, label: str, value: float | None, text: str, span: tuple[float, float], y: float) -> None:
         weight = "bold" if value is None else "normal"

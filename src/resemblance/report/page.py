@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 import resemblance
 from resemblance.core import wording
-from resemblance.core.account import Reason
+from resemblance.core.account import Reason, Step
 from resemblance.core.catalogue import PrototypeView
 from resemblance.core.explanation import Explanation
 from resemblance.core.gallery import Box
@@ -114,10 +114,11 @@ class _Scribe:
         prototypes = sum(len(run.prototypes) for run in runs)
         images = sum(len(run.explanations) for run in runs)
         shown = {
-            (run.name, reason.prototype.index)
+            (run.name, view.index)
             for run in runs
             for explanation in run.explanations
             for reason in _all_reasons(explanation)
+            for view in (reason.prototype, *(step.prototype for step in reason.steps))
         }
         sources = len(shown) + (prototypes if prototypes <= WITH_CONTEXT else 0)
         # Crops of shown prototypes are embedded with the gallery's, at one size.
@@ -139,8 +140,8 @@ class _Scribe:
         entry = self.pictures.add_pixels("image", explanation.image)
         return _svg(entry, f"The image {explanation.name}")
 
-    def place(self, explanation: Explanation, reason: Reason) -> Markup:
-        """The image with the similarity map and the box of a reason."""
+    def place(self, explanation: Explanation, reason: Reason | Step) -> Markup:
+        """The image with the similarity map and the box of a reason, or of a step of one."""
         entry = self.pictures.add_pixels("image", explanation.image)
         heat = ""
         if reason.heat is not None:

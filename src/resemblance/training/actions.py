@@ -53,6 +53,7 @@ _HOMES = {
     "cluster": "clustering",
     "relevance": "relevance",
     "concepts": "concepts",
+    "prune_tree": "prune_tree",
 }
 
 

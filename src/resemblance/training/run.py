@@ -133,8 +133,11 @@ class Run:
     def _leave(self, stage: Stage) -> None:
         """The stage is over: let its model compete."""
         state = self.state
-        score = self._score() if stage.candidate and state.phase == 0 else None
-        if score is not None:
+        asked = (stage.candidate or stage.measured) and state.phase == 0
+        score = self._score() if asked else None
+        if score is not None and stage.measured:
+            state.notes.append(f"validation accuracy after stage {stage.name!r}: {score.accuracy:.2%}")
+        if score is not None and stage.candidate:
             row = {**self._label(stage), "step": state.step, "candidate": 1, **score.row()}
             state.history.append(row)
             if self.log is not None:

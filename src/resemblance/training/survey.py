@@ -39,7 +39,9 @@ class Usage:
         wide = torch.float32 if device.type == "mps" else torch.float64
         self.total = torch.zeros(count, dtype=wide, device=device)
 
-    def update(self, similarities: Tensor, labels: Tensor, ballots: Tensor | None = None) -> None:
+    def update(
+        self, similarities: Tensor, labels: Tensor, ballots: Tensor | None = None, uses: Tensor | None = None
+    ) -> None:
         """Take a batch into account.
 
         Args:
@@ -47,11 +49,12 @@ class Usage:
             labels: (B,).
             ballots: (B, P, cells), where cells vote: then a prototype is used by an image if it is the most
                 similar one of any of its cells.
+            uses: (B, P) bool, where the method itself says which prototypes an image uses.
         """
         own = self.owners.T[labels]
         choices = similarities[:, :, None] if ballots is None else ballots
-        self.activations += _winners(choices, torch.ones_like(own))
-        self.own_activations += _winners(choices, own)
+        self.activations += _winners(choices, torch.ones_like(own)) if uses is None else uses.sum(dim=0)
+        self.own_activations += _winners(choices, own) if uses is None else (uses & own).sum(dim=0)
         self.total += similarities.to(self.total.dtype).sum(dim=0)
         self.images += len(labels)
 
@@ -110,7 +113,7 @@ def survey_latents(model: Model, latents_by_batch: Iterable[tuple[Tensor, Tensor
         output = model.head(latents)
         assert output.similarities is not None
         ballots = model.similarity_maps(latents).flatten(2) if model.score_kind == "votes" else None
-        usage.update(output.similarities, labels, ballots)
+        usage.update(output.similarities, labels, ballots, model.uses(output))
         if not model.projects:
             nearest.update(latents, sought.T[labels], indices)
     if usage.images == 0:
