@@ -35,7 +35,7 @@ def register(name: str, config: type[MethodConfig]) -> Callable[[type[Model]], t
     """Class decorator that enters a method under its name.
 
     Example:
-        >>> list_methods()  # doctest: +NORMALIZE_WHITESPACE
+        >>> list_methods()
         ['blackbox', 'flint', 'kmex', 'protopnet', 'protopool',
          'protopshare', 'prototree', 'prototypedl', 'senn', 'tesnet']
     """
