@@ -30,6 +30,7 @@ from resemblance.config.model import ModelSpec
 from resemblance.core.model import Model
 from resemblance.core.moment import Moment
 from resemblance.data import ArraySource, ImageDataset, loader
+from resemblance.methods.protopshare import ProtoPShare
 from resemblance.methods.registry import build
 
 CLASSES, PER_CLASS, BATCH, SIZE = 200, 10, 16, 224
@@ -118,6 +119,8 @@ def training_step(quick: bool, method: str = "protopnet") -> tuple[float, float]
         return run
 
     bare, ours = pair(method)
+    if isinstance(ours, ProtoPShare):  # merged: each class shares all its prototypes with one other
+        ours.merge(torch.arange(CLASSES * PER_CLASS) % (CLASSES * PER_CLASS // 2))
     return rounds(work(bare), work(ours), 3 if quick else 9)
 
 
@@ -231,6 +234,12 @@ MEASUREMENTS: dict[str, tuple[str, Callable[[bool], tuple[float, float]], float 
         partial(training_step, method="prototree"),
         1.15,
         "likewise, depth 9: 511 prototypes, 512 leaves",
+    ),
+    "protopshare": (
+        "ProtoPShare training step / bare classifier",
+        partial(training_step, method="protopshare"),
+        1.10,
+        "the same, merged to 1000 prototypes of 2 classes each",
     ),
     "projection": (
         "projection with crops / one forward pass",
