@@ -23,7 +23,9 @@ def member(method="protopnet", size=32, channels=1, classes=CLASSES, seed=0, **c
     torch.manual_seed(seed)
     image = ImageSpec(size, size, channels, (0.5,) * channels, (0.25,) * channels)
     config = {"encoder": "small", "prototypes_per_class": 2, **config}
-    return build(method, {} if method == "prototypedl" else config, ModelSpec(tuple(classes), image)).eval()
+    if method in ("prototypedl", "prototree"):
+        config = {"encoder": "small"} if method == "prototree" else {}
+    return build(method, config, ModelSpec(tuple(classes), image)).eval()
 
 
 def source(count=23, classes=CLASSES) -> ArraySource:
@@ -89,8 +91,8 @@ def test_members_may_differ_in_method_size_channels_and_order_of_classes():
         assert one.classes == model.spec.classes
 
 
-def test_votes_and_logits_are_averaged_in_one_pass():
-    models = [member("kmex", patches=True), member(seed=1)]
+def test_votes_logits_and_a_tree_are_averaged_in_one_pass():
+    models = [member("kmex", patches=True), member(seed=1), member("prototree")]
     for model in models:
         model.train()
     images = source()
@@ -98,8 +100,8 @@ def test_votes_and_logits_are_averaged_in_one_pass():
     assert all(model.training for model in models)
     for model in models:
         model.eval()
-    votes, logits = (answers(model, images) for model in models)
-    mean = (votes / votes.sum(1, keepdim=True) + logits.softmax(1)) / 2
+    votes, logits, chances = (answers(model, images) for model in models)
+    mean = (votes / votes.sum(1, keepdim=True) + logits.softmax(1) + chances) / 3
     assert found.whole.accuracy == np.mean(mean.argmax(1).numpy() == images.labels)
     assert [one.accuracy for one in found.members] == [evaluate(m, images).accuracy for m in models]
 

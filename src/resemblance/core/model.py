@@ -221,7 +221,8 @@ class Model(nn.Module):
         """
         assert self.prototypes is not None
         vectors = self.prototypes.vectors.detach().flatten(1).to(longest.dtype)
-        return (longest + vectors.norm(dim=1)).square()
+        lengths: Tensor = torch.linalg.vector_norm(vectors, dim=1)
+        return (longest + lengths).square()
 
     def effective(self, vectors: Tensor) -> Tensor:
         """Prototype vectors as the head reads them; where it reads a direction, without their lengths."""
