@@ -14,7 +14,7 @@ from resemblance.methods.registry import build
 from resemblance.report.flint import Pair, Seen, figures, look, most_activating, relevant_pairs, strengthen
 from resemblance.report.flint_sheets import attribute_sheet, local_sheet, relevance_matrix
 from resemblance.report.paper import Material, paper_figures
-from resemblance.training.maximisation import GREY
+from resemblance.training.maximisation import Ascent
 
 
 def made(classes=3, channels=1, size=(12, 10), count=24, **config):
@@ -90,15 +90,16 @@ def test_all_figures_of_a_model():
     assert all(drawn(one.figure) for one in found.values())
     shown = " ".join(texts(found[titles[1]].figure))
     assert all(text in shown for text in ("class 1", "attribute 1", "relevance 0.80", "strongest in"))
-    assert "60 steps, a tenth of the paper's" in found[titles[1]].caption
+    assert "60 steps of the paper's 600" in found[titles[1]].caption
     assert len(paper_figures(model, Material(batch.images, batch.labels, source))) == 4
 
 
 def test_figures_without_relevance_and_with_colours():
     model, source = made(2, 3, encoder="small")
     batch = ImageDataset(source, model.spec.image).__getitems__([0])
-    found = figures(model, Material(batch.images, batch.labels, source), GREY.quick())
+    found = figures(model, Material(batch.images, batch.labels, source))
     assert "What the attributes are" not in found  # nothing is known to be relevant
+    assert "20 steps of the paper's 600" in found["Local explanations"].caption
     assert all(drawn(one.figure) for one in found.values())
 
 
@@ -119,7 +120,7 @@ def test_strengthened_images_strengthen():
     images = ImageDataset(source, model.spec.image).__getitems__([0, 1]).images
     alive = model(images).similarities.sum(0).argmax().item()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    ascent = GREY.quick().__class__(variation=0.0, start=0.4, steps=20, rounds=2, low=-3, high=3)
+    ascent = Ascent(variation=0.0, start=0.4, steps=20, rounds=2, low=-3, high=3)
     found = strengthen(model, images, [alive, alive], ascent)
     assert 0 <= found.min() <= found.max() <= 1
     with torch.no_grad():

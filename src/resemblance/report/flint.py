@@ -19,6 +19,7 @@ from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.source import Source, Subset
 from resemblance.methods.flint import FLINT
+from resemblance.methods.flint_networks import MnistPredictor
 from resemblance.report.flint_sheets import attribute_sheet, conciseness_curve, local_sheet, relevance_matrix
 from resemblance.report.paper import Drawn, Material
 from resemblance.training.maximisation import COLOUR, GREY, Ascent, maximise
@@ -26,7 +27,7 @@ from resemblance.training.passes import evaluating
 from resemblance.training.relevance import FACTORS, concise, local_relevance
 
 LOOKED_THROUGH = 1000  # images among which the most activating ones are sought; the authors look at 1020
-LARGE = 64  # pixels a side; of larger images fewer are looked through
+LARGE = 64  # pixels a side
 
 
 class Pair(NamedTuple):
@@ -50,6 +51,11 @@ def pictures(images: Tensor) -> list[Pixels]:
     """Images (N, C, H, W) in [0, 1] as (H, W, 3) uint8 arrays."""
     levels = images.detach().float().clamp(0, 1).mul(255).round().byte()
     return list(levels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy())
+
+
+def light(model: FLINT) -> bool:
+    """Whether an answer takes a processor about a millisecond: then reports look at more."""
+    return isinstance(model.predictor, MnistPredictor) and max(model.spec.image.size) <= LARGE
 
 
 def relevant_pairs(relevance: Tensor, threshold: float, limit: int) -> list[Pair]:
@@ -80,7 +86,7 @@ def most_activating(seen: Seen, pair: Pair, count: int = 3) -> list[int]:
 
 def look(model: FLINT, source: Source) -> Seen:
     """Answer some images of a source, evenly spread over it."""
-    few = LOOKED_THROUGH if max(model.spec.image.size) <= LARGE else LOOKED_THROUGH // 5
+    few = LOOKED_THROUGH if light(model) else LOOKED_THROUGH // 5
     indices = np.unique(np.linspace(0, len(source) - 1, min(few, len(source))).round().astype(np.int64))
     labels, attributes, contributions = [], [], []
     with evaluating(model):
@@ -128,19 +134,21 @@ def constants(model: FLINT) -> Ascent:
 
 
 def figures(
-    model: FLINT, material: Material, ascent: Ascent | None = None, pairs: int = 16
+    model: FLINT, material: Material, ascent: Ascent | None = None, pairs: int | None = None
 ) -> dict[str, Drawn]:
     """All figures of the paper for a trained model, by what they show.
 
     Args:
         model: trained.
         material: images to explain, and a source in which attributes are sought.
-        ascent: how pictures are maximised; by default a tenth of the authors' steps.
-        pairs: class-attribute pairs shown at most.
+        ascent: how pictures are maximised; by default in seconds, by few of the authors' steps.
+        pairs: class-attribute pairs shown at most; by default fewer where the predictor is slow.
     """
-    short = ascent is None
-    ascent = constants(model).quick() if ascent is None else ascent
-    steps = f"{ascent.rounds * ascent.steps} steps" + (", a tenth of the paper's" if short else "")
+    full, slow = constants(model), not light(model)
+    pairs = pairs or (6 if slow else 16)
+    ascent = ascent or (full.quick(5) if slow else full.quick())
+    taken, whole = ascent.rounds * ascent.steps, full.rounds * full.steps
+    steps = f"{taken} steps" + (f" of the paper's {whole}" if taken < whole else "")
     threshold = model.setting.threshold
     relevance, classes = model.relevance.cpu(), model.spec.classes
     found = {
@@ -157,7 +165,7 @@ def figures(
     if chosen:
         found["What the attributes are"] = _attributes(model, material.source, seen, chosen, ascent, steps)
     if len(material.images):
-        found["Local explanations"] = _local(model, material, ascent, steps)
+        found["Local explanations"] = _local(model, material, ascent, steps, 2 if slow else 4)
     counts = concise(seen.contributions, FACTORS).float().mean(dim=0).tolist()
     found["Conciseness"] = Drawn(
         conciseness_curve(counts),
@@ -193,7 +201,7 @@ def _attributes(
 
 
 def _local(
-    model: FLINT, material: Material, ascent: Ascent, steps: str, images: int = 4, count: int = 3
+    model: FLINT, material: Material, ascent: Ascent, steps: str, images: int, count: int = 3
 ) -> Drawn:
     given = material.images[:images].to(model.device)
     with evaluating(model):

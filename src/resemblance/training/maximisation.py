@@ -41,9 +41,9 @@ class Ascent:
     decay: float = 0.5
     jitter: int = 0
 
-    def quick(self) -> Ascent:
-        """A tenth of the steps, for a first look."""
-        return replace(self, rounds=4, steps=15)
+    def quick(self, steps: int = 15) -> Ascent:
+        """Four rounds of so many steps, for a first look."""
+        return replace(self, rounds=4, steps=steps)
 
 
 # What the authors use for MNIST, Fashion-MNIST and QuickDraw; for CIFAR-10; for CUB, one after the other.
