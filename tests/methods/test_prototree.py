@@ -8,8 +8,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import resemblance
+from resemblance.cli import main
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
@@ -546,3 +548,45 @@ def test_kmex_converts_its_encoder(tmp_path):
     model.save(tmp_path / "model")
     found = convert(tmp_path / "model", data, prototypes_per_class=2, progress=False, accelerator="cpu")
     assert found(torch.rand(2, 1, 16, 16)).scores.shape == (2, 3)
+
+
+@pytest.mark.slow
+def test_from_the_command_line(tmp_path, capsys):
+    """Train, evaluate, explain, list prototypes and write the page, on the embedded digits."""
+    run = str(tmp_path / "tree")
+    options = [
+        "--encoder",
+        "small",
+        "--epochs",
+        "2",
+        "--prototype-depth",
+        "16",
+        "--depth",
+        "3",
+        "--no-progress",
+    ]
+    assert main(["train", "prototree", "--data", "digits", *options, "--output", run]) == 0
+    metrics = json.loads((tmp_path / "tree" / "metrics.json").read_text())
+    assert {"sample_max fidelity", "greedy fidelity"} <= metrics["test"]["measured"].keys()
+    assert any("after stage 'project'" in note for note in metrics["notes"])
+    capsys.readouterr()
+    assert main(["evaluate", run, "--data", "digits"]) == 0
+    assert "greedy fidelity" in capsys.readouterr().out
+    picture = tmp_path / "digit.png"
+    image = resemblance.open_data("digits").test.read(0)
+    to_image(image).save(picture)
+    assert main(["explain", run, str(picture), "--output", str(tmp_path / "why"), "--top", "2"]) == 0
+    assert "path 1: " in capsys.readouterr().out
+    assert (tmp_path / "why" / "digit.png").stat().st_size > 10_000
+    assert "has this part" in (tmp_path / "why" / "index.html").read_text()
+    assert main(["prototypes", run, "--output", str(tmp_path / "parts")]) == 0
+    assert (
+        main(["report", run, "--data", "digits", "--explain", "2", "--output", str(tmp_path / "r.html")]) == 0
+    )
+    page = (tmp_path / "r.html").read_text()
+    assert "The tree" in page
+    assert "Greedy fidelity" in page
+
+
+def to_image(image):
+    return image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image).squeeze())
