@@ -131,8 +131,12 @@ def test_mistakes_are_named_in_one_line(line: str, message: str, capsys: pytest.
         ("epochs: many", "--epochs: expected a whole number or null, not 'many'"),
         ("resume: maybe", "--resume: expected true or false, not 'maybe'"),
         ("image_size: {a: 3}", "--image-size: expected"),
-        ("[1, 2", "Problems parsing config"),
-        ("- a", "Unexpected config"),
+        ("[1, 2", "options.yaml', line 1: expected ',' or ']', but got '<stream end>'"),
+        ("epochs: 1\n\tseed: 2", "options.yaml', line 2: found character"),
+        ("a: !!python/object/apply:os.getcwd []", "options.yaml', line 1: could not determine a constructor"),
+        ("- a", "options.yaml' holds no options"),
+        ("", "options.yaml' holds no options"),
+        ("\x00", "options.yaml' is no text in YAML"),
     ],
 )
 def test_mistakes_in_yaml(

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from inspect import get_annotations
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser
@@ -52,8 +53,6 @@ class Parser(ArgumentParser):
             names = found[1].split(", ")
             words = [flag(name) if given[name].option_strings else str(given[name].metavar) for name in names]
             message = f"{' and '.join(words)} {'is' if len(words) == 1 else 'are'} missing"
-        elif found := re.search(r"File does not exist: '(.+?)'", message):
-            message = f"no such configuration file: {found[1]!r}"
         message = message.removeprefix("argument ")
         message = re.sub(r"^Parser key \"(\w+)\": ", r"\1: ", re.sub(r"\s*\n\s*", " ", message.strip()))
         raise UserError(f"{message} (see {self.prog} --help)") from None
@@ -120,11 +119,33 @@ def parse(parser: Parser, arguments: Sequence[str], *configs: type[Any]) -> list
     Raises:
         UserError: one line about the first thing that does not fit.
     """
+    for first, second in zip(arguments, [*arguments[1:], ""], strict=False):
+        if first == "--config" or first.startswith("--config="):
+            _check_yaml(second if first == "--config" else first.removeprefix("--config="))
     values = vars(parser.parse_args(list(arguments)))
     made = []
     for config in configs:
         made.append(config(**{f.name: values[f.name] for f in fields(config) if f.init and f.name in values}))
     return made
+
+
+def _check_yaml(name: str) -> None:
+    """See that a configuration file is one, before the parser reads it."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(Path(name).expanduser().read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"no such configuration file: {name!r}") from None
+    except OSError as error:
+        raise UserError(f"configuration file {name!r}: {error.strerror or error}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"configuration file {name!r}{line}: {error.problem or error.context}") from None
+    except (UnicodeDecodeError, yaml.YAMLError):
+        raise UserError(f"configuration file {name!r} is no text in YAML") from None
+    if not isinstance(values, dict):
+        raise UserError(f"configuration file {name!r} holds no options; expected lines such as 'epochs: 3'")
 
 
 def _group(config: type, name: str) -> str:
