@@ -16,12 +16,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from resemblance.core.gallery import Pixels
 from resemblance.methods.tesnet import TesNet, subspace_distances
 from resemblance.report.paper import Drawn, Material
-from resemblance.report.style import AGAINST, FOR, INK, MUTED, SMALL, new_figure, place, plain
+from resemblance.report.style import AGAINST, FAINT, FOR, INK, MUTED, SMALL, new_figure, place, plain
 
 CONCEPTS = 10  # of a class, drawn at most
 BASES = 4  # classes whose concepts are drawn
@@ -112,6 +113,8 @@ def _picture(sheet: Axes, pixels: Pixels, x: float, y: float, side: float) -> No
     smooth = "nearest" if max(pixels.shape[:2]) <= SMALL else "bilinear"
     extent = (x - wide, x + wide, y + high, y - high)
     sheet.imshow(pixels, extent=extent, interpolation=smooth, aspect="auto")
+    corner = (x - wide, y - high)
+    sheet.add_patch(Rectangle(corner, 2 * wide, 2 * high, fill=False, edgecolor=FAINT, linewidth=0.6))
 
 
 def _matrix(
