@@ -114,6 +114,15 @@ VARIANTS = {
     "senn": ("senn", {}),
     "senn released": ("senn", {"variant": "released"}),
     "senn positive": ("senn", {"concepts": 5, "positive": True, "robustness": 0.0, "directions": 2}),
+    "protovae": ("protovae", {"prototypes_per_class": 2, "latent": 16}),
+    "protovae released": (
+        "protovae",
+        {"prototypes_per_class": 2, "latent": 16, "variant": "released", "architecture": "quickdraw"},
+    ),
+    "protovae encoder": (
+        "protovae",
+        {"prototypes_per_class": 1, "latent": 8, "encoder": "small", "architecture": "svhn"},
+    ),
 }
 EMPTY = 1  # the class without images
 

@@ -118,6 +118,23 @@ def _windows(latents: Tensor, height: int, width: int) -> Tensor:
     return latents.flatten(2) if height == width == 1 else F.unfold(latents, (height, width))
 
 
+def pairwise_distances(rows: Tensor, columns: Tensor) -> Tensor:
+    """Exact Euclidean distances between two sets of vectors; the gradient at distance 0 is 0.
+
+    Args:
+        rows: (N, D).
+        columns: (P, D).
+
+    Returns:
+        (N, P).
+
+    Example:
+        >>> pairwise_distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+        tensor([[5.]])
+    """
+    return torch.cdist(rows, columns, compute_mode="donot_use_mm_for_euclid_dist")
+
+
 def pairwise_squared(rows: Tensor, columns: Tensor) -> Tensor:
     """Exact squared Euclidean distances between two sets of vectors.
 
@@ -135,4 +152,4 @@ def pairwise_squared(rows: Tensor, columns: Tensor) -> Tensor:
         tensor([[1., 9.],
                 [2., 4.]])
     """
-    return torch.cdist(rows, columns, compute_mode="donot_use_mm_for_euclid_dist").square()
+    return pairwise_distances(rows, columns).square()

@@ -25,6 +25,7 @@ _SHIPPED = (
     "protopshare",
     "prototree",
     "prototypedl",
+    "protovae",
     "senn",
     "tesnet",
 )
@@ -37,7 +38,7 @@ def register(name: str, config: type[MethodConfig]) -> Callable[[type[Model]], t
     Example:
         >>> list_methods()
         ['blackbox', 'flint', 'kmex', 'protopnet', 'protopool',
-         'protopshare', 'prototree', 'prototypedl', 'senn', 'tesnet']
+         'protopshare', 'prototree', 'prototypedl', 'protovae', 'senn', 'tesnet']
     """
 
     def enter(cls: type[Model]) -> type[Model]:
