@@ -12,16 +12,10 @@ from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.data import ArraySource
 from resemblance.methods.registry import build
+from resemblance.report.decoded import distance_table, prototype_grid, reconstructions, through_training
 from resemblance.report.paper import Material
-from resemblance.report.prototypedl import (
-    distance_table,
-    figures,
-    pixels,
-    prototype_grid,
-    reconstructions,
-    through_training,
-    weight_table,
-)
+from resemblance.report.prototypedl import figures, weight_table
+from resemblance.report.sheet import pixels
 from resemblance.training.snapshots import due, read_snapshots, write_snapshot
 
 
