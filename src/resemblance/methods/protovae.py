@@ -12,9 +12,8 @@ a linear layer h without bias gives the scores. The loss is L_pred + L_orth + L_
     L_VAE  = mean over images of ‖x − x̂‖²
              + Σ_j s(y, j) / Σ_l s(y, l) · D_KL(N(μ, σ) ‖ N(φ_yj, I))    (suppl. eq. 5, with the sign it means)
 
-a mixture of VAEs that share their networks, each with its prior around one prototype. The paper writes sums and
-gives all terms the weight 1; its figures were reached with means over pixels and dimensions instead, which
-weigh the same terms very differently: `ProtoVAEConfig.terms` says which.
+a mixture of VAEs that share their networks, each with its prior around one prototype. The authors' code takes
+means over pixels, dimensions and classes where the paper writes sums, and never samples z: see ``--variant``.
 """
 
 from __future__ import annotations
@@ -275,7 +274,7 @@ class ProtoVAE(Model):
         with full_precision(decoded):
             divergences = kl_divergence(extras["mu"], extras["logvar"], self.prototypes.vectors)
             gram = gram_errors(self.prototypes.vectors, self.prototypes.owners)
-        if config.terms == "means":
+        if config.takes_means:
             errors, divergences = errors / errors.shape[1], divergences / self.latent
         own = self.prototypes.owners.T[labels]
         if self.released:
@@ -286,8 +285,7 @@ class ProtoVAE(Model):
             "cross_entropy": F.cross_entropy(output.scores, labels),
             "reconstruction": config.reconstruction * errors.sum(dim=1).mean(),
             "kl": config.kl * kl,
-            "orthonormality": config.orthonormality
-            * (gram.mean() if config.terms == "means" else gram.sum()),
+            "orthonormality": config.orthonormality * (gram.mean() if config.takes_means else gram.sum()),
         }
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:

@@ -41,20 +41,24 @@ def distance_table(
     framed = set(order[:nearest].tolist())
     shown = sorted(order[:limit].tolist())
     rows = -(-len(shown) // columns)
-    figure, axes = sheet(3.3 + columns * 1.25, max(rows * 1.45, 3.3) + 0.45)
-    middle = max(rows * 1.45, 3.3) / 2
+    beside = names is None or max(len(name) for name in names) <= 4  # else the name has a line of its own
+    high = 1.45 if beside else 1.75
+    figure, axes = sheet(3.3 + columns * 1.25, max(rows * high, 3.3) + 0.45)
+    middle = max(rows * high, 3.3) / 2
     picture(axes, image, 0.2, middle - 1.35, 2.5)
-    text(axes, 1.45, middle + 1.45, caption, weight="bold")
-    offset = middle - rows * 1.45 / 2
+    text(axes, 1.45, middle + 1.3, caption, weight="bold", va="top")
+    offset = middle - rows * high / 2
     for place, j in enumerate(shown):
-        left, top = 3.3 + place % columns * 1.25, offset + place // columns * 1.45
+        left, top = 3.3 + place % columns * 1.25, offset + place // columns * high
         near = j in framed
         picture(axes, images[j], left + 0.05, top + 0.05, 1.05, AGAINST if near else None)
-        label = (f"{names[j]} · " if names is not None else "") + number(distances[j])
+        label = ("" if names is None else f"{names[j]} · " if beside else f"{names[j]}\n") + number(
+            distances[j]
+        )
         text(
             axes,
             left + 0.58,
-            top + 1.26,
+            top + high - 0.19 if beside else top + 1.36,
             label,
             size=8.5,
             weight="bold" if near else "normal",
@@ -62,7 +66,7 @@ def distance_table(
         )
     hidden = f" · {len(images) - len(shown)} farther prototypes not shown" if len(shown) < len(images) else ""
     note = f"Squared distance between code and prototype; framed: the {len(framed)} nearest{hidden}"
-    text(axes, 0.2, max(rows * 1.45, 3.3) + 0.2, note, color=MUTED, size=8, ha="left")
+    text(axes, 0.2, max(rows * high, 3.3) + 0.2, note, color=MUTED, size=8, ha="left")
     return figure
 
 

@@ -109,7 +109,7 @@ def _of_images(model: ProtoVAE, images: Tensor, decoded: np.ndarray, owners: np.
         originals[0],
         decoded,
         distances[0].cpu().numpy(),
-        caption=f"predicted: {plain(classes[int(output.scores[0].argmax())], 20)}",
+        caption=f"predicted:\n{plain(classes[int(output.scores[0].argmax())], 20)}",
         names=[plain(name, 10) for name in names],
         columns=min(max(len(owners) // max(len(classes), 1), 5), 10),
     )

@@ -39,13 +39,19 @@ class ProtoVAEConfig(EncoderConfig, MethodConfig):
         None, "whether training samples z (default: yes; released: no)", metavar="BOOL"
     )
     terms: str = option(
-        "means",
-        "means (over pixels and dimensions, for which the paper's weights were chosen) or sums, as it writes them",
-        choices=("means", "sums"),
+        "auto",
+        "sums over pixels, dimensions and classes, as the paper writes them, or means, as the authors' code takes "
+        "them (auto: sums; released: means)",
+        choices=("auto", "sums", "means"),
     )
     reconstruction: float = option(1.0, "weight of the reconstruction error", least=0)
     kl: float = option(1.0, "weight of the divergences from the prototypes", least=0)
     orthonormality: float = option(1.0, "weight of the orthonormality of each class's prototypes", least=0)
+
+    @property
+    def takes_means(self) -> bool:
+        """Whether the loss takes means where the paper writes sums."""
+        return self.variant == "released" if self.terms == "auto" else self.terms == "means"
 
     def __post_init__(self) -> None:
         super().__post_init__()
