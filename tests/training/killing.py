@@ -44,10 +44,18 @@ def protopshare(seed: int) -> Model:
     return build("protopshare", {**config, "rounds": 2, "keep": 0.4}, spec)
 
 
+def protovae(seed: int) -> Model:
+    """Samples its latents and keeps running statistics."""
+    torch.manual_seed(seed)
+    spec = ModelSpec(CLASSES, ImageSpec(8, 8, 1, (0.3,), (0.35,)))
+    return build("protovae", {"latent": 8, "prototypes_per_class": 2}, spec)
+
+
 # The models that are trained, and the end action in which they are killed.
 MODELS: dict[str, tuple[Callable[[int], Model], str]] = {
     "tiny": (partial(make, stages=STAGES), "halve"),
     "protopshare": (protopshare, "merge"),
+    "protovae": (protovae, "survey"),
 }
 CHOSEN = next((name for name in MODELS if name in sys.argv), "tiny")
 

@@ -41,7 +41,7 @@ def test_killed_runs_end_with_the_same_weights():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
-@pytest.mark.parametrize("method", ["protopshare"])
+@pytest.mark.parametrize("method", ["protopshare", "protovae"])
 def test_killed_runs_of_methods_end_with_the_same_weights(method):
     lines = script(method)
     assert len(lines) == 7
