@@ -14,10 +14,10 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.config.training import TrainConfig
+from resemblance.core.mixture import gram_errors, kl_divergence, mixture
 from resemblance.core.similarity import log_similarity
 from resemblance.core.vae import Decoder, halvings, stage_widths
 from resemblance.data import ArraySource, DataSplits
-from resemblance.methods.protovae import gram_errors, kl_divergence, mixture
 from resemblance.methods.registry import build
 from resemblance.training.engine import fit
 

@@ -16,7 +16,16 @@ from resemblance.report.content import ReportFigure
 from resemblance.report.style import png
 
 # Each stands in the module of its name, which has `figures(model, material)`: Drawn by title.
-DRAWN_METHODS = ("flint", "protopool", "protopshare", "prototree", "prototypedl", "protovae", "senn", "tesnet")
+DRAWN_METHODS = (
+    "flint",
+    "protopool",
+    "protopshare",
+    "prototree",
+    "prototypedl",
+    "protovae",
+    "senn",
+    "tesnet",
+)
 
 
 @dataclass(frozen=True)
