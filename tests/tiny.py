@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
@@ -19,6 +21,7 @@ from resemblance.core.output import Evidence, Output
 from resemblance.core.prototypes import Prototypes
 from resemblance.core.recipe import Group, Recipe, Schedule, Stage
 from resemblance.training import actions
+from resemblance.training.state import RunState
 
 torch.set_num_threads(1)  # more threads than free cores make a model this small a hundred times slower
 
@@ -95,6 +98,21 @@ class Tiny(Model):
     def keep(self, indices):
         super().keep(indices)
         self.last.weight = nn.Parameter(self.last.weight.detach()[:, indices].clone())
+
+
+class LateReader(Tiny):
+    """In a second process, reads the states that the first one writes late."""
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if dist.is_initialized() and dist.get_rank() > 0:
+            read = RunState.load.__func__
+
+            def late(cls, path):
+                time.sleep(0.3)
+                return read(cls, path)
+
+            RunState.load = classmethod(late)
 
 
 @actions.action("nudge")

@@ -14,7 +14,7 @@ from resemblance.core.distributed import alone, gather, world
 from resemblance.methods.registry import build
 from resemblance.training.devices import find_accelerator
 from resemblance.training.engine import fit
-from tiny import CLASSES, Group, Stage, both, digits, make
+from tiny import CLASSES, Group, LateReader, Recipe, Stage, TinyConfig, both, digits, make
 
 STAGES = (
     Stage("warm", 1, {"head": Group(1e-2)}, end=("nudge",)),
@@ -40,6 +40,16 @@ def test_two_processes_train_as_one(tmp_path):
             assert expected.get(key) == pytest.approx(found.get(key), abs=1e-5), key
     assert second.validation_accuracy == first.validation_accuracy
     assert second.notes == first.notes
+
+
+@pytest.mark.slow
+def test_a_process_that_reads_late_reads_the_state_that_was_meant(tmp_path):
+    """Stages that only act write two states, one right after the other; before, the processes lost each other."""
+    stages = (Stage("cut", 0, {}, end=("halve",)), Stage("last", 1, {"head": Group(1e-3)}))
+    torch.manual_seed(0)
+    model = LateReader(TinyConfig(norm=False, dropout=0.0), Recipe(stages, batch_size=64))
+    fit(model, digits(), tmp_path / "run", TrainConfig(accelerator="cpu", progress=False, devices=2))
+    assert len(model.prototypes) == 10
 
 
 @pytest.mark.slow

@@ -252,6 +252,7 @@ class Run:
             self.state = RunState.load(self.job.state_path)
             self.state.give(self.model)
             self.model.to(self.team.device)
+        self.team.wait()  # the first must not write the next state before the others have read this one
 
     def _restore(self, path: Path) -> None:
         self.team.wait()
