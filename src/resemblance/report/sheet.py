@@ -28,7 +28,7 @@ def pixels(images: Tensor) -> np.ndarray:
 def labelled_rows(rows: Sequence[tuple[str, np.ndarray]], note: str = "") -> Figure:
     """Labelled rows of images, with a note below where there is one to make."""
     columns = max(len(images) for _, images in rows)
-    margin = 0.2 + 0.115 * max(len(label) for label, _ in rows)
+    margin = 0.3 + 0.115 * max(len(label) for label, _ in rows)
     width = max(margin + columns + 0.1, 0.3 + 0.1 * len(note))
     figure, axes = sheet(width, len(rows) * 1.05 + (0.6 if note else 0.1))
     if note:
