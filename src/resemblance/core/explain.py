@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -151,10 +152,15 @@ class _Request:
         if not model.explains or model.prototypes is None:
             name = model.name or type(model).__name__
             raise UserError(f"{name} has no evidence to explain; convert it with `resemblance convert RUN`")
-        if top is not None and top < 1:
-            raise UserError(f"top must be at least 1, not {top}")
+        if top is not None and (not isinstance(top, int) or top < 1):
+            raise UserError(f"top must be at least 1, a whole number, not {top!r}")
         count = len(model.prototypes)
-        chosen = None if prototypes is None else list(dict.fromkeys(int(index) for index in prototypes))
+        try:
+            chosen = (
+                None if prototypes is None else list(dict.fromkeys(operator.index(p) for p in prototypes))
+            )
+        except TypeError:
+            raise UserError(f"prototypes must be a list of their numbers, not {prototypes!r}") from None
         for index in chosen or ():
             if not 0 <= index < count:
                 raise UserError(f"the model has no prototype {index}; it has prototypes 0 to {count - 1}")

@@ -18,6 +18,9 @@ from resemblance.core.gallery import Pixels
 from resemblance.data.images import read_image
 from resemblance.data.transforms import to_tensor
 
+# Kinds of PIL images that no file format here keeps, and what holds the same.
+KEPT_AS = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+
 
 def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> tuple[Tensor, str]:
     """Read one image as a model of ``spec`` reads it.
@@ -77,10 +80,16 @@ def as_picture(tensor: Tensor) -> Pixels:
 
 
 def _upright(image: Image.Image, name: str) -> Image.Image:
+    if 0 in image.size:
+        raise UserError(f"{name}: a picture of {image.width}x{image.height} pixels is empty")
     if image.mode in ("L", "RGB") and not image.getexif():
         return image
     buffer = io.BytesIO()
-    image.save(buffer, "TIFF" if image.mode in ("CMYK", "F") else "PNG", exif=image.getexif())
+    try:
+        kept = image.convert(KEPT_AS[image.mode]) if image.mode in KEPT_AS else image
+        kept.save(buffer, "TIFF" if image.mode in ("CMYK", "F", "I") else "PNG", exif=image.getexif())
+    except (OSError, ValueError):
+        raise UserError(f"{name}: pictures of mode {image.mode} are not read; convert it to RGB") from None
     return read_image(buffer.getvalue(), name)
 
 
