@@ -48,7 +48,8 @@ def protovae(seed: int) -> Model:
     """Samples its latents and keeps running statistics."""
     torch.manual_seed(seed)
     spec = ModelSpec(CLASSES, ImageSpec(8, 8, 1, (0.3,), (0.35,)))
-    return build("protovae", {"latent": 8, "prototypes_per_class": 2}, spec)
+    # This architecture's batches of 64 make 50 steps.
+    return build("protovae", {"architecture": "svhn", "latent": 8, "prototypes_per_class": 2}, spec)
 
 
 # The models that are trained, and the end action in which they are killed.
