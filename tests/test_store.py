@@ -140,3 +140,14 @@ def test_other_peoples_folders_are_refused(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(UserError, match="no such model folder"):
         load_folder(tmp_path / "nothing" / "here")
+
+
+def test_a_description_edited_by_hand_is_refused(folder):
+    path = folder / "config.json"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(reversed(document.items()))))
+    assert load_folder(folder).config == CONFIG  # order and spacing say nothing
+    document["facts"]["accuracy"] = 0.9
+    path.write_text(json.dumps(document))
+    with pytest.raises(UserError, match="was edited after it was saved"):
+        load_folder(folder)

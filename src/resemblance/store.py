@@ -71,7 +71,7 @@ def save_folder(
             target = fresh / _inside(name)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
-        document = {"format": FORMAT, **config, "checksums": checksums}
+        document = {"format": FORMAT, **config, "checksums": {CONFIG: _checksum(config), **checksums}}
         (fresh / CONFIG).write_text(
             json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
@@ -101,6 +101,8 @@ def load_folder(path: Path | str) -> StoredModel:
     if not isinstance(checksums, dict) or TENSORS not in checksums:
         raise UserError(f"{folder / CONFIG} lists no checksums; the folder is incomplete or was edited")
     contents = {}
+    if checksums.pop(CONFIG, None) != _checksum(config):
+        raise UserError(f"{folder / CONFIG} was edited after it was saved; copy the folder again")
     for name, expected in checksums.items():
         target = folder / _inside(name)
         if target.is_symlink() and not target.resolve().is_file():
@@ -118,6 +120,13 @@ def load_folder(path: Path | str) -> StoredModel:
     except (SafetensorError, ValueError, KeyError) as error:
         raise UserError(f"{folder / TENSORS} is no safetensors file: {error}") from None
     return StoredModel(config, tensors, contents)
+
+
+def _checksum(document: dict[str, Any]) -> str:
+    """Of a description, whatever the order and the spacing of its text."""
+    # Through JSON and back: what a file cannot tell apart, such as a tuple and a list, is the same.
+    text = json.dumps(json.loads(json.dumps(document)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _locate(path: Path | str) -> Path:
