@@ -8,7 +8,7 @@ from resemblance.commands.screen import screen
 from resemblance.config.commands import PrototypesCommand
 from resemblance.config.errors import UserError
 from resemblance.core.catalogue import prototype_views
-from resemblance.core.explain import class_index
+from resemblance.core.request import class_index
 from resemblance.core.wording import percent
 
 LISTED = 200
