@@ -59,8 +59,10 @@ def _alone(
     for label, value in found.measured.items():
         out.say(f"{label}: {share(value)}")
     if found.unused is not None:
+        words = run.model.config.words
         names = ": " + ", ".join(map(str, found.unused)) if found.unused else ""
-        out.say(f"prototypes: {found.prototypes}, {len(found.unused)} of them unused{names}")
+        unused = f", {len(found.unused)} of them unused{names}" if words.rivals else ""
+        out.say(f"{words.many}: {found.prototypes}{unused}")
     _tables(found, out)
     return {
         "run": run.name,

@@ -136,7 +136,8 @@ def print_finished(finished: Finished, out: Screen) -> None:
     columns = ["images", "accuracy", *(["black box", "gap"] if black_box else []), *measured]
     out.table(columns, rows)
     if model.prototypes is not None:
-        unused = len(model.prototypes.unused())
-        out.say(f"prototypes: {len(model.prototypes)}, {unused} of them unused on the training images")
+        words, idle = model.config.words, len(model.prototypes.unused())
+        unused = f", {idle} of them unused on the training images" if words.rivals else ""
+        out.say(f"{words.many}: {len(model.prototypes)}{unused}")
     for note in finished.notes:
         out.say(f"note: {note}")

@@ -18,12 +18,16 @@ def run(options: PrototypesCommand) -> int:
     """List the prototypes by class with their importance and source, and draw them."""
     with screen(options.json) as out:
         run = open_run(options.run, options.allow_import)
-        model = run.model
+        model, words = run.model, run.model.config.words
         if model.prototypes is None:
             raise UserError(
                 f"{run.name} is a {model.name} and has no prototypes; try: resemblance convert {options.run}"
             )
         classes = list(model.spec.classes)
+        if options.classes and not words.owned:
+            raise UserError(
+                f"{run.name}: the {words.many} of {model.name} belong to no class; leave out --classes"
+            )
         if options.classes:
             classes = [classes[class_index(model, name)] for name in options.classes]
         views = [
@@ -32,21 +36,26 @@ def run(options: PrototypesCommand) -> int:
 
         from resemblance.report.gallery import gallery_figure
 
-        title = f"{run.name}: prototypes"
+        title = f"{run.name}: {words.many}"
         path = save_figure(
             gallery_figure(views, classes, title=title), run.place(options.output, "prototypes.png")
         )
         rows = [
             (
                 view.index,
-                view.owner,
+                *([view.owner] if words.owned else []),
                 "?" if view.importance is None else percent(view.importance),
                 "decoded; nearest: " + view.source_name if view.decoded else view.source_name,
                 "" if view.box is None else ",".join(map(str, view.box)),
             )
             for view in views[:LISTED]
         ]
-        out.table(("prototype", "class", "importance", "source", "box x0,y0,x1,y1"), rows)
+        columns = (
+            words.one,
+            *(["class"] if words.owned else []),
+            "importance" if words.rivals else "largest in",
+        )
+        out.table((*columns, "source", "box x0,y0,x1,y1"), rows)
         if len(views) > LISTED:
             out.say(f"… and {len(views) - LISTED} more (--classes or --json shows them)")
         unused = [view.index for view in views if view.unused]

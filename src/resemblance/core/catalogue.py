@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from resemblance.config.words import PROTOTYPES, Words
 from resemblance.core.gallery import Box, GalleryItem, Pixels
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PrototypeView:
-    """What there is to show and to say of a prototype.
+    """What there is to show and to say of a prototype, or of what a method has in its place.
 
     Args:
         index: its number in the model.
@@ -25,6 +26,7 @@ class PrototypeView:
         own_activations: likewise among the prototypes of the image's own class, over that class's images.
         importance: ``activations`` as a share of all prototypes' activations; where one prototype an image counts,
             the share of the training images.
+        words: what the method calls it.
 
     Example:
         >>> view = PrototypeView(3, ("cat", "dog"), source_index=17, activations=0)
@@ -39,11 +41,22 @@ class PrototypeView:
     activations: int | None = None
     own_activations: int | None = None
     importance: float | None = None
+    words: Words = PROTOTYPES
+
+    @property
+    def title(self) -> str:
+        """Its kind and number."""
+        return f"{self.words.one} {self.index}"
 
     @property
     def owner(self) -> str:
         """Its classes in words."""
         return " / ".join(self.classes) if self.classes else "no class"
+
+    @property
+    def heading(self) -> str:
+        """What comes first of it in a list of reasons: its classes, or itself where it can have none."""
+        return self.owner if self.words.owned else self.title
 
     @property
     def picture(self) -> Pixels | None:
@@ -73,9 +86,20 @@ class PrototypeView:
         return f"training image {self.source_index}"
 
     @property
+    def origin(self) -> str:
+        """The training image behind it in words; empty where there is none.
+
+        Example:
+            >>> PrototypeView(3, source_index=17).origin
+            'from training image 17'
+        """
+        before = "nearest:" if self.decoded else self.words.source
+        return f"{before} {self.source_name}" if self.source_name else ""
+
+    @property
     def unused(self) -> bool:
-        """Whether it is never the most similar of all prototypes (a "ghost")."""
-        return self.activations == 0
+        """Whether it is never the most similar of all prototypes (a "ghost"), where only that one is used."""
+        return self.words.rivals and self.activations == 0
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
         """A JSON-ready dictionary; the picture as nested lists only if ``arrays``."""
@@ -89,7 +113,7 @@ class PrototypeView:
             "activations": self.activations,
             "own_activations": self.own_activations,
             "importance": self.importance,
-            "unused": self.unused,
+            "unused": self.activations == 0,
         }
         if arrays:
             record["picture"] = None if self.picture is None else self.picture.tolist()
@@ -129,6 +153,7 @@ def prototype_views(model: Model, indices: Sequence[int] | None = None) -> list[
             activations=used[index] if prototypes.surveyed else None,
             own_activations=own[index] if own[index] >= 0 else None,
             importance=used[index] / uses if uses else None,
+            words=model.config.words,
         )
         for index in (range(len(prototypes)) if indices is None else indices)
     ]

@@ -163,6 +163,7 @@ def _explain_output(
                 counter=counter[0] if counter else None,
                 counter_class=int(counters[row]),
                 chosen=request.prototypes is not None,
+                words=model.config.words,
             )
         )
     return explanations

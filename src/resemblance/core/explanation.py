@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from resemblance.config.words import PROTOTYPES, Words
 from resemblance.core.account import Account, Reason, Step
 from resemblance.core.catalogue import PrototypeView
 from resemblance.core.gallery import Pixels
@@ -36,6 +37,7 @@ class Explanation:
             predicted one if another was asked for, else the runner-up.
         counter_class: index of that class.
         chosen: the prototypes were chosen by the caller.
+        words: what the method calls its prototypes, and the numbers beside them.
 
     Example:
         >>> reason = Reason(PrototypeView(3, ("cat",)), similarity=2.0, contribution=2.0, weight=1.0)
@@ -62,6 +64,7 @@ class Explanation:
     counter: Reason | None = None
     counter_class: int | None = None
     chosen: bool = False
+    words: Words = PROTOTYPES
 
     @property
     def predicted(self) -> str:
@@ -99,10 +102,22 @@ class Explanation:
         return self.account.bias
 
     @property
+    def all_reasons(self) -> list[Reason]:
+        """The reasons shown for all classes that were asked for, and the one beside them."""
+        shown = [reason for account in self.accounts for reason in account.reasons]
+        return [*shown, *([self.counter] if self.counter else [])]
+
+    @property
     def paths(self) -> bool:
         """Whether the reasons are paths through a tree of prototypes."""
-        shown = [reason for account in self.accounts for reason in account.reasons]
-        return any(reason.steps for reason in [*shown, *([self.counter] if self.counter else [])])
+        return any(reason.steps for reason in self.all_reasons)
+
+    @property
+    def located(self) -> bool:
+        """Whether the reasons say where in the image they are."""
+        parts: list[Reason | Step] = [*self.all_reasons]
+        parts += [step for reason in self.all_reasons for step in reason.steps]
+        return any(part.heat is not None for part in parts)
 
     @property
     def warnings(self) -> list[str]:

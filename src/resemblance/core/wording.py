@@ -48,7 +48,7 @@ def similarity_word(explanation: Explanation) -> str:
     """What the nearness column holds: PrototypeDL and its like speak of squared distances, trees of their paths."""
     if explanation.paths:
         return "path probability"
-    return "distance²" if explanation.order == "similarity" else "similarity"
+    return "distance²" if explanation.order == "similarity" else explanation.words.similarity
 
 
 def similarity_text(explanation: Explanation, reason: Reason) -> str:
@@ -61,7 +61,7 @@ def similarity_text(explanation: Explanation, reason: Reason) -> str:
 
 def weight_word(explanation: Explanation) -> str:
     """What the factor between similarity and contribution is called."""
-    return "class probability" if explanation.paths else "weight"
+    return "class probability" if explanation.paths else explanation.words.weight
 
 
 def weight_text(reason: Reason) -> str:
@@ -97,7 +97,7 @@ def path_text(account: Account, reason: Reason) -> str:
 def share_text(account: Account) -> str:
     """What part of the evidence the reasons shown carry, in words where it is below half."""
     if account.absolute == 0:
-        return "No prototype contributes to this score; it is the bias alone."
+        return "Nothing contributes to this score; it is the bias alone."
     shown = len(account.reasons)
     paths = any(reason.steps for reason in account.reasons)
     if not account.others:
@@ -138,7 +138,7 @@ def warnings(explanation: Explanation) -> list[str]:
                 f"The reasons{of} add up to {account.total:.6g}, but the model computed {account.score:.6g}."
             )
         if account.absolute == 0:
-            found.append(f"No prototype contributes to the score{of}.")
+            found.append(f"No {explanation.words.one} contributes to the score{of}.")
         elif account.share < 0.5 and account.others:
             found.append(f"The reasons shown{of} carry only {percent(account.share)} of all contributions.")
         if not account.reasons or explanation.chosen:
@@ -148,11 +148,9 @@ def warnings(explanation: Explanation) -> list[str]:
             continue
         first = "nearest prototype" if explanation.order == "similarity" else "strongest reason"
         if view.classes and account.class_name not in view.classes:
-            found.append(f"The {first}{of} is a prototype of {view.owner}.")
+            found.append(f"The {first}{of} is {view.words.a} of {view.owner}.")
         if best.contribution and view.unused:
-            found.append(
-                f"The {first}{of}, prototype {view.index}, is the most similar to no training image."
-            )
+            found.append(f"The {first}{of}, {view.title}, is the most similar to no training image.")
     return found
 
 
@@ -194,9 +192,9 @@ def text_table(explanation: Explanation) -> str:
     """The explanation as plain text for a terminal: a table for each class that adds up."""
     blocks = [f"{explanation.name}: {headline(explanation)}"]
     for account in explanation.accounts:
-        paths = explanation.paths
-        first, weight = "path" if paths else "prototype", weight_word(explanation)
-        head = [first, "class", similarity_word(explanation), weight, "contribution", "from"]
+        words = explanation.words
+        first, weight = "path" if explanation.paths else words.one, weight_word(explanation)
+        head = [first, "class", similarity_word(explanation), weight, "contribution", words.source]
         rows, ways = [], list[str]()
         for line in account.lines():
             if line.reason is None:
@@ -214,15 +212,16 @@ def text_table(explanation: Explanation) -> str:
                 rows.append([str(len(ways)), "", reached, weight_text(line.reason), line.value, ""])
                 continue
             numbers = [similarity_text(explanation, line.reason), weight_text(line.reason), line.value]
-            rows.append([str(view.index), view.owner, *numbers, view.source_name])
+            rows.append([str(view.index), view.owner if words.owned else "", *numbers, view.source_name])
         blocks += [align(head, rows), *ways, share_text(account)]
     reason = explanation.counter
     if reason is not None and reason.steps:
         way = ", ".join(step_text(step) for step in reason.steps)
         blocks.append(f"{counter_text(explanation)}: {way}; contribution {signed(reason.contribution, 3)}.")
     elif reason is not None:
+        view = reason.prototype
         blocks.append(
-            f"{counter_text(explanation)}: prototype {reason.prototype.index} of {reason.prototype.owner}, "
+            f"{counter_text(explanation)}: {view.title}{f' of {view.owner}' if view.words.owned else ''}, "
             f"{similarity_word(explanation)} {similarity_text(explanation, reason)}, "
             f"contribution {signed(reason.contribution, 3)}."
         )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resemblance.config.words import PROTOTYPES, Words
 from resemblance.core.catalogue import PrototypeView
 from resemblance.core.explanation import Explanation
 from resemblance.core.wording import percent
@@ -111,6 +112,13 @@ class RunReport:
     figures: list[ReportFigure] = field(default_factory=list)
 
     @property
+    def words(self) -> Words:
+        """What the method calls its prototypes, and the numbers beside them."""
+        if self.prototypes:
+            return self.prototypes[0].words
+        return self.explanations[0].words if self.explanations else PROTOTYPES
+
+    @property
     def unused(self) -> list[PrototypeView]:
         """Prototypes that are the most similar one to no training image."""
         return [view for view in self.prototypes if view.unused]
@@ -135,25 +143,28 @@ class RunReport:
     def warnings(self) -> list[str]:
         """Where the model's reasons should not be taken at their word."""
         found = [text for result in self.results for text in _gap_warning(result)]
-        count = len(self.prototypes)
+        words, count = self.words, len(self.prototypes)
         if self.unused:
             verb, it = ("is", "it") if len(self.unused) == 1 else ("are", "one of them")
             use = f"has {it} as its most similar one"
             if any(explanation.paths for explanation in self.explanations):
                 use = f"has {it} on its most probable path"
-            found.append(f"{len(self.unused)} of {count} prototypes {verb} unused: no training image {use}.")
+            found.append(
+                f"{len(self.unused)} of {count} {words.many} {verb} unused: no training image {use}."
+            )
         if self.duplicates:
             total = sum(len(group) for group in self.duplicates)
+            parts = any(view.box for group in self.duplicates for view in group)
             found.append(
-                f"{total} prototypes show {len(self.duplicates)} picture{'s' * (len(self.duplicates) > 1)} "
-                "between them: the same part of the same training image, several times."
+                f"{total} {words.many} show {len(self.duplicates)} picture{'s' * (len(self.duplicates) > 1)} "
+                f"between them: the same {'part of the same ' * parts}training image, several times."
             )
         if self.without_prototypes:
             names = ", ".join(self.without_prototypes[:5]) + (
                 ", …" if len(self.without_prototypes) > 5 else ""
             )
             found.append(
-                f"No prototype belongs to {names}: the model can give no reason of their own for them."
+                f"No {words.one} belongs to {names}: the model can give no reason of their own for them."
             )
         weak = [e for e in self.explanations if any(a.share < 0.5 and a.others for a in e.accounts)]
         if weak:

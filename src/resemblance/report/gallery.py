@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from resemblance.config.words import PROTOTYPES
 from resemblance.core.catalogue import PrototypeView
 from resemblance.core.wording import percent
 from resemblance.report.style import FAINT, FOR, INK, MUTED, SMALL, WARN, new_figure, plain, write
@@ -20,7 +21,8 @@ LARGEST = 400
 def by_class(views: Sequence[PrototypeView], classes: Sequence[str]) -> dict[str, list[PrototypeView]]:
     """Prototypes by class, the most used first; one that several classes own stands with each of them.
 
-    Classes without prototypes are there, with an empty list; prototypes of no class come last.
+    Classes without prototypes are there, with an empty list; prototypes of no class come last. What can belong to no
+    class is one group.
 
     Example:
         >>> views = [PrototypeView(0, ("a",), activations=1), PrototypeView(1, ("a",), activations=5)]
@@ -28,6 +30,9 @@ def by_class(views: Sequence[PrototypeView], classes: Sequence[str]) -> dict[str
         {'a': [1, 0], 'b': []}
     """
     groups: dict[str, list[PrototypeView]] = {name: [] for name in classes}
+    if views and not views[0].words.owned:
+        groups = {"all classes": list(views)}
+        views = []
     for view in views:
         for name in view.classes or ("no class",):
             groups.setdefault(name, []).append(view)
@@ -65,9 +70,12 @@ def gallery_figure(
     figure = new_figure(width, 2 * MARGIN + top + sum(rows.values()) * row)
     if title:
         write(figure, MARGIN, MARGIN, plain(title, 90), fontsize=13, fontweight="bold")
+    words = views[0].words if views else PROTOTYPES
     note = "Per cent: training images to which a prototype is the most similar of all. Red: none (unused)."
+    if not words.rivals:
+        note = f"Per cent: training images in which {words.a}'s {words.similarity} is the largest of all."
     if left_out:
-        note += f" {left_out} less used prototypes are not drawn."
+        note += f" {left_out} less used {words.many} are not drawn."
     write(figure, MARGIN, MARGIN + top - 0.42, note, color=MUTED, fontsize=8)
     largest = max([view.importance or 0.0 for view in views], default=0.0) or 1.0
     # One sheet for all tiles, in inches from the upper left corner: axes for each would take seconds.
@@ -75,8 +83,7 @@ def gallery_figure(
     y = MARGIN + top
     for name, found in groups.items():
         write(figure, MARGIN, y + 0.1, plain(name, 20), fontweight="bold")
-        count = f"{len(found)} prototype" + "s" * (len(found) != 1)
-        write(figure, MARGIN, y + 0.3, count, color=MUTED, fontsize=8)
+        write(figure, MARGIN, y + 0.3, words.count(len(found)), color=MUTED, fontsize=8)
         for number, view in enumerate(found):
             x = MARGIN + NAME + (number % widest) * (SIDE + GAP)
             _tile(sheet, x, y + (number // widest) * row, view, largest)

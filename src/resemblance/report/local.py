@@ -19,6 +19,7 @@ from resemblance.core.wording import (
     similarity_text,
     similarity_word,
     weight_text,
+    weight_word,
 )
 from resemblance.report.heat import overlay
 from resemblance.report.path import draw_path, strip_height, strip_width
@@ -70,8 +71,7 @@ class _Sheet:
     def __init__(self, explanation: Explanation, paper: bool) -> None:
         self.explanation = explanation
         self.paper = paper
-        counter = [explanation.counter] if explanation.counter else []
-        reasons = [reason for account in explanation.accounts for reason in account.reasons] + counter
+        reasons = explanation.all_reasons
         steps = max((len(reason.steps) for reason in reasons), default=0)
         self.columns = [] if steps else ["prototype"]
         if not steps and any(reason.heat is not None for reason in reasons):
@@ -140,13 +140,12 @@ class _Sheet:
             f"Why {plain(account.class_name)} has {'these' if word.endswith('s') else 'this'} {word}",
             fontweight="bold",
         )
+        beside = "image" in self.columns
         titles = {
             "image": "this image …",
-            "prototype": "… resembles this",
-            "source": "which comes from" if "image" in self.columns else "nearest training image",
+            "prototype": "… " * beside + explanation.words.picture,
+            "source": "which comes from" if beside else "nearest training image",
         }
-        if "image" not in self.columns:
-            titles["prototype"] = "resembles this"
         for number, column in enumerate(self.columns):
             x = MARGIN + number * (SIDE + GAP)
             write(self.figure, x, y + 0.32, titles[column], color=MUTED, fontsize=8)
@@ -199,15 +198,21 @@ class _Sheet:
             elif view.source is not None and (view.box or view.decoded):
                 show(self.figure, x, y, SIDE, view.source, view.box)
         x = self.text_x
-        write(self.figure, x, y + 0.1, plain(view.owner, 34), fontweight="bold", fontsize=10)
-        about = f"prototype {view.index}" + (", never the most similar" if view.unused else "")
-        write(self.figure, x, y + 0.33, about, color=WARN if view.unused else MUTED, fontsize=8.5)
-        if view.source_name:
-            write(self.figure, x, y + 0.52, plain(view.source_name, 42), color=MUTED, fontsize=8)
         numbers = f"{similarity_word(self.explanation)} {similarity_text(self.explanation, reason)}"
         if reason.weight is not None:
-            numbers += f",  weight {weight_text(reason)}"
-        write(self.figure, x, y + 0.75, numbers, fontsize=8.5)
+            numbers += f",  {weight_word(self.explanation)} {weight_text(reason)}"
+        lines = [
+            (0.33, view.title, 8.5, MUTED),
+            (0.52, plain(view.origin, 48), 8, MUTED),
+            (0.75, numbers, 8.5, INK),
+        ]
+        if view.unused:
+            lines[0] = (0.33, f"{view.title}, never the most similar", 8.5, WARN)
+        if not view.words.owned:  # its name stands where the classes do
+            lines = [(0.33, lines[1][1], 8, MUTED), (0.56, numbers, 8.5, INK)]
+        write(self.figure, x, y + 0.1, plain(view.heading, 34), fontweight="bold", fontsize=10)
+        for down, line, size, color in lines:
+            write(self.figure, x, y + down, line, color=color, fontsize=size)
         write(
             self.figure,
             self.width - MARGIN,

@@ -111,13 +111,15 @@ class _Scribe:
     """Renders templates and embeds the pictures that they ask for."""
 
     def __init__(self, runs: Sequence[RunReport]) -> None:
+        shows = [run for run in runs if run.prototypes or run.explanations]
+        self.words = list(dict.fromkeys(run.words for run in shows))
         prototypes = sum(len(run.prototypes) for run in runs)
         images = sum(len(run.explanations) for run in runs)
         shown = {
             (run.name, view.index)
             for run in runs
             for explanation in run.explanations
-            for reason in _all_reasons(explanation)
+            for reason in explanation.all_reasons
             for view in (reason.prototype, *(step.prototype for step in reason.steps))
         }
         sources = len(shown) + (prototypes if prototypes <= WITH_CONTEXT else 0)
@@ -148,7 +150,7 @@ class _Scribe:
             heat = Markup('<image width="{}" height="{}" preserveAspectRatio="none" href="{}"/>').format(
                 entry.width, entry.height, heat_uri(reason.heat)
             )
-        alt = f"Where {explanation.name} resembles prototype {reason.prototype.index}"
+        alt = f"Where {explanation.name} resembles {reason.prototype.title}"
         return _svg(entry, alt, heat, reason.box)
 
     def crop(self, view: PrototypeView) -> Markup:
@@ -158,8 +160,9 @@ class _Scribe:
         if picture is None:
             return Markup('<span class="none">no picture</span>')
         entry = self.pictures.add("crop", picture.data, picture.pixels, None if view.decoded else view.box)
-        what = "Decoded prototype" if view.decoded else "Prototype"
-        return _svg(entry, f"{what} {view.index}, {view.owner}")
+        title = f"decoded {view.title}" if view.decoded else view.title
+        alt = f"{title}, {view.owner}" if view.words.owned else title
+        return _svg(entry, alt[0].upper() + alt[1:])
 
     def source(self, view: PrototypeView) -> Markup:
         """The training image behind a prototype, with its part marked; empty where it is all of it."""
@@ -191,11 +194,6 @@ def _svg(entry: Entry, alt: str, layer: str = "", box: Box | None = None) -> Mar
     return Markup(
         '<svg class="pic" viewBox="0 0 {} {}" role="img" aria-label="{}"><use href="#{}"/>{}{}</svg>'
     ).format(entry.width, entry.height, alt, entry.name, layer, frame)
-
-
-def _all_reasons(explanation: Explanation) -> list[Reason]:
-    counter = [explanation.counter] if explanation.counter else []
-    return [reason for account in explanation.accounts for reason in account.reasons] + counter
 
 
 def _budget(total: int, count: int, most: int) -> int:

@@ -39,7 +39,7 @@ def build_gallery(model: Model, source: Source, *, progress: bool = False) -> Ga
     unique = sorted({index for index in indices if index >= 0})
     pictures = {
         index: Picture.from_pixels(pixels_of(to_tensor(source.read(index), model.spec.image)))
-        for index in track(unique, "reading the prototypes' images", progress)
+        for index in track(unique, f"reading the {model.config.words.many}' images", progress)
     }
     decodings = decode(model, prototypes) if model.decodes else [None] * len(indices)
     whole = (0, 0, model.spec.image.width, model.spec.image.height)

@@ -7,15 +7,17 @@ from typing import ClassVar
 
 from resemblance.config.errors import UserError
 from resemblance.config.options import option
+from resemblance.config.words import PROTOTYPES, Words
 
 
 @dataclass
 class MethodConfig:
-    """Base of the methods' configurations; `line` and `citation` describe the method to users."""
+    """Base of the methods' configurations; `line`, `citation` and `words` describe the method to users."""
 
     group: ClassVar[str] = "method"
     line: ClassVar[str] = ""
     citation: ClassVar[str] = ""
+    words: ClassVar[Words] = PROTOTYPES
     variants: ClassVar[tuple[str, ...]] = ("paper",)
 
     variant: str = option("paper", "paper, or released (what the authors' code does, where it differs)")

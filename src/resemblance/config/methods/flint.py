@@ -9,6 +9,7 @@ from resemblance.config.encoder import EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.methods.base import MethodConfig
 from resemblance.config.options import option
+from resemblance.config.words import Words
 
 OWN_ENCODERS = ("auto", "mnist", "resnet")
 
@@ -122,6 +123,18 @@ class FLINTConfig(EncoderConfig, MethodConfig):
     line: ClassVar[str] = "a classifier and an interpreter on its hidden layers, learned together; attributes"
     citation: ClassVar[str] = (
         "Parekh, Mozharovskyi, d'Alché-Buc: A Framework to Learn with Interpretation. NeurIPS 2021"
+    )
+    words: ClassVar[Words] = Words(
+        "attribute",
+        similarity="activation",
+        picture="strongest in this",
+        source="strongest in",
+        rivals=False,
+        about="are numbers that the model reads off its inner layers for each image: how strongly the image has this "
+        "or that, and zero where it has nothing of it. Their weighted sum decides what the model says. An "
+        "attribute is shown by the training image in which it is strongest, and belongs to the classes to which "
+        "it is relevant.",
+        similarity_says="how strongly the image has the attribute",
     )
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from resemblance.config.methods.base import MethodConfig
 from resemblance.config.options import option
+from resemblance.config.words import Words
 
 
 @dataclass
@@ -17,6 +18,21 @@ class SENNConfig(MethodConfig):
     citation: ClassVar[str] = (
         "Alvarez-Melis, Jaakkola: Towards Robust Interpretability with Self-Explaining Neural Networks. "
         "NeurIPS 2018"
+    )
+    words: ClassVar[Words] = Words(
+        "concept",
+        similarity="value",
+        weight="relevance",
+        picture="largest in this",
+        source="largest in",
+        owned=False,
+        rivals=False,
+        about="are numbers, above or below zero, that the model computes of each image; for each image anew, it also "
+        "computes how relevant each of them is to each class. The sum of their products decides what the model "
+        "says. A concept is shown by the training image in which its value is the largest; "
+        "an image with a value below zero need not look like that one.",
+        similarity_says="what the concept comes to in the image",
+        weight_says="how much that counts for the class in this image",
     )
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 
