@@ -175,7 +175,8 @@ def test_commands(name, tmp_path, capsys):
         said = capsys.readouterr().out.replace(str(tmp_path), "")
         assert not FOREIGN.search(said), said
         assert many[:-1] in said
-    assert main(["prototypes", str(tmp_path / "model"), "--json"]) == 0
+    place = ["--output", str(tmp_path / "all.png")]
+    assert main(["prototypes", str(tmp_path / "model"), "--json", *place]) == 0
     listed = json.loads(capsys.readouterr().out)["prototypes"]
     assert listed[0]["prototype"] == 0
     assert listed[0]["unused"] is True
