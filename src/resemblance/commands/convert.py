@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from resemblance.commands.finish import Finished, finish, print_finished
+from resemblance.commands.finish import Finished, close, finish
+from resemblance.commands.images import overview
 from resemblance.commands.runs import check_run_folder, record, run_config, split_seed
 from resemblance.commands.screen import Screen, screen, share
-from resemblance.config.commands import ConvertCommand, ReportCommand
+from resemblance.config.commands import ConvertCommand
 from resemblance.config.errors import UserError
 from resemblance.data.open import open_data
 from resemblance.data.progress import duration
@@ -20,24 +21,7 @@ def run(options: ConvertCommand) -> int:
     """Measure the classifier, convert it, measure again, save and report."""
     with screen(options.json) as out:
         finished = convert(options, out)
-        print_finished(finished, out)
-        folder = finished.run.folder
-        assert folder is not None
-        if options.report:
-            from resemblance.commands.report import report
-
-            page = report(
-                ReportCommand(
-                    runs=[str(folder)],
-                    allow_import=options.allow_import or options.model,
-                    accelerator=options.accelerator,
-                    workers=options.workers,
-                ),
-                out,
-            )
-            out.say(f"report: {page}")
-        out.say(f"run folder: {folder}")
-        out.result({"run": str(folder), **finished.metrics})
+        close(finished, out, options, own_code=options.allow_import or options.model)
     return 0
 
 
@@ -65,11 +49,7 @@ def convert(options: ConvertCommand, out: Screen) -> Finished:
         allow_import=options.allow_import,
         headless=options.force,
     )
-    image = original.spec.image
-    out.say(
-        f"{original.name} on {splits.name}: {len(splits.classes)} classes, {len(splits.train)} training "
-        f"images at {image.height}x{image.width}, {'grey' if image.channels == 1 else 'RGB'}"
-    )
+    out.say(f"{original.name} on {overview(splits, original.spec)}")
     done = convert_original(
         original,
         splits,

@@ -15,11 +15,11 @@ from resemblance.commands.report import report
 from resemblance.commands.runs import CONFIG, MODEL, check_writable
 from resemblance.commands.screen import Screen, screen, share
 from resemblance.commands.train import train
-from resemblance.config.arguments import flag
 from resemblance.config.commands import ConvertCommand, DemoCommand, ReportCommand, TrainCommand
 from resemblance.config.methods.base import MethodConfig
 from resemblance.config.methods.blackbox import BlackBoxConfig
 from resemblance.config.methods.protopnet import ProtoPNetConfig
+from resemblance.config.values import flag
 from resemblance.data.progress import duration
 
 RUNS = ("blackbox", "kmex", "kmex-patches", "protopnet")

@@ -9,6 +9,7 @@ from typing import Any
 
 from resemblance.commands.runs import METRICS, MODEL, Run, device, versions
 from resemblance.commands.screen import Screen, share
+from resemblance.config.commands import ConvertCommand, ReportCommand, TrainCommand
 from resemblance.core.model import Model
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
@@ -117,6 +118,34 @@ def finish(
     }
     (folder / METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False), encoding="utf-8")
     return Finished(Run(folder.name, model, folder), evaluations, metrics, own_notes)
+
+
+def close(
+    finished: Finished, out: Screen, options: TrainCommand | ConvertCommand, own_code: str | None
+) -> None:
+    """Say what came of a run, write its report where that is wanted, and say where everything is.
+
+    Args:
+        finished: the run.
+        out: where to print.
+        options: of the command that made it.
+        own_code: the user's own network, which the report may import too.
+    """
+    print_finished(finished, out)
+    folder = finished.run.folder
+    assert folder is not None
+    if options.report:
+        from resemblance.commands.report import report  # brings the drawing library
+
+        wanted = ReportCommand(
+            runs=[str(folder)],
+            allow_import=own_code,
+            accelerator=options.accelerator,
+            workers=options.workers,
+        )
+        out.say(f"report: {report(wanted, out)}")
+    out.say(f"run folder: {folder}")
+    out.result({"run": str(folder), **finished.metrics})
 
 
 def print_finished(finished: Finished, out: Screen) -> None:

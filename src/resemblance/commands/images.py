@@ -68,3 +68,12 @@ def start_spec(start: str, splits: DataSplits, options: ImageOptions) -> ModelSp
             flag = name.replace("_", "-")
             raise UserError(f"--{flag} {wanted} contradicts --start {start}, which has {own}; drop it")
     return spec
+
+
+def overview(splits: DataSplits, spec: ModelSpec) -> str:
+    """A line on the images: from where, how many, and as the model sees them."""
+    counts = {"training": splits.train, "validation": splits.val, "test": splits.test}
+    listed = ", ".join(f"{len(part)} {name}" for name, part in counts.items() if part is not None)
+    kind = "grey" if spec.image.channels == 1 else "RGB"
+    size = f"{spec.image.height}x{spec.image.width}"
+    return f"{splits.name}: {spec.num_classes} classes, {listed} images at {size}, {kind}"

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from resemblance.commands.finish import Finished, finish, print_finished
-from resemblance.commands.images import image_spec, start_spec
+from resemblance.commands.finish import Finished, close, finish
+from resemblance.commands.images import image_spec, overview, start_spec
 from resemblance.commands.runs import check_run_folder, record, run_config, split_seed
 from resemblance.commands.screen import Screen, screen
-from resemblance.config.commands import ReportCommand, TrainCommand
+from resemblance.config.commands import TrainCommand
 from resemblance.config.model import ModelSpec
 from resemblance.config.training import TrainConfig
 from resemblance.data.open import open_data
@@ -27,25 +27,7 @@ def run(options: TrainCommand) -> int:
     """Train, measure, save and report."""
     with screen(options.json) as out:
         finished = train(options, out)
-        print_finished(finished, out)
-        folder = finished.run.folder
-        assert folder is not None
-        if options.report:
-            from resemblance.commands.report import report
-
-            own_code = getattr(options.method, "encoder", None)
-            page = report(
-                ReportCommand(
-                    runs=[str(folder)],
-                    allow_import=own_code,
-                    accelerator=options.accelerator,
-                    workers=options.workers,
-                ),
-                out,
-            )
-            out.say(f"report: {page}")
-        out.say(f"run folder: {folder}")
-        out.result({"run": str(folder), **finished.metrics})
+        close(finished, out, options, own_code=getattr(options.method, "encoder", None))
     return 0
 
 
@@ -69,13 +51,7 @@ def train(options: TrainCommand, out: Screen) -> Finished:
     torch.manual_seed(options.seed)  # the initial weights follow from the seed
     model = build(options.name, options.method, spec)
     record(folder, "train", options, split_seed=split["seed"], val_fraction=split["val_fraction"])
-    image = spec.image
-    counts = {"training": splits.train, "validation": splits.val, "test": splits.test}
-    out.say(
-        f"{options.name} on {splits.name}: {spec.num_classes} classes, "
-        + ", ".join(f"{len(part)} {name}" for name, part in counts.items() if part is not None)
-        + f" images at {image.height}x{image.width}, {'grey' if image.channels == 1 else 'RGB'}"
-    )
+    out.say(f"{options.name} on {overview(splits, spec)}")
     if description := getattr(getattr(model, "encoder", None), "description", ""):
         out.say(f"encoder: {description}")
     config = TrainConfig(**{item.name: getattr(options, item.name) for item in fields(TrainConfig)})

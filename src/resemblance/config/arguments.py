@@ -14,13 +14,12 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 from jsonargparse import ArgumentParser
 
 from resemblance.config.errors import UserError
-from resemblance.config.values import check_choice, convert, near
+from resemblance.config.values import check_value, convert, flag, near
 
 Config = TypeVar("Config")
 
 # What a run's config.yaml holds beside options, so that it can be given to --config as it is.
 RECORD = ("command", "method", "split_seed", "versions")
-LARGEST = 1 << 63  # numbers from here on are no seeds of PyTorch, and nothing else either
 ORDER = (
     "positional arguments",
     "data",
@@ -56,11 +55,6 @@ class Parser(ArgumentParser):
         message = message.removeprefix("argument ")
         message = re.sub(r"^Parser key \"(\w+)\": ", r"\1: ", re.sub(r"\s*\n\s*", " ", message.strip()))
         raise UserError(f"{message} (see {self.prog} --help)") from None
-
-
-def flag(name: str) -> str:
-    """The option of a field: ``image_size`` is ``--image-size``."""
-    return "--" + name.replace("_", "-")
 
 
 def parser_for(prog: str, description: str, *configs: type, epilog: str | None = None) -> Parser:
@@ -198,13 +192,7 @@ def _reader(item: Field[Any], wanted: Any) -> Callable[[Any], Any]:
             result = convert(value, wanted)
         except ValueError as error:
             raise UserError(f"{name}: {error}") from None
-        if "choices" in item.metadata:
-            check_choice(result, item.metadata["choices"], name)
-        least = item.metadata.get("least")
-        if least is not None and isinstance(result, int | float) and result < least:
-            raise UserError(f"{name} must be at least {least}, not {result}")
-        if isinstance(result, int | float) and not abs(result) < LARGEST:  # also refuses NaN
-            raise UserError(f"{name}: {result} is too large" if result == result else f"{name}: not a number")
+        check_value(result, item.metadata, name)
         return result
 
     return read

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from resemblance.config.errors import UserError
 from resemblance.config.options import option
+from resemblance.config.values import check_fields
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
@@ -45,19 +45,4 @@ class TrainConfig:
     progress: bool = option(True, "show progress and estimates of time")
 
     def __post_init__(self) -> None:
-        for name, choices in (("precision", PRECISIONS), ("accelerator", ACCELERATORS)):
-            if getattr(self, name) not in choices:
-                raise UserError(f"--{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
-        for name, least in (
-            ("seed", 0),
-            ("epochs", 1),
-            ("batch_size", 1),
-            ("devices", 1),
-            ("accumulate", 1),
-            ("workers", 0),
-            ("patience", 1),
-            ("checkpoint_every_steps", 1),
-        ):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
+        check_fields(self)

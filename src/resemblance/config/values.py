@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from resemblance.config.errors import UserError
+
+LARGEST = 1 << 63  # numbers from here on are no seeds of PyTorch, and nothing else either
 
 _WORDS = {
     int: "a whole number",
@@ -107,13 +110,56 @@ def describe(wanted: Any) -> str:
     return _WORDS.get(origin or wanted, str(wanted))
 
 
+def flag(name: str) -> str:
+    """The option of a field: ``image_size`` is ``--image-size``."""
+    return "--" + name.replace("_", "-")
+
+
+def check_fields(config: Any) -> None:
+    """Refuse values that the metadata of a configuration's fields forbid, whoever made it.
+
+    Raises:
+        UserError: for the first such value, naming its option.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from resemblance.config.options import option
+        >>> @dataclass
+        ... class Config:
+        ...     epochs: int = option(3, "epochs", least=1)
+        >>> check_fields(Config(epochs=0))
+        Traceback (most recent call last):
+        resemblance.config.errors.UserError: --epochs must be at least 1, not 0
+    """
+    for item in fields(config):
+        check_value(getattr(config, item.name), item.metadata, flag(item.name))
+
+
+def check_value(value: Any, metadata: Mapping[str, Any], name: str) -> None:
+    """Refuse a value that is not among a field's ``choices`` or below its ``least``, or is no usable number.
+
+    Raises:
+        UserError: in one line that begins with the option's name.
+    """
+    if value is None:
+        return
+    if "choices" in metadata:
+        check_choice(value, metadata["choices"], name)
+    if not isinstance(value, int | float):
+        return
+    if not abs(value) < LARGEST:  # also refuses NaN
+        raise UserError(f"{name}: {value} is too large" if value == value else f"{name}: not a number")
+    if "least" in metadata and value < metadata["least"]:
+        raise UserError(f"{name} must be at least {metadata['least']}, not {value}")
+
+
 def check_choice(value: Any, choices: Sequence[Any], name: str) -> None:
     """Refuse a value that is not among the choices, naming the near ones.
 
     Raises:
         UserError: naming the choices.
     """
-    if value is not None and value not in choices:
+    if value not in choices:
         listed = ", ".join(map(str, choices))
         raise UserError(
             f"{name}: {value!r} is not one of {listed}{near(str(value), [str(c) for c in choices])}"

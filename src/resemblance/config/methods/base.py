@@ -8,6 +8,7 @@ from typing import ClassVar
 from resemblance.config.errors import UserError
 from resemblance.config.options import option
 from resemblance.config.words import PROTOTYPES, Words
+from resemblance.config.values import check_fields
 
 
 @dataclass
@@ -23,6 +24,7 @@ class MethodConfig:
     variant: str = option("paper", "paper, or released (what the authors' code does, where it differs)")
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.variant not in self.variants:
             raise UserError(
                 f"variant {self.variant!r} is not offered here; choose from {', '.join(self.variants)}"

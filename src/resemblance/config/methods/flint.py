@@ -148,31 +148,27 @@ class FLINTConfig(EncoderConfig, MethodConfig):
         "data set whose weights, attributes and epochs are taken; kmex: those of the KMEx paper",
         choices=("auto", *SETTINGS),
     )
-    attributes: int | None = option(None, "J, attributes shared by all classes (default: the setting's)")
-    prediction: float | None = option(None, "weight of the predictor's cross entropy")
-    input_fidelity: float | None = option(None, "gamma: weight of the reconstruction from attributes")
-    output_fidelity: float | None = option(
-        None, "beta: weight of the interpreter's agreement with the predictor"
+    attributes: int | None = option(
+        None, "J, attributes shared by all classes (default: the setting's)", least=1
     )
-    sparsity: float | None = option(None, "delta eta: weight of the attributes' L1 norm")
-    conciseness: float | None = option(None, "delta: weight of the entropy of an image's attributes")
+    prediction: float | None = option(None, "weight of the predictor's cross entropy", least=0)
+    input_fidelity: float | None = option(
+        None, "gamma: weight of the reconstruction from attributes", least=0
+    )
+    output_fidelity: float | None = option(
+        None, "beta: weight of the interpreter's agreement with the predictor", least=0
+    )
+    sparsity: float | None = option(None, "delta eta: weight of the attributes' L1 norm", least=0)
+    conciseness: float | None = option(None, "delta: weight of the entropy of an image's attributes", least=0)
     diversity: float | None = option(
-        None, "delta: weight of the entropy of the batch's mean attributes, negated"
+        None, "delta: weight of the entropy of the batch's mean attributes, negated", least=0
     )
     threshold: float | None = option(None, "class relevance above which an attribute belongs to a class")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.setting not in ("auto", *SETTINGS):
-            raise UserError(f"--setting must be one of auto, {', '.join(SETTINGS)}, not {self.setting!r}")
-        if self.attributes is not None and self.attributes < 1:
-            raise UserError(f"--attributes must be at least 1, not {self.attributes}")
         if self.encoder in OWN_ENCODERS and self.weights == "pretrained":
             raise UserError(
                 f"there are no pretrained weights of --encoder {self.encoder}; name a network that has some, "
                 "such as --encoder resnet18"
             )
-        for name in WEIGHTS:
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < float("inf"):
-                raise UserError(f"--{name.replace('_', '-')} must be at least 0, not {value}")

@@ -21,20 +21,16 @@ class KMExConfig(BlackBoxConfig):
     )
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 
-    prototypes_per_class: int = option(5, "clusters, and so prototypes, a class")
+    prototypes_per_class: int = option(5, "clusters, and so prototypes, a class", least=1)
     patches: bool = option(False, "prototypes of patch embeddings before pooling, deciding by votes")
-    n_init: int = option(1, "restarts of k-means")
-    subset: int | None = option(None, "cluster at most this many embeddings a class (default: all)")
+    n_init: int = option(1, "restarts of k-means", least=1)
+    subset: int | None = option(None, "cluster at most this many embeddings a class (default: all)", least=1)
     base: dict[str, Any] | None = option(
         None, "the prototype model whose encoder is reused (written by convert)", hidden=True
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.prototypes_per_class < 1:
-            raise UserError(f"--prototypes-per-class must be at least 1, not {self.prototypes_per_class}")
-        if self.n_init < 1:
-            raise UserError(f"--n-init must be at least 1, not {self.n_init}")
         if self.subset is not None and self.subset < self.prototypes_per_class:
             few = self.prototypes_per_class
             raise UserError(f"--subset {self.subset} is smaller than --prototypes-per-class {few}")

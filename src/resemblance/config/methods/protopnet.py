@@ -21,13 +21,12 @@ class ProtoPNetConfig(WeightedPartsConfig):
     )
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 
-    prototype_height: int = option(1, "cells of the latent map that a prototype spans, vertically")
-    prototype_width: int = option(1, "likewise horizontally")
+    prototype_height: int = option(1, "cells of the latent map that a prototype spans, vertically", least=1)
+    prototype_width: int = option(1, "likewise horizontally", least=1)
     similarity: str = option("log", "similarity to a prototype", choices=("log", "linear"))
     pool: str = option("max", "max (parts) or avg (whole images)", choices=("max", "avg"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.at_least_one("prototype_height", "prototype_width")
         if self.pool == "avg" and (self.prototype_height, self.prototype_width) != (1, 1):
             raise UserError("whole-image prototypes (--pool avg) are 1x1: drop --prototype-height and -width")

@@ -23,27 +23,27 @@ class ProtoPoolConfig(EncoderConfig, MethodConfig):
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 
     prototypes: int | None = option(
-        None, "size of the pool (default: 1.01 a class, at least 5 a slot, at most one for each class's slot)"
+        None,
+        "size of the pool (default: 1.01 a class, at least 5 a slot, at most one for each class's slot)",
+        least=1,
     )
-    slots: int = option(10, "slots a class: how many prototypes it has at most")
-    prototype_depth: int = option(128, "channels of a prototype (the paper: 256 for birds, 128 for cars)")
+    slots: int = option(10, "slots a class: how many prototypes it has at most", least=1)
+    prototype_depth: int = option(
+        128, "channels of a prototype (the paper: 256 for birds, 128 for cars)", least=1
+    )
     focal: bool = option(True, "focal similarity, maximum minus mean; without it the maximum alone")
     mixup: bool = option(True, "mix pairs of training images")
-    cluster: float = option(0.8, "weight of the cluster loss")
-    separation: float = option(0.08, "weight of the separation loss (subtracted)")
-    orthogonality: float = option(1.0, "weight of the slots' orthogonality")
-    l1: float = option(1e-4, "weight of the L1 norm of last-layer weights to other classes' slots")
+    cluster: float = option(0.8, "weight of the cluster loss", least=0)
+    separation: float = option(0.08, "weight of the separation loss (subtracted)", least=0)
+    orthogonality: float = option(1.0, "weight of the slots' orthogonality", least=0)
+    l1: float = option(1e-4, "weight of the L1 norm of last-layer weights to other classes' slots", least=0)
     rate: float = option(1e-3, "base learning rate")
-    warm_epochs: int = option(9, "epochs before a pretrained encoder trains too")
-    joint_epochs: int = option(21, "epochs of joint training, warm stage not counted")
-    last_epochs: int = option(25, "passes of the last layer after projection")
+    warm_epochs: int = option(9, "epochs before a pretrained encoder trains too", least=0)
+    joint_epochs: int = option(21, "epochs of joint training, warm stage not counted", least=0)
+    last_epochs: int = option(25, "passes of the last layer after projection", least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("prototypes", "slots", "prototype_depth"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
         if not self.rate > 0:
             raise UserError(f"--rate must be above 0, not {self.rate}")
 

@@ -53,10 +53,10 @@ class ProtoPShareConfig(ProtoPNetConfig):
     weights: str = _taken("weights", "none, pretrained (ImageNet, downloaded), or a file of weights", "model")
     stem: str = _taken("stem", "ResNet stem", "model", choices=("auto", "standard", "small"))
     cut: str | None = _taken("cut", "layer whose output is the latent map (own modules only)", "model")
-    prototypes_per_class: int = _taken("prototypes_per_class", "prototypes a class, before merging")
-    prototype_depth: int = _taken("prototype_depth", "channels of a prototype")
-    prototype_height: int = _taken("prototype_height", "cells that a prototype spans, vertically")
-    prototype_width: int = _taken("prototype_width", "likewise horizontally")
+    prototypes_per_class: int = _taken("prototypes_per_class", "prototypes a class, before merging", least=1)
+    prototype_depth: int = _taken("prototype_depth", "channels of a prototype", least=1)
+    prototype_height: int = _taken("prototype_height", "cells that a prototype spans, vertically", least=1)
+    prototype_width: int = _taken("prototype_width", "likewise horizontally", least=1)
     addon: str = _taken("addon", "add-on layers", choices=("regular", "bottleneck", "none"))
     similarity: str = _taken("similarity", "similarity to a prototype", choices=("log", "linear"))
     pool: str = _taken("pool", "max (parts) or avg (whole images)", choices=("max", "avg"))
@@ -80,7 +80,7 @@ class ProtoPShareConfig(ProtoPNetConfig):
         choices=("data", "vectors"),
     )
     tune_epochs: int = option(5, "epochs of fine-tuning after each merge", least=0)
-    last_epochs: int = option(25, "passes of the last layer after each projection")
+    last_epochs: int = option(25, "passes of the last layer after each projection", least=0)
     prune: bool = option(False, "prune prototypes whose nearest images are of other classes, before merging")
 
     def __post_init__(self) -> None:
@@ -90,9 +90,6 @@ class ProtoPShareConfig(ProtoPNetConfig):
             if getattr(self, name) is None:
                 setattr(self, name, DEFAULTS[name])
         super().__post_init__()
-        self.at_least_one("rounds")
-        if self.merge_by not in ("data", "vectors"):
-            raise UserError(f"--merge-by is data or vectors, not {self.merge_by!r}")
         if self.keep is not None and self.merge is not None:
             raise UserError(
                 "--keep says how many prototypes there will be, --merge how many go a round: give one"

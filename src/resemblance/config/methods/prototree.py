@@ -47,14 +47,11 @@ class ProtoTreeConfig(EncoderConfig, MethodConfig):
         None,
         "layer of a pretrained encoder that trains at the prototypes' rate (paper: layer4.2 of a ResNet-50)",
     )
-    frozen_epochs: int = option(30, "epochs with a frozen encoder, where that is trained already")
-    joint_epochs: int = option(70, "epochs of training all")
+    frozen_epochs: int = option(30, "epochs with a frozen encoder, where that is trained already", least=0)
+    joint_epochs: int = option(70, "epochs of training all", least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("prototype_depth", "prototype_height", "prototype_width"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
         if self.depth is not None and not 1 <= self.depth <= 14:
             raise UserError(f"--depth must be from 1 to 14, not {self.depth}")
         if self.prune_threshold is not None and not 0 <= self.prune_threshold < 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from resemblance.config.errors import UserError
 from resemblance.config.methods.base import MethodConfig
 from resemblance.config.options import option
 
@@ -20,16 +19,11 @@ class PrototypeDLConfig(MethodConfig):
     )
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 
-    prototypes: int = option(15, "number of prototypes, shared by all classes")
+    prototypes: int = option(15, "number of prototypes, shared by all classes", least=1)
     architecture: str = option(
         "auto", "mnist (3x3 convolutions), cars (5x5, leaky ReLU), or auto", choices=("auto", "mnist", "cars")
     )
     fixed_weights: bool = option(False, "one prototype a class and the fixed last layer W = -I")
-    reconstruction: float = option(0.05, "lambda: weight of the reconstruction error")
-    r1: float = option(0.05, "lambda 1: weight of R1, prototypes near encodings")
-    r2: float = option(0.05, "lambda 2: weight of R2, encodings near prototypes")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.prototypes < 1:
-            raise UserError(f"--prototypes must be at least 1, not {self.prototypes}")
+    reconstruction: float = option(0.05, "lambda: weight of the reconstruction error", least=0)
+    r1: float = option(0.05, "lambda 1: weight of R1, prototypes near encodings", least=0)
+    r2: float = option(0.05, "lambda 2: weight of R2, encodings near prototypes", least=0)

@@ -55,10 +55,6 @@ class ProtoVAEConfig(EncoderConfig, MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.prototypes_per_class < 1:
-            raise UserError(f"--prototypes-per-class must be at least 1, not {self.prototypes_per_class}")
-        if self.latent is not None and self.latent < 1:
-            raise UserError(f"--latent must be at least 1, not {self.latent}")
         if self.encoder == "auto" and self.architecture not in ("auto", "resnet") and self.weights != "none":
             raise UserError(
                 f"the convolutions of --architecture {self.architecture} have no weights to load; "

@@ -20,7 +20,11 @@ class TesNetConfig(WeightedPartsConfig):
     )
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 
-    prototypes_per_class: int = option(10, "basis concepts a class")
-    prototype_depth: int = option(64, "channels of a basis concept")
-    orthonormality: float = option(1e-4, "weight of the loss that makes a class's concepts orthonormal")
-    subspaces: float = option(1e-7, "weight of the distances between the classes' subspaces (subtracted)")
+    prototypes_per_class: int = option(10, "basis concepts a class", least=1)
+    prototype_depth: int = option(64, "channels of a basis concept", least=1)
+    orthonormality: float = option(
+        1e-4, "weight of the loss that makes a class's concepts orthonormal", least=0
+    )
+    subspaces: float = option(
+        1e-7, "weight of the distances between the classes' subspaces (subtracted)", least=0
+    )

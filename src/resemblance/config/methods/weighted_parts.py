@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from resemblance.config.encoder import EncoderConfig
-from resemblance.config.errors import UserError
 from resemblance.config.methods.base import MethodConfig
 from resemblance.config.options import option
 
@@ -14,24 +13,14 @@ from resemblance.config.options import option
 class WeightedPartsConfig(EncoderConfig, MethodConfig):
     """Prototypes read by a linear last layer, and training interrupted by projections."""
 
-    prototypes_per_class: int = option(10, "prototypes a class")
-    prototype_depth: int = option(128, "channels of a prototype")
+    prototypes_per_class: int = option(10, "prototypes a class", least=1)
+    prototype_depth: int = option(128, "channels of a prototype", least=1)
     addon: str = option("regular", "add-on layers", choices=("regular", "bottleneck", "none"))
-    cluster: float = option(0.8, "weight of the cluster loss")
-    separation: float = option(0.08, "weight of the separation loss (subtracted)")
-    l1: float = option(1e-4, "weight of the L1 norm of foreign last-layer weights")
-    warm_epochs: int = option(5, "epochs of the warm stage")
-    joint_epochs: int = option(15, "epochs of joint training, warm stage not counted")
-    push_every: int = option(10, "project after each so many epochs, counted from the first")
-    last_epochs: int = option(20, "passes of the last layer after each projection")
+    cluster: float = option(0.8, "weight of the cluster loss", least=0)
+    separation: float = option(0.08, "weight of the separation loss (subtracted)", least=0)
+    l1: float = option(1e-4, "weight of the L1 norm of foreign last-layer weights", least=0)
+    warm_epochs: int = option(5, "epochs of the warm stage", least=0)
+    joint_epochs: int = option(15, "epochs of joint training, warm stage not counted", least=0)
+    push_every: int = option(10, "project after each so many epochs, counted from the first", least=1)
+    last_epochs: int = option(20, "passes of the last layer after each projection", least=0)
     prune: bool = option(False, "prune prototypes whose nearest images are of other classes, at the end")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.at_least_one("prototypes_per_class", "prototype_depth", "push_every")
-
-    def at_least_one(self, *names: str) -> None:
-        """Refuse values below 1."""
-        for name in names:
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
