@@ -18,10 +18,10 @@ from resemblance.config.model import ModelSpec
 from resemblance.config.training import TrainConfig
 from resemblance.core.moment import Moment
 from resemblance.core.output import Output
+from resemblance.core.presence import distance, log_absence, presence
 from resemblance.data import ArraySource
 from resemblance.data.source import DataSplits
 from resemblance.data.transforms import to_tensor
-from resemblance.methods.prototree import distance, log_absence, presence
 from resemblance.methods.registry import build
 from resemblance.training import actions, checkpoints, state
 from resemblance.training.conversion import convert

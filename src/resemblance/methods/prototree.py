@@ -30,31 +30,12 @@ from resemblance.core.model import Model
 from resemblance.core.moment import Moment
 from resemblance.core.output import Evidence, Match, Output, Paths
 from resemblance.core.precision import full_precision
+from resemblance.core.presence import distance, log_absence, presence
 from resemblance.core.prototypes import Prototypes
 from resemblance.core.recipe import Group, Recipe, Schedule, Stage
 from resemblance.core.similarity import nearest_distances, nearest_patches, squared_distances
 from resemblance.core.tree import Tree
 from resemblance.methods.registry import register
-
-GUARD = 1e-7  # keeps log(1 − exp(−d)) finite at d = 0
-
-
-def presence(squared: Tensor) -> Tensor:
-    """exp(−d), the probability that the part is there, of squared distances."""
-    return (-distance(squared)).exp()
-
-
-def distance(squared: Tensor) -> Tensor:
-    """The plain Euclidean distance, with a gradient at 0."""
-    return (squared + 1e-14).sqrt()
-
-
-def log_absence(distances: Tensor) -> Tensor:
-    """log(1 − exp(−d)), the logarithm of the probability that the part is not there."""
-    guarded = distances + GUARD
-    near = guarded.clamp_max(math.log(2)).neg().expm1().neg().log()
-    far = torch.log1p(-(-guarded.clamp_min(math.log(2))).exp())
-    return torch.where(guarded < math.log(2), near, far)
 
 
 @register("prototree", ProtoTreeConfig)

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from resemblance.config.errors import UserError
 from resemblance.config.options import option
-from resemblance.config.words import PROTOTYPES, Words
 from resemblance.config.values import check_fields
+from resemblance.config.words import PROTOTYPES, Words
 
 
 @dataclass

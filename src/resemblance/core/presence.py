@@ -1,0 +1,28 @@
+"""How surely a part is there, by the distance of its nearest patch: exp(−d), as ProtoTree has it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+GUARD = 1e-7  # keeps log(1 − exp(−d)) finite at d = 0
+
+
+def presence(squared: Tensor) -> Tensor:
+    """exp(−d), the probability that the part is there, of squared distances."""
+    return (-distance(squared)).exp()
+
+
+def distance(squared: Tensor) -> Tensor:
+    """The plain Euclidean distance, with a gradient at 0."""
+    return (squared + 1e-14).sqrt()
+
+
+def log_absence(distances: Tensor) -> Tensor:
+    """log(1 − exp(−d)), the logarithm of the probability that the part is not there."""
+    guarded = distances + GUARD
+    near = guarded.clamp_max(math.log(2)).neg().expm1().neg().log()
+    far = torch.log1p(-(-guarded.clamp_min(math.log(2))).exp())
+    return torch.where(guarded < math.log(2), near, far)
