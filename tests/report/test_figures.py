@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
 
+from resemblance.config.listing import method_configs
 from resemblance.core.catalogue import PrototypeView, prototype_views
 from resemblance.core.explain import explain
 from resemblance.report.confusion import class_figures, confusion_figure, frequent_confusions
@@ -13,6 +16,7 @@ from resemblance.report.embed import class_colors, latent_figure
 from resemblance.report.gallery import by_class, gallery_figure
 from resemblance.report.heat import heat_layer, overlay, rescaled
 from resemblance.report.local import explanation_figure
+from resemblance.report.paper import Material, paper_figures
 from resemblance.report.style import plain, png
 from toy_model import Ballot, Distances, Nearest, Toy
 
@@ -148,3 +152,13 @@ def test_latent_spaces(classes, importance):
     assert png(figure).startswith(b"\x89PNG")
     shown = [text.get_text() for text in figure.texts if text.get_text().startswith("class")]
     assert len(shown) == min(classes, 20)
+
+
+def test_only_methods_of_the_library_have_figures_by_their_name():
+    model = Toy()
+    model.name = "page"  # a module of the report that draws no method
+    material = Material(torch.rand(0, 3, 16, 16), torch.zeros(0), None)
+    assert paper_figures(model, material) == []
+    drawn = {name for name in method_configs() if find_spec(f"resemblance.report.{name}")}
+    assert {"flint", "senn", "tesnet"} <= drawn
+    assert all(hasattr(import_module(f"resemblance.report.{name}"), "figures") for name in drawn)

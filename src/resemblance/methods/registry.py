@@ -11,24 +11,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from resemblance.config.errors import UserError
+from resemblance.config.listing import method_configs
 from resemblance.config.methods.base import MethodConfig
 from resemblance.config.model import ModelSpec
 from resemblance.core.model import Model
 
-# A method of this library stands in the module of its name, which is imported when the method is asked for.
-_SHIPPED = (
-    "blackbox",
-    "flint",
-    "kmex",
-    "protopnet",
-    "protopool",
-    "protopshare",
-    "prototree",
-    "prototypedl",
-    "protovae",
-    "senn",
-    "tesnet",
-)
+# A method of this library stands in the module of its configuration's name, imported when it is asked for.
+_SHIPPED = tuple(method_configs())
 _METHODS: dict[str, tuple[type[Model], type[MethodConfig]]] = {}
 
 

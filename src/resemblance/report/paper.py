@@ -5,27 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from resemblance.config.listing import method_configs
 from resemblance.core.model import Model
 from resemblance.data.source import Source
 from resemblance.report.content import ReportFigure
 from resemblance.report.style import png
-
-# Each stands in the module of its name, which has `figures(model, material)`: Drawn by title.
-DRAWN_METHODS = (
-    "flint",
-    "protopool",
-    "protopshare",
-    "prototree",
-    "prototypedl",
-    "protovae",
-    "senn",
-    "tesnet",
-)
 
 
 @dataclass(frozen=True)
@@ -56,11 +46,14 @@ class Drawn:
 
 
 def paper_figures(model: Model, material: Material) -> list[ReportFigure]:
-    """The figures of the paper for a trained model; none for a method that has no module here."""
-    if model.name not in DRAWN_METHODS:
+    """The figures of the paper for a trained model.
+
+    A method of this library has them in the module of its name here: `figures(model, material)`, drawn by title.
+    """
+    name = f"resemblance.report.{model.name}"
+    if model.name not in method_configs() or find_spec(name) is None:
         return []
-    module = import_module(f"resemblance.report.{model.name}")
-    draw: Callable[[Model, Material], dict[str, Drawn]] = module.figures
+    draw: Callable[[Model, Material], dict[str, Drawn]] = import_module(name).figures
     return [
         ReportFigure(title, png(drawn.figure), title, drawn.caption)
         for title, drawn in draw(model, material).items()
