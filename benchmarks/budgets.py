@@ -77,6 +77,8 @@ def pair(method: str = "protopnet") -> tuple[Model, Model]:
     share = {"protopool": "slots", "prototree": None}.get(method, "prototypes_per_class")
     size = {} if share is None else {share: PER_CLASS}
     ours = build(method, {"encoder": "resnet18", **size}, spec).to(device())
+    if isinstance(ours, ProtoPShare):  # merged: each class shares all its prototypes with one other
+        ours.merge(torch.arange(CLASSES * PER_CLASS) % (CLASSES * PER_CLASS // 2))
     return bare, ours
 
 
@@ -96,32 +98,61 @@ def inference(quick: bool) -> tuple[float, float]:
 
 
 def training_step(quick: bool, method: str = "protopnet") -> tuple[float, float]:
+    """A step of training on a batch of 16."""
+    bare, ours = pair(method)
+    return rounds(step(bare), step(ours), 3 if quick else 9)
+
+
+def step(model: Model) -> Callable[[], None]:
     """Forward, loss, what is learnt without gradients, backward, Adam, and what the method does after a step."""
     images = torch.rand(BATCH, 3, SIZE, SIZE, device=device())
     labels = torch.arange(BATCH, device=device())
+    optimizer = torch.optim.Adam(model.train().parameters(), 1e-4)
 
-    def work(model: Model) -> Callable[[], Any]:
-        model.train()
-        optimizer = torch.optim.Adam(model.parameters(), 1e-4)
+    def run() -> None:
+        optimizer.zero_grad()
+        model.begin(Moment("all", epoch=0, epochs=1, before=0, step=0, steps=1))
+        output = model(images)
+        total = sum(model.loss(output, labels).values())
+        with torch.no_grad():
+            model.learn(output, labels)
+        total.backward()
+        optimizer.step()
+        with torch.no_grad():
+            model.end_step()
 
-        def run() -> None:
-            optimizer.zero_grad()
-            model.begin(Moment("all", epoch=0, epochs=1, before=0, step=0, steps=1))
-            output = model(images)
-            total = sum(model.loss(output, labels).values())
-            with torch.no_grad():
-                model.learn(output, labels)
-            total.backward()
-            optimizer.step()
-            with torch.no_grad():
-                model.end_step()
+    return run
 
-        return run
 
-    bare, ours = pair(method)
-    if isinstance(ours, ProtoPShare):  # merged: each class shares all its prototypes with one other
-        ours.merge(torch.arange(CLASSES * PER_CLASS) % (CLASSES * PER_CLASS // 2))
-    return rounds(work(bare), work(ours), 3 if quick else 9)
+def training_memory(quick: bool, method: str = "protopnet") -> tuple[float, float]:
+    """The most memory that two steps take, each time in a process of its own, beyond what importing takes.
+
+    What a process holds depends on luck by some per cent; hence the median of a few pairs.
+    """
+    ratios, bare = [], []
+    for _ in range(1 if quick else 5):
+        taken = {}
+        for kind in ("bare", "ours"):
+            command = [sys.executable, __file__, "--memory", method, kind]
+            taken[kind] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        ratios.append(taken["ours"] / taken["bare"])
+        bare.append(taken["bare"] / 2**20)
+    return statistics.median(ratios), statistics.median(bare)
+
+
+def print_memory(method: str, kind: str) -> None:
+    """Bytes that two training steps take at most, printed: the accelerator's, else this process's."""
+    import resource  # where there is none (Windows), only the times are measured
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model = pair(method)[kind == "ours"]
+    run = step(model)
+    run(), run()
+    if torch.cuda.is_available():
+        print(torch.cuda.max_memory_allocated())
+    else:
+        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit)
 
 
 def projection(quick: bool) -> tuple[float, float]:
@@ -209,6 +240,15 @@ def cabrnet_inference(quick: bool) -> tuple[float, float]:
     return rounds(base, ours, 3 if quick else 15)
 
 
+# Of each method: its title, its sizes, and how often a bare training step's time one of its steps may take.
+STEPS = {
+    "protopnet": ("ProtoPNet", "2000 prototypes", 1.10),
+    "tesnet": ("TesNet", "200 subspaces of 10 concepts", 1.15),
+    "protopool": ("ProtoPool", "202 prototypes, 10 slots a class", 1.15),
+    "prototree": ("ProtoTree", "depth 9: 511 prototypes, 512 leaves", 1.15),
+    "protopshare": ("ProtoPShare", "merged to 1000 prototypes of 2 classes each", 1.15),
+}
+
 MEASUREMENTS: dict[str, tuple[str, Callable[[bool], tuple[float, float]], float | None, str]] = {
     "inference": (
         "inference / bare classifier",
@@ -216,31 +256,19 @@ MEASUREMENTS: dict[str, tuple[str, Callable[[bool], tuple[float, float]], float 
         1.05,
         "resnet18, 224 px, 2000 prototypes, batch 16",
     ),
-    "training": ("training step / bare classifier", training_step, 1.10, "the same, with loss and optimiser"),
-    "tesnet": (
-        "TesNet training step / bare classifier",
-        partial(training_step, method="tesnet"),
-        1.15,
-        "the same; 200 subspaces of 10 concepts",
-    ),
-    "protopool": (
-        "ProtoPool training step / bare classifier",
-        partial(training_step, method="protopool"),
-        1.15,
-        "the same; 202 prototypes, 10 slots a class",
-    ),
-    "prototree": (
-        "ProtoTree's training step / bare classifier",
-        partial(training_step, method="prototree"),
-        1.15,
-        "likewise, depth 9: 511 prototypes, 512 leaves",
-    ),
-    "protopshare": (
-        "ProtoPShare training step / bare classifier",
-        partial(training_step, method="protopshare"),
-        1.10,
-        "the same, merged to 1000 prototypes of 2 classes each",
-    ),
+    **{
+        method: (f"{title} training step / bare", partial(training_step, method=method), budget, how)
+        for method, (title, how, budget) in STEPS.items()
+    },
+    **{
+        f"{method}-memory": (
+            f"{title} memory of it / bare",
+            partial(training_memory, method=method),
+            None,
+            how,
+        )
+        for method, (title, how, _) in STEPS.items()
+    },
     "projection": (
         "projection with crops / one forward pass",
         projection,
@@ -272,7 +300,7 @@ def measure(names: list[str], quick: bool) -> Iterator[dict[str, Any]]:
             "how": how,
             "ratio": round(ratio, 3),
             "budget": budget,
-            "seconds": round(seconds, 3),
+            "bare": round(seconds, 3),  # seconds, or MiB where memory is measured
         }
 
 
@@ -297,7 +325,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true", help="few rounds and images: to try the script")
+    parser.add_argument("--memory", nargs=2, metavar=("METHOD", "KIND"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.memory:
+        print_memory(*options.memory)
+        return
     rows = []
     print(machine())
     print(f"{'what':48} {'measured':>9} {'budget':>7}  how")
