@@ -27,6 +27,8 @@ VARIANTS = {
     "kmex": ("kmex", {"encoder": "small", "prototypes_per_class": 3}),
     "kmex released": ("kmex", {"encoder": "small", "prototypes_per_class": 3, "variant": "released"}),
     "kmex patches": ("kmex", {"encoder": "small", "prototypes_per_class": 2, "patches": True}),
+    "pipnet": ("pipnet", {"encoder": "small"}),
+    "pipnet released": ("pipnet", {"encoder": "small", "prototypes": 12, "variant": "released"}),
     "protopnet": (
         "protopnet",
         {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 16, "prune": True},

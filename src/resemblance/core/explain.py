@@ -141,7 +141,8 @@ def _explain_output(
 
     # A nearest prototype's similarity (KMEx) has no weights: no loss has made its softmax mean anything.
     logits = model.score_kind == "logit" and taken[0].evidence.weights is not None
-    probabilities = scores.softmax(dim=1).cpu().numpy() if logits else None
+    probabilities = model.probabilities(scores).cpu().numpy() if logits else None
+    abstains = model.abstains(output)
     plain = scores.cpu().numpy()
     known = _Known(views, heats, dict(zip(pairs, _similarities(output, pairs), strict=True)))
     explanations = []
@@ -164,6 +165,7 @@ def _explain_output(
                 counter_class=int(counters[row]),
                 chosen=request.prototypes is not None,
                 words=model.config.words,
+                abstained=abstains is not None and bool(abstains[row]),
             )
         )
     return explanations
@@ -209,8 +211,10 @@ def _heats(
         return {}
     maps = model.similarity_maps(output.latents).float()
     index = torch.tensor(pairs, device=maps.device)
-    heats = upsample(maps[index[:, 0], index[:, 1]], size)
-    boxes = percentile_boxes(heats).tolist()
+    chosen = maps[index[:, 0], index[:, 1]]
+    heats = upsample(chosen, size)
+    patches = model.boxes_at(chosen.flatten(1).argmax(dim=1), (chosen.shape[1], chosen.shape[2]))
+    boxes = (percentile_boxes(heats) if patches is None else patches).tolist()
     return {
         pair: (heat, tuple(box)) for pair, heat, box in zip(pairs, heats.cpu().numpy(), boxes, strict=True)
     }

@@ -38,6 +38,7 @@ class Explanation:
         counter_class: index of that class.
         chosen: the prototypes were chosen by the caller.
         words: what the method calls its prototypes, and the numbers beside them.
+        abstained: the model gives no answer; ``prediction`` is then without meaning.
 
     Example:
         >>> reason = Reason(PrototypeView(3, ("cat",)), similarity=2.0, contribution=2.0, weight=1.0)
@@ -65,6 +66,7 @@ class Explanation:
     counter_class: int | None = None
     chosen: bool = False
     words: Words = PROTOTYPES
+    abstained: bool = False
 
     @property
     def predicted(self) -> str:
@@ -78,8 +80,8 @@ class Explanation:
 
     @property
     def correct(self) -> bool | None:
-        """Whether the prediction is right; None where the truth is unknown."""
-        return None if self.label is None else self.label == self.prediction
+        """Whether the prediction is right, which no abstention is; None where the truth is unknown."""
+        return None if self.label is None else not self.abstained and self.label == self.prediction
 
     @property
     def account(self) -> Account:
@@ -135,6 +137,7 @@ class Explanation:
             "prediction_index": self.prediction,
             "label": self.true,
             "correct": self.correct,
+            "abstained": self.abstained,
             "score_kind": self.score_kind,
             "scores": {name: finite(score) for name, score in zip(self.classes, self.scores, strict=True)},
             "probabilities": None

@@ -164,6 +164,21 @@ class Model(nn.Module):
         """The prototypes (B, P) that each image uses; None: the one that it is most similar to."""
         return None
 
+    def abstains(self, output: Output) -> Tensor | None:
+        """Which images (B,) are left without an answer, where a method may abstain; None: it always answers."""
+        return None
+
+    def boxes_at(self, cells: Tensor, grid: tuple[int, int]) -> Tensor | None:
+        """The rectangles (N, 4) that stand for cells (N,) of a map, where a method shows patches of one size.
+
+        None: in explanations what the map highlights, at sources found by the survey the cell itself.
+        """
+        return None
+
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """Probabilities (B, C) that go with logits."""
+        return scores.softmax(dim=1)
+
     def rescore(self, output: Output) -> Output:
         """Answer anew from an output's similarities and extras, after ``head_groups`` have changed."""
         raise NotImplementedError(f"{self.name} does not answer from similarities")

@@ -8,21 +8,14 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Group:
-    """A named parameter group's learning rate and weight decay in a stage."""
-
-    lr: float
-    weight_decay: float = 0.0
-
-
-@dataclass(frozen=True)
 class Schedule:
     """How the rates of a stage change.
 
     ``step`` multiplies by ``gamma`` after each ``size`` epochs that a group was trained, counted over all
     stages since its state was last fresh; ``first`` epochs are counted as already over. ``cosine`` falls
-    over the stage, step by step, to ``floor`` times the rate. ``milestones`` multiplies by ``gamma`` at each of
-    these shares of the stage, which scale with its epochs.
+    over the stage, step by step, to ``floor`` times the rate; with ``cycles`` it starts anew so many times, and with
+    ``part`` the stage is that part of a longer fall, so that several stages share one. ``milestones`` multiplies by
+    ``gamma`` at each of these shares of the stage, which scale with its epochs.
     """
 
     kind: Literal["constant", "step", "cosine", "milestones"] = "constant"
@@ -31,6 +24,17 @@ class Schedule:
     first: int = 0
     floor: float = 0.0
     milestones: tuple[float, ...] = ()
+    part: tuple[float, float] = (0.0, 1.0)
+    cycles: int = 1
+
+
+@dataclass(frozen=True)
+class Group:
+    """A named parameter group's learning rate and weight decay in a stage, and its own schedule, if it has one."""
+
+    lr: float
+    weight_decay: float = 0.0
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Stage:
         schedule: how the rates change.
         end: actions after the last epoch, of ``assign``, ``project``, ``prune``, ``prune_tree``, ``merge``,
             ``cluster``, ``relevance``, ``survey``.
-        fresh: forget optimiser state and schedule of the groups instead of carrying them over.
+        fresh: forget optimiser state and schedule of the groups, or of those named, instead of carrying them over.
         select: ``best`` ends the stage with the weights of its best epoch on validation.
         candidate: the model after this stage competes, on validation, to be the final one.
         scales: whether ``--epochs`` scales this stage.
@@ -60,11 +64,15 @@ class Stage:
     momentum: float = 0.0
     schedule: Schedule = field(default_factory=Schedule)
     end: tuple[str, ...] = ()
-    fresh: bool = False
+    fresh: bool | tuple[str, ...] = False
     select: Literal["last", "best"] = "last"
     candidate: bool = False
     scales: bool = True
     measured: bool = False
+
+    def forgets(self, group: str) -> bool:
+        """Whether a group's optimiser state and schedule begin anew."""
+        return self.fresh if isinstance(self.fresh, bool) else group in self.fresh
 
 
 @dataclass(frozen=True)

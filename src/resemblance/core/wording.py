@@ -137,7 +137,9 @@ def warnings(explanation: Explanation) -> list[str]:
             found.append(
                 f"The reasons{of} add up to {account.total:.6g}, but the model computed {account.score:.6g}."
             )
-        if account.absolute == 0:
+        if account.absolute == 0 and explanation.abstained:
+            found.append(f"All scores are zero: {account.class_name} is no answer, only the first class.")
+        elif account.absolute == 0:
             found.append(f"No {explanation.words.one} contributes to the score{of}.")
         elif account.share < 0.5 and account.others:
             found.append(f"The reasons shown{of} carry only {percent(account.share)} of all contributions.")
@@ -156,6 +158,9 @@ def warnings(explanation: Explanation) -> list[str]:
 
 def headline(explanation: Explanation) -> str:
     """The prediction in one line, with the truth where it is known."""
+    if explanation.abstained:
+        text = "abstains: no prototype that speaks for any class is present"
+        return text + (f"; it is {explanation.true}" if explanation.true is not None else "")
     text = f"predicted {explanation.predicted} ({score_text(explanation, explanation.prediction)})"
     if explanation.correct is False:
         return f"{text}, but it is {explanation.true}"

@@ -36,16 +36,50 @@ def protopnet(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
     What ProtoPNet's authors prepare in advance, 10 copies of each kind, made on the fly. Places from outside
     show the nearest border.
     """
+    return flip(_warped(images, [_random_homography(rng) for rng in rngs], "border"), rngs)
+
+
+def pipnet(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
+    """Shapes alone: shear by up to 0.5, shift by up to 1/16 or rotation by up to 60°, or none; a close-up; then flip.
+
+    TrivialAugment's operations on shapes as PIP-Net's authors bound them, one an image, about the middle of the image
+    (theirs shear about its corner), and a random part of it with 95 to 100 % of its area. Zeros come in.
+    """
+    return flip(_warped(images, [_random_shape(rng) @ _close_up(rng) for rng in rngs], "zeros"), rngs)
+
+
+def _warped(images: Tensor, matrices: Sequence[Tensor], padding: str) -> Tensor:
+    """Images read at the places to which homographies (3, 3) take each pixel, in units of half the longer side."""
     height, width = images.shape[-2:]
     square = torch.diag(torch.tensor([width / max(height, width), height / max(height, width), 1.0]))
-    matrices = torch.stack([square.inverse() @ _random_homography(rng) @ square for rng in rngs])
+    ways = torch.stack([square.inverse() @ matrix @ square for matrix in matrices])
     y, x = torch.meshgrid(
         (2 * torch.arange(height) + 1) / height - 1, (2 * torch.arange(width) + 1) / width - 1, indexing="ij"
     )
-    places = torch.stack([x, y, torch.ones_like(x)], dim=-1) @ matrices[:, None].transpose(-1, -2)
+    places = torch.stack([x, y, torch.ones_like(x)], dim=-1) @ ways[:, None].transpose(-1, -2)
     grid = places[..., :2] / places[..., 2:].clamp_min(1e-3)
-    warped = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return flip(warped, rngs)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+
+
+def _random_shape(rng: np.random.Generator) -> Tensor:
+    matrix, kind, amount = torch.eye(3), rng.integers(6), float(rng.uniform(-1, 1))
+    if kind in (1, 2):
+        matrix[kind - 1, 2 - kind] = 0.5 * amount
+    elif kind in (3, 4):
+        matrix[kind - 3, 2] = 2 / 16 * amount  # the side is 2
+    elif kind == 5:
+        angle = np.deg2rad(60 * amount)
+        matrix[:2, :2] = torch.tensor([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return matrix
+
+
+def _close_up(rng: np.random.Generator) -> Tensor:
+    area, ratio = rng.uniform(0.95, 1), rng.uniform(-1, 1)
+    sides = [area ** ((1 + ratio) / 2), area ** ((1 - ratio) / 2)]
+    matrix = torch.diag(torch.tensor([*sides, 1.0]))
+    for axis, side in enumerate(sides):
+        matrix[axis, 2] = rng.uniform(-1, 1) * (1 - side)
+    return matrix
 
 
 def _random_homography(rng: np.random.Generator) -> Tensor:
@@ -73,6 +107,7 @@ AUGMENTATIONS: dict[str, Augment | None] = {
     "flip+crop": flip_and_crop,
     "elastic": elastic,
     "protopnet": protopnet,
+    "pipnet": pipnet,
 }
 
 

@@ -39,7 +39,8 @@ def find_concepts(model: Model, loader: Iterable[Batch], *, progress: bool = Fal
 
     Args:
         model: with one reason a prototype, and both buffers: (K, n) indices of the images in which each is
-            strongest, and (C, K) the mean of its contribution to a class's score over the class's images.
+            strongest, and (C, K) the mean of its contribution to a class's score over the class's images. In a
+            buffer ``strengths`` (K, n), if there is one, the values in those images are left.
         loader: the un-augmented training images.
         progress: whether to show a bar.
     """
@@ -63,6 +64,8 @@ def find_concepts(model: Model, loader: Iterable[Batch], *, progress: bool = Fal
             )
         means.copy_(sums / images[:, None])
         examples.fill_(-1)[:, : len(found)] = found.T
+        if "strengths" in dict(model.named_buffers()):
+            model.get_buffer("strengths").fill_(torch.nan)[:, : len(found)] = values.T
 
 
 @action("concepts")

@@ -231,9 +231,10 @@ class StageModule(LightningModule):
         optimizer = self.trainer.optimizers[0]
         for group in optimizer.param_groups:
             name = group["name"]
-            age = (0 if stage.fresh else setting.carried.ages.get(name, 0)) + step // steps
-            factor = rate_factor(stage.schedule, age, step / (steps * stage.epochs))
-            group["lr"] = stage.groups[name].lr * factor
+            age = (0 if stage.forgets(name) else setting.carried.ages.get(name, 0)) + step // steps
+            own = stage.groups[name]
+            factor = rate_factor(own.schedule or stage.schedule, age, step / (steps * stage.epochs))
+            group["lr"] = own.lr * factor
 
     def _rates(self) -> dict[str, float]:
         return {f"rate/{group['name']}": group["lr"] for group in self.trainer.optimizers[0].param_groups}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -50,8 +50,10 @@ def freeze_others(model: Model, stage: Stage) -> None:
 def build_optimizer(model: Model, stage: Stage, carried: Carried) -> Optimizer:
     """The stage's optimiser, holding the state that earlier stages left unless the stage is fresh."""
     groups = [
-        {"params": parameters, "name": name, **asdict(stage.groups[name])}
-        for name, parameters in trained_parameters(model, stage).items()
+        {"params": parameters, "name": name, "lr": group.lr, "weight_decay": group.weight_decay}
+        for (name, parameters), group in zip(
+            trained_parameters(model, stage).items(), stage.groups.values(), strict=True
+        )
     ]
     fused = model.device.type in ("cpu", "cuda")
     optimizer: Optimizer
@@ -59,28 +61,27 @@ def build_optimizer(model: Model, stage: Stage, carried: Carried) -> Optimizer:
         optimizer = SGD(groups, lr=0.0, momentum=stage.momentum, fused=fused)
     else:
         optimizer = {"adam": Adam, "adamw": AdamW}[stage.optimizer](groups, lr=0.0, fused=fused)
-    if not stage.fresh:
-        for name, parameter in _named(model, optimizer):
-            kept = carried.states.get(name)
-            if kept is not None and kept["kind"] == stage.optimizer:
-                # A copy: the optimiser works in place.
-                optimizer.state[parameter] = {
-                    key: _place(key, value, parameter) for key, value in kept["state"].items()
-                }
+    for group, name, parameter in _named(model, optimizer):
+        kept = carried.states.get(name)
+        if kept is not None and kept["kind"] == stage.optimizer and not stage.forgets(group):
+            # A copy: the optimiser works in place.
+            optimizer.state[parameter] = {
+                key: _place(key, value, parameter) for key, value in kept["state"].items()
+            }
     return optimizer
 
 
 def carry(model: Model, stage: Stage, optimizer: Optimizer, epochs: int, carried: Carried) -> Carried:
     """What is left after ``epochs`` of the stage: its own groups renewed, the others as they were."""
     states, ages = dict(carried.states), dict(carried.ages)
-    for name, parameter in _named(model, optimizer):
+    for _, name, parameter in _named(model, optimizer):
         state = {
             key: value.detach().cpu().clone() if isinstance(value, Tensor) else value
             for key, value in optimizer.state.get(parameter, {}).items()
         }
         states[name] = {"kind": stage.optimizer, "state": state}
     for group in stage.groups:
-        ages[group] = (0 if stage.fresh else ages.get(group, 0)) + epochs
+        ages[group] = (0 if stage.forgets(group) else ages.get(group, 0)) + epochs
     return Carried(states, ages)
 
 
@@ -124,6 +125,9 @@ def rate_factor(schedule: Schedule, age: int, progress: float) -> float:
         [1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01]
         >>> round(rate_factor(Schedule("cosine", floor=0.1), 0, 0.5), 3)
         0.55
+        >>> again = Schedule("cosine", cycles=2, part=(0.5, 1.0))
+        >>> [round(rate_factor(again, 0, progress), 3) for progress in (0.0, 0.5)]
+        [1.0, 0.5]
         >>> halves = Schedule("milestones", gamma=0.5, milestones=(30 / 70, 40 / 70))
         >>> [rate_factor(halves, 0, epoch / 70) for epoch in (29, 30, 39, 40)]
         [1.0, 0.5, 0.5, 0.25]
@@ -134,13 +138,18 @@ def rate_factor(schedule: Schedule, age: int, progress: float) -> float:
         # A milestone of 30/70 is reached at epoch 30 of 70, whatever the rounding.
         return float(schedule.gamma ** sum(milestone <= progress + 1e-9 for milestone in schedule.milestones))
     if schedule.kind == "cosine":
-        return schedule.floor + (1 - schedule.floor) * (1 + math.cos(math.pi * progress)) / 2
+        start, stop = schedule.part
+        place = start + (stop - start) * progress
+        if schedule.cycles > 1:
+            place = (place * schedule.cycles + 1e-9) % 1.0  # a cycle ends where it should, whatever the rounding
+        return schedule.floor + (1 - schedule.floor) * (1 + math.cos(math.pi * place)) / 2
     return 1.0
 
 
-def _named(model: Model, optimizer: Optimizer) -> list[tuple[str, nn.Parameter]]:
+def _named(model: Model, optimizer: Optimizer) -> list[tuple[str, str, nn.Parameter]]:
+    """Group, name and parameter."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return [(names[id(p)], p) for group in optimizer.param_groups for p in group["params"]]
+    return [(group["name"], names[id(p)], p) for group in optimizer.param_groups for p in group["params"]]
 
 
 def _slice(state: dict[str, Any], shape: torch.Size, axis: int, kept: Tensor) -> dict[str, Any]:

@@ -56,4 +56,4 @@ class Strongest:
         missing = self.indices == UNKNOWN
         self.prototypes.source_index.copy_(self.indices.masked_fill(missing, -1))
         self.prototypes.source_distance.fill_(torch.nan)
-        self.prototypes.source_box.copy_(boxes.masked_fill(missing[:, None], 0))
+        self.prototypes.source_box.copy_(boxes.to(missing.device).masked_fill(missing[:, None], 0))

@@ -122,7 +122,9 @@ def survey_latents(model: Model, latents_by_batch: Iterable[tuple[Tensor, Tensor
     prototypes.own_activations.copy_(usage.own_activations.masked_fill(~owners.any(dim=1), -1))
     prototypes.mean_similarity.copy_(usage.total / usage.images)
     if not model.projects:
-        boxes = cell_boxes(nearest.cells, nearest.grid, model.spec.image.size)
+        boxes = model.boxes_at(nearest.cells, nearest.grid)
+        if boxes is None:
+            boxes = cell_boxes(nearest.cells, nearest.grid, model.spec.image.size)
         if isinstance(nearest, Strongest):
             nearest.record(boxes)
         else:
