@@ -76,12 +76,14 @@ def posterise(images: Tensor, change: Tensor) -> Tensor:
 
 def stretch(images: Tensor, change: Tensor) -> Tensor:
     """Each channel from black to white, "auto-contrast"."""
-    return vision.autocontrast(images)
+    found: Tensor = vision.autocontrast(images)
+    return found
 
 
 def equalise(images: Tensor, change: Tensor) -> Tensor:
     """All levels of a channel equally frequent."""
-    return vision.equalize(images)
+    found: Tensor = vision.equalize(images)
+    return found
 
 
 def unchanged(images: Tensor, change: Tensor) -> Tensor:

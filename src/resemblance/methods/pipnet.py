@@ -206,7 +206,8 @@ class PIPNet(Model):
         """z = softmax_d f(x), (B, D, H, W)."""
         features = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
         with full_precision(features):
-            return features.float().softmax(dim=1)
+            z: Tensor = features.float().softmax(dim=1)
+        return z
 
     def head(self, latents: Tensor) -> Output:
         """Presences p (B, P) and scores o = p · ω (B, C)."""

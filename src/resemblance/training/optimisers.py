@@ -141,7 +141,9 @@ def rate_factor(schedule: Schedule, age: int, progress: float) -> float:
         start, stop = schedule.part
         place = start + (stop - start) * progress
         if schedule.cycles > 1:
-            place = (place * schedule.cycles + 1e-9) % 1.0  # a cycle ends where it should, whatever the rounding
+            place = (
+                place * schedule.cycles + 1e-9
+            ) % 1.0  # a cycle ends where it should, whatever the rounding
         return schedule.floor + (1 - schedule.floor) * (1 + math.cos(math.pi * place)) / 2
     return 1.0
 

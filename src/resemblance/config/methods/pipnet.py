@@ -15,7 +15,9 @@ from resemblance.config.options import option
 class PIPNetConfig(EncoderConfig, MethodConfig):
     """Parts that are channels of the encoder, and a scoring sheet with few positive weights."""
 
-    line: ClassVar[str] = "channels of the encoder as parts, present or not, on a sparse scoring sheet; may abstain"
+    line: ClassVar[str] = (
+        "channels of the encoder as parts, present or not, on a sparse scoring sheet; may abstain"
+    )
     citation: ClassVar[str] = (
         "Nauta, Schlötterer, van Keulen, Seifert: PIP-Net: Patch-Based Intuitive Prototypes for Interpretable Image "
         "Classification. CVPR 2023"
@@ -23,11 +25,13 @@ class PIPNetConfig(EncoderConfig, MethodConfig):
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 
     prototypes: int | None = option(
-        None, "how many there may be (default: as many as the encoder has channels, without a layer more)", least=1
+        None,
+        "how many there may be (default: as many as the encoder has channels, without a layer more)",
+        least=1,
     )
     finer: int | None = option(
         None,
-        "last stages of a ResNet or ConvNeXt without stride, up to 3 (default: until a cell is about 8 pixels, at most 2)",
+        "last stages of a ResNet or ConvNeXt without stride, up to 3 (default: until cells have 8 pixels, at most 2)",
         least=0,
     )
     free_layers: str | None = option(
