@@ -443,8 +443,8 @@ def test_an_image_of_a_class_without_points_leaves_the_loss_finite():
     [
         ({"prototypes": 0}, "at least 1"),
         ({"finer": -1}, "at least 0"),
-        ({"least_presence": 1.5}, "from 0 to 1"),
-        ({"view_strength": -0.5}, "from 0 to 1"),
+        ({"least_presence": 1.5}, "at most 1"),
+        ({"view_strength": -0.5}, "at least 0"),
         ({"rate": 0.0}, "above 0"),
         ({"free_layers": "layers"}, "encoder with weights"),
     ],

@@ -9,6 +9,7 @@ from resemblance.config.encoder import EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.methods.base import MethodConfig
 from resemblance.config.options import option
+from resemblance.config.words import Words
 
 
 @dataclass
@@ -21,6 +22,16 @@ class PIPNetConfig(EncoderConfig, MethodConfig):
     citation: ClassVar[str] = (
         "Nauta, Schlötterer, van Keulen, Seifert: PIP-Net: Patch-Based Intuitive Prototypes for Interpretable Image "
         "Classification. CVPR 2023"
+    )
+    words: ClassVar[Words] = Words(
+        similarity="presence",
+        rivals=False,
+        about=(
+            "are channels of the network that stand for parts, shown by the training images that have them most. A "
+            "part that is present gives points to classes; where none is, the model gives no answer."
+        ),
+        similarity_says="how surely some patch of the image is that part, from 0 to 1; below 0.1 it counts as absent",
+        weight_says="how many points it gives to the class",
     )
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 
@@ -55,15 +66,11 @@ class PIPNetConfig(EncoderConfig, MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("prototypes", "finer", "view_shift"):
-            value, least = getattr(self, name), 1 if name == "prototypes" else 0
-            if value is not None and value < least:
-                raise UserError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
         if not self.rate > 0:
             raise UserError(f"--rate must be above 0, not {self.rate}")
         for name in ("least_presence", "view_strength"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"--{name.replace('_', '-')} must be from 0 to 1, not {getattr(self, name)}")
+            if getattr(self, name) > 1:
+                raise UserError(f"--{name.replace('_', '-')} must be at most 1, not {getattr(self, name)}")
         if self.free_layers is not None and self.weights == "none" and ":" not in self.encoder:
             raise UserError("--free-layers is for an encoder with weights; without, all of it trains")
 
