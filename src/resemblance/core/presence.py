@@ -11,7 +11,12 @@ GUARD = 1e-7  # keeps log(1 − exp(−d)) finite at d = 0
 
 
 def presence(squared: Tensor) -> Tensor:
-    """exp(−d), the probability that the part is there, of squared distances."""
+    """exp(−d), the probability that the part is there, of squared distances.
+
+    Example:
+        >>> presence(torch.tensor([0.0, 1.0, 4.0]))
+        tensor([1.0000, 0.3679, 0.1353])
+    """
     return (-distance(squared)).exp()
 
 
@@ -21,7 +26,14 @@ def distance(squared: Tensor) -> Tensor:
 
 
 def log_absence(distances: Tensor) -> Tensor:
-    """log(1 − exp(−d)), the logarithm of the probability that the part is not there."""
+    """log(1 − exp(−d)), the logarithm of the probability that the part is not there.
+
+    By expm1 near 0 and log1p beyond, so that neither end loses its digits; finite at 0.
+
+    Example:
+        >>> log_absence(torch.tensor([1.0, 20.0])).exp()
+        tensor([0.6321, 1.0000])
+    """
     guarded = distances + GUARD
     near = guarded.clamp_max(math.log(2)).neg().expm1().neg().log()
     far = torch.log1p(-(-guarded.clamp_min(math.log(2))).exp())
