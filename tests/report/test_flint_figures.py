@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import torch
 
+from figure_checks import drawn, texts
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.data import ArraySource, ImageDataset
@@ -25,17 +24,6 @@ def made(classes=3, channels=1, size=(12, 10), count=24, **config):
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (count, *size, channels), dtype=np.uint8)
     return model, ArraySource(pixels, generator.integers(0, classes, count), names)
-
-
-def texts(figure):
-    shown = [text.get_text() for text in figure.texts]
-    return shown + [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
-
-
-def drawn(figure):
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=30)
-    return file.getvalue()[:4] == b"\x89PNG"
 
 
 def test_the_most_activating_images_are_the_three_strongest_of_the_class():
@@ -58,13 +46,16 @@ def test_pairs_are_above_the_threshold_and_classes_take_turns():
 def test_the_matrix_frames_what_is_above_the_threshold_and_says_what_is_cut():
     relevance = torch.tensor([[0.5, -0.9, 0.05], [0.0, 0.2, 0.0]])
     figure = relevance_matrix(relevance, ["ant", "$x_1$"], 0.1)
-    frames = {(patch.get_x() + 0.46, patch.get_y() + 0.46) for patch in figure.axes[0].patches}
-    assert frames == {(0.0, 0.0), (1.0, 1.0)}
+    at = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
+    frames = {tuple(patch.get_center().round(3)) for patch in figure.axes[0].patches}
+    assert frames == {
+        (round(at[j][0], 3), round(at[name][1], 3)) for j, name in (("0", "ant"), ("1", "$x_1$"))
+    }
     assert {"ant", "$x_1$", "framed: above 0.1"} <= set(texts(figure))
     assert drawn(figure)
     many = relevance_matrix(torch.rand(300, 2000), [f"class {c}" for c in range(300)], 0.1)
     assert max(many.get_size_inches()) < 25
-    assert "270 more classes · 1940 more attributes" in " ".join(texts(many))
+    assert "270 more classes not shown · 1940 more attributes not shown" in " ".join(texts(many))
     assert drawn(many)
 
 

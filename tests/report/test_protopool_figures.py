@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from figure_checks import drawn, texts
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.catalogue import PrototypeView
@@ -19,17 +18,6 @@ from resemblance.report.protopool import figures
 from resemblance.report.protopool_sheets import class_figure, graph_figure, pair_figure, shared_figure
 from resemblance.training.actions import ActionContext, run
 from resemblance.training.gallery import build_gallery
-
-
-def texts(figure):
-    inside = [text.get_text() for axes in figure.axes for text in axes.texts]
-    return inside + [text.get_text() for text in figure.texts]
-
-
-def drawn(figure):
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=30)
-    return file.getvalue()[:4] == b"\x89PNG"
 
 
 def trained(classes, held, channels=1, **config):

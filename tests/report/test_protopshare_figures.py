@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 import torch
 
+from figure_checks import drawn, texts
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.data import ArraySource
 from resemblance.methods.registry import build
 from resemblance.report.paper import Material
-from resemblance.report.protopshare import figures, matrix_figure, merged_figure, sharing_figure
+from resemblance.report.protopshare import figures, merged_figure
+from resemblance.report.sharing import pairs_figure, sharing_figure
 from resemblance.training import actions
 from resemblance.training.gallery import build_gallery
-
-
-def texts(figure):
-    found = [text.get_text() for axes in figure.axes for text in axes.texts]
-    return found + [text.get_text() for text in figure.texts]
-
-
-def drawn(figure):
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=30)
-    return file.getvalue()[:4] == b"\x89PNG"
 
 
 def member(prototype, *classes):
@@ -64,16 +53,21 @@ def test_sharing_counts_the_classes_of_prototypes():
 
 def test_the_matrix_counts_shared_prototypes_and_is_cut_beyond_40_classes():
     owners = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]], dtype=bool)
-    figure = matrix_figure(owners, ["ant", "bee", "$c$"])
-    numbers = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
-    assert numbers == {(1, 0): "2", (0, 1): "2", (2, 1): "1", (1, 2): "1"}
+    figure = pairs_figure(owners, ["ant", "bee", "$c$"])
+    at = {text.get_text(): text.get_position() for text in figure.axes[0].texts[:3]}
+    x = {name: text.get_position()[0] for name, text in zip(at, figure.axes[0].texts[3:6], strict=True)}
+    numbers = [
+        (*text.get_position(), text.get_text()) for text in figure.axes[0].texts if text.get_text().isdigit()
+    ]
+    pairs = [("ant", "bee", "2"), ("bee", "ant", "2"), ("bee", "$c$", "1"), ("$c$", "bee", "1")]
+    assert numbers == [(x[b], at[a][1], n) for a, b, n in pairs]
     owners = np.zeros((10, 300), dtype=bool)
     owners[:, [5, 299]] = True
-    figure = matrix_figure(owners, [f"class {c}" for c in range(300)])
+    figure = pairs_figure(owners, [f"class {c}" for c in range(300)])
     assert any("40 classes that share most, of 300" in text for text in texts(figure))
-    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    names = [text for text in texts(figure) if text.startswith("class ")]
     assert {"class 5", "class 299"} <= set(names)
-    assert len(names) == 40
+    assert len(names) == 40 * 2
     assert drawn(figure)
 
 

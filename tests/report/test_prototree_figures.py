@@ -7,6 +7,7 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from figure_checks import texts
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.catalogue import PrototypeView
@@ -15,10 +16,6 @@ from resemblance.data import ArraySource
 from resemblance.methods.registry import build
 from resemblance.report.paper import Material
 from resemblance.report.prototree import figures, layout, leaf_shares, tree_figure
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.texts]
 
 
 def twigs(twig):

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 import torch
 
+from figure_checks import drawn, texts
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
+from resemblance.core.intake import pixels
 from resemblance.data import ArraySource
 from resemblance.methods.registry import build
 from resemblance.report.decoded import distance_table, prototype_grid, reconstructions, through_training
 from resemblance.report.paper import Material
 from resemblance.report.prototypedl import figures, weight_table
-from resemblance.report.sheet import pixels
 from resemblance.training.snapshots import due, read_snapshots, write_snapshot
 
 
 def pictures(count, channels=1, size=(9, 12)):
     return np.random.default_rng(0).integers(0, 256, (count, *size, channels), dtype=np.uint8)
-
-
-def texts(figure):
-    return [text.get_text() for axes in figure.axes for text in axes.texts]
-
-
-def drawn(figure):
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=30)
-    return file.getvalue()[:4] == b"\x89PNG"
 
 
 def test_the_weight_table_shades_the_most_negative_weight_of_each_prototype():

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 import torch
 
+from figure_checks import drawn, texts
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.data import ArraySource
@@ -19,16 +18,6 @@ from resemblance.report.protovae import class_grid, figures, paths
 
 def pictures(count, channels=1):
     return np.random.default_rng(0).integers(0, 256, (count, 6, 8, channels), dtype=np.uint8)
-
-
-def texts(figure):
-    return [text.get_text() for axes in figure.axes for text in axes.texts]
-
-
-def drawn(figure):
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=30)
-    return file.getvalue()[:4] == b"\x89PNG" and max(figure.get_size_inches()) < 40
 
 
 def test_the_grid_has_a_row_a_class_and_says_what_is_left_out():

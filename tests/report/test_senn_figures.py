@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import torch
 
+from figure_checks import drawn, texts
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.data import ArraySource, ImageDataset, loader
 from resemblance.methods.registry import build
 from resemblance.report.paper import Material
-from resemblance.report.senn import (
-    concept_grid,
-    contribution_matrix,
-    figures,
-    local_stability,
-    stability_figure,
-    top_images,
-)
+from resemblance.report.senn import figures, top_images
+from resemblance.report.senn_sheets import concept_grid, contribution_matrix, stability_figure
 from resemblance.training.concepts import find_concepts
+from resemblance.training.stability import local_stability
 from resemblance.training.survey import survey
 
 TITLES = [
@@ -43,16 +37,6 @@ def trained(classes=3, concepts=4, channels=1, **config):
     find_concepts(model, batches)
     survey(model, batches)
     return model, source, batches[0]
-
-
-def texts(figure):
-    return [text.get_text() for part in (figure, *figure.axes) for text in part.texts]
-
-
-def drawn(figure):
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=30)
-    return file.getvalue()[:4] == b"\x89PNG" and max(figure.get_size_inches()) < 40
 
 
 def test_all_figures_of_few_and_of_many():
@@ -93,7 +77,7 @@ def test_the_matrix_shows_means_and_gaps():
     shown = texts(contribution_matrix(means, ["ant", "bee", "cow"]))
     assert {"1.3", "0.0", "−2.0"} <= set(shown)
     assert "−0.0" not in shown
-    assert len([text for text in shown if text[-1:].isdigit()]) == 4
+    assert len([text for text in shown if text[-1:].isdigit()]) == 4 + 2  # the means, and the concepts
 
 
 def test_concepts_say_for_which_class_they_speak():

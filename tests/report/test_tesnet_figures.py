@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 import torch
 
+from figure_checks import drawn, texts
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.gallery import Gallery, GalleryItem, Picture
@@ -28,16 +27,6 @@ def pictures(model):
     pixels = np.random.default_rng(0).integers(0, 256, (28, 28, 3), dtype=np.uint8)
     item = GalleryItem("training image", "a.png", (3, 5, 20, 12), Picture.from_pixels(pixels))
     return Gallery([item] * len(model.prototypes))
-
-
-def texts(figure):
-    return [text.get_text() for part in (figure, *figure.axes) for text in part.texts]
-
-
-def drawn(figure):
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=30)
-    return file.getvalue()[:4] == b"\x89PNG"
 
 
 def test_the_numbers_are_the_cosines_and_the_distances():
@@ -67,12 +56,12 @@ def test_many_are_cut_and_said(classes, per_class):
         assert max(part.figure.get_size_inches()) < 20
         assert drawn(part.figure)
     if classes > 40:
-        assert f"{classes - 4} more classes not drawn" in found["Basis concepts"].caption
+        assert f"{classes - 4} more classes not shown" in found["Basis concepts"].caption
         rest = classes - 40
-        assert f"{rest} more class{'es' * (rest > 1)} not drawn" in found["Subspaces"].caption
-        assert ("2 more concepts not drawn" in found["Basis concepts"].caption) == (per_class == 12)
+        assert f"{rest} more class{'es' * (rest > 1)} not shown" in found["Subspaces"].caption
+        assert ("2 more concepts not shown" in found["Basis concepts"].caption) == (per_class == 12)
     else:
-        assert "not drawn" not in "".join(part.caption for part in found.values())
+        assert "not shown" not in "".join(part.caption for part in found.values())
 
 
 def test_pruned_classes_are_left_out():

@@ -67,6 +67,18 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> tuple[Ten
     )
 
 
+def pixels(images: Tensor) -> Pixels:
+    """Images (..., C, H, W) in [0, 1] as arrays (..., H, W, C) uint8.
+
+    Example:
+        >>> pixels(torch.tensor([[[0.0, 0.5, 1.0]]])).tolist()
+        [[[0], [128], [255]]]
+    """
+    levels = images.detach().float().clamp(0, 1).mul(255).round().byte()
+    found: Pixels = levels.movedim(-3, -1).contiguous().cpu().numpy()
+    return found
+
+
 def as_picture(tensor: Tensor) -> Pixels:
     """The picture (H, W, 3) uint8 of an image (C, H, W) in [0, 1].
 
@@ -74,9 +86,7 @@ def as_picture(tensor: Tensor) -> Pixels:
         >>> as_picture(torch.ones(1, 2, 2)).shape
         (2, 2, 3)
     """
-    values = (tensor.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
-    picture: Pixels = values.expand(3, -1, -1).permute(1, 2, 0).contiguous().cpu().numpy()
-    return picture
+    return pixels(tensor.expand(3, -1, -1))
 
 
 def _upright(image: Image.Image, name: str) -> Image.Image:

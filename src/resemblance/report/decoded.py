@@ -1,6 +1,6 @@
 """Figures of methods whose prototypes are decoded to images: rows and grids of them, and distances.
 
-Images are uint8 arrays (N, H, W, C) with one channel or three, as `sheet.pixels` makes them.
+Images are uint8 arrays (N, H, W, C) with one channel or three, as `core.intake.pixels` makes them.
 """
 
 from __future__ import annotations

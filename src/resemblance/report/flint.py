@@ -1,7 +1,7 @@
 """The figures of FLINT's paper (Parekh et al. 2021, section 4): which attributes matter to which classes, and what
 they are.
 
-Pictures are uint8 arrays (H, W, 3), as `pictures` makes them; the sheets are drawn by `flint_sheets`.
+Pictures are uint8 arrays (H, W, C), as `core.intake.pixels` makes them; the sheets are drawn by `flint_sheets`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resemblance.core.gallery import Pixels
+from resemblance.core.intake import pixels
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.source import Source, Subset
@@ -45,12 +46,6 @@ class Seen(NamedTuple):
     labels: Tensor
     attributes: Tensor
     contributions: Tensor
-
-
-def pictures(images: Tensor) -> list[Pixels]:
-    """Images (N, C, H, W) in [0, 1] as (H, W, 3) uint8 arrays."""
-    levels = images.detach().float().clamp(0, 1).mul(255).round().byte()
-    return list(levels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy())
 
 
 def light(model: FLINT) -> bool:
@@ -181,12 +176,12 @@ def _attributes(
     strongest = [most_activating(seen, pair) for pair in pairs]
     images = [data.__getitems__(indices).images for indices in strongest]
     starts = torch.cat([several[:1] for several in images])
-    maximised = pictures(strengthen(model, starts, [pair.attribute for pair in pairs], ascent))
+    maximised = pixels(strengthen(model, starts, [pair.attribute for pair in pairs], ascent))
     rows = [
         (
             f"{model.spec.classes[pair.cls]}\nattribute {pair.attribute}",
             pair.relevance,
-            pictures(several),
+            pixels(several),
             picture,
         )
         for pair, several, picture in zip(pairs, images, maximised, strict=True)
@@ -212,7 +207,7 @@ def _local(
     # An attribute that is zero contributes nothing, and where Φ is flat nothing strengthens it.
     rows, columns = (top.values > 0).nonzero(as_tuple=True)
     attributes = top.indices[rows, columns].tolist()
-    maximised = pictures(strengthen(model, given[rows], attributes, ascent))
+    maximised = pixels(strengthen(model, given[rows], attributes, ascent))
     reasons: list[list[tuple[int, float, Pixels]]] = [[] for _ in given]
     for row, attribute, value, picture in zip(
         rows.tolist(), attributes, top.values[rows, columns].tolist(), maximised, strict=True
@@ -220,7 +215,7 @@ def _local(
         reasons[row].append((attribute, value, picture))
     titles = [f"taken for {model.spec.classes[c]}" for c in predicted.tolist()]
     return Drawn(
-        local_sheet(list(zip(titles, pictures(given), reasons, strict=True)), count=count),
+        local_sheet(list(zip(titles, pixels(given), reasons, strict=True)), count=count),
         "The most relevant attributes of an image, as shares of the largest contribution, and the image changed to "
         f"strengthen each ({steps}).",
     )

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from resemblance.core.gallery import Pixels
-from resemblance.report.style import AGAINST, FAINT, FOR, INK, MUTED, new_figure, place, plain, show, write
+from resemblance.report.matrix import SIGNED, Cells, matrix_figure
+from resemblance.report.sheet import largest, more, picture, sheet, text
+from resemblance.report.style import FAINT, FOR, INK, MUTED, new_figure, place, plain
 from resemblance.training.relevance import FACTORS
 
 SIDE, GAP, MARGIN = 0.8, 0.08, 0.3
-COLOURS = LinearSegmentedColormap.from_list("relevance", [AGAINST, "white", FOR])
 
 
 def relevance_matrix(
@@ -30,47 +29,23 @@ def relevance_matrix(
         rows: classes shown at most, the first ones.
         columns: attributes shown at most, those of the largest relevance to a class shown.
     """
-    shown = relevance[:rows]
-    kept = shown.amax(dim=0).argsort(descending=True, stable=True)[:columns].sort().values
-    shown = shown[:, kept]
-    names = [plain(name, 18) for name in classes[:rows]]
-    left, cell = 0.35 + 0.075 * max(map(len, names)), 0.26
-    wide, high = cell * shown.shape[1], cell * len(shown)
-    hidden = [
-        f"{count} more {word}"
-        for count, word in (
-            (len(relevance) - len(shown), "classes"),
-            (relevance.shape[1] - len(kept), "attributes"),
-        )
-        if count > 0
-    ]
-    note = f"framed: above {threshold:g}" + "".join(f" · {text}" for text in hidden)
-    figure = new_figure(max(left + wide + 0.95, 4.6), high + 1.15)
-    axes = place(figure, left, 0.55, wide, high)
-    axes.imshow(shown.cpu().numpy(), cmap=COLOURS, vmin=-1, vmax=1, aspect="auto")
-    axes.set_yticks(range(len(names)), names, fontsize=8, color=INK, parse_math=False)
-    every = 1 if shown.shape[1] <= 40 else 2
-    ticks = range(0, len(kept), every)
-    axes.set_xticks(ticks, [str(int(kept[t])) for t in ticks], fontsize=7, color=MUTED, rotation=90)
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_color(FAINT)
-    for c, j in (shown > threshold).nonzero().tolist():
-        axes.add_patch(Rectangle((j - 0.46, c - 0.46), 0.92, 0.92, fill=False, edgecolor=INK, linewidth=0.8))
-    write(figure, left, 0.1, "attribute", color=MUTED, fontsize=8)
-    write(figure, left, high + 0.7, note, color=MUTED, fontsize=8)
-    scale = place(figure, left + wide + 0.2, 0.55, 0.14, min(high, 2.0))
-    scale.imshow(np.linspace(1, -1, 64)[:, None], cmap=COLOURS, vmin=-1, vmax=1, aspect="auto")
-    scale.set_xticks([])
-    scale.set_yticks([0, 31.5, 63], ["1", "0", "−1"], fontsize=7, color=MUTED)
-    scale.yaxis.tick_right()
-    scale.tick_params(length=0)
-    return figure
+    found = relevance[:rows].cpu().numpy()
+    kept = largest(found.max(axis=0), columns)
+    shown = found[:, kept]
+    note = [f"framed: above {threshold:g}", *more(len(relevance) - len(shown), "class", "classes")]
+    return matrix_figure(
+        shown,
+        classes[:rows],
+        [str(j) for j in kept],
+        Cells(SIGNED, -1, 1),
+        heading="attribute",
+        note=" · ".join(note + more(relevance.shape[1] - len(kept), "attribute")),
+        framed=shown > threshold,
+    )
 
 
 def attribute_sheet(
-    rows: Sequence[tuple[str, float, Sequence[Pixels], Pixels]], note: str = "", *, count: int = 3
+    rows: Sequence[tuple[str, float, Sequence[Pixels] | Pixels, Pixels]], note: str = "", *, count: int = 3
 ) -> Figure:
     """Attributes by the class images in which they are strongest, and what strengthens them.
 
@@ -79,24 +54,25 @@ def attribute_sheet(
         note: below.
         count: images a row.
     """
-    text, block = 1.75, 1.75 + (count + 1) * (SIDE + GAP) + 0.55
+    words, block = 1.75, 1.75 + (count + 1) * (SIDE + GAP) + 0.55
     columns = 1 if len(rows) < 4 else 2
     high = -(-len(rows) // columns)
-    figure = new_figure(2 * MARGIN + columns * block - 0.45, MARGIN + 0.3 + high * (SIDE + GAP) + 0.45)
+    below = MARGIN + 0.3 + high * (SIDE + GAP)
+    figure, axes = sheet(2 * MARGIN + columns * block - 0.45, below + (0.45 if note else 0.15), unit=1)
     for column in range(min(columns, len(rows))):
-        x = MARGIN + column * block + text
-        write(figure, x, MARGIN - 0.08, "strongest in", color=MUTED, fontsize=8)
-        write(figure, x + count * (SIDE + GAP) + 0.1, MARGIN - 0.08, "maximised", color=MUTED, fontsize=8)
+        x = MARGIN + column * block + words
+        for left, title in ((x, "strongest in"), (x + count * (SIDE + GAP) + 0.1, "maximised")):
+            text(axes, left, MARGIN, title, ha="left", color=MUTED, size=8)
     for number, (title, relevance, images, maximised) in enumerate(rows):
         x, y = MARGIN + number // high * block, MARGIN + 0.2 + number % high * (SIDE + GAP)
         name, _, rest = title.partition("\n")
-        write(figure, x, y + 0.14, plain(name, 20), fontweight="bold")
-        write(figure, x, y + 0.34, plain(rest, 24), fontsize=8.5)
-        write(figure, x, y + 0.52, f"relevance {relevance:.2f}", color=MUTED, fontsize=8)
+        text(axes, x, y + 0.2, plain(name, 20), ha="left", weight="bold")
+        text(axes, x, y + 0.4, plain(rest, 24), ha="left", size=8.5)
+        text(axes, x, y + 0.58, f"relevance {relevance:.2f}", ha="left", color=MUTED, size=8)
         for i, image in enumerate(images):
-            show(figure, x + text + i * (SIDE + GAP), y, SIDE, image)
-        show(figure, x + text + count * (SIDE + GAP) + 0.1, y, SIDE, maximised)
-    write(figure, MARGIN, MARGIN + 0.3 + high * (SIDE + GAP), note, color=MUTED, fontsize=8)
+            picture(axes, image, x + words + i * (SIDE + GAP), y, SIDE)
+        picture(axes, maximised, x + words + count * (SIDE + GAP) + 0.1, y, SIDE)
+    text(axes, MARGIN, below + 0.08, note, ha="left", color=MUTED, size=8)
     return figure
 
 
@@ -110,30 +86,34 @@ def local_sheet(
         note: below.
         count: attributes a row.
     """
-    step, bar = SIDE + 0.45, 1.7
-    line = SIDE + 0.38
-    figure = new_figure(2 * MARGIN + SIDE + 0.75 + bar + 0.3 + count * step, MARGIN + len(rows) * line + 0.3)
+    step, bar, line = SIDE + 0.45, 1.7, SIDE + 0.38
+    middle = MARGIN + SIDE + 0.75
+    right = middle + bar + 0.3
+    figure, axes = sheet(right + count * step + MARGIN, MARGIN + len(rows) * line + 0.3, unit=1)
     for number, (title, image, found) in enumerate(rows):
         y = MARGIN + number * line
-        show(figure, MARGIN, y, SIDE, image)
-        write(figure, MARGIN, y + SIDE + 0.03, plain(title, 22), fontsize=8)
-        axes = place(figure, MARGIN + SIDE + 0.75, y, bar, SIDE)
-        values = [relevance for _, relevance, _ in found]
-        axes.barh(range(len(found)), values, color=FOR, height=0.7)
-        axes.set_yticks(range(len(found)), [f"φ {j}" for j, _, _ in found], fontsize=8, color=INK)
-        axes.set_ylim(count - 0.5, -0.5)
-        axes.set_xlim(0, 1)
-        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=7, color=MUTED)
-        axes.tick_params(length=0)
-        for side, spine in axes.spines.items():
-            spine.set_visible(side == "left")
-            spine.set_color(FAINT)
-        for i, (j, _, picture) in enumerate(found):
-            x = MARGIN + SIDE + 0.75 + bar + 0.3 + i * step
-            show(figure, x, y, SIDE, picture)
-            write(figure, x, y + SIDE + 0.03, f"φ {j}, maximised", fontsize=8, color=MUTED)
-    write(figure, MARGIN, MARGIN + len(rows) * line, note, color=MUTED, fontsize=8)
+        picture(axes, image, MARGIN, y, SIDE)
+        text(axes, MARGIN, y + SIDE + 0.1, plain(title, 22), ha="left", size=8)
+        _bars(place(figure, middle, y, bar, SIDE), [(j, relevance) for j, relevance, _ in found], count)
+        for i, (j, _, maximised) in enumerate(found):
+            x = right + i * step
+            picture(axes, maximised, x, y, SIDE)
+            text(axes, x, y + SIDE + 0.1, f"φ {j}, maximised", ha="left", size=8, color=MUTED)
+    text(axes, MARGIN, MARGIN + len(rows) * line + 0.08, note, ha="left", color=MUTED, size=8)
     return figure
+
+
+def _bars(axes: Axes, found: Sequence[tuple[int, float]], count: int) -> None:
+    """Attributes and their relevances, from 0 to 1."""
+    axes.barh(range(len(found)), [relevance for _, relevance in found], color=FOR, height=0.7)
+    axes.set_yticks(range(len(found)), [f"φ {j}" for j, _ in found], fontsize=8, color=INK)
+    axes.set_ylim(count - 0.5, -0.5)
+    axes.set_xlim(0, 1)
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=7, color=MUTED)
+    axes.tick_params(length=0)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "left")
+        spine.set_color(FAINT)
 
 
 def conciseness_curve(counts: Sequence[float], factors: Sequence[float] = FACTORS) -> Figure:

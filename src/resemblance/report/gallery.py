@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 from resemblance.config.words import PROTOTYPES
 from resemblance.core.catalogue import PrototypeView
 from resemblance.core.wording import percent
-from resemblance.report.style import FAINT, FOR, INK, MUTED, SMALL, WARN, new_figure, plain, write
+from resemblance.report.sheet import picture, sheet, text
+from resemblance.report.style import FAINT, FOR, MUTED, WARN, plain, write
 
 SIDE, GAP, MARGIN, NAME, FOOT = 0.85, 0.14, 0.3, 1.5, 0.36
 LARGEST = 400
@@ -67,7 +68,7 @@ def gallery_figure(
     row = SIDE + FOOT + GAP
     top = 0.75 if title else 0.45
     width = max(2 * MARGIN + NAME + widest * (SIDE + GAP), 5.4)
-    figure = new_figure(width, 2 * MARGIN + top + sum(rows.values()) * row)
+    figure, axes = sheet(width, 2 * MARGIN + top + sum(rows.values()) * row, unit=1)
     if title:
         write(figure, MARGIN, MARGIN, plain(title, 90), fontsize=13, fontweight="bold")
     words = views[0].words if views else PROTOTYPES
@@ -78,39 +79,25 @@ def gallery_figure(
         note += f" {left_out} less used {words.many} are not drawn."
     write(figure, MARGIN, MARGIN + top - 0.42, note, color=MUTED, fontsize=8)
     largest = max([view.importance or 0.0 for view in views], default=0.0) or 1.0
-    # One sheet for all tiles, in inches from the upper left corner: axes for each would take seconds.
-    sheet = figure.add_axes((0, 0, 1, 1))
     y = MARGIN + top
     for name, found in groups.items():
         write(figure, MARGIN, y + 0.1, plain(name, 20), fontweight="bold")
         write(figure, MARGIN, y + 0.3, words.count(len(found)), color=MUTED, fontsize=8)
         for number, view in enumerate(found):
             x = MARGIN + NAME + (number % widest) * (SIDE + GAP)
-            _tile(sheet, x, y + (number // widest) * row, view, largest)
+            _tile(axes, x, y + (number // widest) * row, view, largest)
         y += rows[name] * row
-    sheet.set_xlim(0, figure.get_figwidth())
-    sheet.set_ylim(figure.get_figheight(), 0)
-    sheet.axis("off")
     return figure
 
 
-def _tile(sheet: Axes, x: float, y: float, view: PrototypeView, largest: float) -> None:
-    pixels = view.picture
-    if pixels is not None:
-        height, width = (SIDE * side / max(pixels.shape[:2]) for side in pixels.shape[:2])
-        whole = pixels if view.source is None else view.source
-        smooth = "bilinear" if max(whole.shape[:2]) > SMALL else "nearest"
-        extent = (x, x + width, y + height, y)
-        sheet.imshow(pixels, extent=extent, interpolation=smooth, aspect="auto", origin="upper")
-    if pixels is None or view.unused:
-        color, line = (WARN, 1.6) if view.unused else (FAINT, 0.8)
-        sheet.add_patch(Rectangle((x, y), SIDE, SIDE, fill=False, edgecolor=color, linewidth=line))
+def _tile(axes: Axes, x: float, y: float, view: PrototypeView, largest: float) -> None:
+    picture(axes, view.picture, x, y, SIDE, WARN if view.unused else None, whole=view.source)
     foot = y + SIDE + 0.05
-    left = dict[str, Any](va="top", fontsize=7, color=WARN if view.unused else MUTED)
-    sheet.text(x, foot + 0.06, f"{view.index}", **left)
+    below = dict[str, Any](va="top", size=7)
+    text(axes, x, foot + 0.09, str(view.index), ha="left", color=WARN if view.unused else MUTED, **below)
     if view.unused:
-        sheet.text(x + SIDE, foot + 0.06, "unused", ha="right", fontweight="bold", **left)
+        text(axes, x + SIDE, foot + 0.09, "unused", ha="right", color=WARN, weight="bold", **below)
     elif view.importance is not None:
-        sheet.text(x + SIDE, foot + 0.06, percent(view.importance), ha="right", **(left | {"color": INK}))
-        sheet.add_patch(Rectangle((x, foot), SIDE, 0.05, color=FAINT, linewidth=0))
-        sheet.add_patch(Rectangle((x, foot), SIDE * view.importance / largest, 0.05, color=FOR, linewidth=0))
+        text(axes, x + SIDE, foot + 0.09, percent(view.importance), ha="right", **below)
+        axes.add_patch(Rectangle((x, foot), SIDE, 0.05, color=FAINT, linewidth=0))
+        axes.add_patch(Rectangle((x, foot), SIDE * view.importance / largest, 0.05, color=FOR, linewidth=0))

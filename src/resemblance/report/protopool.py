@@ -23,8 +23,9 @@ from resemblance.report.protopool_sheets import (
     graph_figure,
     pair_figure,
     shared_figure,
-    sharing_figure,
 )
+from resemblance.report.sharing import shared, sharing_figure
+from resemblance.report.sheet import largest
 from resemblance.report.style import MUTED, new_figure, show, write
 
 MARGIN, WIDE, GAP = 0.3, 1.63, 0.16
@@ -51,7 +52,7 @@ def figures(model: ProtoPool, material: Material) -> dict[str, Drawn]:
             shared_figure([views[j] for j in most], len(classes)), caption
         )
     caption = f"{len(views)} prototypes; {int((counts > 1).sum())} of them are in several classes."
-    found["How many classes a prototype is in"] = Drawn(sharing_figure(counts), caption)
+    found["How many classes a prototype is in"] = Drawn(sharing_figure(owners), caption)
 
     def of(mask: NDArray[np.bool_], c: int) -> list[PrototypeView]:
         chosen = mask.nonzero()[0]
@@ -62,8 +63,8 @@ def figures(model: ProtoPool, material: Material) -> dict[str, Drawn]:
         class_figure(classes[first], _examples(model, material, first), of(owners[:, first], first)),
         "The full characteristic of a class: every prototype that one of its slots holds.",
     )
-    shared = owners.T.astype(np.int64) @ owners.astype(np.int64)  # (C, C)
-    a, b = _related(shared)
+    between = shared(owners)
+    a, b = _related(between, owners.sum(axis=0))
     one, other = owners[:, a], owners[:, b]
     found["Two classes and what they share"] = Drawn(
         pair_figure(
@@ -73,11 +74,10 @@ def figures(model: ProtoPool, material: Material) -> dict[str, Drawn]:
         ),
         "The two classes with most prototypes in common.",
     )
-    among = shared - np.diag(np.diag(shared))
-    nodes = np.sort(np.argsort(-among.sum(axis=1), kind="stable")[:NODES])
+    nodes = largest(between.sum(axis=1), NODES)
     left_out = len(classes) - len(nodes)
     found["Classes that share prototypes"] = Drawn(
-        graph_figure([classes[c] for c in nodes], among[np.ix_(nodes, nodes)]),
+        graph_figure([classes[c] for c in nodes], between[np.ix_(nodes, nodes)]),
         f"The {len(nodes)} classes that share most; {left_out} more are not drawn." if left_out else "",
     )
     if len(material.images) and model.config.focal:
@@ -89,12 +89,16 @@ def figures(model: ProtoPool, material: Material) -> dict[str, Drawn]:
     return found
 
 
-def _related(shared: NDArray[np.int64]) -> tuple[int, int]:
-    """The pair with most in common, among those that have something of their own if there are such."""
-    own = np.diag(shared)
-    upper = np.triu(np.ones_like(shared, dtype=bool), k=1)
-    differ = (shared < own[:, None]) & (shared < own[None, :])
-    ranks = np.where(upper, 2 * shared + 2 * shared.max() * differ, -1)
+def _related(between: NDArray[np.int64], held: NDArray[np.int64]) -> tuple[int, int]:
+    """The pair with most in common, among those that have something of their own if there are such.
+
+    Args:
+        between: (C, C) how many prototypes two classes share.
+        held: (C,) how many each has.
+    """
+    upper = np.triu(np.ones_like(between, dtype=bool), k=1)
+    differ = (between < held[:, None]) & (between < held[None, :])
+    ranks = np.where(upper, 2 * between + 2 * held.max() * differ, -1)
     a, b = np.unravel_index(int(ranks.argmax()), ranks.shape)
     return int(a), int(b)
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from resemblance.core.catalogue import PrototypeView
@@ -43,21 +42,6 @@ def shared_figure(views: Sequence[PrototypeView], classes: int) -> Figure:
         write(figure, x, y + 0.05, title, fontweight="bold")
         for number, line in enumerate(names):
             write(figure, x, y + 0.3 + 0.18 * number, line, fontsize=8.5)
-    return figure
-
-
-def sharing_figure(counts: NDArray[np.int64]) -> Figure:
-    """How many prototypes (P,) are in how many classes, as bars (figure 9)."""
-    figure = new_figure(5.6, 2.9)
-    axes = figure.add_axes((0.11, 0.2, 0.86, 0.74))
-    held, number = np.unique(counts, return_counts=True)
-    axes.bar(held, number, color=FOR, width=0.8)
-    axes.set_xlabel("classes that hold a prototype", color=INK)
-    axes.set_ylabel("prototypes", color=INK)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
     return figure
 
 

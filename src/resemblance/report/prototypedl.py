@@ -1,6 +1,6 @@
 """The figures of PrototypeDL's paper, from arrays (Li et al. 2018, tables 1 and 2, figures 2 and 3).
 
-Images are uint8 arrays (N, H, W, C) with one channel or three, as `sheet.pixels` makes them.
+Images are uint8 arrays (N, H, W, C) with one channel or three, as `core.intake.pixels` makes them.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from resemblance.core.intake import pixels
 from resemblance.methods.prototypedl import PrototypeDL
 from resemblance.report.decoded import distance_table, prototype_grid, reconstructions, through_training
 from resemblance.report.paper import Drawn, Material
-from resemblance.report.sheet import number, picture, pixels, sheet, text
+from resemblance.report.sheet import number, picture, sheet, text
 from resemblance.report.style import AGAINST, FAINT, FOR, INK, MUTED, plain
 
 SHADE = "#f6c9b4"

@@ -9,10 +9,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from resemblance.core.intake import pixels
 from resemblance.methods.protovae import ProtoVAE
 from resemblance.report.decoded import distance_table, reconstructions, through_training
 from resemblance.report.paper import Drawn, Material
-from resemblance.report.sheet import labelled_rows, picture, pixels, sheet, text
+from resemblance.report.sheet import labelled_rows, picture, sheet, text
 from resemblance.report.style import MUTED, plain
 
 STEPS = 6  # between an image and a prototype

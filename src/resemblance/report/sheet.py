@@ -1,31 +1,25 @@
-"""Sheets of small pictures and words, measured in cells: what the figures of several methods are drawn on.
+"""Sheets of small pictures and words: one pair of axes over a whole figure, as axes for each would take seconds.
 
-Images are uint8 arrays (N, H, W, C) with one channel or three, as `pixels` makes them.
+Images are uint8 arrays (H, W, C) with one channel or three, as `core.intake.pixels` makes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from torch import Tensor
 
-from resemblance.report.style import FAINT, INK, MUTED
+from resemblance.core.gallery import Box, Pixels
+from resemblance.report.style import FAINT, INK, MUTED, SMALL, draw_box, new_figure
 
 CELL = 0.62  # inches
 
 
-def pixels(images: Tensor) -> np.ndarray:
-    """Images (N, C, H, W) in [0, 1] as uint8 arrays (N, H, W, C)."""
-    levels = images.detach().float().clamp(0, 1).mul(255).round().byte()
-    return levels.permute(0, 2, 3, 1).cpu().numpy()
-
-
-def labelled_rows(rows: Sequence[tuple[str, np.ndarray]], note: str = "") -> Figure:
+def labelled_rows(rows: Sequence[tuple[str, Sequence[Pixels] | Pixels]], note: str = "") -> Figure:
     """Labelled rows of images, with a note below where there is one to make."""
     columns = max(len(images) for _, images in rows)
     margin = 0.3 + 0.115 * max(len(label) for label, _ in rows)
@@ -41,9 +35,9 @@ def labelled_rows(rows: Sequence[tuple[str, np.ndarray]], note: str = "") -> Fig
     return figure
 
 
-def sheet(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty figure measured in cells, y downwards."""
-    figure = Figure(figsize=(width * CELL, height * CELL), facecolor="white")
+def sheet(width: float, height: float, unit: float = CELL) -> tuple[Figure, Axes]:
+    """An empty figure, measured in so many inches from its upper left corner, y downwards."""
+    figure = new_figure(width * unit, height * unit)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set_xlim(0, width)
@@ -53,28 +47,44 @@ def sheet(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def picture(
-    axes: Axes, image: np.ndarray, left: float, top: float, side: float, frame: str | None = None
+    axes: Axes,
+    image: Pixels | None,
+    left: float,
+    top: float,
+    side: float,
+    frame: str | None = None,
+    *,
+    box: Box | None = None,
+    whole: Pixels | None = None,
 ) -> None:
-    """An image in a square of ``side``, at its own proportions."""
-    longest = max(image.shape[:2])
-    high, wide = side * image.shape[0] / longest, side * image.shape[1] / longest
-    left, top = left + (side - wide) / 2, top + (side - high) / 2
-    grey = image.ndim == 2 or image.shape[-1] == 1
-    shown = image.reshape(image.shape[:2]) if grey else image
-    axes.imshow(
-        shown,
-        cmap="gray" if grey else None,
-        vmin=0,
-        vmax=255,
-        extent=(left, left + wide, top + high, top),
-        interpolation="nearest",
-        aspect="auto",
-    )
-    axes.add_patch(
-        Rectangle(
-            (left, top), wide, high, fill=False, edgecolor=frame or FAINT, linewidth=2.4 if frame else 0.6
+    """An image in the middle of a square of ``side``, at its own proportions; an empty frame where there is none.
+
+    Small images show their pixels, as do parts of a small image (``whole``); ``box`` marks a part of it.
+    """
+    high = wide = side
+    if image is None:
+        text(axes, left + side / 2, top + side / 2, "no picture", color=MUTED, size=7)
+    else:
+        scale = side / max(image.shape[:2])
+        high, wide = scale * image.shape[0], scale * image.shape[1]
+        left, top = left + (side - wide) / 2, top + (side - high) / 2
+        grey = image.ndim == 2 or image.shape[-1] == 1
+        small = max((image if whole is None else whole).shape[:2]) <= SMALL
+        axes.imshow(
+            image.reshape(image.shape[:2]) if grey else image,
+            cmap="gray" if grey else None,
+            vmin=0,
+            vmax=255,
+            extent=(left, left + wide, top + high, top),
+            interpolation="nearest" if small else "bilinear",
+            aspect="auto",
         )
+        if box is not None and box != (0, 0, image.shape[1], image.shape[0]):
+            draw_box(axes, box, (left, top), scale)
+    edge = Rectangle(
+        (left, top), wide, high, fill=False, edgecolor=frame or FAINT, linewidth=2.4 if frame else 0.6
     )
+    axes.add_patch(edge)
 
 
 def text(axes: Axes, x: float, y: float, words: str, **style: Any) -> None:
@@ -88,3 +98,29 @@ def number(value: float) -> str:
     size = abs(float(value))
     digits = f"{size:.2f}" if size < 100 else f"{size:.0f}" if size < 1e5 else f"{size:.1e}"
     return f"−{digits}" if value < 0 and float(digits) else digits
+
+
+def inches(words: str, size: float) -> float:
+    """About how wide a line is in DejaVu Sans of so many points."""
+    return 0.62 * size / 72 * len(words)
+
+
+def more(count: int, one: str, many: str = "") -> list[str]:
+    """What is said of so many that are not shown; nothing where all are.
+
+    Example:
+        >>> more(1, "class", "classes"), more(3, "concept"), more(0, "concept")
+        (['1 more class not shown'], ['3 more concepts not shown'], [])
+    """
+    return [f"{count} more {one if count == 1 else many or one + 's'} not shown"] if count > 0 else []
+
+
+def largest(values: Iterable[float], count: int) -> list[int]:
+    """The places of the ``count`` largest values, in ascending order.
+
+    Example:
+        >>> largest([0.5, 2.0, 1.0], 2)
+        [1, 2]
+    """
+    order = np.argsort(-np.asarray(list(values), dtype=float), kind="stable")
+    return sorted(order[:count].tolist())

@@ -89,13 +89,19 @@ def show(
     return axes
 
 
-def draw_box(axes: Axes, box: Box) -> None:
-    """A yellow frame with a dark edge, visible on any picture."""
-    x0, y0, x1, y1 = box
+def draw_box(axes: Axes, box: Box, corner: tuple[float, float] = (-0.5, -0.5), pixel: float = 1.0) -> None:
+    """A yellow frame with a dark edge, visible on any picture.
+
+    Args:
+        axes: those of the picture.
+        box: pixels of it.
+        corner: its upper left corner in the axes' units.
+        pixel: a pixel's side in these.
+    """
+    x0, y0, x1, y1 = (pixel * edge for edge in box)
     for color, width in (("black", 3.0), (BOX, 1.6)):
-        frame = Rectangle(
-            (x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, edgecolor=color, linewidth=width
-        )
+        place_ = (corner[0] + x0, corner[1] + y0)
+        frame = Rectangle(place_, x1 - x0, y1 - y0, fill=False, edgecolor=color, linewidth=width)
         frame.set_clip_on(False)
         axes.add_patch(frame)
 

@@ -7,22 +7,18 @@ of all pairs say how far that holds, before and after they became training patch
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.patches import Rectangle
-from numpy.typing import NDArray
 
 from resemblance.core.gallery import Pixels
 from resemblance.methods.tesnet import TesNet, subspace_distances
+from resemblance.report.matrix import SIGNED, Cells, Floats, draw_matrix, matrix_figure
 from resemblance.report.paper import Drawn, Material
-from resemblance.report.style import AGAINST, FAINT, FOR, INK, MUTED, SMALL, new_figure, place, plain
+from resemblance.report.sheet import more, picture, sheet, text
+from resemblance.report.style import MUTED, plain
 
 CONCEPTS = 10  # of a class, drawn at most
 BASES = 4  # classes whose concepts are drawn
@@ -30,11 +26,11 @@ SUBSPACES = 40  # classes in the heat map
 NUMBERED = 12  # classes up to which it has room for numbers
 MARGIN = 0.3
 CELL = 0.62  # inches, of a matrix of cosines
-COSINES = LinearSegmentedColormap.from_list("cosines", [FOR, "white", AGAINST])
+COSINES = Cells(SIGNED.reversed(), -1, 1, decimals=2, size=(CELL, CELL))
 
 
 def basis_figure(
-    bases: Sequence[tuple[str, Sequence[int], Sequence[Pixels | None], NDArray[np.float64]]],
+    bases: Sequence[tuple[str, Sequence[int], Sequence[Pixels | None], Floats]],
 ) -> Figure:
     """The concepts of some classes, two classes in a row, above the cosines of their pairs.
 
@@ -50,97 +46,35 @@ def basis_figure(
     starts = range(0, len(bases), columns)
     heights = [above + max(len(base[1]) for base in bases[i : i + columns]) * CELL for i in starts]
     width = 2 * MARGIN + columns * block + (columns - 1) * gap
-    figure, sheet = _sheet(max(width, 4.2), 2 * MARGIN + sum(heights) + gap * (len(heights) - 1))
+    height = 2 * MARGIN + sum(heights) + gap * (len(heights) - 1)
+    figure, axes = sheet(max(width, 4.2), height, unit=1)
     for number, (name, indices, pictures, cosines) in enumerate(bases):
         row, column = divmod(number, columns)
         left = MARGIN + column * (block + gap)
         top = MARGIN + sum(heights[:row]) + gap * row
-        _text(sheet, left, top + 0.08, plain(name, 36), ha="left", fontweight="bold", fontsize=10)
-        for k, (index, pixels) in enumerate(zip(indices, pictures, strict=True)):
-            middle = left + 0.45 + (k + 0.5) * CELL
-            _text(sheet, middle, top + 0.36, str(index), fontsize=7.5, color=MUTED)
-            if pixels is not None:
-                _picture(sheet, pixels, middle, top + 0.48 + CELL / 2, CELL - 0.06)
-            height = top + above + (k + 0.5) * CELL
-            _text(sheet, left + 0.37, height, str(index), ha="right", fontsize=7.5, color=MUTED)
-        _matrix(sheet, cosines, left + 0.45, top + above, CELL, Normalize(-1, 1), COSINES, True)
+        text(axes, left, top + 0.08, plain(name, 36), ha="left", weight="bold", size=10)
+        for k, (index, image) in enumerate(zip(indices, pictures, strict=True)):
+            middle = (k + 0.5) * CELL
+            text(axes, left + 0.45 + middle, top + 0.36, str(index), size=7.5, color=MUTED)
+            if image is not None:
+                picture(axes, image, left + 0.48 + k * CELL, top + 0.51, CELL - 0.06)
+            text(axes, left + 0.37, top + above + middle, str(index), ha="right", size=7.5, color=MUTED)
+        draw_matrix(axes, cosines, left + 0.45, top + above, COSINES)
     return figure
 
 
-def subspace_figure(names: Sequence[str], distances: NDArray[np.float64]) -> Figure:
+def subspace_figure(names: Sequence[str], distances: Floats) -> Figure:
     """The distances (C, C) between the subspaces of the named classes as a heat map."""
-    count = len(names)
-    cell = 0.5 if count <= NUMBERED else 0.3
-    shown = [plain(name, 22) for name in names]
-    longest = max(len(name) for name in shown)
-    label, side = 0.15 + 0.075 * longest, count * cell
-    figure, sheet = _sheet(max(2 * MARGIN + label + side + 1.0, 4.2), 2 * MARGIN + label + side)
-    diagonal = np.eye(count, dtype=bool)
-    scale = Normalize(distances[~diagonal].min(), distances[~diagonal].max())
-    left = top = MARGIN + label
-    values, colours = np.where(diagonal, np.nan, distances), colormaps["viridis"]
-    image = _matrix(sheet, values, left, top, cell, scale, colours, count <= NUMBERED)
-    for number, name in enumerate(shown):
-        middle = (number + 0.5) * cell
-        _text(sheet, left - 0.08, top + middle, name, ha="right", fontsize=8)
-        turn = 90 if longest > 2 else 0
-        _text(sheet, left + middle, top - 0.08, name, va="bottom", rotation=turn, fontsize=8)
-    bar = place(figure, left + side + 0.25, top, 0.16, side)
-    figure.colorbar(image, cax=bar).outline.set_visible(False)
-    bar.tick_params(labelsize=8, color=MUTED, labelcolor=INK)
-    return figure
-
-
-def _sheet(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty figure and axes over all of it, in inches, downwards; axes for each picture would take seconds."""
-    figure = new_figure(width, height)
-    sheet = figure.add_axes((0, 0, 1, 1))
-    sheet.set_axis_off()
-    sheet.set_xlim(0, width)
-    sheet.set_ylim(height, 0)
-    sheet.set_autoscale_on(False)
-    return figure, sheet
-
-
-def _text(sheet: Axes, x: float, y: float, text: str, **style: Any) -> None:
-    settings: dict[str, Any] = {"ha": "center", "va": "center", "color": INK, **style}
-    sheet.text(x, y, text, parse_math=False, **settings)
-
-
-def _picture(sheet: Axes, pixels: Pixels, x: float, y: float, side: float) -> None:
-    """A picture around x, y, its longer edge as long as ``side``."""
-    high, wide = (side * edge / max(pixels.shape[:2]) / 2 for edge in pixels.shape[:2])
-    smooth = "nearest" if max(pixels.shape[:2]) <= SMALL else "bilinear"
-    extent = (x - wide, x + wide, y + high, y - high)
-    sheet.imshow(pixels, extent=extent, interpolation=smooth, aspect="auto")
-    corner = (x - wide, y - high)
-    sheet.add_patch(Rectangle(corner, 2 * wide, 2 * high, fill=False, edgecolor=FAINT, linewidth=0.6))
-
-
-def _matrix(
-    sheet: Axes,
-    values: NDArray[np.float64],
-    left: float,
-    top: float,
-    cell: float,
-    scale: Normalize,
-    colours: Colormap,
-    numbers: bool,
-) -> AxesImage:
-    """A square matrix as colours, with its numbers where there is room."""
-    palette, side = colours.with_extremes(bad="white"), len(values) * cell
-    extent = (left, left + side, top + side, top)
-    image = sheet.imshow(
-        values, cmap=palette, norm=scale, extent=extent, interpolation="nearest", aspect="auto"
+    numbered = len(names) <= NUMBERED
+    between = np.where(np.eye(len(names), dtype=bool), np.nan, distances)
+    cells = Cells(
+        colormaps["viridis"],
+        float(np.nanmin(between)),
+        float(np.nanmax(between)),
+        decimals=2 if numbered else None,
+        size=(0.5, 0.5) if numbered else (0.3, 0.3),
     )
-    for row, column in np.argwhere(~np.isnan(values)) if numbers else ():
-        value = values[row, column]
-        red, green, blue, _ = palette(scale(value))
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-        number = f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
-        x, y = left + (column + 0.5) * cell, top + (row + 0.5) * cell
-        _text(sheet, x, y, number, fontsize=7, color="white" if dark else INK)
-    return image
+    return matrix_figure(between, names, names, cells)
 
 
 def figures(model: TesNet, material: Material | None = None) -> dict[str, Drawn]:
@@ -166,17 +100,15 @@ def figures(model: TesNet, material: Material | None = None) -> dict[str, Drawn]
         "The concepts of a class and the cosines of their pairs: 0 is orthogonal, 1 the same direction; "
         f"over all classes the mean is {off:.2f}."
     )
-    caption += _rest(len(present) - BASES, "class", "classes")
-    caption += _rest(
-        max((len(members[c]) for c in present[:BASES]), default=0) - CONCEPTS, "concept", "concepts"
-    )
+    widest = max((len(members[c]) for c in present[:BASES]), default=0)
+    caption += _cut(*more(len(present) - BASES, "class", "classes"), *more(widest - CONCEPTS, "concept"))
     found = {"Basis concepts": Drawn(basis_figure(bases), caption)} if bases else {}
     shown = present[:SUBSPACES]
     if len(shown) > 1:
         distances = subspace_distances(cosines, owners)[shown][:, shown].numpy()
         caption = (
             "The distance of each two classes' subspaces, ‖BᵃᵀBᵃ − BᵇᵀBᵇ‖: the larger, the less their concepts "
-            "have in common." + _rest(len(present) - SUBSPACES, "class", "classes")
+            "have in common." + _cut(*more(len(present) - SUBSPACES, "class", "classes"))
         )
         found["Subspaces"] = Drawn(subspace_figure([classes[c] for c in shown], distances), caption)
     return found
@@ -189,5 +121,5 @@ def _mean_cosine(cosines: torch.Tensor, owners: torch.Tensor) -> float:
     return float(cosines[pairs].mean()) if bool(pairs.any()) else 0.0
 
 
-def _rest(count: int, one: str, many: str) -> str:
-    return f" {count} more {one if count == 1 else many} not drawn." if count > 0 else ""
+def _cut(*hidden: str) -> str:
+    return "".join(f" {words}." for words in hidden)

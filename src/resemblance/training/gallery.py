@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from resemblance.config.errors import UserError
-from resemblance.core.gallery import Gallery, GalleryItem, Kind, Picture, Pixels
+from resemblance.core.gallery import Gallery, GalleryItem, Kind, Picture
+from resemblance.core.intake import pixels
 from resemblance.core.model import Model
 from resemblance.core.prototypes import Prototypes
 from resemblance.data.progress import track
@@ -38,7 +37,7 @@ def build_gallery(model: Model, source: Source, *, progress: bool = False) -> Ga
         raise UserError(f"prototypes come from image {max(indices)}, but there are only {len(source)} images")
     unique = sorted({index for index in indices if index >= 0})
     pictures = {
-        index: Picture.from_pixels(pixels_of(to_tensor(source.read(index), model.spec.image)))
+        index: Picture.from_pixels(pixels(to_tensor(source.read(index), model.spec.image)))
         for index in track(unique, f"reading the {model.config.words.many}' images", progress)
     }
     decodings = decode(model, prototypes) if model.decodes else [None] * len(indices)
@@ -63,15 +62,4 @@ def decode(model: Model, prototypes: Prototypes, batch_size: int = 64) -> list[P
     with evaluating(model):
         parts = [model.decode(vectors) for vectors in torch.split(prototypes.vectors, batch_size)]
         images = torch.cat(parts).float().cpu()
-    return [Picture.from_pixels(pixels_of(image)) for image in images]
-
-
-def pixels_of(image: Tensor) -> Pixels:
-    """(C, H, W) in [0, 1] to (H, W, C) uint8.
-
-    Example:
-        >>> pixels_of(torch.tensor([[[0.0, 0.5, 1.0]]])).tolist()
-        [[[0], [128], [255]]]
-    """
-    pixels: Pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-    return np.asarray(pixels)
+    return [Picture.from_pixels(pixels(image)) for image in images]
