@@ -21,6 +21,31 @@ from resemblance.training import actions
 # Name, method and settings: the methods with their main switches.
 VARIANTS = {
     "blackbox": ("blackbox", {"encoder": "small"}),
+    "deformable": (
+        "deformable",
+        {"encoder": "small", "prototypes_per_class": 2, "offset_channels": 8, "prune": True},
+    ),
+    "deformable released": (
+        "deformable",
+        {
+            "encoder": "small",
+            "prototypes_per_class": 2,
+            "offset_channels": 8,
+            "parts": 2,
+            "variant": "released",
+        },
+    ),
+    "deformable regular": (
+        "deformable",
+        {
+            "encoder": "small",
+            "prototypes_per_class": 1,
+            "addon": "regular",
+            "prototype_depth": 8,
+            "offset_channels": 8,
+            "upsample": 1,
+        },
+    ),
     "flint": ("flint", {"encoder": "mnist", "attributes": 7}),
     "flint released": ("flint", {"encoder": "mnist", "attributes": 7, "variant": "released"}),
     "flint small": ("flint", {"encoder": "small"}),

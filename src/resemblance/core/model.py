@@ -207,6 +207,13 @@ class Model(nn.Module):
             values, cells = self.similarity_maps(latents).flatten(2).max(dim=2)
             return Match(-values, cells)
 
+    def window_grid(self, latents: Tensor) -> tuple[int, int]:
+        """Rows and columns of the cells that `match` counts, of latent maps (B, D, H, W)."""
+        assert self.prototypes is not None
+        vectors = self.prototypes.vectors
+        height, width = (vectors.shape[2], vectors.shape[3]) if vectors.dim() == 4 else (1, 1)
+        return latents.shape[2] - height + 1, latents.shape[3] - width + 1
+
     def patch_vectors(self, latents: Tensor, rows: Tensor, cells: Tensor) -> Tensor:
         """The latent vectors (n, *prototype shape) at flat ``cells`` (n,) of the images ``rows`` (n,)."""
         if latents.dim() == 2:
@@ -214,7 +221,7 @@ class Model(nn.Module):
         assert self.prototypes is not None
         vectors = self.prototypes.vectors
         height, width = (vectors.shape[2], vectors.shape[3]) if vectors.dim() == 4 else (1, 1)
-        columns = latents.shape[3] - width + 1
+        columns = self.window_grid(latents)[1]
         windows = latents.unfold(2, height, 1).unfold(3, width, 1)  # (B, D, H', W', h, w)
         patches = windows[rows, :, cells // columns, cells % columns]
         return patches.reshape(len(rows), *vectors.shape[1:])

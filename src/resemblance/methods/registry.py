@@ -26,7 +26,7 @@ def register(name: str, config: type[MethodConfig]) -> Callable[[type[Model]], t
 
     Example:
         >>> list_methods()
-        ['blackbox', 'flint', 'kmex', 'pipnet', 'protopnet', 'protopool',
+        ['blackbox', 'deformable', 'flint', 'kmex', 'pipnet', 'protopnet', 'protopool',
          'protopshare', 'prototree', 'prototypedl', 'protovae', 'senn', 'tesnet']
     """
 

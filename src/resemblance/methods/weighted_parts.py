@@ -158,17 +158,32 @@ class WeightedParts(Model):
 
     def recipe(self) -> Recipe:
         """Warm, then joint training interrupted by projection and last-layer optimisation."""
-        config = self.config
         warm, joint = self.stage_groups()
         # The authors' scheduler steps before each joint epoch: only four of the first five run at the full rate.
         decay = Schedule("step", size=5, gamma=0.1, first=1)
+        epochs = self.config.warm_epochs
+        stages = (Stage("warm", epochs, warm), *self.pushed_stages(epochs, joint, decay))
+        return Recipe(stages, batch_size=80)
+
+    def pushed_stages(
+        self, done: int, joint: dict[str, Group], decay: Schedule, tunes: bool = True
+    ) -> list[Stage]:
+        """Joint training interrupted by projections, then pruning.
+
+        Args:
+            done: epochs of the stages before.
+            joint: what trains.
+            decay: of its rates.
+            tunes: whether the last layer trains after each projection.
+        """
+        config = self.config
         last = {"last": Group(1e-4)}
-        total = config.warm_epochs + config.joint_epochs
-        stages = [Stage("warm", config.warm_epochs, warm)]
-        done = config.warm_epochs
-        while done < total or len(stages) == 1:
+        total = done + config.joint_epochs
+        stages: list[Stage] = []
+        number = 0
+        while done < total or number == 0:
+            number += 1
             push = min(total, (done // config.push_every + 1) * config.push_every)
-            number = (len(stages) + 1) // 2
             stages.append(
                 Stage(
                     f"joint {number}",
@@ -177,18 +192,17 @@ class WeightedParts(Model):
                     schedule=decay,
                     fresh=number == 1,
                     end=("project",),
+                    candidate=not tunes and not config.prune,
                 )
             )
-            stages.append(
-                Stage(
-                    f"last layer {number}", config.last_epochs, last, candidate=not config.prune, scales=False
-                )
-            )
+            if tunes:
+                name = f"last layer {number}"
+                stages.append(Stage(name, config.last_epochs, last, candidate=not config.prune, scales=False))
             done = push
         if config.prune:
             stages.append(Stage("prune", 0, {}, end=("prune",), scales=False))
             stages.append(Stage("last layer after pruning", 5 * config.last_epochs, last, scales=False))
-        return Recipe(tuple(stages), batch_size=80)
+        return stages
 
     def keep(self, indices: Tensor) -> None:
         """Drop prototypes and their columns of the last layer."""

@@ -149,8 +149,7 @@ class Nearest:
     def _set_grid(self, latents: Tensor) -> None:
         if not self.model.maps or self.grid != (1, 1):
             return
-        height, width = self.vectors.shape[2:] if self.vectors.dim() == 4 else (1, 1)
-        self.grid = (latents.shape[2] - height + 1, latents.shape[3] - width + 1)
+        self.grid = self.model.window_grid(latents)
         self.maps = self.maps.new_zeros(len(self.vectors), self.grid[0] * self.grid[1])
 
     def _tolerance(self, latents: Tensor) -> Tensor:
