@@ -70,8 +70,7 @@ def class_bases(parts: Tensor, owners: Tensor) -> Tensor:
     position = torch.arange(len(parts), device=parts.device) - (counts.cumsum(0) - counts)[classes[order]]
     bases = parts.new_zeros(owners.shape[1], int(counts.max()), *parts.shape[1:])
     bases[classes[order], position] = parts[order]
-    rows: Tensor = bases.flatten(1, 2)
-    return rows
+    return bases.flatten(1, 2)
 
 
 def orthogonality(bases: Tensor, length: float) -> Tensor:
@@ -96,7 +95,9 @@ def released_orthogonality(parts: Tensor, per_class: int) -> Tensor:
     groups = per_class if len(parts) % per_class == 0 else 1
     bases = parts.reshape(groups, -1, parts.shape[2])
     products = bases @ bases.mT
-    return (products - torch.eye(bases.shape[1], dtype=products.dtype, device=products.device)).norm()
+    identity = torch.eye(bases.shape[1], dtype=products.dtype, device=products.device)
+    norm: Tensor = torch.linalg.vector_norm(products - identity)
+    return norm
 
 
 @register("deformable", DeformableConfig)
