@@ -244,7 +244,11 @@ def cabrnet_inference(quick: bool) -> tuple[float, float]:
 STEPS = {
     "protopnet": ("ProtoPNet", "2000 prototypes", 1.10),
     "tesnet": ("TesNet", "200 subspaces of 10 concepts", 1.15),
-    "deformable": ("Deformable ProtoPNet", "2000 prototypes of 3x3 parts of 512 channels on a 14x14 map", 2.0),
+    "deformable": (
+        "Deformable ProtoPNet",
+        "2000 prototypes of 3x3 parts of 512 channels on a 14x14 map",
+        2.0,
+    ),
     "protopool": ("ProtoPool", "202 prototypes, 10 slots a class", 1.15),
     "prototree": ("ProtoTree", "depth 9: 511 prototypes, 512 leaves", 1.15),
     "protopshare": ("ProtoPShare", "merged to 1000 prototypes of 2 classes each", 1.15),
