@@ -408,6 +408,14 @@ def batches_of(model, latents, labels, size):
     return batches(latents, labels, size)
 
 
+def test_no_windows_are_no_trouble():
+    """As where no image of a batch comes nearer than those before."""
+    model, latents, _ = scene()
+    none = torch.zeros(0, dtype=torch.int64)
+    assert model.patch_vectors(latents, none, none).shape == (0, 7, 2, 2)
+    assert model.similarity_maps(latents[:0]).shape == (0, 4, 5, 5)
+
+
 def test_a_projected_prototype_is_wholly_there_in_its_source():
     """Where all its parts lie on the map: the interpolation that it is made by is the one that it is read by."""
     generator = torch.Generator().manual_seed(0)

@@ -48,7 +48,8 @@ def places(offsets: Tensor, parts: int) -> Tensor:
 
 
 def _by_part(offsets: Tensor) -> Tensor:
-    return offsets.flatten(2).transpose(1, 2).reshape(len(offsets), -1, offsets.shape[1] // 2, 2)
+    batch, count, height, width = offsets.shape
+    return offsets.flatten(2).transpose(1, 2).reshape(batch, height * width, count // 2, 2)
 
 
 def corners(offsets: Tensor, size: tuple[int, int], parts: int) -> tuple[Tensor, Tensor]:

@@ -206,7 +206,9 @@ class Deformable(WeightedParts):
         cells, weights = corners(offsets, (z.shape[2], z.shape[3]), self.config.parts)
         batch, count = cells.shape[:2]
         images = torch.arange(batch, device=z.device).repeat_interleave(count)
-        return sample(z, images, cells.flatten(0, 1), weights.flatten(0, 1)).reshape(batch, count, -1)
+        return sample(z, images, cells.flatten(0, 1), weights.flatten(0, 1)).reshape(
+            batch, count, self.rho * self.channels
+        )
 
     def _rows(self, parts: Tensor) -> Tensor:
         """Parts (..., E, k, k) in the order of the windows, (..., ρ·E)."""
@@ -232,7 +234,9 @@ class Deformable(WeightedParts):
                 self._windows(latents.float())
                 @ self._rows(self.effective(self.prototypes.vectors)).T.contiguous()
             )
-            maps = products.transpose(1, 2).reshape(len(latents), -1, *self.window_grid(latents))
+            maps = products.transpose(1, 2).reshape(
+                len(latents), len(self.prototypes), *self.window_grid(latents)
+            )
             return self._rectified(maps)
 
     # training
@@ -305,7 +309,8 @@ class Deformable(WeightedParts):
         z, offsets = self._apart(latents[chosen].float())
         corner, weights = corners(offsets, (z.shape[2], z.shape[3]), self.config.parts)
         seen = sample(z, row, corner[row, cells], weights[row, cells])  # (n, ρ, E)
-        return seen.transpose(1, 2).reshape(len(rows), -1, self.config.parts, self.config.parts)
+        side = self.config.parts
+        return seen.transpose(1, 2).reshape(len(rows), self.channels, side, side)
 
     def patch_distances(self, patches: Tensor, vectors: Tensor) -> Tensor:
         """−g in float64, of what parts see (..., E, k, k) and prototypes."""
