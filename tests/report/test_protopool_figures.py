@@ -92,7 +92,7 @@ def test_many_classes_are_cut_and_it_is_said():
     found = figures(model, material)
     assert all(drawn(part.figure) for part in found.values())
     assert all(max(part.figure.get_size_inches()) < 20 for part in found.values())
-    assert "270 more are not drawn" in found["Classes that share prototypes"].caption
+    assert "270 more classes not shown" in found["Classes that share prototypes"].caption
     assert any("more" in text for text in texts(found["Prototypes that classes share"].figure))
 
 

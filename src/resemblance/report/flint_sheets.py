@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from resemblance.core.gallery import Pixels
+from resemblance.report.cut import largest, more
 from resemblance.report.matrix import SIGNED, Cells, matrix_figure
-from resemblance.report.sheet import largest, more, picture, sheet, text
+from resemblance.report.sheet import picture, sheet, text
 from resemblance.report.style import FAINT, FOR, INK, MUTED, new_figure, place, plain
 from resemblance.training.relevance import FACTORS
 

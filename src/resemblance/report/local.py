@@ -30,6 +30,7 @@ from resemblance.report.style import (
     INK,
     MUTED,
     WARN,
+    inches,
     new_figure,
     place,
     plain,
@@ -261,9 +262,9 @@ class _Sheet:
         axes.axis("off")
 
 
-def _wrap(text: str, inches: float, size: float) -> list[str]:
-    """Lines that fit: DejaVu Sans needs about 0.6 of its size a letter, 0.68 when bold and mixed."""
-    return textwrap.wrap(text, max(12, int(inches * 72 / (0.62 * size)))) or [""]
+def _wrap(text: str, width: float, size: float) -> list[str]:
+    """Lines of so many points that fit into so many inches."""
+    return textwrap.wrap(text, max(12, int(width / inches("a", size)))) or [""]
 
 
 def _upper(text: str) -> str:

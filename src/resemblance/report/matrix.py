@@ -14,8 +14,8 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from resemblance.report.sheet import inches, sheet, text
-from resemblance.report.style import AGAINST, FAINT, FOR, INK, MUTED, place, plain
+from resemblance.report.sheet import sheet, text
+from resemblance.report.style import AGAINST, FAINT, FOR, INK, MUTED, inches, place, plain
 
 MARGIN, SCALE = 0.3, 0.9  # inches: around the figure, and the height of its scale at least
 SIGNED = LinearSegmentedColormap.from_list("signed", [AGAINST, "white", FOR])

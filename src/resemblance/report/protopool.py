@@ -16,6 +16,7 @@ from resemblance.core.maps import upsample
 from resemblance.core.similarity import log_similarity, squared_distances
 from resemblance.data.dataset import ImageDataset
 from resemblance.methods.protopool import ProtoPool
+from resemblance.report.cut import largest, more
 from resemblance.report.heat import overlay
 from resemblance.report.paper import Drawn, Material
 from resemblance.report.protopool_sheets import (
@@ -25,7 +26,6 @@ from resemblance.report.protopool_sheets import (
     shared_figure,
 )
 from resemblance.report.sharing import shared, sharing_figure
-from resemblance.report.sheet import largest
 from resemblance.report.style import MUTED, new_figure, show, write
 
 MARGIN, WIDE, GAP = 0.3, 1.63, 0.16
@@ -75,10 +75,10 @@ def figures(model: ProtoPool, material: Material) -> dict[str, Drawn]:
         "The two classes with most prototypes in common.",
     )
     nodes = largest(between.sum(axis=1), NODES)
-    left_out = len(classes) - len(nodes)
+    left_out = more(len(classes) - len(nodes), "class", "classes")
     found["Classes that share prototypes"] = Drawn(
         graph_figure([classes[c] for c in nodes], between[np.ix_(nodes, nodes)]),
-        f"The {len(nodes)} classes that share most; {left_out} more are not drawn." if left_out else "",
+        "; ".join([f"The {len(nodes)} classes that share most", *left_out]) + "." if left_out else "",
     )
     if len(material.images) and model.config.focal:
         found["Plain and focal similarity"] = Drawn(

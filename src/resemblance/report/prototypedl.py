@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 
 from resemblance.core.intake import pixels
 from resemblance.methods.prototypedl import PrototypeDL
+from resemblance.report.cut import more
 from resemblance.report.decoded import distance_table, prototype_grid, reconstructions, through_training
 from resemblance.report.paper import Drawn, Material
 from resemblance.report.sheet import number, picture, sheet, text
@@ -63,11 +64,9 @@ def weight_table(
             _weight(
                 axes, weights[j, c], scale, TABLE + place * width, top, width, bool(c == visual[j]), numbers
             )
-    note = "Shaded" if numbers else "Framed"
-    note += ": the most negative weight, the prototype's visual class"
-    note += f" · {len(images) - rows} more prototypes" if rows < len(images) else ""
-    note += f" · {len(classes) - len(shown)} more classes" if len(shown) < len(classes) else ""
-    text(axes, 0.1, header + rows + 0.45, note, color=MUTED, size=8, ha="left")
+    note = [f"{'Shaded' if numbers else 'Framed'}: the most negative weight, the prototype's visual class"]
+    note += more(len(images) - rows, "prototype") + more(len(classes) - len(shown), "class", "classes")
+    text(axes, 0.1, header + rows + 0.45, " · ".join(note), color=MUTED, size=8, ha="left")
     return figure
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from resemblance.core.intake import pixels
 from resemblance.methods.protovae import ProtoVAE
+from resemblance.report.cut import more
 from resemblance.report.decoded import distance_table, reconstructions, through_training
 from resemblance.report.paper import Drawn, Material
 from resemblance.report.sheet import labelled_rows, picture, sheet, text
@@ -34,7 +35,7 @@ def class_grid(
     shown = min(len(classes), rows)
     lines = [(plain(classes[c], 20), images[np.flatnonzero(owners == c)[:columns]]) for c in range(shown)]
     most = int(np.bincount(owners, minlength=1).max()) if len(owners) else 0
-    left_out = [f"{len(classes) - shown} more classes not shown"] if shown < len(classes) else []
+    left_out = more(len(classes) - shown, "class", "classes")
     left_out += [f"the first {columns} prototypes of each class, of up to {most}"] if most > columns else []
     return labelled_rows(lines, note="; ".join(left_out))
 

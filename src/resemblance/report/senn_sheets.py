@@ -11,9 +11,10 @@ from torch import Tensor
 
 from resemblance.core.gallery import Pixels
 from resemblance.core.intake import pixels
+from resemblance.report.cut import largest, more
 from resemblance.report.matrix import SIGNED, Cells, Floats, matrix_figure
-from resemblance.report.sheet import inches, largest, more, picture, sheet, text
-from resemblance.report.style import AGAINST, FAINT, FOR, INK, MUTED, place, plain
+from resemblance.report.sheet import picture, sheet, text
+from resemblance.report.style import AGAINST, FAINT, FOR, INK, MUTED, inches, place, plain
 from resemblance.training.stability import Stability
 
 LARGEST = 40  # concepts, and classes, that a figure shows
@@ -36,20 +37,20 @@ def concept_grid(
     widest = max(len(images) for images in examples.values())
     columns = 1 if len(examples) <= 10 else 2
     rows = -(-len(examples) // columns)
-    head, apart = max(0.9, *(inches(names[concept], 7.5) for concept in examples)) + 0.15, 0.3
+    head, apart = max(1.0, *(inches(names[concept], 9) for concept in examples)) + 0.15, 0.3
     width = head + widest * (SIDE + GAP)
     below = MARGIN + rows * (SIDE + GAP)
     figure, axes = sheet(2 * MARGIN + columns * (width + apart) - apart, below + MARGIN + 0.3, unit=1)
     for number, (concept, images) in enumerate(examples.items()):
         column, row = divmod(number, rows)
         x, y = MARGIN + column * (width + apart), MARGIN + row * (SIDE + GAP)
-        text(axes, x, y + SIDE / 2 - 0.11, f"concept {concept}", ha="left", weight="bold")
-        text(axes, x, y + SIDE / 2 + 0.09, names[concept], ha="left", size=7.5, color=MUTED)
+        text(axes, x, y + SIDE / 2 - 0.12, f"concept {concept}", ha="left", weight="bold", size=10.5)
+        text(axes, x, y + SIDE / 2 + 0.1, names[concept], ha="left", size=9, color=MUTED)
         for i, image in enumerate(images):
             picture(axes, image, x + head + i * (SIDE + GAP), y, SIDE)
     note = ["Training images in which each concept is strongest, from the left"]
     words = " · ".join(note + more(concepts - len(examples), "concept"))
-    text(axes, MARGIN, below + 0.2, words, ha="left", size=8, color=MUTED)
+    text(axes, MARGIN, below + 0.2, words, ha="left", color=MUTED)
     return figure
 
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from resemblance.report.cut import largest
 from resemblance.report.matrix import Cells, matrix_figure
-from resemblance.report.sheet import largest
 from resemblance.report.style import FOR, INK, MUTED, new_figure
 
 CLASSES = 40  # shown in the matrix

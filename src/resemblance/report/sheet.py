@@ -5,10 +5,9 @@ Images are uint8 arrays (H, W, C) with one channel or three, as `core.intake.pix
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -98,29 +97,3 @@ def number(value: float) -> str:
     size = abs(float(value))
     digits = f"{size:.2f}" if size < 100 else f"{size:.0f}" if size < 1e5 else f"{size:.1e}"
     return f"−{digits}" if value < 0 and float(digits) else digits
-
-
-def inches(words: str, size: float) -> float:
-    """About how wide a line is in DejaVu Sans of so many points."""
-    return 0.62 * size / 72 * len(words)
-
-
-def more(count: int, one: str, many: str = "") -> list[str]:
-    """What is said of so many that are not shown; nothing where all are.
-
-    Example:
-        >>> more(1, "class", "classes"), more(3, "concept"), more(0, "concept")
-        (['1 more class not shown'], ['3 more concepts not shown'], [])
-    """
-    return [f"{count} more {one if count == 1 else many or one + 's'} not shown"] if count > 0 else []
-
-
-def largest(values: Iterable[float], count: int) -> list[int]:
-    """The places of the ``count`` largest values, in ascending order.
-
-    Example:
-        >>> largest([0.5, 2.0, 1.0], 2)
-        [1, 2]
-    """
-    order = np.argsort(-np.asarray(list(values), dtype=float), kind="stable")
-    return sorted(order[:count].tolist())

@@ -53,6 +53,11 @@ def write(figure: Figure, x: float, y: float, text: str, **options: Any) -> Text
     return figure.text(x / width, 1 - y / height, text, parse_math=False, **options)
 
 
+def inches(words: str, size: float) -> float:
+    """About how wide a line is in DejaVu Sans of so many points: 0.6 of them a letter, 0.68 when bold and mixed."""
+    return 0.62 * size / 72 * len(words)
+
+
 def place(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
     """Axes with their upper left corner at x, y inches from the figure's."""
     total = figure.get_size_inches()

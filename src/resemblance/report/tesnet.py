@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 
 from resemblance.core.gallery import Pixels
 from resemblance.methods.tesnet import TesNet, subspace_distances
+from resemblance.report.cut import more
 from resemblance.report.matrix import SIGNED, Cells, Floats, draw_matrix, matrix_figure
 from resemblance.report.paper import Drawn, Material
-from resemblance.report.sheet import more, picture, sheet, text
+from resemblance.report.sheet import picture, sheet, text
 from resemblance.report.style import MUTED, plain
 
 CONCEPTS = 10  # of a class, drawn at most
