@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resemblance.core import similarity
 from resemblance.core.similarity import (
     linear_similarity,
     log_similarity,
@@ -91,3 +92,25 @@ def test_pairwise_squared_agrees_with_differences():
     rows, columns = torch.rand(7, 5), torch.rand(3, 5)
     expected = (rows[:, None] - columns).square().sum(2)
     assert torch.allclose(pairwise_squared(rows, columns), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("side", [1, 2])
+@pytest.mark.parametrize("at_once", [1, 4, 100])
+def test_nearest_distances_and_their_gradients(
+    side: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by plain gathering, however many images are taken at once."""
+    monkeypatch.setattr(similarity, "_images", lambda vectors, device: at_once)
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.rand(6, 3, 4, 5, generator=generator, dtype=torch.float64, requires_grad=True)
+    vectors = torch.rand(7, 3, side, side, generator=generator, dtype=torch.float64, requires_grad=True)
+    share = torch.rand(6, 7, generator=generator, dtype=torch.float64)
+    found = similarity.nearest_distances(latents, vectors)
+    windows = latents.unfold(2, side, 1).unfold(3, side, 1)  # (B, D, H, W, h, w)
+    windows = windows.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
+    plain = (windows[:, :, None] - vectors.flatten(1)).square().sum(dim=3).amin(dim=1)
+    assert torch.allclose(found, plain)
+    ours = torch.autograd.grad((found * share).sum(), (latents, vectors))
+    theirs = torch.autograd.grad((plain * share).sum(), (latents, vectors))
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(one, other)

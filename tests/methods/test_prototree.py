@@ -476,7 +476,7 @@ def settings(**options):
 
 
 def test_training_prunes_projects_and_saves(tmp_path):
-    model = make(depth=6)
+    model = make(depth=6, prune_threshold=0.4)
     result = fit(model, splits(), tmp_path / "run", settings(epochs=6))
     notes = "\n".join(result.notes)
     for stage in ("all", "prune", "project"):

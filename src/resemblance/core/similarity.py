@@ -6,8 +6,11 @@ must come out as zero.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 EPSILON = 1e-4
@@ -108,9 +111,46 @@ def nearest_distances(latents: Tensor, vectors: Tensor) -> Tensor:
     """
     with torch.no_grad():
         cells = nearest_patches(latents, vectors)[1]  # (B, P)
-    windows = _windows(latents, *vectors.shape[-2:])
-    nearest = windows.gather(2, cells[:, None].expand(-1, windows.shape[1], -1))  # (B, Dhw, P)
-    return (nearest - vectors.flatten(1).T).square().sum(dim=1)
+    windows = _windows(latents, *vectors.shape[-2:]).transpose(1, 2)  # (B, H'W', Dhw)
+    first = windows.shape[1] * torch.arange(len(cells), device=cells.device)
+    squared: Tensor = _SquaredDifferences.apply(
+        windows.flatten(0, 1), vectors.flatten(1), first[:, None] + cells
+    )
+    return squared
+
+
+class _SquaredDifferences(torch.autograd.Function):
+    """‖rows[index_bp] − vectors_p‖² (B, P), a few images at a time, forward and backward.
+
+    All differences at once would be B·P·D numbers, many times what the map has: they are not kept but taken again,
+    in pieces that stay in the cache of a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, vectors: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, vectors, index)
+        pieces = [
+            (rows[part] - vectors).square_().sum(dim=2)
+            for part in torch.split(index, _images(vectors, rows.device))
+        ]
+        return torch.cat(pieces)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        rows, vectors, index = ctx.saved_tensors
+        to_rows, to_vectors = torch.zeros_like(rows), torch.zeros_like(vectors)
+        size = _images(vectors, rows.device)
+        for part, share in zip(torch.split(index, size), torch.split(gradient, size), strict=True):
+            change = (rows[part] - vectors).mul_(2 * share[:, :, None])
+            to_rows.index_add_(0, part.flatten(), change.flatten(0, 1))
+            to_vectors -= change.sum(dim=0)
+        return to_rows, to_vectors, None
+
+
+def _images(vectors: Tensor, device: torch.device) -> int:
+    """How many images' differences are taken at once."""
+    return max((1 << (18 if device.type == "cpu" else 27)) // vectors.numel(), 1)
 
 
 def _windows(latents: Tensor, height: int, width: int) -> Tensor:
