@@ -57,7 +57,6 @@ def pairs_figure(owners: NDArray[np.bool_], classes: Sequence[str]) -> Figure:
     note = "Numbers: prototypes that both classes own."
     if len(shown) < len(classes):
         note = f"The {len(shown)} classes that share most, of {len(classes)}. {note}"
-    # No two classes share half of the scale's first colour: what is shared stands out.
     cells = Cells(colormaps["Blues"], 0, max(int(part.max(initial=0)), 1), decimals=0)
     names = [classes[c] for c in shown]
     return matrix_figure(np.where(part, part, np.nan), names, names, cells, note=note, bar=False)
