@@ -81,8 +81,7 @@ def show(
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
-        spine.set_visible(pixels is None)
-        spine.set_color(FAINT)
+        spine.set(color=FAINT, linewidth=0.6)  # where a picture is as bright as the page
     if pixels is None:
         axes.text(0.5, 0.5, "no picture", ha="center", va="center", color=MUTED, fontsize=8)
         return axes
