@@ -1,12 +1,19 @@
-"""Real data, where it is at hand."""
+"""Real data, where it is at hand; and every method trained, once."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from cases import OPTIONS, made, train
+from resemblance.core.model import Model
+from resemblance.training.engine import FitResult
+from stopping import stopping
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +28,25 @@ def real_data() -> Callable[[str], Path]:
         return root / name
 
     return find
+
+
+class Trained(NamedTuple):
+    """A trained model, what came of training it, and how many checkpoints were written."""
+
+    model: Model
+    result: FitResult
+    writes: int
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained]:
+    """The model of a method's case, trained once for all tests: who changes it takes a copy."""
+
+    @cache
+    def whole(method: str) -> Trained:
+        model = made(method)
+        with stopping() as written:
+            result = train(model, tmp_path_factory.mktemp(method) / "run", **OPTIONS)
+        return Trained(model, result, len(written))
+
+    return whole

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-import resemblance
-from resemblance.cli import main
+import models
+from models import batch
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.methods.flint import SETTINGS, FLINTConfig
 from resemblance.config.model import ModelSpec
-from resemblance.config.training import TrainConfig
 from resemblance.core.moment import Moment
 from resemblance.methods.flint import conciseness, diversity, entropy, settle
 from resemblance.methods.flint_networks import Decoder
-from resemblance.methods.registry import build
-from resemblance.training import checkpoints, state
-from resemblance.training.engine import fit
-from tiny import CLASSES, digits, same
 
-
-def make(classes=3, size=(28, 28), channels=1, **config):
-    image = ImageSpec(*size, channels, (0.5,) * channels, (0.25,) * channels)
-    spec = ModelSpec(tuple(f"class {c}" for c in range(classes)), image)
-    torch.manual_seed(0)
-    return build("flint", config, spec)
-
-
-def batch(model, count=4, seed=0):
-    image = model.spec.image
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.rand(count, image.channels, image.height, image.width, generator=generator)
-    return images, torch.arange(count) % model.spec.num_classes
+make = partial(models.make, "flint")
 
 
 def plain_entropy(values):
@@ -375,92 +358,8 @@ def test_training_lowers_the_loss():
     assert losses[-1] < 0.9 * losses[0]
 
 
-class Stop(BaseException):
-    """Stands for a kill, in this process."""
-
-
-OPTIONS = {
-    "encoder": "mnist",
-    "setting": "cifar",
-    "attributes": 6,
-}  # two stages, the second with a new optimiser
-TRAINING = {
-    "seed": 3,
-    "accelerator": "cpu",
-    "progress": False,
-    "epochs": 4,
-    "batch_size": 32,
-    "augment": "none",
-}
-
-
-def trained(run, dropout=True, **more):
-    spec = ModelSpec(CLASSES, ImageSpec(8, 8, 1, (0.3,), (0.35,)))
-    torch.manual_seed(0)
-    model = build("flint", OPTIONS, spec)
-    for layer in model.modules():
-        if isinstance(layer, nn.Dropout) and not dropout:
-            layer.p = 0.0
-    return model, fit(model, digits(160, 40), run, TrainConfig(**{**TRAINING, **more}))
-
-
-def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
-    reference, whole = trained(tmp_path / "whole")
-    assert [row["stage"] for row in whole.history].count("slower") == 1
-    assert reference.relevance.any()
-    original, left = checkpoints.atomic_save, [0]
-
-    def save(content, path):
-        original(content, path)
-        left[0] -= 1
-        if left[0] == 0:
-            raise Stop
-
-    for module in (checkpoints, state):
-        monkeypatch.setattr(module, "atomic_save", save)
-    for stop in (3, 6):  # within a stage in which terms come in, and at its end
-        left[0] = stop
-        run = tmp_path / str(stop)
-        with pytest.raises(Stop):
-            trained(run, checkpoint_every_steps=4)
-        model, result = trained(run, checkpoint_every_steps=4, resume=True)
-        assert result.resumed == "resumed"
-        assert same(model, reference), stop
-        assert len(result.history) == len(whole.history)
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one(tmp_path):
-    one, first = trained(tmp_path / "one", dropout=False)
-    two, second = trained(tmp_path / "two", dropout=False, devices=2)
-    for (name, expected), found in zip(one.named_parameters(), two.parameters(), strict=True):
-        assert torch.allclose(expected, found, atol=5e-6), name
-    for expected, found in zip(first.history, second.history, strict=True):
-        for key in ("train/loss", "train/diversity", "train/conciseness", "val/accuracy", "val/loss"):
-            assert expected.get(key) == pytest.approx(found.get(key), abs=1e-5), key
-    assert torch.allclose(one.relevance, two.relevance, atol=1e-4)
-
-
-@pytest.mark.slow
-def test_command_line_from_training_to_report(tmp_path, capsys):
-    run = tmp_path / "run"
-    digits = ["--data", "digits", "--image-size", "12"]
-    assert main(["train", "flint", *digits, "--epochs", "6", "--output", str(run)]) == 0
-    shown = capsys.readouterr().out
-    assert "fidelity" in shown
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["test"]["measured"]["accuracy of the predictor"] > 0.8
-    assert main(["evaluate", str(run), "--output", str(tmp_path / "e.json")]) == 0
-    assert "fidelity:" in capsys.readouterr().out
-    measured = json.loads((tmp_path / "e.json").read_text())["measured"]
-    assert measured == pytest.approx(metrics["test"]["measured"], abs=1e-6)
-    image = tmp_path / "image.png"
-    resemblance.open_data("digits").test.read(0).save(image)
-    assert main(["explain", str(run), str(image), "--output", str(tmp_path / "explained")]) == 0
-    assert main(["prototypes", str(run), "--output", str(tmp_path / "prototypes.png")]) == 0
-    page = (run / "report.html").read_text()
-    for text in ("Relevance of attributes to classes", "Local explanations", "Conciseness", "Fidelity, test"):
-        assert text in page
-    loaded = resemblance.load(run)
-    assert loaded.relevance.any()
-    assert torch.equal(loaded.prototypes.owners, (loaded.relevance > 0.1).T)
+def test_training_has_two_stages_and_ends_with_relevances(trained):
+    model, result, _ = trained("flint")
+    assert [row["stage"] for row in result.history].count("slower") == 1
+    assert model.relevance.any()
+    assert torch.equal(model.prototypes.owners, (model.relevance > model.setting.threshold).T)

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+import models
 from resemblance.config.errors import UserError
-from resemblance.config.image import ImageSpec
-from resemblance.config.model import ModelSpec
 from resemblance.core.output import Output
 from resemblance.methods.protopnet import released_minimum
-from resemblance.methods.registry import build
 from resemblance.methods.weighted_parts import masked_minimum
 
-
-def make(classes=3, size=28, channels=1, **config):
-    image = ImageSpec(size, size, channels, (0.5,) * channels, (0.25,) * channels)
-    spec = ModelSpec(tuple(f"class {c}" for c in range(classes)), image)
-    torch.manual_seed(0)
-    return build(
-        "protopnet", {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 8, **config}, spec
-    )
+make = partial(models.make, "protopnet", encoder="small", prototypes_per_class=2, prototype_depth=8)
 
 
 def test_masked_minimum_has_the_fact_sheets_values():

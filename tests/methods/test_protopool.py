@@ -4,44 +4,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+import models
+from models import noise_for
 from resemblance.config.errors import UserError
-from resemblance.config.image import ImageSpec
 from resemblance.config.methods.protopool import ProtoPoolConfig
-from resemblance.config.model import ModelSpec
 from resemblance.core import focal
 from resemblance.core.focal import nearest_and_mean
 from resemblance.core.moment import Moment
 from resemblance.core.similarity import log_similarity, squared_distances
 from resemblance.core.slots import Slots, gumbel_scale, largest, orthogonality
-from resemblance.data import ArraySource
-from resemblance.methods.registry import build
 from resemblance.training.actions import ActionContext, run
 from resemblance.training.remembered import Remembered
 
-
-def make(classes=3, size=28, channels=1, **config):
-    image = ImageSpec(size, size, channels, (0.5,) * channels, (0.25,) * channels)
-    spec = ModelSpec(tuple(f"class {c}" for c in range(classes)), image)
-    torch.manual_seed(0)
-    settings = {"encoder": "small", "slots": 2, "prototypes": 7, "prototype_depth": 8, **config}
-    return build("protopool", settings, spec)
+make = partial(models.make, "protopool", encoder="small", slots=2, prototypes=7, prototype_depth=8)
 
 
 def hold(model, held):
     """Let the slots hold these prototypes (C, K)."""
     with torch.no_grad():
         model.slots.logits.copy_(F.one_hot(torch.tensor(held), len(model.prototypes)).float())
-
-
-def source_of(model, count=24):
-    pixels = np.random.default_rng(0).integers(0, 256, (count, 28, 28, 1), dtype=np.uint8)
-    return ArraySource(pixels, np.arange(count) % model.spec.num_classes, model.spec.classes)
 
 
 # The fact sheet's values.
@@ -298,7 +286,7 @@ def test_assignment_names_owners_and_drops_prototypes_in_no_slot():
     hold(model, [[3, 3], [0, 3], [5, 6]])
     images = torch.rand(2, 1, 28, 28)
     before = model(images)
-    context = ActionContext(source_of(model), batch_size=8)
+    context = ActionContext(noise_for(model), batch_size=8)
     run("assign", model, context)
     after = model(images)
     assert context.kept.tolist() == [0, 3, 5, 6]
@@ -317,7 +305,7 @@ def test_assignment_names_owners_and_drops_prototypes_in_no_slot():
 def test_shared_prototypes_are_projected_onto_any_of_their_classes():
     model = make().eval()
     hold(model, [[3, 3], [0, 3], [5, 6]])
-    context = ActionContext(source_of(model), batch_size=8)
+    context = ActionContext(noise_for(model), batch_size=8)
     run("assign", model, context)
     with torch.no_grad():
         images = torch.from_numpy(context.train.array.transpose(0, 3, 1, 2)).float() / 255
@@ -457,16 +445,9 @@ def test_impossible_settings_are_refused():
         make(rate=0.0)
 
 
-@pytest.mark.parametrize("variant", ["paper", "released"])
-def test_a_saved_model_has_its_pool_and_its_answers(variant, tmp_path):
-    import resemblance
-
-    model = make(variant=variant).eval()
-    hold(model, [[3, 3], [0, 3], [5, 6]])
-    run("assign", model, ActionContext(source_of(model)))
-    images = torch.rand(2, 1, 28, 28)
-    expected = model(images).scores
-    model.save(tmp_path / "model")
-    loaded = resemblance.load(tmp_path / "model")
-    assert len(loaded.prototypes) == 4
-    assert torch.equal(loaded(images).scores, expected)
+def test_training_ends_with_the_prototypes_that_are_held(trained):
+    model = trained("protopool").model
+    held = model.slots.held().flatten().unique()
+    assert len(model.prototypes) == len(held) < ProtoPoolConfig(slots=2).pool(10)
+    assert model.prototypes.owners.any(dim=1).all()
+    assert (model.prototypes.source_index >= 0).all()

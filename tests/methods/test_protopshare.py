@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+import models
 import resemblance
+from models import noise_for
 from resemblance.cli import main
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
@@ -32,12 +35,7 @@ IMAGE = ImageSpec(16, 16, 1, (0.3,), (0.35,))
 SHORT = {"warm_epochs": 1, "joint_epochs": 1, "push_every": 2, "tune_epochs": 1, "last_epochs": 1}
 
 
-def make(method="protopshare", classes=3, size=28, **config):
-    spec = ModelSpec(tuple(f"class {c}" for c in range(classes)), ImageSpec(size, size, 1, (0.5,), (0.25,)))
-    torch.manual_seed(0)
-    return build(
-        method, {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 8, **config}, spec
-    )
+make = partial(models.make, "protopshare", encoder="small", prototypes_per_class=2, prototype_depth=8)
 
 
 def for_digits(method="protopshare", seed=0, **config):
@@ -191,7 +189,7 @@ def test_what_is_compared_and_how_many_stay():
     with pytest.raises(UserError, match="no training images"):
         merge(make().eval(), [])
     with pytest.raises(UserError, match="does not merge"):
-        merge(make("protopnet"), [])
+        merge(models.make("protopnet", encoder="small"), [])
 
 
 @pytest.mark.parametrize(
@@ -199,7 +197,7 @@ def test_what_is_compared_and_how_many_stay():
 )
 def test_rounds_come_down_to_the_wanted_number(keep, rounds, left):
     model = make(classes=10, prototypes_per_class=6, keep=keep, rounds=rounds).eval()
-    context = actions.ActionContext(train=source(model))
+    context = actions.ActionContext(train=noise_for(model, 40))
     for count in left:
         actions.run("merge", model, context)
         assert len(model.prototypes) == count == len(model.facts["members"])
@@ -213,13 +211,6 @@ def test_rounds_come_down_to_the_wanted_number(keep, rounds, left):
         model.facts["members"], model.prototypes.owner_names(model.spec.classes), strict=True
     ):
         assert set(names) == {name for entry in entries for name in entry["classes"]}
-
-
-def source(model, count=40):
-    from resemblance.data import ArraySource
-
-    pixels = np.random.default_rng(0).integers(0, 256, (count, 28, 28, 1), dtype=np.uint8)
-    return ArraySource(pixels, np.arange(count) % model.spec.num_classes, model.spec.classes)
 
 
 # shared prototypes

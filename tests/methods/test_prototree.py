@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-import resemblance
-from resemblance.cli import main
+import models
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
@@ -23,19 +22,14 @@ from resemblance.data import ArraySource
 from resemblance.data.source import DataSplits
 from resemblance.data.transforms import to_tensor
 from resemblance.methods.registry import build
-from resemblance.training import actions, checkpoints, state
+from resemblance.training import actions
 from resemblance.training.conversion import convert
 from resemblance.training.engine import fit
-from tiny import same
 
 MOMENT = Moment("all", 0, 1, 0, 0, 2)
 
 
-def make(classes=3, size=16, channels=1, seed=0, **config):
-    image = ImageSpec(size, size, channels, (0.5,) * channels, (0.25,) * channels)
-    spec = ModelSpec(tuple(f"class {c}" for c in range(classes)), image)
-    torch.manual_seed(seed)
-    return build("prototree", {"encoder": "small", "depth": 3, "prototype_depth": 8, **config}, spec)
+make = partial(models.make, "prototree", size=16, encoder="small", depth=3, prototype_depth=8)
 
 
 def scattered(model):
@@ -475,7 +469,7 @@ def settings(**options):
     return TrainConfig(**{"accelerator": "cpu", "progress": False, "epochs": 3, "batch_size": 16, **options})
 
 
-def test_training_prunes_projects_and_saves(tmp_path):
+def test_training_prunes_and_projects(tmp_path):
     model = make(depth=6, prune_threshold=0.4)
     result = fit(model, splits(), tmp_path / "run", settings(epochs=6))
     notes = "\n".join(result.notes)
@@ -483,61 +477,6 @@ def test_training_prunes_projects_and_saves(tmp_path):
         assert f"validation accuracy after stage '{stage}'" in notes
     assert model.tree.nodes == len(model.prototypes) < 63
     assert (model.prototypes.source_index >= 0).any()
-    model.save(tmp_path / "model")
-    loaded = resemblance.load(tmp_path / "model")
-    images = torch.rand(4, 1, 16, 16)
-    with torch.no_grad():
-        assert torch.equal(loaded(images).scores, model.eval()(images).scores)
-    assert same(loaded, model)
-
-
-class Stop(BaseException):
-    """Stands for a kill, in this process."""
-
-
-@pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch, accumulate):
-    config = {"checkpoint_every_steps": 2, "accumulate": accumulate, "seed": 5}
-    reference = make()
-    fit(reference, splits(48), tmp_path / "whole", settings(**config))
-    original, count = checkpoints.atomic_save, {"left": 0}
-
-    def save(content, path):
-        original(content, path)
-        count["left"] -= 1
-        if count["left"] == 0:
-            raise Stop
-
-    for module in (checkpoints, state):
-        monkeypatch.setattr(module, "atomic_save", save)
-    for stop in (3, 6, 8, 9) if accumulate == 1 else (4,):
-        count["left"] = stop
-        with pytest.raises(Stop):
-            fit(make(), splits(48), tmp_path / str(stop), settings(**config))
-        model = make(seed=1)
-        result = fit(model, splits(48), tmp_path / str(stop), settings(**config, resume=True))
-        assert result.resumed == "resumed"
-        assert same(model, reference), stop
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one(tmp_path):
-    """Leaf updates are summed over the processes; batch norm is kept out of it."""
-    models, results = [], []
-    for devices in (1, 2):
-        model = make(depth=2)
-        for name, module in model.encoder.layers.named_children():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                setattr(model.encoder.layers, name, torch.nn.Identity())
-        run = tmp_path / str(devices)
-        results.append(fit(model, splits(48), run, settings(devices=devices)))
-        models.append(model)
-    one, two = models
-    assert one.counts.sum() > 10
-    assert torch.allclose(one.counts, two.counts, atol=1e-4)
-    for (name, expected), found in zip(one.named_parameters(), two.parameters(), strict=True):
-        assert torch.allclose(expected, found, atol=1e-4), name
-    assert results[0].notes == results[1].notes
 
 
 @pytest.mark.slow
@@ -548,45 +487,3 @@ def test_kmex_converts_its_encoder(tmp_path):
     model.save(tmp_path / "model")
     found = convert(tmp_path / "model", data, prototypes_per_class=2, progress=False, accelerator="cpu")
     assert found(torch.rand(2, 1, 16, 16)).scores.shape == (2, 3)
-
-
-@pytest.mark.slow
-def test_from_the_command_line(tmp_path, capsys):
-    """Train, evaluate, explain, list prototypes and write the page, on the embedded digits."""
-    run = str(tmp_path / "tree")
-    options = [
-        "--encoder",
-        "small",
-        "--epochs",
-        "2",
-        "--prototype-depth",
-        "16",
-        "--depth",
-        "3",
-        "--no-progress",
-    ]
-    assert main(["train", "prototree", "--data", "digits", *options, "--output", run]) == 0
-    metrics = json.loads((tmp_path / "tree" / "metrics.json").read_text())
-    assert {"sample_max fidelity", "greedy fidelity"} <= metrics["test"]["measured"].keys()
-    assert any("after stage 'project'" in note for note in metrics["notes"])
-    capsys.readouterr()
-    assert main(["evaluate", run, "--data", "digits"]) == 0
-    assert "greedy fidelity" in capsys.readouterr().out
-    picture = tmp_path / "digit.png"
-    image = resemblance.open_data("digits").test.read(0)
-    to_image(image).save(picture)
-    assert main(["explain", run, str(picture), "--output", str(tmp_path / "why"), "--top", "2"]) == 0
-    assert "path 1: " in capsys.readouterr().out
-    assert (tmp_path / "why" / "digit.png").stat().st_size > 10_000
-    assert "has this part" in (tmp_path / "why" / "index.html").read_text()
-    assert main(["prototypes", run, "--output", str(tmp_path / "parts")]) == 0
-    assert (
-        main(["report", run, "--data", "digits", "--explain", "2", "--output", str(tmp_path / "r.html")]) == 0
-    )
-    page = (tmp_path / "r.html").read_text()
-    assert "The tree" in page
-    assert "Greedy fidelity" in page
-
-
-def to_image(image):
-    return image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image).squeeze())

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
+import models
+from models import batch
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
-from resemblance.config.model import ModelSpec
 from resemblance.core.similarity import pairwise_squared
 from resemblance.methods.prototypedl import choose_architecture, r1, r2, reconstruction_error
 from resemblance.methods.registry import build
 
-
-def make(classes=3, size=(28, 28), channels=1, **config):
-    image = ImageSpec(*size, channels, (0.5,) * channels, (0.25,) * channels)
-    spec = ModelSpec(tuple(f"class {c}" for c in range(classes)), image)
-    torch.manual_seed(0)
-    return build("prototypedl", config, spec)
-
-
-def batch(model, count=4, seed=0):
-    image = model.spec.image
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.rand(count, image.channels, image.height, image.width, generator=generator)
-    return images, torch.arange(count) % model.spec.num_classes
+make = partial(models.make, "prototypedl")
 
 
 def settle(model):

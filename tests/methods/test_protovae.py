@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import models
 import resemblance
+from models import batch
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
-from resemblance.config.model import ModelSpec
-from resemblance.config.training import TrainConfig
 from resemblance.core.mixture import gram_errors, kl_divergence, mixture
 from resemblance.core.similarity import log_similarity
 from resemblance.core.vae import Decoder, halvings, stage_widths
-from resemblance.data import ArraySource, DataSplits
-from resemblance.methods.registry import build
-from resemblance.training.engine import fit
 
-
-def make(classes=3, size=(28, 28), channels=1, **config):
-    spec = ModelSpec(
-        tuple(f"class {c}" for c in range(classes)),
-        ImageSpec(*size, channels, (0.1,) * channels, (0.3,) * channels),
-    )
-    torch.manual_seed(0)
-    return build("protovae", {"latent": 6, "prototypes_per_class": 2, **config}, spec)
-
-
-def batch(model, count=4):
-    image = model.spec.image
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(count, image.channels, image.height, image.width, generator=generator)
-    return images, torch.arange(count) % model.spec.num_classes
+make = partial(models.make, "protovae", mean=0.1, std=0.3, latent=6, prototypes_per_class=2)
 
 
 # The fact sheet's values.
@@ -405,92 +389,8 @@ def test_kept_prototypes_keep_their_weights_and_survive_saving(tmp_path):
     assert torch.equal(twin.decode(twin.prototypes.vectors), model.decode(model.prototypes.vectors))
 
 
-def splits(classes):
-    """Classes that differ by a bright band, so that there is something to learn."""
-    generator = np.random.default_rng(0)
-    array = generator.integers(0, 100, (96, 16, 16, 1), dtype=np.uint8)
-    labels = np.arange(96) % 3
-    for row, label in enumerate(labels):
-        array[row, 5 * label : 5 * label + 5] += 150
-
-    def part(rows):
-        return ArraySource(array[rows], labels[rows], classes)
-
-    return DataSplits(part(slice(0, 64)), part(slice(64, 96)), None, classes, "bands")
-
-
-def train(folder, model=None, **options):
-    model = model or make(size=(16, 16))
-    config = TrainConfig(**{"epochs": 3, "batch_size": 16, "seed": 3, "accelerator": "cpu", **options})
-    config.progress = False
-    return model, fit(model, splits(model.spec.classes), folder, config)
-
-
-def test_training_lowers_the_loss_and_resumes_bit_by_bit(tmp_path, monkeypatch):
-    whole, result = train(tmp_path / "whole")
+def test_training_lowers_the_loss_and_names_the_nearest_images(trained):
+    model, result, _ = trained("protovae")
     losses = [row["train/loss"] for row in result.history]
     assert losses[-1] < losses[0]
-    assert (whole.prototypes.source_index >= 0).all()  # the survey names the nearest training images
-    from resemblance.training.module import StageModule
-
-    class Killed(BaseException):
-        """Stands for SIGKILL."""
-
-    original, seen = StageModule.training_step, {"steps": 0}
-
-    def step(self, *arguments):
-        seen["steps"] += 1
-        if seen["steps"] == 7:
-            raise Killed
-        return original(self, *arguments)
-
-    monkeypatch.setattr(StageModule, "training_step", step)
-    with pytest.raises(Killed):
-        train(tmp_path / "killed", checkpoint_every_steps=2)
-    monkeypatch.setattr(StageModule, "training_step", original)
-    resumed, _ = train(tmp_path / "killed", checkpoint_every_steps=2, resume=True)
-    for name, tensor in whole.state_dict().items():
-        assert torch.equal(tensor.nan_to_num(7.0), resumed.state_dict()[name].nan_to_num(7.0)), name
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one(tmp_path):
-    """Batch norm sees a process's own images and samples differ by process, so both are off."""
-
-    def run(name, **options):
-        model = make(size=(16, 16), sample=False, terms="means")
-        for layers in (model.encoder, model.decoder.full, model.decoder.layers):
-            for place, layer in enumerate(layers):
-                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                    layers[place] = nn.Identity()
-        return train(tmp_path / name, model, epochs=2, **options)
-
-    one, first = run("one")
-    two, second = run("two", devices=2)
-    for (name, expected), found in zip(one.named_parameters(), two.parameters(), strict=True):
-        assert torch.allclose(expected, found, atol=1e-4), name
-    for expected, found in zip(first.history, second.history, strict=True):
-        for term in ("train/kl", "train/reconstruction", "train/orthonormality"):
-            assert expected[term] == pytest.approx(found[term], rel=1e-4), term
-
-
-@pytest.mark.slow
-def test_from_the_command_line(tmp_path, capsys):
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
-    from resemblance.cli import main
-
-    run, picture = str(tmp_path / "run"), str(tmp_path / "digit.png")
-    Image.fromarray((load_digits().images[0] * 15.9).astype(np.uint8)).save(picture)
-    options = ["--data", "digits", "--epochs", "1", "--latent", "32", "--no-progress", "--output", run]
-    assert main(["train", "protovae", *options]) == 0
-    page = (tmp_path / "run" / "report.html").read_text()
-    for title in ("Prototypes, decoded", "their reconstructions", "nearest prototypes", "through training"):
-        assert title in page
-    assert main(["explain", run, picture, "--label", "0", "--output", str(tmp_path / "e")]) == 0
-    assert main(["prototypes", run, "--output", str(tmp_path / "p.png")]) == 0
-    assert main(["evaluate", run]) == 0
-    assert main(["embed", run, "--output", str(tmp_path / "l.png"), "--limit", "50"]) == 0
-    assert main(["report", run, "--output", str(tmp_path / "r.html")]) == 0
-    capsys.readouterr()
+    assert (model.prototypes.source_index >= 0).all()

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+import models
 from resemblance.config.errors import UserError
-from resemblance.config.image import ImageSpec
-from resemblance.config.model import ModelSpec
-from resemblance.config.training import TrainConfig
 from resemblance.core.conceptizer import cells
 from resemblance.data import ArraySource, ImageDataset, loader
-from resemblance.data.source import DataSplits
-from resemblance.methods.registry import build
 from resemblance.methods.senn import row_gradients
 from resemblance.training.concepts import find_concepts, strongest
-from resemblance.training.engine import fit
 from resemblance.training.survey import survey
 
 MEAN, STD = 0.1307, 0.3081
 
 
-def make(classes=10, size=28, channels=1, seed=0, width=None, **config):
-    torch.manual_seed(seed)
-    image = ImageSpec(size, width or size, channels, (MEAN,) * channels, (STD,) * channels)
-    return build("senn", config, ModelSpec(tuple(f"class {c}" for c in range(classes)), image))
+make = partial(models.make, "senn", 10, mean=MEAN, std=STD)
 
 
-def batch(model, count=6, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    image = model.spec.image
-    images = torch.rand(count, image.channels, *image.size, generator=generator)
-    return images, torch.arange(count) % model.spec.num_classes
+batch = partial(models.batch, count=6, seed=1)
 
 
 def source(model, count=40, seed=0):
@@ -289,8 +279,8 @@ def test_a_vgg_can_be_the_parametrizer(kind):
 
 def test_images_that_are_too_small_or_too_large_are_refused():
     with pytest.raises(UserError, match=r"15x28 pixels.*--image-size 16"):
-        make(size=15, width=28)
-    assert make(size=16, width=31).conceptizer.grid == (1, 4)
+        make(size=(15, 28))
+    assert make(size=(16, 31)).conceptizer.grid == (1, 4)
     with pytest.raises(UserError, match=r"337,080,000 weights.*--parametrizer vgg8"):
         make(300, size=224)
 
@@ -332,105 +322,9 @@ def test_ties_between_images_go_to_the_lowest_index():
     assert strongest(values, indices, 2)[1].T.tolist() == [[4, 3], [3, 9]]
 
 
-def test_saved_and_loaded(tmp_path):
-    import resemblance
-
-    model = make(3, concepts=4)
-    batches = list(loader(ImageDataset(source(model), model.spec.image), 8))
-    find_concepts(model, batches)
-    survey(model, batches)
-    model.save(tmp_path / "model")
-    loaded = resemblance.load(tmp_path / "model")
-    assert torch.equal(loaded.examples, model.examples)
-    assert torch.equal(loaded.mean_contributions, model.mean_contributions)
-    images, _ = batch(model)
-    assert torch.equal(loaded(images).scores, model.eval()(images).scores)
-
-
-def splits(model):
-    """Classes that differ by a bright band, so that there is something to learn."""
-    generator = np.random.default_rng(0)
-    array = generator.integers(0, 100, (96, 16, 16, 1), dtype=np.uint8)
-    labels = np.arange(96) % 3
-    for row, label in enumerate(labels):
-        array[row, 5 * label : 5 * label + 5] += 150
-
-    def part(rows):
-        return ArraySource(array[rows], labels[rows], model.spec.classes)
-
-    return DataSplits(part(slice(0, 64)), part(slice(64, 96)), None, model.spec.classes, "bands")
-
-
-def train(folder, variant="paper", **options):
-    model = make(3, size=16, concepts=4, variant=variant)
-    config = TrainConfig(**{"epochs": 2, "batch_size": 16, "seed": 3, "accelerator": "cpu", **options})
-    config.progress = False
-    return model, fit(model, splits(model), folder, config)
-
-
-def test_training_lowers_the_loss_and_resumes_bit_by_bit(tmp_path, monkeypatch):
-    whole, result = train(tmp_path / "whole")
+def test_training_lowers_the_loss_and_finds_examples(trained):
+    model, result, _ = trained("senn")
     losses = [row["train/loss"] for row in result.history]
     assert losses[-1] < losses[0]
-    from resemblance.training.module import StageModule
-
-    class Killed(BaseException):
-        """Stands for SIGKILL."""
-
-    original, seen = StageModule.training_step, {"steps": 0}
-
-    def step(self, *arguments):
-        seen["steps"] += 1
-        if seen["steps"] == 6:
-            raise Killed
-        return original(self, *arguments)
-
-    monkeypatch.setattr(StageModule, "training_step", step)
-    with pytest.raises(Killed):
-        train(tmp_path / "killed", checkpoint_every_steps=2)
-    monkeypatch.setattr(StageModule, "training_step", original)
-    resumed, _ = train(tmp_path / "killed", checkpoint_every_steps=2, resume=True)
-    for name, tensor in whole.state_dict().items():
-        assert torch.equal(tensor.nan_to_num(7.0), resumed.state_dict()[name].nan_to_num(7.0)), name
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("variant", ["paper", "released"])
-def test_two_processes_train_as_one(tmp_path, variant):
-    """Dropout draws differ by process, so it is off; the released norm is over both."""
-
-    def run(name, **options):
-        model = make(3, size=16, concepts=4, variant=variant, dropout=0.0)
-        model.parametrizer[4].p = 0.0
-        config = TrainConfig(epochs=2, batch_size=16, seed=3, accelerator="cpu", progress=False, **options)
-        return model, fit(model, splits(model), tmp_path / name, config)
-
-    one, first = run("one")
-    two, second = run("two", devices=2)
-    for (name, expected), found in zip(one.named_parameters(), two.parameters(), strict=True):
-        assert torch.allclose(expected, found, atol=5e-6), name
-    for expected, found in zip(first.history, second.history, strict=True):
-        assert expected["train/robustness"] == pytest.approx(found["train/robustness"], rel=1e-4)
-
-
-@pytest.mark.slow
-def test_from_the_command_line(tmp_path, capsys):
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
-    from resemblance.cli import main
-
-    run, picture = str(tmp_path / "run"), str(tmp_path / "digit.png")
-    Image.fromarray((load_digits().images[0] * 15.9).astype(np.uint8)).save(picture)
-    options = ["--data", "digits", "--epochs", "1", "--directions", "2", "--no-progress", "--output", run]
-    assert main(["train", "senn", *options]) == 0
-    page = (tmp_path / "run" / "report.html").read_text()
-    for title in ("Concepts", "What concepts do for classes", "reconstructions", "Stability"):
-        assert title in page
-    assert main(["explain", run, picture, "--label", "0", "--output", str(tmp_path / "e")]) == 0
-    assert main(["prototypes", run, "--output", str(tmp_path / "p.png")]) == 0
-    assert main(["evaluate", run]) == 0
-    assert main(["embed", run, "--output", str(tmp_path / "l.png"), "--limit", "50"]) == 0
-    assert main(["evaluate", run, run, "--ensemble"]) == 0
-    assert main(["report", run, "--output", str(tmp_path / "r.html")]) == 0
-    capsys.readouterr()
+    assert (model.examples >= 0).all()
+    assert model.mean_contributions.isfinite().all()

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 from torch.nn import functional as F
 
-import resemblance
+import models
 from looking_glass import batches
-from resemblance.cli import main
 from resemblance.config.errors import UserError
-from resemblance.config.image import ImageSpec
-from resemblance.config.model import ModelSpec
-from resemblance.config.training import TrainConfig
 from resemblance.core.output import Output
 from resemblance.methods.registry import build
 from resemblance.methods.tesnet import orthonormality, subspace_distances, subspace_separation
-from resemblance.training.engine import fit
 from resemblance.training.projection import project
-from tiny import SPEC, digits, same
 
-
-def make(classes=3, size=28, channels=1, **config):
-    image = ImageSpec(size, size, channels, (0.5,) * channels, (0.25,) * channels)
-    spec = ModelSpec(tuple(f"class {c}" for c in range(classes)), image)
-    torch.manual_seed(0)
-    return build(
-        "tesnet", {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 8, **config}, spec
-    )
+make = partial(models.make, "tesnet", encoder="small", prototypes_per_class=2, prototype_depth=8)
 
 
 def glass(vectors, classes=2, per_class=1, **config):
@@ -385,89 +372,8 @@ def test_impossible_settings_are_refused():
         make(similarity="log")
 
 
-QUICK = {
-    "prototypes_per_class": 2,
-    "prototype_depth": 8,
-    "warm_epochs": 1,
-    "joint_epochs": 1,
-    "last_epochs": 1,
-}
-
-
-def tiny(**config):
-    torch.manual_seed(0)
-    image = ImageSpec(32, 32, 1, (0.3,), (0.35,))
-    return build("tesnet", {"encoder": "small", **QUICK, **config}, ModelSpec(SPEC.classes, image))
-
-
-@pytest.mark.slow
-def test_training_ends_with_training_patches_and_resumes_to_the_same_bits(tmp_path, monkeypatch):
-    from resemblance.training import checkpoints, state
-
-    class Stop(BaseException):
-        """Stands for a kill, in this process."""
-
-    config = {"seed": 5, "accelerator": "cpu", "progress": False, "checkpoint_every_steps": 2}
-    splits, reference = digits(160, 40), tiny()
-    fit(reference, splits, tmp_path / "whole", TrainConfig(**config))
-    lengths = reference.prototypes.vectors.detach().flatten(1).norm(dim=1)
-    assert (reference.prototypes.source_index >= 0).all()
-    assert not torch.allclose(lengths, torch.ones(20), atol=1e-3)  # raw patches
-    original, count = checkpoints.atomic_save, {"left": 0}
-
-    def save(content, path):
-        original(content, path)
-        count["left"] -= 1
-        if count["left"] == 0:
-            raise Stop
-
-    for module in (checkpoints, state):
-        monkeypatch.setattr(module, "atomic_save", save)
-    for stop in (2, 5, 7):
-        count["left"] = stop
-        with pytest.raises(Stop):
-            fit(tiny(), splits, tmp_path / str(stop), TrainConfig(**config))
-        model = tiny()
-        result = fit(model, splits, tmp_path / str(stop), TrainConfig(**config, resume=True))
-        assert result.resumed == "resumed"
-        assert same(model, reference), stop
-
-
-def without_norm():
-    """Exact under several processes, as models without batch norm are."""
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, padding=1), nn.ReLU())
-    return build("tesnet", {"encoder": "own:net", **QUICK}, SPEC, module=net)
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one(tmp_path):
-    config = {"seed": 2, "accelerator": "cpu", "progress": False}
-    one, two = without_norm(), without_norm()
-    first = fit(one, digits(), tmp_path / "one", TrainConfig(**config))
-    second = fit(two, digits(), tmp_path / "two", TrainConfig(**config, devices=2))
-    for (name, expected), found in zip(one.state_dict().items(), two.state_dict().values(), strict=True):
-        assert torch.allclose(expected.float(), found.float(), atol=2e-5), name
-    for expected, found in zip(first.history, second.history, strict=True):
-        for key in ("train/cluster", "train/subspaces", "train/orthonormality"):
-            assert expected.get(key) == pytest.approx(found.get(key), abs=1e-5), key
-    assert first.history[0]["train/cluster"] < 0
-
-
-@pytest.mark.slow
-def test_every_command_understands_it(tmp_path, capsys):
-    run = str(tmp_path / "run")
-    quick = [f"--{name.replace('_', '-')}={value}" for name, value in QUICK.items()]
-    train = ["train", "tesnet", "--data", "digits", "--encoder", "small", "--no-progress", "--output", run]
-    assert main([*train, *quick, "--prune", "--push-every", "2"]) == 0
-    assert "Subspaces" in (tmp_path / "run" / "report.html").read_text()
-    model = resemblance.load(run)
-    digits = resemblance.open_data("digits")
-    explanation = model.explain(digits.test.read(0))
-    assert explanation.reasons[0].contribution > 0
-    for command in (["prototypes", run], ["evaluate", run], ["report", run]):
-        assert (
-            main([*command, *(["--output", str(tmp_path / "gallery.png")] * (command[0] == "prototypes"))])
-            == 0
-        )
-    assert "error" not in capsys.readouterr().err
+def test_training_ends_with_raw_training_patches(trained):
+    prototypes = trained("tesnet").model.prototypes
+    lengths = prototypes.vectors.detach().flatten(1).norm(dim=1)
+    assert (prototypes.source_index >= 0).all()
+    assert not torch.allclose(lengths, torch.ones(len(lengths)), atol=1e-3)

@@ -17,15 +17,13 @@ from pathlib import Path
 
 import torch
 
-from resemblance.config.image import ImageSpec
-from resemblance.config.model import ModelSpec
+from cases import METHODS, made, train
 from resemblance.config.training import TrainConfig
 from resemblance.core.model import Model
-from resemblance.methods.registry import build
 from resemblance.training import actions, checkpoints
 from resemblance.training.engine import fit
 from resemblance.training.module import StageModule
-from tiny import CLASSES, Stage, both, digits, make
+from tiny import Stage, both, digits, make
 
 STAGES = (
     Stage("warm", 2, {"head": both()["head"]}),
@@ -35,30 +33,17 @@ STAGES = (
 REAL_SAVE = torch.save
 
 
-def protopshare(seed: int) -> Model:
-    """Two rounds of merging, with projections between them."""
-    torch.manual_seed(seed)
-    epochs = dict.fromkeys(("warm_epochs", "joint_epochs", "tune_epochs", "last_epochs"), 1)
-    config = {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 8, "push_every": 2, **epochs}
-    spec = ModelSpec(CLASSES, ImageSpec(16, 16, 1, (0.3,), (0.35,)))
-    return build("protopshare", {**config, "rounds": 2, "keep": 0.4}, spec)
+# What is trained and killed: the tiny model, or the case of the method that is named.
+CHOSEN = next((name for name in METHODS if name in sys.argv), "tiny")
 
 
-def protovae(seed: int) -> Model:
-    """Samples its latents and keeps running statistics."""
-    torch.manual_seed(seed)
-    spec = ModelSpec(CLASSES, ImageSpec(8, 8, 1, (0.3,), (0.35,)))
-    # This architecture's batches of 64 make 50 steps.
-    return build("protovae", {"architecture": "svhn", "latent": 8, "prototypes_per_class": 2}, spec)
+def make_one(seed: int) -> Model:
+    return make(seed, STAGES) if CHOSEN == "tiny" else made(CHOSEN, seed)
 
 
-# The models that are trained, and the end action in which they are killed.
-MODELS: dict[str, tuple[Callable[[int], Model], str]] = {
-    "tiny": (partial(make, stages=STAGES), "halve"),
-    "protopshare": (protopshare, "merge"),
-    "protovae": (protovae, "survey"),
-}
-CHOSEN = next((name for name in MODELS if name in sys.argv), "tiny")
+def end_actions() -> list[str]:
+    """All that change the model between stages."""
+    return list(dict.fromkeys(name for stage in make_one(0).recipe().stages for name in stage.end))
 
 
 def die() -> None:
@@ -122,9 +107,12 @@ def in_action(name: str) -> None:
 
 
 def run(folder: Path, weights: Path, resume: bool, **options) -> None:
-    model = MODELS[CHOSEN][0](4 if resume else 0)  # a resumed run does not need the same start
-    config = TrainConfig(seed=3, accelerator="cpu", progress=False, resume=resume, **options)
-    result = fit(model, digits(), folder, config)
+    model = make_one(4 if resume else 0)  # a resumed run does not need the same start
+    if CHOSEN == "tiny":
+        config = TrainConfig(seed=3, accelerator="cpu", progress=False, resume=resume, **options)
+        result = fit(model, digits(), folder, config)
+    else:
+        result = train(model, folder, images=192, resume=resume, **options)
     history = [{k: v for k, v in row.items() if k != "seconds"} for row in result.history]
     REAL_SAVE({"model": model.state_dict(), "history": history}, weights)
 
@@ -168,7 +156,7 @@ def main(thorough: bool) -> None:
         ("in the middle of a stage", partial(at_step, 23), 3),
         ("while writing", partial(while_writing, 6), 2),
         ("between a stage's end and the next", partial(after_writing, 2), None),
-        ("in an end action", partial(in_action, MODELS[CHOSEN][1]), 1),
+        *((f"in the end action {name}", partial(in_action, name), 1) for name in end_actions()),
     ]
     if thorough:
         kills += [(f"write {n}", partial(while_writing, n), 1) for n in range(3, 42, 2)]

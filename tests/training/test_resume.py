@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cases import METHODS, made
 from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
 from resemblance.training import checkpoints, state
@@ -32,24 +33,30 @@ def script(*arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
+
+
+@pytest.mark.slow
+@needs_fork
 def test_killed_runs_end_with_the_same_weights():
     lines = script()
-    assert len(lines) == 7
+    assert len(lines) == 8
     assert all(line.startswith("same: ") for line in lines), lines
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
-@pytest.mark.parametrize("method", ["protopshare", "protovae"])
-def test_killed_runs_of_methods_end_with_the_same_weights(method):
+@needs_fork
+@pytest.mark.parametrize("method", METHODS)
+def test_killed_runs_of_every_method_end_with_the_same_weights(method):
+    """Killed within a stage, while writing, between stages and in each end action."""
+    actions = {action for stage in made(method).recipe().stages for action in stage.end}
     lines = script(method)
-    assert len(lines) == 7
+    assert len(lines) == 6 + len(actions)
     assert all(line.startswith("same: ") for line in lines), lines
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
+@needs_fork
 def test_killed_anywhere():
     lines = script("--thorough")
     assert all(line.startswith("same: ") for line in lines), lines

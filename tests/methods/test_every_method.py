@@ -1,0 +1,51 @@
+"""What every method must do once trained: go on after an interruption, and come back from its folder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import resemblance
+from cases import CASES, METHODS, OPTIONS, made, train
+from stopping import Stop, stopping
+from tiny import digits, same
+
+
+def without_seconds(history):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+
+
+def test_every_method_has_a_case():
+    assert sorted(CASES) == METHODS
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_stopped_run_goes_on_to_the_same_bits(method, tmp_path, trained):
+    """In the middle of the run; all other moments are in training/test_resume.py."""
+    model, whole, writes = trained(method)
+    with stopping(writes // 2), pytest.raises(Stop):
+        train(made(method), tmp_path / "run", **OPTIONS)
+    resumed = made(method, seed=1)  # a resumed run does not need the same start
+    result = train(resumed, tmp_path / "run", **OPTIONS, resume=True)
+    assert result.resumed == "resumed"
+    assert same(resumed, model)
+    assert resumed.facts == model.facts
+    assert result.notes == whole.notes
+    assert without_seconds(result.history) == without_seconds(whole.history)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_trained_model_comes_back_from_its_folder(method, tmp_path, trained):
+    model = trained(method).model
+    model.save(tmp_path / "model")
+    loaded = resemblance.load(tmp_path / "model")
+    assert loaded.name == method
+    assert same(loaded, model)
+    assert loaded.facts == model.facts
+    assert loaded.spec == model.spec
+    images = torch.rand(3, 1, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(loaded(images).scores, model(images).scores)
+    if model.explains:
+        image = digits().val.read(0)
+        assert loaded.explain(image).to_dict() == model.explain(image).to_dict()

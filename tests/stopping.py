@@ -1,0 +1,31 @@
+"""Ends a run at the writing of a checkpoint, in this process; `training/killing.py` kills real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from resemblance.training import checkpoints, state
+
+
+class Stop(BaseException):
+    """Stands for a kill."""
+
+
+@contextmanager
+def stopping(number: int | None = None) -> Iterator[list[str]]:
+    """Let nothing happen after the checkpoint of that number has been written; gives the files written so far."""
+    original, written = checkpoints.atomic_save, []
+
+    def save(content, path):
+        original(content, path)
+        written.append(path.name)
+        if len(written) == number:
+            raise Stop
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (checkpoints, state):
+            patch.setattr(module, "atomic_save", save)
+        yield written
