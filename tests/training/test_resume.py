@@ -14,12 +14,12 @@ import torch
 from cases import METHODS, made
 from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
-from resemblance.training import checkpoints, state
+from resemblance.training import actions, checkpoints, state
 from resemblance.training.checkpoints import atomic_save, load_checkpoint
 from resemblance.training.engine import fit
 from resemblance.training.interrupts import Interrupted
 from resemblance.training.module import StageModule
-from tiny import digits, make, same
+from tiny import Group, Stage, digits, make, same
 
 TESTS = Path(__file__).parents[1]
 
@@ -153,3 +153,17 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path):
     with pytest.raises(UserError, match="not a checkpoint"):
         load_checkpoint(tmp_path / "evil.ckpt")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_stage_gives_back_what_it_froze(tmp_path, monkeypatch):
+    """Products of what needs a gradient are rounded in another way: what a resumed run does next would differ."""
+    seen = []
+
+    def look(model, context):
+        seen.extend(parameter.requires_grad for parameter in model.parameters())
+
+    monkeypatch.setitem(actions.END_ACTIONS, "look", look)
+    model = make(stages=(Stage("head", 1, {"head": Group(1e-2)}, end=("look",)),))
+    fit(model, digits(), tmp_path / "run", TrainConfig(accelerator="cpu", progress=False))
+    assert seen
+    assert all(seen)

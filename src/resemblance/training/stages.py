@@ -69,6 +69,9 @@ def train_stage(
         every: optimiser steps between checkpoints; None: by the clock.
         interrupts: asked after each step.
     """
+    # Given back at the end: matrix products of what needs a gradient are rounded in another way, and a resumed run
+    # does not know what the last stage left frozen.
+    needed = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     freeze_others(model, stage)
     module = StageModule(model, stage, setting)
     trainer = _trainer(stage, setting, team, precision, Saver(path, every, interrupts, module.check))
@@ -90,6 +93,8 @@ def train_stage(
     finally:
         interrupts.patient = False
     model.zero_grad(set_to_none=True)
+    for parameter, gradient in needed:
+        parameter.requires_grad_(gradient)
     progress, trained = module.progress, len(module.progress.history)
     carried = carry(model, stage, trainer.optimizers[0], trained, setting.carried)
     if progress.best is not None:
