@@ -79,6 +79,14 @@ CASES = {
     "kmex": Case(
         {"encoder": "small", "prototypes_per_class": 2}, epochs=4, command="--encoder small --epochs 2"
     ),
+    "pipnet": Case(
+        {
+            **{"encoder": "small", "prototypes": 12},
+            **{"pretrain_epochs": 2, "head_epochs": 1, "joint_epochs": 2},
+        },
+        alike={"view_strength": 0.0, "view_shift": 0},
+        command="--encoder small --epochs 6",
+    ),
     "protopnet": Case({**PARTS, "prune": True}, alike=LINEAR, command=QUICK_PARTS + " --prune"),
     "protopool": Case(
         {

@@ -408,7 +408,7 @@ def test_a_saved_model_does_not_need_its_start(start, tmp_path):
         ({"keep": 0.5, "merge": 2}, "give one"),
         ({"keep": 0}, "--keep is a share between 0 and 1 or a whole number, not 0"),
         ({"merge": 2.5}, "--merge is a share"),
-        ({"merge_by": "both"}, "data or vectors"),
+        ({"merge_by": "both"}, "'both' is not one of data, vectors"),
         ({"rounds": 0}, "--rounds must be at least 1"),
     ],
 )

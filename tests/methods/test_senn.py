@@ -20,10 +20,10 @@ from resemblance.training.survey import survey
 MEAN, STD = 0.1307, 0.3081
 
 
-make = partial(models.make, "senn", 10, mean=MEAN, std=STD)
+make = partial(models.make, "senn", mean=MEAN, std=STD)
 
 
-batch = partial(models.batch, count=6, seed=1)
+batch = partial(models.batch, seed=1)
 
 
 def source(model, count=40, seed=0):
@@ -110,7 +110,7 @@ def test_the_loss_is_the_plain_one_with_its_gradients(variant, channels):
 
 
 def test_networks_are_the_fact_sheets():
-    model = make().eval()
+    model = make(10).eval()
     assert (cells(28), cells(32)) == (4, 5)
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
     assert shapes["conceptizer.encoder.0.weight"] == (10, 1, 5, 5)
@@ -124,21 +124,21 @@ def test_networks_are_the_fact_sheets():
     assert shapes["parametrizer.3.weight"] == (20, 10, 5, 5)
     assert shapes["parametrizer.8.weight"] == (200, 320)
     assert model.parametrizer[4].p == model.config.dropout == 0.5
-    images, _ = batch(model)
+    images, _ = batch(model, 6)
     output = model(images)
     h, theta, back = plain_networks(model, (images - MEAN) / STD)
     assert torch.allclose(output.similarities, h, atol=1e-5)
     assert torch.allclose(output.extras["theta"], theta, atol=1e-5)
     assert torch.allclose(model.reconstruct(images), (back + 1) / 2, atol=1e-5)
     assert output.extras["theta"].abs().max() < 1
-    released = make(variant="released").eval()
+    released = make(10, variant="released").eval()
     assert torch.allclose(released.reconstruct(images), (back * STD + MEAN).clamp(0, 1), atol=1e-5)
     assert make(32, size=32, channels=3).conceptizer.grid == (5, 5)
 
 
 def test_contributions_are_concept_times_relevance():
     model = make(5, concepts=7).eval()
-    images, _ = batch(model)
+    images, _ = batch(model, 6)
     output = model(images)
     classes = torch.tensor([0, 4, 2, 2, 1, 3])
     evidence = model.evidence(output, classes)
@@ -148,13 +148,13 @@ def test_contributions_are_concept_times_relevance():
             assert evidence.contributions[b, i] == product
     assert evidence.bias.abs().max() == 0
     assert not model.prototypes.owners.any()
-    assert (make(concepts=3, positive=True).eval()(images).extras["theta"] > 0).all()
+    assert (make(10, concepts=3, positive=True).eval()(images).extras["theta"] > 0).all()
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
 def test_the_loss_is_taken_again_where_gradients_were_off(variant):
-    model = make(variant=variant, dropout=0.0).eval()
-    images, labels = batch(model)
+    model = make(10, variant=variant, dropout=0.0).eval()
+    images, labels = batch(model, 6)
     x = images.clone()
     expected = model.loss(model(x), labels)["robustness"]
     assert expected.requires_grad
@@ -176,7 +176,7 @@ def test_the_loss_is_taken_again_where_gradients_were_off(variant):
 
 def test_both_ways_of_taking_gradients_agree():
     model = make(4).train()
-    images, _ = batch(model)
+    images, _ = batch(model, 6)
     output = model(images)
     rows = torch.randn(3, len(images), 4)
     x = output.extras["x_theta"]
@@ -207,7 +207,7 @@ def test_random_directions_estimate_the_squared_penalty_without_bias(variant):
 
 def test_directions_are_those_of_the_step_in_training_and_fixed_in_evaluation():
     model = make(30, concepts=4)  # beyond 20 classes, estimated by default
-    images, labels = batch(model)
+    images, labels = batch(model, 6)
     assert len(model._rows(torch.zeros(2, 30))[0]) == 10
     assert len(make(20, concepts=4)._rows(torch.zeros(2, 20))[0]) == 20
     model.config.directions = 0
@@ -223,8 +223,8 @@ def test_directions_are_those_of_the_step_in_training_and_fixed_in_evaluation():
 
 
 def test_released_without_penalty_has_the_terms_that_the_penalty_drops():
-    model = make(variant="released", robustness=0.0).eval()
-    images, labels = batch(model)
+    model = make(10, variant="released", robustness=0.0).eval()
+    images, labels = batch(model, 6)
     terms = model.loss(model(images), labels)
     x = (images - MEAN) / STD
     h, _, back = plain_networks(model, x)
@@ -232,13 +232,13 @@ def test_released_without_penalty_has_the_terms_that_the_penalty_drops():
     assert terms["reconstruction"].item() == pytest.approx((back - x).square().mean().item(), rel=1e-5)
     assert terms["sparsity"].item() == pytest.approx(1e-4 * h.abs().sum().item(), rel=1e-5)
     assert "decoder" in model.parameter_groups()
-    assert "decoder" not in make(variant="released").parameter_groups()
-    paper = make(robustness=0.0).eval()
+    assert "decoder" not in make(10, variant="released").parameter_groups()
+    paper = make(10, robustness=0.0).eval()
     assert list(paper.loss(paper(images), labels)) == ["cross_entropy", "reconstruction", "sparsity"]
 
 
 def test_the_released_norm_is_over_the_batches_of_all_processes(monkeypatch):
-    model = make(variant="released").eval()
+    model = make(10, variant="released").eval()
     images, labels = batch(model, 6)
     whole = model.loss(model(images), labels)["robustness"]
     halves = [model.loss(model(part), labels[:3])["robustness"].detach() for part in images.split(3)]
@@ -251,7 +251,7 @@ def test_the_released_norm_is_over_the_batches_of_all_processes(monkeypatch):
 
 
 def test_recipe_is_the_papers():
-    model = make()
+    model = make(10)
     recipe = model.recipe()
     (stage,) = recipe.stages
     assert (stage.epochs, stage.optimizer, stage.select) == (10, "adam", "best")
@@ -268,7 +268,7 @@ def test_a_vgg_can_be_the_parametrizer(kind):
     convolutions = [m for m in model.parametrizer if isinstance(m, torch.nn.Conv2d)]
     assert len(convolutions) == {"vgg8": 5, "vgg11": 8, "vgg16": 13}[kind]
     with pytest.raises(UserError, match="--image-size 32"):
-        make(size=31, parametrizer=kind)
+        make(10, size=31, parametrizer=kind)
     if kind != "vgg8":
         return
     model.train()
@@ -279,8 +279,8 @@ def test_a_vgg_can_be_the_parametrizer(kind):
 
 def test_images_that_are_too_small_or_too_large_are_refused():
     with pytest.raises(UserError, match=r"15x28 pixels.*--image-size 16"):
-        make(size=(15, 28))
-    assert make(size=(16, 31)).conceptizer.grid == (1, 4)
+        make(10, size=(15, 28))
+    assert make(10, size=(16, 31)).conceptizer.grid == (1, 4)
     with pytest.raises(UserError, match=r"337,080,000 weights.*--parametrizer vgg8"):
         make(300, size=224)
 
