@@ -65,6 +65,14 @@ QUICK_PARTS = "--encoder small --prototypes-per-class 2 --prototype-depth 16 --p
 
 CASES = {
     "blackbox": Case({"encoder": "small"}, epochs=4, command="--encoder small --epochs 2"),
+    "deformable": Case(
+        {
+            **{"encoder": "small", "prototypes_per_class": 2, "offset_channels": 4, "last_epochs": 1},
+            **{"warm_epochs": 1, "encoder_epochs": 1, "joint_epochs": 2},
+        },
+        command="--encoder small --prototypes-per-class 2 --offset-channels 4 --upsample 1 --epochs 4",
+        page=("Deformable prototypes",),
+    ),
     "flint": Case(
         {
             "encoder": "mnist",
