@@ -27,6 +27,7 @@ def train(run, **options):
     return model, result
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path):
     """Also the batch-level term, which gathers, and end actions, which the first process runs."""
     one, first = train(tmp_path / "one")
