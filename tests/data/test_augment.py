@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from resemblance.config.image import ImageSpec
 from resemblance.data import ArraySource, ImageDataset
-from resemblance.data.augment import crop, flip, protopnet
+from resemblance.data.augment import crop, flip, pipnet, protopnet
 from resemblance.data.elastic import displacements, elastic
 
 IMAGES = torch.rand(6, 3, 20, 31, generator=torch.Generator().manual_seed(0))
@@ -133,3 +133,48 @@ def test_protopnet_skews_and_shows_no_gaps():
     torch.testing.assert_close(protopnet(images, generators(50)), images)
     skewed = protopnet(IMAGES, [Scripted(1, 0.2)] * 6)
     assert not torch.allclose(skewed, IMAGES, atol=0.1)
+
+
+class Shape(Scripted):
+    """One operation at its full amount, and a close-up of 95 % of the area in the middle."""
+
+    def __init__(self, kind, amount=1.0, area=1.0):
+        self.kind, self.given = kind, iter([amount, area, 0.0, 0.0, 0.0])
+
+    def uniform(self, low, high, count=None):
+        value = next(self.given)
+        assert low <= value <= high
+        return value
+
+
+def spot(x0, y0, size=41):
+    """A blot at x0, y0 pixels from the middle."""
+    y, x = torch.meshgrid(*(torch.arange(size) - (size - 1) / 2,) * 2, indexing="ij")
+    return torch.exp(-((x - x0) ** 2 + (y - y0) ** 2) / 8)[None, None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "place"),
+    [
+        (0, 1.0, (8, -4)),
+        (1, 1.0, (10, -4)),  # read at x + y / 2
+        (2, -0.5, (8, -2)),
+        (3, 1.0, (8 - 41 / 16, -4)),
+        (4, 1.0, (8, -4 - 41 / 16)),
+        (5, 0.5, (8 * 0.75**0.5 - 4 * 0.5, -8 * 0.5 - 4 * 0.75**0.5)),  # 30°
+    ],
+)
+def test_pipnet_changes_shapes_about_the_middle(kind, amount, place):
+    moved = pipnet(spot(8, -4), [Shape(kind, amount)])[0, 0]
+    weights = moved / moved.sum()
+    y, x = torch.meshgrid(*(torch.arange(41) - 20.0,) * 2, indexing="ij")
+    assert (weights * x).sum().item() == pytest.approx(place[0], abs=0.05)
+    assert (weights * y).sum().item() == pytest.approx(place[1], abs=0.05)
+
+
+def test_pipnets_close_up_shows_95_per_cent():
+    closer = pipnet(spot(8, -4), [Shape(0, area=0.95)])[0, 0]
+    side = 0.95**0.5
+    torch.testing.assert_close(closer.sum(), spot(8, -4).sum() / 0.95, rtol=1e-2, atol=0)
+    assert divmod(int(closer.argmax()), 41) == (20 + round(-4 / side), 20 + round(8 / side))
+    assert pipnet(torch.ones(20, 3, 16, 24), generators(20)).shape == (20, 3, 16, 24)

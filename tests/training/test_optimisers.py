@@ -1,5 +1,6 @@
 import copy
 
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -70,6 +71,32 @@ def test_fresh_forgets_and_other_groups_stay():
     assert after.ages == {"body": 4, "head": 2}
     assert after.states["body.1.weight"] is carried.states["body.1.weight"]
     assert float(after.states["last.weight"]["state"]["step"]) == 1
+
+
+def test_fresh_can_be_for_some_groups_alone():
+    model = make()
+    first, second = Stage("a", 1, both()), Stage("b", 1, both(), fresh=("body",))
+    optimizer = build_optimizer(model, first, Carried())
+    step(model, optimizer)
+    carried = carry(model, first, optimizer, 4, Carried())
+    optimizer = build_optimizer(model, second, carried)
+    states = {
+        group["name"]: [p in optimizer.state for p in group["params"]] for group in optimizer.param_groups
+    }
+    assert not any(states["body"])
+    assert all(states["head"])
+    assert carry(model, second, optimizer, 3, carried).ages == {"body": 3, "head": 7}
+
+
+def test_several_stages_share_one_fall_and_groups_have_their_own():
+    whole = [rate_factor(Schedule("cosine", floor=0.2), 0, step / 20) for step in range(20)]
+    first, second = (Schedule("cosine", floor=0.2, part=part) for part in ((0.0, 0.25), (0.25, 1.0)))
+    parts = [rate_factor(first, 0, step / 5) for step in range(5)]
+    parts += [rate_factor(second, 0, step / 15) for step in range(15)]
+    assert parts == pytest.approx(whole)
+    again = Schedule("cosine", cycles=4)
+    rates = [rate_factor(again, 0, step / 20) for step in range(20)]
+    assert rates == pytest.approx(4 * [rate_factor(Schedule("cosine"), 0, step / 5) for step in range(5)])
 
 
 def test_another_optimiser_does_not_take_the_state():

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from resemblance.core.model import Model
 
 
+OWNERS = 5  # classes that are named
+
+
 @dataclass(frozen=True)
 class PrototypeView:
     """What there is to show and to say of a prototype, or of what a method has in its place.
@@ -50,8 +53,16 @@ class PrototypeView:
 
     @property
     def owner(self) -> str:
-        """Its classes in words."""
-        return " / ".join(self.classes) if self.classes else "no class"
+        """Its classes in words; the first of them, where it has many.
+
+        Example:
+            >>> PrototypeView(3, tuple("abcdefg")).owner
+            'a / b / c / d / e and 2 more'
+        """
+        if not self.classes:
+            return "no class"
+        more = len(self.classes) - OWNERS
+        return " / ".join(self.classes[:OWNERS]) + (f" and {more} more" if more > 0 else "")
 
     @property
     def heading(self) -> str:

@@ -10,6 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from PIL import Image
 
 from resemblance.core.catalogue import PrototypeView, prototype_views
 from resemblance.core.gallery import Box, Pixels
@@ -71,7 +72,7 @@ def top_places(model: PIPNet, train: Source, chosen: Sequence[int]) -> dict[int,
     return {p: [spot for _, spot in sorted(places, key=lambda pair: -pair[0])] for p, places in found.items()}
 
 
-def patches_figure(places: dict[int, list[Place]], count: int, heads: dict[int, str]) -> Figure:
+def patches_figure(places: dict[int, list[Place]], count: int, heads: dict[int, list[str]]) -> Figure:
     """A row a prototype: the patches that show it most (figures 1 and 6 of the paper).
 
     Of small images the whole one is drawn with the patch framed: few pixels alone tell nothing.
@@ -79,7 +80,7 @@ def patches_figure(places: dict[int, list[Place]], count: int, heads: dict[int, 
     Args:
         places: by prototype.
         count: how many prototypes there are; those that are not shown are counted below.
-        heads: for each prototype, the line below its number.
+        heads: for each prototype, the lines below its number.
     """
     widest = max([1, *(len(spots) for spots in places.values())])
     head = 1.95
@@ -88,8 +89,11 @@ def patches_figure(places: dict[int, list[Place]], count: int, heads: dict[int, 
     )
     for row, (p, spots) in enumerate(places.items()):
         y = MARGIN + row * (SIDE + GAP)
-        write(figure, MARGIN, y + SIDE / 2 - 0.18, f"prototype {p}", fontweight="bold")
-        write(figure, MARGIN, y + SIDE / 2 + 0.02, heads[p], fontsize=7.5, color=MUTED)
+        lines = heads[p]
+        top = y + SIDE / 2 - 0.1 - 0.07 * len(lines)
+        write(figure, MARGIN, top, f"prototype {p}", fontweight="bold")
+        for number, line in enumerate(lines):
+            write(figure, MARGIN, top + 0.18 + 0.14 * number, line, fontsize=7.5, color=MUTED)
         _row(figure, MARGIN + head, y, spots)
     note = "Patches of training images in which each prototype is most present, from the left"
     if len(places) < count:
@@ -103,7 +107,9 @@ def _row(figure: Figure, x: float, y: float, spots: Sequence[Place]) -> None:
     if not spots:
         return
     small = max(spots[0].image.shape[:2]) <= SMALL
-    parts = [s.image if small else s.image[s.box[1] : s.box[3], s.box[0] : s.box[2]] for s in spots]
+    parts = [
+        s.image if small else _enlarged(s.image[s.box[1] : s.box[3], s.box[0] : s.box[2]]) for s in spots
+    ]
     height, width = parts[0].shape[:2]
     gap = max(1, round(GAP / SIDE * width))
     sheet = np.full((height, len(parts) * (width + gap) - gap, 3), 255, np.uint8)
@@ -118,6 +124,11 @@ def _row(figure: Figure, x: float, y: float, spots: Sequence[Place]) -> None:
             x0, y0, x1, y1 = spot.box
             left = number * (width + gap)
             draw_box(axes, (x0 + left, y0, x1 + left, y1))
+
+
+def _enlarged(patch: Pixels) -> Pixels:
+    """A patch of a large image, smooth within and with sharp edges beside others."""
+    return np.asarray(Image.fromarray(patch).resize((96, 96), Image.Resampling.BICUBIC))
 
 
 def sheet_figure(
@@ -242,9 +253,9 @@ def _local_sizes(model: PIPNet, source: Source) -> tuple[NDArray[np.int64], int]
     return torch.cat(sizes).numpy(), abstained
 
 
-def _speaks_for(weights: NDArray[np.float32], names: Sequence[str]) -> str:
-    """The classes that a prototype has weights for, in a few words."""
+def _speaks_for(weights: NDArray[np.float32], names: Sequence[str]) -> list[str]:
+    """The classes that a prototype has most weight for, in a few lines."""
     order = np.argsort(-weights, kind="stable")
-    shown = [f"{plain(names[c], 10)}: {weights[c]:.1f}" for c in order[:2] if weights[c] > SHRINK]
+    shown = [f"{plain(names[c], 20)}: {weights[c]:.1f}" for c in order[:2] if weights[c] > SHRINK]
     more = int((weights > SHRINK).sum()) - len(shown)
-    return (", ".join(shown) or "for no class") + (f" and {more} more" if more > 0 else "")
+    return (shown or ["for no class"]) + [f"and {more} more"] * (more > 0)
