@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 import torch
 
+from figure_checks import drawn, texts
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.data import ArraySource, ImageDataset, loader
@@ -34,16 +33,6 @@ def trained(classes=3, prototypes=8, channels=1, size=28, sharpness=6):
     model.gallery = build_gallery(model, source)
     batch = ImageDataset(source, image).__getitems__(list(range(4)))
     return model, Material(batch.images, batch.labels, source, train=source)
-
-
-def texts(figure):
-    return [text.get_text() for part in (figure, *figure.axes) for text in part.texts]
-
-
-def drawn(figure):
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=30)
-    return file.getvalue()[:4] == b"\x89PNG" and max(figure.get_size_inches()) < 40
 
 
 def test_all_figures_show_what_the_model_holds():

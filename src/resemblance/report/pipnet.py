@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from PIL import Image
 
 from resemblance.core.catalogue import PrototypeView, prototype_views
 from resemblance.core.gallery import Box, Pixels
@@ -20,7 +21,8 @@ from resemblance.data.loader import loader
 from resemblance.data.source import Source, Subset
 from resemblance.methods.pipnet import SHRINK, PIPNet
 from resemblance.report.paper import Drawn, Material
-from resemblance.report.style import FAINT, FOR, MUTED, SMALL, draw_box, new_figure, place, plain, show, write
+from resemblance.report.sheet import more, picture, sheet, text
+from resemblance.report.style import FAINT, FOR, MUTED, SMALL, new_figure, place, plain
 
 SHOWN, CLASSES, POINTS = 24, 6, 6  # prototypes; classes and prototypes of a scoring sheet
 COUNTED = 1000  # images in which present prototypes are counted
@@ -83,52 +85,29 @@ def patches_figure(places: dict[int, list[Place]], count: int, heads: dict[int, 
         heads: for each prototype, the lines below its number.
     """
     widest = max([1, *(len(spots) for spots in places.values())])
-    head = 1.95
-    figure = new_figure(
-        MARGIN * 2 + head + widest * (SIDE + GAP), 2 * MARGIN + len(places) * (SIDE + GAP) + 0.3
-    )
+    head, step = 1.95, SIDE + GAP
+    figure, axes = sheet(MARGIN * 2 + head + widest * step, 2 * MARGIN + len(places) * step + 0.3, unit=1)
     for row, (p, spots) in enumerate(places.items()):
-        y = MARGIN + row * (SIDE + GAP)
-        lines = heads[p]
-        top = y + SIDE / 2 - 0.1 - 0.07 * len(lines)
-        write(figure, MARGIN, top, f"prototype {p}", fontweight="bold")
+        y, lines = MARGIN + row * step, heads[p]
+        middle = y + SIDE / 2 - 0.07 * len(lines)
+        text(axes, MARGIN, middle, f"prototype {p}", ha="left", fontweight="bold")
         for number, line in enumerate(lines):
-            write(figure, MARGIN, top + 0.18 + 0.14 * number, line, fontsize=7.5, color=MUTED)
-        _row(figure, MARGIN + head, y, spots)
-    note = "Patches of training images in which each prototype is most present, from the left"
-    if len(places) < count:
-        note += f" · {count - len(places)} more prototypes not shown"
-    write(figure, MARGIN, MARGIN + len(places) * (SIDE + GAP) + 0.08, note, fontsize=8, color=MUTED)
+            text(axes, MARGIN, middle + 0.18 + 0.14 * number, line, ha="left", size=7.5, color=MUTED)
+        for column, spot in enumerate(spots):
+            _draw(axes, spot.image, spot.box, MARGIN + head + column * step, y, SIDE)
+    note = ["Patches of training images in which each prototype is most present, from the left"]
+    note += more(count - len(places), "prototype")
+    below = MARGIN + len(places) * step + 0.15
+    text(axes, MARGIN, below, " · ".join(note), ha="left", size=8, color=MUTED)
     return figure
 
 
-def _row(figure: Figure, x: float, y: float, spots: Sequence[Place]) -> None:
-    """Patches, or small images with their patches framed, as one picture: hundreds of axes would take seconds."""
-    if not spots:
-        return
-    small = max(spots[0].image.shape[:2]) <= SMALL
-    parts = [
-        s.image if small else _enlarged(s.image[s.box[1] : s.box[3], s.box[0] : s.box[2]]) for s in spots
-    ]
-    height, width = parts[0].shape[:2]
-    gap = max(1, round(GAP / SIDE * width))
-    sheet = np.full((height, len(parts) * (width + gap) - gap, 3), 255, np.uint8)
-    for number, part in enumerate(parts):
-        sheet[:, number * (width + gap) : number * (width + gap) + width] = part
-    axes = place(figure, x, y, len(parts) * (SIDE + GAP) - GAP, SIDE)
-    axes.set_axis_off()
-    axes.imshow(sheet, interpolation="nearest" if small else "bilinear", aspect="equal")
-    axes.set_anchor("NW")
-    if small:
-        for number, spot in enumerate(spots):
-            x0, y0, x1, y1 = spot.box
-            left = number * (width + gap)
-            draw_box(axes, (x0 + left, y0, x1 + left, y1))
-
-
-def _enlarged(patch: Pixels) -> Pixels:
-    """A patch of a large image, smooth within and with sharp edges beside others."""
-    return np.asarray(Image.fromarray(patch).resize((96, 96), Image.Resampling.BICUBIC))
+def _draw(axes: Axes, image: Pixels, box: Box | None, left: float, top: float, side: float) -> None:
+    """The patch of a large image, or the whole of a small one with the patch framed."""
+    if box is None or max(image.shape[:2]) <= SMALL:
+        picture(axes, image, left, top, side, box=box)
+    else:
+        picture(axes, image[box[1] : box[3], box[0] : box[2]], left, top, side, whole=image)
 
 
 def sheet_figure(
@@ -140,34 +119,30 @@ def sheet_figure(
         classes: name, prototypes with weights, the largest first, and how many more there are.
         left_out: how many classes are not drawn.
     """
-    side, step, head = 0.95, 1.5, 1.6
+    side, step, head, line = 0.95, 1.5, 1.6, 1.5
     columns = max([1, *(len(points) for _, points, _ in classes)])
-    figure = new_figure(MARGIN * 2 + head + columns * step, 2 * MARGIN + len(classes) * (side + 0.55) + 0.25)
+    width = MARGIN * 2 + head + columns * step
+    figure, axes = sheet(width, 2 * MARGIN + len(classes) * line + 0.25, unit=1)
     largest = max([1e-12, *(weight for _, points, _ in classes for _, weight in points)])
-    for row, (name, points, more) in enumerate(classes):
-        y = MARGIN + row * (side + 0.55)
-        write(figure, MARGIN, y + side / 2 - 0.2, plain(name, 18), fontweight="bold", fontsize=10)
+    for row, (name, points, others) in enumerate(classes):
+        y = MARGIN + row * line
+        text(axes, MARGIN, y + side / 2 - 0.1, plain(name, 18), ha="left", fontweight="bold", size=10)
+        if others:
+            text(axes, MARGIN, y + side / 2 + 0.1, f"and {others} more", ha="left", size=8, color=MUTED)
         if not points:
-            write(figure, MARGIN + head, y + side / 2, "no prototype", color=MUTED)
-        if more:
-            write(figure, MARGIN, y + side / 2 + 0.05, f"and {more} more", color=MUTED, fontsize=8)
+            text(axes, MARGIN + head, y + side / 2, "no prototype", ha="left", color=MUTED)
         for number, (view, weight) in enumerate(points):
             x = MARGIN + head + number * step
-            small = view.source is not None and max(view.source.shape[:2]) <= SMALL
-            if small:
-                show(figure, x, y, side, view.source, view.box)
+            if view.source is None:
+                picture(axes, None, x, y, side)
             else:
-                show(figure, x, y, side, view.picture, whole=view.source)
-            axes = place(figure, x, y + side + 0.06, side, 0.1)
-            axes.barh([0], [weight], color=FOR, height=1.0)
-            axes.set_xlim(0, largest)
-            axes.axis("off")
-            text = f"{weight:.2f} × prototype {view.index}"
-            write(figure, x, y + side + 0.18, text, fontsize=7.5, color=MUTED)
-    note = "Points that a fully present prototype gives to a class"
-    if left_out:
-        note += f" · {left_out} more classes not shown"
-    write(figure, MARGIN, MARGIN + len(classes) * (side + 0.55) + 0.05, note, fontsize=8, color=MUTED)
+                _draw(axes, view.source, view.box, x, y, side)
+            axes.add_patch(Rectangle((x, y + side + 0.07), side * weight / largest, 0.09, color=FOR))
+            words = f"{weight:.2f} × prototype {view.index}"
+            text(axes, x, y + side + 0.25, words, ha="left", size=7.5, color=MUTED)
+    note = ["Points that a fully present prototype gives to a class", *more(left_out, "class", "classes")]
+    below = MARGIN + len(classes) * line + 0.1
+    text(axes, MARGIN, below, " · ".join(note), ha="left", size=8, color=MUTED)
     return figure
 
 
@@ -220,14 +195,14 @@ def figures(model: PIPNet, material: Material) -> dict[str, Drawn]:
             "The prototypes with the largest weights. A good one shows the same thing in all of its patches.",
         )
     views = prototype_views(model)
-    sheet = []
+    rows = []
     for c in range(min(len(names), CLASSES)):
         chosen = weights[c].argsort(descending=True, stable=True).tolist()[: int(counts[c].sum())]
         points = [(views[p], float(weights[c, p])) for p in chosen[:POINTS]]
-        sheet.append((names[c], points, len(chosen) - len(points)))
+        rows.append((names[c], points, len(chosen) - len(points)))
     sparse = 1 - float(counts.float().mean())
     found["Scoring sheet"] = Drawn(
-        sheet_figure(sheet, len(names) - len(sheet)),
+        sheet_figure(rows, len(names) - len(rows)),
         f"{len(views)} prototypes; {100 * sparse:.1f} % of the weights are zero. Scores are sums of presence × weight.",
     )
     if len(material.source):
