@@ -22,8 +22,10 @@ from resemblance.config.model import ModelSpec
 from resemblance.config.training import TrainConfig
 from resemblance.core.moment import Moment
 from resemblance.core.output import Output
+from resemblance.data import ArraySource
 from resemblance.methods.pipnet import PIPNet, align, logits, shrunk, tanh, trained_layers
 from resemblance.methods.registry import build
+from resemblance.training import actions
 from resemblance.training.engine import fit
 from resemblance.training.optimisers import rate_factor
 from tiny import CLASSES, digits
@@ -293,6 +295,27 @@ def test_a_map_that_never_reaches_the_threshold_matches_nothing():
     assert torch.equal(match.values[present], -output.similarities[present])
     cells = output.latents.flatten(2).gather(2, match.cells[:, :, None])[:, :, 0]
     assert torch.equal(cells, output.similarities)
+
+
+def test_sources_are_the_strongest_images_of_all_classes():
+    model = sharp().eval()
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (12, 28, 28, 1), dtype=np.uint8)
+    source = ArraySource(pixels, np.arange(12) % 3, model.spec.classes)
+    with torch.no_grad():
+        model.last.weight[1:] = 0  # all prototypes are class 0's
+    for action in ("concepts", "assign", "survey"):
+        actions.run(action, model, actions.ActionContext(source, batch_size=5))
+    output = model(torch.from_numpy(pixels.transpose(0, 3, 1, 2)).float() / 255)
+    assert model.prototypes.source_index.tolist() == output.similarities.argmax(dim=0).tolist()
+    assert torch.equal(model.prototypes.source_index, model.examples[:, 0])
+    torch.testing.assert_close(model.strengths[:, 0], output.similarities.amax(dim=0))
+    assert (model.prototypes.source_index % 3 != 0).any()
+    present = output.similarities >= 0.1
+    assert model.prototypes.activations.tolist() == present.sum(dim=0).tolist()
+    own = torch.arange(12) % 3 == 0
+    means = (output.extras["used"] * model.weights()[0])[own].mean(dim=0)
+    torch.testing.assert_close(model.mean_contributions[0], means)
 
 
 # recipe

@@ -57,6 +57,7 @@ class Model(nn.Module):
         explains: has prototypes and evidence; only the black box has not.
         score_kind: what a score is: ``logit``, ``probability`` or ``votes``.
         order: by what reports order the reasons.
+        sources: the survey looks for a prototype's source among the images of its ``own`` classes, or of ``all``.
         head_groups: parameter groups that read nothing but the similarities; see `rescore`.
         gallery: pictures of the prototypes, once there are any.
         facts: what was measured of the model, saved with it: accuracies, counts, notes.
@@ -71,6 +72,7 @@ class Model(nn.Module):
     explains: bool = True
     score_kind: ScoreKind = "logit"
     order: Literal["contribution", "similarity"] = "contribution"
+    sources: Literal["own", "all"] = "own"
     head_groups: frozenset[str] = frozenset()
 
     prototypes: Prototypes | None

@@ -155,6 +155,7 @@ class PIPNet(Model):
     """
 
     maps = True
+    sources = "all"
 
     channels: Tensor
     examples: Tensor

@@ -75,8 +75,8 @@ def survey(model: Model, loader: Iterable[Batch], *, progress: bool = False) -> 
 
     ``activations``, ``own_activations`` (−1 where no class owns the prototype) and ``mean_similarity`` of all
     models (where cells vote, an image uses each prototype that any of its cells is most similar to); of those
-    that do not project also the provenance: the nearest image of the prototype's classes, or of all where it
-    has none, with the cell of the map as its box.
+    that do not project also the provenance: the nearest image of the prototype's classes, or of all where
+    `Model.sources` says so or it has none, with the cell of the map as its box.
 
     Args:
         model: with prototypes.
@@ -106,7 +106,7 @@ def survey_latents(model: Model, latents_by_batch: Iterable[tuple[Tensor, Tensor
     assert prototypes is not None
     model.assign_owners()
     owners = prototypes.owners
-    sought = owners | ~owners.any(dim=1, keepdim=True)
+    sought = owners | ~owners.any(dim=1, keepdim=True) | (model.sources == "all")
     usage = Usage(owners)
     nearest = Nearest(model) if prototypes.placed else Strongest(model)
     for latents, labels, indices in latents_by_batch:
