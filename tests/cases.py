@@ -94,6 +94,9 @@ CASES = {
         },
         alike={"view_strength": 0.0, "view_shift": 0},
         command="--encoder small --epochs 6",
+        measured={"abstention": 0.0, "share of the prototypes that count for an answer": 0.001},
+        explained=("presence",),
+        page=("Scoring sheet", "How many prototypes decide", "Abstention, test"),
     ),
     "protopnet": Case({**PARTS, "prune": True}, alike=LINEAR, command=QUICK_PARTS + " --prune"),
     "protopool": Case(

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-import resemblance
-from resemblance.cli import main
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.methods.pipnet import PIPNetConfig
 from resemblance.config.model import ModelSpec
-from resemblance.config.training import TrainConfig
 from resemblance.core.moment import Moment
 from resemblance.core.output import Output
 from resemblance.data import ArraySource
 from resemblance.methods.pipnet import PIPNet, align, logits, shrunk, tanh, trained_layers
 from resemblance.methods.registry import build
 from resemblance.training import actions
-from resemblance.training.engine import fit
 from resemblance.training.optimisers import rate_factor
-from tiny import CLASSES, digits
 
 STAGES = ["pretrain", "head", "last layers", "all"]
 
@@ -489,64 +481,3 @@ def test_impossible_settings_are_refused(settings, words):
 def test_too_coarse_maps_are_refused():
     with pytest.raises(UserError, match="4x4"):
         make(size=64, channels=3, encoder="test_resnet", finer=0)
-
-
-# through the engine and the command line
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one(tmp_path):
-    """Without batch norm, and with views that are alike: each process draws its own. The tanh term gathers."""
-    spec = ModelSpec(CLASSES, ImageSpec(16, 16, 1, (0.3,), (0.35,)))
-    epochs = {"pretrain_epochs": 1, "head_epochs": 1, "frozen_epochs": 0, "joint_epochs": 2}
-    config = {"encoder": "mine", "view_strength": 0.0, "view_shift": 0, "prototypes": 8, **epochs}
-    found = []
-    for devices in (1, 2):
-        torch.manual_seed(0)
-        layers = [nn.Conv2d(1, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU()]
-        net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
-        model = build("pipnet", config, spec, module=net)
-        options = TrainConfig(seed=2, accelerator="cpu", progress=False, devices=devices)
-        result = fit(model, digits(), tmp_path / str(devices), options)
-        found.append((model, result))
-    (one, first), (two, second) = found
-    assert torch.equal(one.channels, two.channels)
-    assert torch.equal(one.prototypes.owners, two.prototypes.owners)
-    assert first.notes == second.notes
-    for (name, expected), other in zip(one.named_parameters(), two.parameters(), strict=True):
-        # Adam makes whole steps of gradients that are rounding errors: single numbers may differ.
-        assert (expected - other).norm() <= 1e-2 * expected.norm(), name
-    for expected, other in zip(first.history, second.history, strict=True):
-        for term in ("align", "tanh", "classification"):
-            assert expected[f"train/{term}"] == pytest.approx(other[f"train/{term}"], rel=1e-3), term
-
-
-@pytest.mark.slow
-def test_from_the_command_line_to_the_report(tmp_path, capsys):
-    run = str(tmp_path / "run")
-    settings = [
-        "--encoder",
-        "small",
-        "--prototypes",
-        "20",
-        "--epochs",
-        "3",
-        "--augment",
-        "none",
-        "--no-progress",
-    ]
-    assert main(["train", "pipnet", "--data", "digits", *settings, "--output", run]) == 0
-    image = tmp_path / "digit.png"
-    Image.fromarray((load_digits().images[0] * 15.9).astype(np.uint8)).resize((40, 50)).save(image)
-    for command in (["explain", run, str(image)], ["prototypes", run], ["evaluate", run], ["report", run]):
-        assert main(command) == 0, (command, capsys.readouterr())
-    model = resemblance.load(tmp_path / "run" / "model")
-    assert model.prototypes.owners.any(dim=1).all()
-    assert model.examples.shape == model.strengths.shape == (len(model.prototypes), 10)
-    assert (model.strengths[:, 0] > 0.1).all()
-    assert (model.strengths.diff(dim=1) <= 0).all()
-    measured = json.loads((tmp_path / "run" / "metrics.json").read_text())["val"]["measured"]
-    assert set(measured) == {"abstention", "share of the prototypes that count for an answer"}
-    page = (tmp_path / "run" / "report.html").read_text()
-    assert "Scoring sheet" in page
-    assert "How many prototypes decide" in page

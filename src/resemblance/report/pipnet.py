@@ -20,8 +20,9 @@ from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.source import Source, Subset
 from resemblance.methods.pipnet import SHRINK, PIPNet
+from resemblance.report.cut import more
 from resemblance.report.paper import Drawn, Material
-from resemblance.report.sheet import more, picture, sheet, text
+from resemblance.report.sheet import picture, sheet, text
 from resemblance.report.style import FAINT, FOR, MUTED, SMALL, new_figure, place, plain
 
 SHOWN, CLASSES, POINTS = 24, 6, 6  # prototypes; classes and prototypes of a scoring sheet
