@@ -12,13 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-import resemblance
 from looking_glass import batches
-from resemblance.cli import main
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
-from resemblance.config.training import TrainConfig
 from resemblance.core.deform import corners, sample, strongest
 from resemblance.core.moment import Moment
 from resemblance.methods.deformable import (
@@ -28,9 +25,7 @@ from resemblance.methods.deformable import (
     with_margin,
 )
 from resemblance.methods.registry import build
-from resemblance.training.engine import fit
 from resemblance.training.projection import project
-from tiny import SPEC, digits, same
 
 VARIANTS = pytest.mark.parametrize("variant", ["paper", "released"])
 
@@ -500,105 +495,3 @@ def test_impossible_settings_are_refused_in_one_line():
         make(margin=2.0)
     with pytest.raises(UserError, match=r"6x6 parts do not fit on the map of 7x7 cells.*--upsample"):
         make(parts=6)
-
-
-QUICK = {
-    "prototypes_per_class": 2,
-    "offset_channels": 4,
-    "upsample": 1,
-    "warm_epochs": 1,
-    "encoder_epochs": 1,
-    "joint_epochs": 1,
-    "last_epochs": 1,
-}
-
-
-def tiny(**config):
-    torch.manual_seed(0)
-    image = ImageSpec(32, 32, 1, (0.3,), (0.35,))
-    return build("deformable", {"encoder": "small", **QUICK, **config}, ModelSpec(SPEC.classes, image))
-
-
-@pytest.mark.slow
-@VARIANTS
-def test_training_ends_with_training_patches_and_resumes_to_the_same_bits(tmp_path, monkeypatch, variant):
-    from resemblance.training import checkpoints, state
-
-    class Stop(BaseException):
-        """Stands for a kill, in this process."""
-
-    config = {"seed": 5, "accelerator": "cpu", "progress": False, "checkpoint_every_steps": 2}
-    splits, reference = digits(160, 40), tiny(variant=variant)
-    fit(reference, splits, tmp_path / "whole", TrainConfig(**config))
-    assert (reference.prototypes.source_index >= 0).all()
-    original, count = checkpoints.atomic_save, {"left": 0}
-
-    def save(content, path):
-        original(content, path)
-        count["left"] -= 1
-        if count["left"] == 0:
-            raise Stop
-
-    for module in (checkpoints, state):
-        monkeypatch.setattr(module, "atomic_save", save)
-    for stop in (2, 5, 7):
-        count["left"] = stop
-        with pytest.raises(Stop):
-            fit(tiny(variant=variant), splits, tmp_path / str(stop), TrainConfig(**config))
-        model = tiny(variant=variant)
-        result = fit(model, splits, tmp_path / str(stop), TrainConfig(**config, resume=True))
-        assert result.resumed == "resumed"
-        assert same(model, reference), stop
-
-
-def without_norm():
-    """Exact under several processes, as models without batch norm are."""
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, padding=1), nn.ReLU())
-    return build("deformable", {"encoder": "own:net", **QUICK}, SPEC, module=net)
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one(tmp_path):
-    config = {"seed": 2, "accelerator": "cpu", "progress": False}
-    one, two = without_norm(), without_norm()
-    first = fit(one, digits(), tmp_path / "one", TrainConfig(**config))
-    second = fit(two, digits(), tmp_path / "two", TrainConfig(**config, devices=2))
-    for (name, expected), found in zip(one.state_dict().items(), two.state_dict().values(), strict=True):
-        # Adam makes whole steps of gradients that are rounding errors: single numbers may differ.
-        difference = (expected.double() - found.double()).nan_to_num().norm()
-        assert difference <= 1e-2 * expected.double().nan_to_num().norm(), name
-    for expected, found in zip(first.history, second.history, strict=True):
-        for key in ("train/cluster", "train/separation", "train/orthogonality", "train/cross_entropy"):
-            assert expected.get(key) == pytest.approx(found.get(key), abs=2e-3), key
-    assert first.history[0]["train/cluster"] < 0
-
-
-@pytest.mark.slow
-def test_every_command_understands_it(tmp_path, capsys):
-    run = str(tmp_path / "run")
-    quick = [f"--{name.replace('_', '-')}={value}" for name, value in QUICK.items()]
-    train = [
-        "train",
-        "deformable",
-        "--data",
-        "digits",
-        "--encoder",
-        "small",
-        "--no-progress",
-        "--output",
-        run,
-    ]
-    assert main([*train, *quick, "--prune"]) == 0
-    assert "Deformable prototypes" in (tmp_path / "run" / "report.html").read_text()
-    model = resemblance.load(run)
-    found = resemblance.open_data("digits")
-    explanation = model.explain(found.test.read(0))
-    assert explanation.account.adds_up
-    for command in (
-        ["prototypes", run, "--output", str(tmp_path / "a.png")],
-        ["evaluate", run],
-        ["report", run],
-    ):
-        assert main(command) == 0
-    assert "error" not in capsys.readouterr().err

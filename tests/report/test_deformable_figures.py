@@ -63,7 +63,7 @@ def test_few_and_many_classes_in_colour_and_grey(classes, channels):
     for part in found.values():
         assert max(part.figure.get_size_inches()) < 14
         assert drawn(part.figure)
-    assert ("298 more classes not drawn" in found["One prototype in several images"].caption) == (
+    assert ("298 more classes not shown" in found["One prototype in several images"].caption) == (
         classes == 300
     )
     assert ("297 more prototypes" in found["Deformable prototypes"].caption) == (classes == 300)

@@ -24,6 +24,7 @@ from resemblance.core.intake import as_picture
 from resemblance.core.rounding import signed
 from resemblance.data.transforms import to_tensor
 from resemblance.methods.deformable import Deformable
+from resemblance.report.cut import more
 from resemblance.report.paper import Drawn, Material
 from resemblance.report.style import INK, MUTED, new_figure, plain, show, write
 
@@ -207,8 +208,8 @@ def _several(model: Deformable, material: Material) -> Drawn | None:
     if not rows:
         return None
     caption = "The most used prototype of a class in images of that class, with the similarity below."
-    rest = sum(bool(owners[:, c].any()) for c in range(len(model.spec.classes))) - len(rows)
-    caption += f" {rest} more class{'' if rest == 1 else 'es'} not drawn." if rest else ""
+    rest = more(int(owners.any(dim=0).sum()) - len(rows), "class", "classes")
+    caption += "".join(f" {words}." for words in rest)
     return Drawn(several_figure(rows), caption)
 
 
