@@ -9,7 +9,8 @@ from resemblance.config.encoder import EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.core.encoder import build_encoder
-from resemblance.core.encoders.finer import make_finer, stages_of
+from resemblance.core.encoders.finer import make_finer
+from resemblance.core.encoders.stages import stages_of
 
 
 def encoder(name, size=96, **config):

@@ -14,10 +14,11 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.methods.pipnet import PIPNetConfig
 from resemblance.config.model import ModelSpec
+from resemblance.core.encoders.stages import first_and_later
 from resemblance.core.moment import Moment
 from resemblance.core.output import Output
 from resemblance.data import ArraySource
-from resemblance.methods.pipnet import PIPNet, align, logits, shrunk, tanh, trained_layers
+from resemblance.methods.pipnet import PIPNet, align, logits, shrunk, tanh
 from resemblance.methods.registry import build
 from resemblance.training import actions
 from resemblance.training.optimisers import rate_factor
@@ -336,7 +337,7 @@ def names_of(model, parameters):
 
 def test_a_resnet_trains_its_end_first_and_never_its_stem(tmp_path):
     model = pretrained("test_resnet", 64, tmp_path)
-    free, later = trained_layers(model.encoder, model.config)
+    free, later = first_and_later(model.encoder, pretrained=True)
     assert names_of(model, free) == {"net.layer3.0", "net.layer4.0"}
     assert names_of(model, later) == {"net.layer2.0"}
     stages = model.recipe().stages
@@ -355,7 +356,7 @@ def test_a_resnet_trains_its_end_first_and_never_its_stem(tmp_path):
     assert stages[0].groups["free"].lr == 5e-4
     assert stages[1].groups["last"].lr == 0.05
     model = pretrained("test_resnet", 64, tmp_path, free_layers="layer4.0", prototypes=9)
-    assert names_of(model, trained_layers(model.encoder, model.config)[0]) == {"net.layer4.0"}
+    assert names_of(model, model.parameter_groups()["free"]) == {"net.layer4.0"}
     assert model.recipe().stages[0].groups["addon"].lr == 5e-3
     with pytest.raises(UserError, match="no layer 'layer7'"):
         pretrained("test_resnet", 64, tmp_path, free_layers="layer7").recipe()
@@ -363,7 +364,7 @@ def test_a_resnet_trains_its_end_first_and_never_its_stem(tmp_path):
 
 def test_a_convnext_trains_its_last_stage_first(tmp_path):
     model = pretrained("test_convnext", 64, tmp_path)
-    free, later = trained_layers(model.encoder, model.config)
+    free, later = first_and_later(model.encoder, pretrained=True)
     assert {name.split(".")[2] for name in names_of(model, free)} == {"3"}
     assert len(free) + len(later) == len(list(model.encoder.parameters()))
 

@@ -26,13 +26,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resemblance.config.errors import UserError
 from resemblance.config.methods.pipnet import PIPNetConfig
 from resemblance.config.model import ModelSpec
 from resemblance.core.distributed import gather
 from resemblance.core.encoder import Encoder, build_encoder, check_map
-from resemblance.core.encoders.finer import make_finer, stages_of
-from resemblance.core.encoders.stem import is_resnet
+from resemblance.core.encoders.finer import make_finer
+from resemblance.core.encoders.stages import first_and_later
 from resemblance.core.model import Model
 from resemblance.core.moment import Moment
 from resemblance.core.output import Evidence, Match, Output
@@ -90,37 +89,6 @@ def shrunk(weights: Tensor) -> Tensor:
         tensor([0.0000, 0.4990])
     """
     return (weights - SHRINK).relu()
-
-
-def trained_layers(encoder: Encoder, config: PIPNetConfig) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """What of an encoder trains from the start, and what later; the rest of it never does.
-
-    The authors' lists: of a ConvNeXt the last stage, then all; of a ResNet layers 3 and 4, then 2, and never what
-    is before. Other encoders, and those without weights of their own, train from the start.
-    """
-    named = list(encoder.named_parameters())
-    if config.weights == "none" and ":" not in config.encoder:
-        return [parameter for _, parameter in named], []
-    stages = stages_of(encoder)
-    if config.free_layers is not None:
-        layers = [layer.strip() for layer in config.free_layers.split(",")]
-        for layer in layers:
-            if not any(f".{layer}." in f".{name}" for name, _ in named):
-                raise UserError(f"encoder {encoder.name} has no layer {layer!r} for --free-layers")
-        free = {id(p) for name, p in named if any(f".{layer}." in f".{name}" for layer in layers)}
-    elif stages:
-        last = stages[-2:] if _has_resnet(encoder) else stages[-1:]
-        free = {id(p) for stage in last for part in stage for p in part.parameters()}
-    else:
-        free = {id(p) for _, p in named}
-    later = {id(p) for _, p in named}
-    if _has_resnet(encoder):
-        later = {id(p) for stage in stages for part in stage for p in part.parameters()}
-    return [p for _, p in named if id(p) in free], [p for _, p in named if id(p) in later - free]
-
-
-def _has_resnet(encoder: Encoder) -> bool:
-    return any(is_resnet(module) for module in encoder.modules())
 
 
 @register("pipnet", PIPNetConfig)
@@ -335,7 +303,9 @@ class PIPNet(Model):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The encoder's layers that train first and those that train later, add-on and scoring sheet."""
-        free, later = trained_layers(self.encoder, self.config)
+        config = self.config
+        pretrained = config.weights != "none" or ":" in config.encoder
+        free, later = first_and_later(self.encoder, pretrained, config.free_layers)
         groups = {
             "free": free,
             "later": later,

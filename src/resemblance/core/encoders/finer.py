@@ -7,28 +7,9 @@ from torch import nn
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.core.encoders.base import Encoder
-from resemblance.core.encoders.stem import is_resnet
+from resemblance.core.encoders.stages import stages_of
 
 STRIDE = 8  # pixels a cell that PIP-Net's encoders have
-
-
-def stages_of(encoder: Encoder) -> list[list[nn.Module]]:
-    """The stages after the first, each of which halves the map, with what comes before them to do so.
-
-    Empty for encoders that are neither ResNets nor ConvNeXts.
-    """
-    from timm.models.convnext import ConvNeXt
-    from torchvision.models.convnext import ConvNeXt as TorchvisionConvNeXt
-
-    for module in encoder.modules():
-        if is_resnet(module):
-            return [[module.get_submodule(f"layer{number}")] for number in (2, 3, 4)]
-        if isinstance(module, ConvNeXt):
-            return [[module.get_submodule(f"stages.{number}")] for number in (1, 2, 3)]
-        if isinstance(module, TorchvisionConvNeXt):
-            parts = [[f"features.{number}", f"features.{number + 1}"] for number in (2, 4, 6)]
-            return [[module.get_submodule(name) for name in names] for names in parts]
-    return []
 
 
 def make_finer(encoder: Encoder, image: ImageSpec, stages: int | None) -> None:
