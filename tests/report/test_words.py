@@ -14,14 +14,15 @@ from resemblance.cli import main
 from resemblance.config.image import ImageSpec
 from resemblance.config.listing import method_configs
 from resemblance.config.methods.flint import FLINTConfig
+from resemblance.config.methods.pipnet import PIPNetConfig
 from resemblance.config.methods.senn import SENNConfig
 from resemblance.config.model import ModelSpec
-from resemblance.core.catalogue import prototype_views
+from resemblance.core.catalogue import PrototypeView, prototype_views
 from resemblance.core.explain import explain_batch
 from resemblance.core.gallery import Gallery, GalleryItem
 from resemblance.methods.registry import build
 from resemblance.report.collect import collect
-from resemblance.report.gallery import gallery_figure
+from resemblance.report.gallery import by_class, gallery_figure
 from resemblance.report.page import report_html
 from toy_model import Toy
 
@@ -51,6 +52,16 @@ class Concepts(Attributes):
         super().__init__()
         self.config = SENNConfig()
         self.prototypes.owners[:] = False
+
+
+class Patches(Toy):
+    """Like PIP-Net: frames patches."""
+
+    name = "patches"
+
+    def __init__(self):
+        super().__init__()
+        self.config = PIPNetConfig()
 
 
 def explained(model):
@@ -135,6 +146,35 @@ def test_a_page_of_several_methods_explains_each_in_its_words():
     ):
         assert words in text
     assert text.count("are numbers") == 2
+
+
+def test_a_page_says_what_its_boxes_are():
+    def said(*kinds):
+        return read(
+            report_html([collect(kind(), kind.name, explanations=explained(kind())) for kind in kinds])
+        )
+
+    one, other = "yellow box holds the brightest twentieth", "yellow box is the patch"
+    assert one in said(Toy)
+    assert "the patch at" not in said(Toy)
+    assert other in said(Patches)
+    assert "twentieth" not in said(Patches)
+    assert one in said(Toy, Patches)
+    assert "; in other runs here it is the patch" in said(Toy, Patches)
+
+
+def test_a_prototype_of_many_classes_stands_once():
+    names = [f"class {i}" for i in range(200)]
+    views = [
+        PrototypeView(0, tuple(names)),
+        PrototypeView(1, tuple(names[:5])),
+        PrototypeView(2, (names[9],)),
+    ]
+    groups = by_class(views, names)
+    assert [view.index for view in groups["more than 5 classes"]] == [0]
+    assert [view.index for view in groups["class 0"]] == [1]
+    assert len(groups) == 7  # no class is said to have none
+    assert views[0].owner == "class 0 / class 1 / class 2 / class 3 / class 4 and 195 more"
 
 
 def test_what_no_class_can_own_has_no_class_without_any():

@@ -21,6 +21,7 @@ class Words:
         about: what they are, in sentences that go on from their name.
         similarity_says: what ``similarity`` says, likewise.
         weight_says: and ``weight``.
+        box_says: and the yellow box on an image, where the method looks at parts.
 
     Example:
         >>> words = Words("attribute")
@@ -41,6 +42,7 @@ class Words:
     )
     similarity_says: str = "how much the image resembles the prototype in the model's own view"
     weight_says: str = "how much that counts for the class"
+    box_says: str = "holds the brightest twentieth of the image; bright places far apart share one large box"
 
     @property
     def many(self) -> str:

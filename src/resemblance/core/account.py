@@ -22,7 +22,8 @@ class Step:
         present: the way goes on because it is there; else because it is not.
         probability: of this turn.
         heat: (H, W) float32, the similarity map upsampled to the image; None where the model has no maps.
-        box: the image's pixels at or above the map's 95th percentile: x0, y0, x1, y1, exclusive.
+        box: around the image's pixels at or above the map's 95th percentile, or the patch that the method frames: x0,
+            y0, x1, y1, exclusive.
     """
 
     prototype: PrototypeView
@@ -53,7 +54,8 @@ class Reason:
         contribution: what it adds to the score.
         weight: the factor between the two, where there is one.
         heat: (H, W) float32, the similarity map upsampled to the image; None where the model has no maps.
-        box: the image's pixels at or above the map's 95th percentile: x0, y0, x1, y1, exclusive.
+        box: around the image's pixels at or above the map's 95th percentile, or the patch that the method frames: x0,
+            y0, x1, y1, exclusive.
         steps: the questions on the way, where the reason is a path; ``prototype`` is then the last one,
             ``similarity`` the probability of the path and ``weight`` that of the class at its end.
     """

@@ -97,7 +97,7 @@ def path_text(account: Account, reason: Reason) -> str:
 def share_text(account: Account) -> str:
     """What part of the evidence the reasons shown carry, in words where it is below half."""
     if account.absolute == 0:
-        return "Nothing contributes to this score; it is the bias alone."
+        return "Nothing contributes to this score" + ("; it is the bias alone." if account.bias else ".")
     shown = len(account.reasons)
     paths = any(reason.steps for reason in account.reasons)
     if not account.others:

@@ -179,7 +179,9 @@ def _explained(model: Deformable, material: Material) -> Drawn:
         "that the prototype was taken from. A part beyond the image sees nothing and has no box."
     )
     rest = len(model.prototypes) - REASONS
-    caption += f" {rest} more prototypes count for and against each class." if rest > 0 else ""
+    if rest > 0:
+        others = "1 more prototype counts" if rest == 1 else f"{rest} more prototypes count"
+        caption += f" {others} for and against each class."
     return Drawn(parts_figure(rows), caption)
 
 

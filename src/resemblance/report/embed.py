@@ -190,8 +190,8 @@ def _legend(
         write(figure, x, y, "●", color=tuple(colors[index]), fontsize=11)
         write(figure, x + 0.24, y + 0.02, plain(classes[index], 22))
         y += 0.235
-    if len(classes) > LEGEND:
-        write(figure, x + 0.24, y + 0.02, f"and {len(classes) - LEGEND} more classes", color=MUTED)
+    if rest := len(classes) - len(shown):
+        write(figure, x + 0.24, y + 0.02, f"and {rest} more class{'es' if rest > 1 else ''}", color=MUTED)
         y += 0.235
     y += 0.15
     lines = ["● an image", "■ a prototype"] if count else ["● an image"]

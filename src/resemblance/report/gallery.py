@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from resemblance.config.words import PROTOTYPES
-from resemblance.core.catalogue import PrototypeView
+from resemblance.core.catalogue import OWNERS, PrototypeView
 from resemblance.core.wording import percent
 from resemblance.report.sheet import picture, sheet, text
 from resemblance.report.style import FAINT, FOR, MUTED, WARN, plain, write
@@ -20,22 +20,29 @@ LARGEST = 400
 
 
 def by_class(views: Sequence[PrototypeView], classes: Sequence[str]) -> dict[str, list[PrototypeView]]:
-    """Prototypes by class, the most used first; one that several classes own stands with each of them.
+    """Prototypes by class, the most used first; one that a few classes own stands with each of them.
 
-    Classes without prototypes are there, with an empty list; prototypes of no class come last. What can belong to no
-    class is one group.
+    Classes without prototypes are there, with an empty list; prototypes of many classes and of none come last. What
+    can belong to no class is one group.
 
     Example:
         >>> views = [PrototypeView(0, ("a",), activations=1), PrototypeView(1, ("a",), activations=5)]
         >>> {name: [view.index for view in found] for name, found in by_class(views, ["a", "b"]).items()}
         {'a': [1, 0], 'b': []}
+        >>> list(by_class([PrototypeView(0, tuple("abcdef"))], list("abcdefg")))
+        ['g', 'more than 5 classes']
     """
-    groups: dict[str, list[PrototypeView]] = {name: [] for name in classes}
+    several = {name for view in views if len(view.classes) > OWNERS for name in view.classes}
+    own = {name for view in views if len(view.classes) <= OWNERS for name in view.classes}
+    groups: dict[str, list[PrototypeView]] = {
+        name: [] for name in classes if name in own or name not in several
+    }
     if views and not views[0].words.owned:
         groups = {"all classes": list(views)}
         views = []
     for view in views:
-        for name in view.classes or ("no class",):
+        names = view.classes or ("no class",)
+        for name in names if len(names) <= OWNERS else (f"more than {OWNERS} classes",):
             groups.setdefault(name, []).append(view)
     return {name: sorted(found, key=lambda view: -(view.activations or 0)) for name, found in groups.items()}
 

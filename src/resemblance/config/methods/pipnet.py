@@ -32,6 +32,7 @@ class PIPNetConfig(EncoderConfig, MethodConfig):
         ),
         similarity_says="how surely some patch of the image is that part, from 0 to 1; below 0.1 it counts as absent",
         weight_says="how many points it gives to the class",
+        box_says="is the patch at the brightest place",
     )
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 
