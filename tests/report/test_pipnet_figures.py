@@ -94,6 +94,17 @@ def test_many_are_cut_and_it_is_said(classes, prototypes, channels, size):
     assert any(text.startswith("and ") for text in sheet)
 
 
+def test_prototypes_that_are_nowhere_are_not_drawn():
+    model, material = trained()
+    best = model.strengths[:, 0]
+    model.config.least_presence = float(best.median()) + 1e-6
+    shown = set(texts(figures(model, material)["Prototypes"].figure))
+    for p, present in enumerate(best > best.median()):
+        assert (f"prototype {p}" in shown) == present
+    model.config.least_presence = 1.0
+    assert "Prototypes" not in figures(model, material)
+
+
 def test_histograms_of_nothing():
     assert drawn(sizes_figure(np.zeros(2, np.int64), np.zeros(1, np.int64)))
     assert drawn(sizes_figure(np.array([0, 700]), np.array([3, 400])))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from resemblance.commands.latents import embedded_images
 from resemblance.commands.runs import CONFIG, METRICS, Run, choose
@@ -113,13 +114,29 @@ def explain_images(run: Run, source: Source, indices: list[int], top: int) -> li
     )
 
 
+def of_each_class(labels: ArrayLike, count: int) -> list[int]:
+    """Indices of a few images: the first of each class, then the second of each, and so on.
+
+    Example:
+        >>> of_each_class([0, 0, 0, 1, 1, 2], 5)
+        [0, 3, 5, 1, 4]
+    """
+    seen: dict[int, int] = {}
+    ranks = []
+    for label in np.asarray(labels).tolist():
+        ranks.append(seen.get(label, 0))
+        seen[label] = ranks[-1] + 1
+    found: list[int] = np.argsort(ranks, kind="stable")[:count].tolist()
+    return found
+
+
 def _figures(
     run: Run, source: Source, train: Source, seed: int, batch_size: int, workers: int
 ) -> list[ReportFigure]:
     from resemblance.commands.latents import latent_space_figure
 
     model = run.model
-    few = ImageDataset(source, model.spec.image).__getitems__(list(range(min(8, len(source)))))
+    few = ImageDataset(source, model.spec.image).__getitems__(of_each_class(source.labels, 8))
     snapshots = read_snapshots(run.folder) if run.folder is not None else []
     figures = paper_figures(model, Material(few.images, few.labels, source, snapshots, train))
     if model.prototypes is not None and not model.prototypes.placed:

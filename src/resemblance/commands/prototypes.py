@@ -53,7 +53,7 @@ def run(options: PrototypesCommand) -> int:
         columns = (
             words.one,
             *(["class"] if words.owned else []),
-            "importance" if words.rivals else "largest in",
+            "importance" if words.rivals else "share" if words.counted else "largest in",
         )
         out.table((*columns, "source", "box x0,y0,x1,y1"), rows)
         if len(views) > LISTED:

@@ -18,6 +18,7 @@ class Words:
         owned: it belongs to classes, or may.
         rivals: an image uses the one that it is most similar to, so that others may be unused. Else an image has
             all of them, and that one's number is never the largest of all says little of it.
+        counted: what the per cent beside each says; by default where its number is the largest of all.
         about: what they are, in sentences that go on from their name.
         similarity_says: what ``similarity`` says, likewise.
         weight_says: and ``weight``.
@@ -36,6 +37,7 @@ class Words:
     source: str = "from"
     owned: bool = True
     rivals: bool = True
+    counted: str = ""
     about: str = (
         "are training images, or parts of them, that the model keeps as examples of a class. It compares each image "
         "with them: what an image resembles decides what the model says."
@@ -53,6 +55,16 @@ class Words:
     def a(self) -> str:
         """One of them, with its article."""
         return f"{'an' if self.one[0] in 'aeiou' else 'a'} {self.one}"
+
+    @property
+    def share(self) -> str:
+        """What the per cent beside each says, where they are no rivals.
+
+        Example:
+            >>> Words("concept", "value").share
+            "training images in which a concept's value is the largest of all"
+        """
+        return self.counted or f"training images in which {self.a}'s {self.similarity} is the largest of all"
 
     def count(self, number: int) -> str:
         """So many of them.

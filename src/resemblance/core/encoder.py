@@ -74,8 +74,9 @@ def check_map(encoder: Encoder, image: ImageSpec) -> None:
     rows, columns = encoder.map_size(image)
     if min(rows, columns) >= MINIMUM_MAP:
         return
+    cure = "use --stem small (ResNets: 3x3, stride 1, no max-pool), --encoder small, or"
     raise UserError(
         f"encoder {encoder.name} turns {image.height}x{image.width} images into a map of {rows}x{columns} "
-        f"cells; part prototypes need {MINIMUM_MAP}x{MINIMUM_MAP}: use --stem small (ResNets: 3x3, stride 1, "
-        "no max-pool), --encoder small, or a larger --image-size"
+        f"cells; part prototypes need {MINIMUM_MAP}x{MINIMUM_MAP}: "
+        f"{'use' if encoder.name == 'small' else cure} a larger --image-size"
     )

@@ -121,7 +121,8 @@ def share_text(account: Account) -> str:
 
 def others_text(account: Account) -> str:
     """The line for the reasons that are not shown."""
-    text = f"the other {account.others:,}".replace(",", NO_BREAK)
+    which = "the other" if account.reasons else "all"
+    text = f"{which} {account.others:,}".replace(",", NO_BREAK)
     if account.others_for and account.others_against:
         decimals = decimals_for([account.others_for, account.others_against])
         return f"{text} ({signed(account.others_for, decimals)} {signed(account.others_against, decimals)})"

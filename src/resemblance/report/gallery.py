@@ -81,7 +81,7 @@ def gallery_figure(
     words = views[0].words if views else PROTOTYPES
     note = "Per cent: training images to which a prototype is the most similar of all. Red: none (unused)."
     if not words.rivals:
-        note = f"Per cent: training images in which {words.a}'s {words.similarity} is the largest of all."
+        note = f"Per cent: {words.share}."
     if left_out:
         note += f" {left_out} less used {words.many} are not drawn."
     write(figure, MARGIN, MARGIN + top - 0.42, note, color=MUTED, fontsize=8)

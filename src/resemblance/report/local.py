@@ -147,7 +147,7 @@ class _Sheet:
             "prototype": "… " * beside + explanation.words.picture,
             "source": "which comes from" if beside else "nearest training image",
         }
-        for number, column in enumerate(self.columns):
+        for number, column in enumerate(self.columns if account.reasons else []):
             x = MARGIN + number * (SIDE + GAP)
             write(self.figure, x, y + 0.32, titles[column], color=MUTED, fontsize=8)
         if not self.columns:

@@ -189,6 +189,7 @@ def figures(model: PIPNet, material: Material) -> dict[str, Drawn]:
     found: dict[str, Drawn] = {}
     order = weights.sum(dim=0).argsort(descending=True, stable=True).tolist()
     places = {} if material.train is None else top_places(model, material.train, order[:SHOWN])
+    places = {p: spots for p, spots in places.items() if spots}  # a prototype may be present nowhere
     if places:
         heads = {p: _speaks_for(weights[:, p].numpy(), names) for p in places}
         found["Prototypes"] = Drawn(

@@ -164,7 +164,8 @@ def _report(
 
 
 def _shortened(names: list[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} other classes" if len(names) > most else ""
+    left = len(names) - most
+    more = f" and {left} other class{'es' if left > 1 else ''}" if left > 0 else ""
     return ", ".join(names[:most]) + more
 
 

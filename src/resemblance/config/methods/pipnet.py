@@ -26,6 +26,7 @@ class PIPNetConfig(EncoderConfig, MethodConfig):
     words: ClassVar[Words] = Words(
         similarity="presence",
         rivals=False,
+        counted="a prototype's share of all the times that one is present in a training image",
         about=(
             "are channels of the network that stand for parts, shown by the training images that have them most. A "
             "part that is present gives points to classes; where none is, the model gives no answer."
