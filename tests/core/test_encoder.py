@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from resemblance.config.encoder import EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
 from resemblance.core.encoder import Encoder, build_encoder, check_map, pretrained_image_spec
 from resemblance.core.encoders import from_timm, from_torchvision
+from resemblance.methods.registry import build as make
 
 
 def image(height: int, width: int | None = None, channels: int = 3) -> ImageSpec:
@@ -158,6 +160,15 @@ def test_check_map_names_the_cure() -> None:
     check_map(build("resnet18", spec), spec)
     with pytest.raises(UserError, match=r"1x1 cells.*--stem small"):
         check_map(build("resnet18", spec, stem="standard"), spec)
+
+
+@pytest.mark.parametrize("method", ["protopnet", "prototree"])
+def test_prototypes_have_to_fit_on_the_map(method: str) -> None:
+    spec = ModelSpec(("a", "b"), image(32))
+    for part in ({"prototype_height": 9}, {"prototype_width": 9}):
+        with pytest.raises(UserError, match=r"on the map of 8x8 cells.*--prototype-height"):
+            make(method, {"encoder": "small", **part}, spec)
+    make(method, {"encoder": "small", "prototype_height": 8}, spec)
 
 
 def test_oblong_transformers() -> None:

@@ -80,3 +80,21 @@ def check_map(encoder: Encoder, image: ImageSpec) -> None:
         f"cells; part prototypes need {MINIMUM_MAP}x{MINIMUM_MAP}: "
         f"{'use' if encoder.name == 'small' else cure} a larger --image-size"
     )
+
+
+def check_part(encoder: Encoder, image: ImageSpec, part: tuple[int, int]) -> None:
+    """Refuse prototypes that span more rows or columns of cells than the map has.
+
+    Raises:
+        UserError: with the cure.
+
+    Example:
+        >>> image = ImageSpec(28, 28, 1, (0.13,), (0.31,))
+        >>> check_part(build_encoder(EncoderConfig(encoder="small"), image, None), image, (7, 1))
+    """
+    rows, columns = encoder.map_size(image)
+    if part[0] > rows or part[1] > columns:
+        raise UserError(
+            f"prototypes of {part[0]}x{part[1]} cells do not fit on the map of {rows}x{columns} cells: use a smaller "
+            "--prototype-height and --prototype-width, or a larger --image-size"
+        )

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from resemblance.config.methods.protopnet import ProtoPNetConfig
 from resemblance.config.model import ModelSpec
-from resemblance.core.encoder import Encoder
+from resemblance.core.encoder import Encoder, check_part
 from resemblance.core.output import Match, Output
 from resemblance.core.precision import full_precision
 from resemblance.core.similarity import (
@@ -65,6 +65,8 @@ class ProtoPNet(WeightedParts):
         self, config: ProtoPNetConfig, spec: ModelSpec, encoder: Encoder, owners: Tensor | None = None
     ) -> None:
         cells = (config.prototype_height, config.prototype_width) if config.pool == "max" else ()
+        if cells:
+            check_part(encoder, spec.image, cells)
         super().__init__(config, spec, encoder, owners, cells)
         self.config: ProtoPNetConfig = config
         self.similarity = SIMILARITIES[config.similarity]

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from resemblance.config.methods.prototree import ProtoTreeConfig
 from resemblance.config.model import ModelSpec
 from resemblance.core.distributed import world
-from resemblance.core.encoder import Encoder, build_encoder, check_map
+from resemblance.core.encoder import Encoder, build_encoder, check_map, check_part
 from resemblance.core.model import Model
 from resemblance.core.moment import Moment
 from resemblance.core.output import Evidence, Match, Output, Paths
@@ -110,6 +110,7 @@ class ProtoTree(Model):
         encoder = build_encoder(config, spec.image, None, load_weights=load_weights, module=module)
         encoder.keep_map_only()
         check_map(encoder, spec.image)
+        check_part(encoder, spec.image, (config.prototype_height, config.prototype_width))
         return cls(config, spec, encoder, None if tensors is None else Tree(tensors["tree.asks"]))
 
     # image → latents → presence of parts → paths → scores
