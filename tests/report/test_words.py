@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from resemblance.config.model import ModelSpec
 from resemblance.core.catalogue import PrototypeView, prototype_views
 from resemblance.core.explain import explain_batch
 from resemblance.core.gallery import Gallery, GalleryItem
+from resemblance.core.wording import NO_BREAK
 from resemblance.methods.registry import build
 from resemblance.report.collect import collect
 from resemblance.report.gallery import by_class, gallery_figure
@@ -161,6 +163,24 @@ def test_a_page_says_what_its_boxes_are():
     assert "twentieth" not in said(Patches)
     assert one in said(Toy, Patches)
     assert "; in other runs here it is the patch" in said(Toy, Patches)
+
+
+def test_no_answer_is_not_called_a_weak_one():
+    answered, silent = explained(Patches())
+    accounts = tuple(
+        replace(a, reasons=(), score=0.0, others=6, others_for=0.0, others_against=0.0)
+        for a in silent.accounts
+    )
+    silent = replace(silent, abstained=True, accounts=accounts)
+    warnings = collect(Patches(), "run", explanations=[silent]).warnings
+    assert "The model gives no answer to 1 of the 1 images below." in warnings
+    assert not any("less than half" in text for text in warnings)
+    text = str(silent)
+    assert "all 6" in text.replace(NO_BREAK, " ")
+    assert "the other" not in text
+    assert not any(
+        "no answer" in text for text in collect(Patches(), "run", explanations=[answered]).warnings
+    )
 
 
 def test_a_prototype_of_many_classes_stands_once():

@@ -166,7 +166,13 @@ class RunReport:
             found.append(
                 f"No {words.one} belongs to {names}: the model can give no reason of their own for them."
             )
-        weak = [e for e in self.explanations if any(a.share < 0.5 and a.others for a in e.accounts)]
+        silent = [e for e in self.explanations if e.abstained]
+        if silent:
+            found.append(
+                f"The model gives no answer to {len(silent)} of the {len(self.explanations)} images below."
+            )
+        answered = [e for e in self.explanations if not e.abstained]
+        weak = [e for e in answered if any(a.share < 0.5 and a.others for a in e.accounts)]
         if weak:
             found.append(
                 f"In {len(weak)} of {len(self.explanations)} explanations the reasons shown carry less than "
