@@ -23,7 +23,9 @@ class ProtoTreeConfig(EncoderConfig, MethodConfig):
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 
     depth: int | None = option(
-        None, "questions to a leaf (default: enough for 4 leaves a class, at most the paper's 9)", least=1
+        None,
+        "questions to a leaf (default: one a class, at least for 4 leaves a class, at most the paper's 9)",
+        least=1,
     )
     prototype_depth: int = option(256, "channels of a prototype", least=1)
     prototype_height: int = option(1, "cells of the latent map that a prototype spans, vertically", least=1)
@@ -60,16 +62,20 @@ class ProtoTreeConfig(EncoderConfig, MethodConfig):
             raise UserError("--free-layer is for an encoder with weights; without, all of it trains")
 
     def tree_depth(self, classes: int) -> int:
-        """The depth asked for, or the smallest with 4 leaves a class; at most 9, unless classes need more.
+        """The depth asked for, or the smallest with 4 leaves a class and a turn for each; at most 9, unless classes
+        need more.
+
+        At the start most images go left, and classes turn off to the right one by one: a tree that is less deep than
+        there are classes learns late.
 
         Example:
-            >>> [ProtoTreeConfig().tree_depth(classes) for classes in (2, 10, 100, 200, 1000)]
-            [3, 6, 9, 9, 10]
+            >>> [ProtoTreeConfig().tree_depth(classes) for classes in (2, 5, 10, 100, 200, 1000)]
+            [3, 5, 9, 9, 9, 10]
         """
         if self.depth is not None:
             return self.depth
         enough = (classes - 1).bit_length()  # 2^enough leaves or more are one a class
-        return min(enough + 2, max(9, enough))
+        return min(max(enough + 2, classes - 1), max(9, enough))
 
     def threshold(self, classes: int) -> float:
         """At or below this class probability a leaf tells nothing: the paper's 0.01, where that is above 1 / C.
