@@ -269,10 +269,10 @@ MEASUREMENTS: dict[str, tuple[str, Callable[[bool], tuple[float, float]], float 
         f"{method}-memory": (
             f"{title} memory of it / bare",
             partial(training_memory, method=method),
-            None,
+            budget,
             how,
         )
-        for method, (title, how, _) in STEPS.items()
+        for method, (title, how, budget) in STEPS.items()
     },
     "projection": (
         "projection with crops / one forward pass",
