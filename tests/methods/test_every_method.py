@@ -7,6 +7,7 @@ import torch
 
 import resemblance
 from cases import CASES, METHODS, OPTIONS, made, train
+from resemblance.training.conversion import convert
 from stopping import Stop, stopping
 from tiny import digits, same
 
@@ -49,3 +50,18 @@ def test_a_trained_model_comes_back_from_its_folder(method, tmp_path, trained):
     if model.explains:
         image = digits().val.read(0)
         assert loaded.explain(image).to_dict() == model.explain(image).to_dict()
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "kmex"])
+def test_kmex_stands_on_its_encoder(method, tmp_path, trained):
+    """Its answers stand beside KMEx's own, and all of it comes back from a folder."""
+    original = trained(method).model
+    original.save(tmp_path / "model")
+    model = convert(str(tmp_path / "model"), digits(96, 40), prototypes_per_class=2, force=True)
+    model.save(tmp_path / "kmex")
+    loaded = resemblance.load(tmp_path / "kmex")
+    images = torch.rand(3, 1, 16, 16)
+    with torch.no_grad():
+        answer = loaded(images)
+        assert torch.equal(answer.scores, model(images).scores)
+        assert torch.allclose(answer.extras["blackbox"], original(images).scores, atol=1e-5)
