@@ -16,14 +16,9 @@ from looking_glass import batches
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
+from resemblance.core.angles import class_bases, orthogonality, released_orthogonality, with_margin
 from resemblance.core.deform import corners, sample, strongest
 from resemblance.core.moment import Moment
-from resemblance.methods.deformable import (
-    class_bases,
-    orthogonality,
-    released_orthogonality,
-    with_margin,
-)
 from resemblance.methods.registry import build
 from resemblance.training.projection import project
 

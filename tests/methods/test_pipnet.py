@@ -17,8 +17,9 @@ from resemblance.config.model import ModelSpec
 from resemblance.core.encoders.stages import first_and_later
 from resemblance.core.moment import Moment
 from resemblance.core.output import Output
+from resemblance.core.scoring import align, logits, shrunk, tanh
 from resemblance.data import ArraySource
-from resemblance.methods.pipnet import PIPNet, align, logits, shrunk, tanh
+from resemblance.methods.pipnet import PIPNet
 from resemblance.methods.registry import build
 from resemblance.training import actions
 from resemblance.training.optimisers import rate_factor

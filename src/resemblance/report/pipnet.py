@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from resemblance.core.catalogue import PrototypeView, prototype_views
 from resemblance.core.gallery import Box, Pixels
 from resemblance.core.intake import as_picture
+from resemblance.core.scoring import SHRINK
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.source import Source, Subset
-from resemblance.methods.pipnet import SHRINK, PIPNet
+from resemblance.methods.pipnet import PIPNet
 from resemblance.report.cut import more
 from resemblance.report.paper import Drawn, Material
 from resemblance.report.sheet import picture, sheet, text
