@@ -412,6 +412,16 @@ def test_paths_that_carry_next_to_nothing_are_counted_with_the_others():
     assert sorted(shown.tolist()) == [0, 1, 2]
 
 
+@torch.no_grad()
+def test_a_leaf_at_the_threshold_tells_nothing():
+    model = make(classes=4, depth=2)
+    model.counts.zero_()
+    model.counts[0, 1] = model.counts[3, 2] = 5  # the other two leaves have 0.25 of each class, exactly
+    model.prune(0.25)
+    assert model.tree.nodes == 1
+    assert model.counts.argmax(dim=1).tolist() == [1, 2]
+
+
 # Configuration and recipe.
 
 
