@@ -28,9 +28,9 @@ import torch
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.model import Model
-from resemblance.core.moment import Moment
+from resemblance.core.training_step import TrainingStep
 from resemblance.data import ArraySource, ImageDataset, loader
-from resemblance.methods.protopshare import ProtoPShare
+from resemblance.methods.protopshare.model import ProtoPShare
 from resemblance.methods.registry import build
 
 CLASSES, PER_CLASS, BATCH, SIZE = 200, 10, 16, 224
@@ -111,15 +111,15 @@ def step(model: Model) -> Callable[[], None]:
 
     def run() -> None:
         optimizer.zero_grad()
-        model.begin(Moment("all", epoch=0, epochs=1, before=0, step=0, steps=1))
+        model.before_step(TrainingStep("all", epoch=0, epochs=1, before=0, step=0, steps=1))
         output = model(images)
         total = sum(model.loss(output, labels).values())
         with torch.no_grad():
-            model.learn(output, labels)
+            model.update_without_grad(output, labels)
         total.backward()
         optimizer.step()
         with torch.no_grad():
-            model.end_step()
+            model.after_step()
 
     return run
 
@@ -157,8 +157,8 @@ def print_memory(method: str, kind: str) -> None:
 
 def projection(quick: bool) -> tuple[float, float]:
     """Projection with provenance and crops against one forward pass over the same loader."""
-    from resemblance.training.gallery import build_gallery
-    from resemblance.training.projection import project
+    from resemblance.training.ends.gallery import build_gallery
+    from resemblance.training.ends.projection import project
 
     count = 64 if quick else 320
     generator = np.random.default_rng(0)
@@ -182,7 +182,7 @@ def projection(quick: bool) -> tuple[float, float]:
 
 def conversion(quick: bool) -> tuple[float, float]:
     """KMEx conversion of 60,000 small grey images against one forward pass."""
-    from resemblance.training.conversion import cluster
+    from resemblance.convert.conversion import cluster
 
     count = 6_000 if quick else 60_000
     generator = np.random.default_rng(0)

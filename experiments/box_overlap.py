@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 import resemblance
-from resemblance.core.explain import explain_batch
+from resemblance.explain.explain import explain_batch
 from resemblance.data import open_data
 
 ANIMAL = 1  # in the trimaps

@@ -16,9 +16,9 @@ from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.config.training import TrainConfig
 from resemblance.core.model import Model
-from resemblance.core.slots import TEMPERATURE, Slots
+from resemblance.methods.protopool.slots import TEMPERATURE, Slots
 from resemblance.methods.registry import build, list_methods
-from resemblance.training.engine import FitResult, fit
+from resemblance.training.engine.fit import FitResult, fit
 from tiny import CLASSES, digits
 
 METHODS = list_methods()

@@ -12,7 +12,7 @@ import pytest
 
 from cases import OPTIONS, made, train
 from resemblance.core.model import Model
-from resemblance.training.engine import FitResult
+from resemblance.training.engine.fit import FitResult
 from stopping import stopping
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 
 from resemblance.config.image import ImageSpec
-from resemblance.config.methods.base import MethodConfig
+from resemblance.config.method import MethodConfig
 from resemblance.config.model import ModelSpec
 from resemblance.core.model import Model
 from resemblance.core.output import Match, Output
-from resemblance.core.prototypes import Prototypes
-from resemblance.core.similarity import log_similarity, nearest_patches, squared_distances
 from resemblance.data.batch import Batch
+from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.similarity import log_similarity, nearest_patches, squared_distances
 
 
 class LookingGlass(Model):

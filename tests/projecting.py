@@ -6,8 +6,8 @@ import torch
 from torch import distributed as dist
 
 from looking_glass import LookingGlass, batches
-from resemblance.core.prototypes import Prototypes
-from resemblance.training.projection import project
+from resemblance.prototypes.layer import Prototypes
+from resemblance.training.ends.projection import project
 
 
 def scene():

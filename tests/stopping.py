@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from resemblance.training import checkpoints, state
+from resemblance.training.engine import checkpoints, state
 
 
 class Stop(BaseException):

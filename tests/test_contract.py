@@ -16,7 +16,7 @@ from resemblance.config.model import ModelSpec
 from resemblance.core.model import Model
 from resemblance.data import ArraySource, ImageDataset, loader
 from resemblance.methods.registry import build, list_methods
-from resemblance.training import actions
+from resemblance.training.ends import actions
 
 # Name, method and settings: the methods with their main switches.
 VARIANTS = {

@@ -13,15 +13,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from resemblance.config.image import ImageSpec
-from resemblance.config.methods.base import MethodConfig
+from resemblance.config.method import MethodConfig
 from resemblance.config.model import ModelSpec
 from resemblance.core.distributed import gather
 from resemblance.core.model import Model
 from resemblance.core.output import Evidence, Output
-from resemblance.core.prototypes import Prototypes
 from resemblance.core.recipe import Group, Recipe, Schedule, Stage
-from resemblance.training import actions
-from resemblance.training.state import RunState
+from resemblance.prototypes.layer import Prototypes
+from resemblance.training.ends import actions
+from resemblance.training.engine.state import RunState
 
 torch.set_num_threads(1)  # more threads than free cores make a model this small a hundred times slower
 
@@ -141,7 +141,7 @@ def make(seed: int = 0, stages: tuple[Stage, ...] | None = None, batch: int = 64
 
 def digits(train: int = 320, val: int = 100):
     """scikit-learn's digits at 8×8."""
-    from resemblance.data.source import DataSplits
+    from resemblance.data.sources.source import DataSplits
 
     images, labels = load_digits(return_X_y=True)
     array = (images.reshape(-1, 8, 8, 1) * 15.9).astype(np.uint8)
@@ -154,7 +154,7 @@ def digits(train: int = 320, val: int = 100):
 
 
 def array_source(array, labels):
-    from resemblance.data.source import ArraySource
+    from resemblance.data.sources.source import ArraySource
 
     return ArraySource(array, labels, CLASSES)
 

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from resemblance.config.image import ImageSpec
-from resemblance.config.methods.base import MethodConfig
+from resemblance.config.method import MethodConfig
 from resemblance.config.model import ModelSpec
 from resemblance.core.model import Model
 from resemblance.core.output import Evidence, Output
-from resemblance.core.prototypes import Prototypes
-from resemblance.core.similarity import log_similarity, squared_distances
+from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.similarity import log_similarity, squared_distances
 
 
 class Toy(Model):

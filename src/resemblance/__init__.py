@@ -14,31 +14,31 @@ if TYPE_CHECKING:
     from resemblance.config.errors import UserError
     from resemblance.config.image import ImageSpec
     from resemblance.config.model import ModelSpec
-    from resemblance.core.explanation import Explanation, Reason
+    from resemblance.convert.conversion import convert
     from resemblance.core.model import Model
     from resemblance.data.open import open_data
-    from resemblance.methods.persist import load
+    from resemblance.explain.explanation import Explanation, Reason
+    from resemblance.methods.loading import load
     from resemblance.methods.registry import build, list_methods
-    from resemblance.training.conversion import convert
-    from resemblance.training.engine import fit
-    from resemblance.training.ensemble import Ensemble, evaluate_ensemble
-    from resemblance.training.evaluation import evaluate
+    from resemblance.metrics.ensemble import Ensemble, evaluate_ensemble
+    from resemblance.metrics.evaluation import evaluate
+    from resemblance.training.engine.fit import fit
 
 _HOMES = {
-    "Ensemble": "training.ensemble",
-    "Explanation": "core.explanation",
+    "Ensemble": "metrics.ensemble",
+    "Explanation": "explain.explanation",
     "ImageSpec": "config.image",
     "Model": "core.model",
     "ModelSpec": "config.model",
-    "Reason": "core.explanation",
+    "Reason": "explain.explanation",
     "UserError": "config.errors",
     "build": "methods.registry",
-    "convert": "training.conversion",
-    "evaluate": "training.evaluation",
-    "evaluate_ensemble": "training.ensemble",
-    "fit": "training.engine",
+    "convert": "convert.conversion",
+    "evaluate": "metrics.evaluation",
+    "evaluate_ensemble": "metrics.ensemble",
+    "fit": "training.engine.fit",
     "list_methods": "methods.registry",
-    "load": "methods.persist",
+    "load": "methods.loading",
     "open_data": "data.open",
 }
 

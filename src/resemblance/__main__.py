@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from resemblance.cli import main
+from resemblance.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,7 +13,7 @@ import pytest
 from made_images import files_of, fill, png, refusal, zip_of
 from resemblance.config.errors import UserError
 from resemblance.data import open_data
-from resemblance.data.tree import Archive, Bundle, Folder
+from resemblance.data.sources.tree import Archive, Bundle, Folder
 
 COUNTS = {"train/a": 6, "train/b": 5, "test/a": 2, "test/b": 1}
 
@@ -118,7 +118,7 @@ def test_nested_archives(tmp_path):
 
 
 def test_entries_that_unpack_to_too_much(tmp_path, monkeypatch):
-    monkeypatch.setattr("resemblance.data.tree.MAX_FILE", 1 << 20)
+    monkeypatch.setattr("resemblance.data.sources.tree.MAX_FILE", 1 << 20)
     bomb = {"train/a/bomb.png": bytes((1 << 20) + 1)}
     path = zip_of(tmp_path / "pets.zip", files_of(COUNTS) | bomb, zipfile.ZIP_DEFLATED)
     assert "train/a/bomb.png: unpacks to over 1 MiB; refused" in refusal(opened, path)

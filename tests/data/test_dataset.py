@@ -21,7 +21,6 @@ from resemblance.data import (
     ImageDataset,
     Source,
     Subset,
-    files,
     loader,
     open_data,
     read_image,
@@ -29,6 +28,7 @@ from resemblance.data import (
 )
 from resemblance.data.augment import AUGMENTATIONS, get_augment
 from resemblance.data.loader import as_it_comes
+from resemblance.data.sources import files
 from resemblance.data.transforms import to_pixels
 
 GREY = ImageSpec(12, 10, 1, (0.5,), (0.5,))

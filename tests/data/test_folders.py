@@ -10,7 +10,7 @@ from PIL import Image
 
 from made_images import encoded, fill, noise, png, refusal
 from resemblance.data import open_data, read_image
-from resemblance.data.tree import Folder
+from resemblance.data.sources.tree import Folder
 
 
 def opened(root, **options):
@@ -265,7 +265,7 @@ def test_files_and_folders_without_permission(tmp_path, monkeypatch):
 
 
 def test_huge_files_are_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("resemblance.data.tree.MAX_FILE", 1 << 20)
+    monkeypatch.setattr("resemblance.data.sources.tree.MAX_FILE", 1 << 20)
     fill(tmp_path, {"a": 5, "b": 5})
     with (tmp_path / "b" / "huge.png").open("wb") as file:
         file.truncate((1 << 20) + 1)

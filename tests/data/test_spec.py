@@ -7,7 +7,7 @@ import pytest
 
 from made_images import png, refusal, zip_of
 from resemblance.data import ArraySource, infer_image_spec, open_data
-from resemblance.data.source import DataSplits
+from resemblance.data.sources.source import DataSplits
 from resemblance.data.spec import measure
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resemblance.data.open import open_data
-from resemblance.data.source import ArraySource
-from resemblance.data.split import complete, stratified_split
+from resemblance.data.sources.source import ArraySource
+from resemblance.data.sources.split import complete, stratified_split
 
 LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=120).map(
     lambda labels: np.array(labels, dtype=np.int64)

@@ -7,7 +7,7 @@ import torch
 
 import resemblance
 from cases import CASES, METHODS, OPTIONS, made, train
-from resemblance.training.conversion import convert
+from resemblance.convert.conversion import convert
 from stopping import Stop, stopping
 from tiny import digits, same
 

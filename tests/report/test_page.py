@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from resemblance.core.account import Account, Reason
-from resemblance.core.catalogue import PrototypeView
-from resemblance.core.explain import explain_batch
-from resemblance.core.explanation import Explanation
-from resemblance.core.gallery import Gallery, GalleryItem, Picture
+from resemblance.explain.explain import explain_batch
+from resemblance.explain.explanation import Explanation
+from resemblance.explain.prototype_view import PrototypeView
+from resemblance.explain.score_breakdown import Reason, ScoreBreakdown
+from resemblance.prototypes.gallery import Gallery, GalleryItem, Picture
 from resemblance.report.collect import collect
 from resemblance.report.content import ReportFigure, RunReport, SplitResult
 from resemblance.report.page import report_html, write_report
@@ -137,7 +137,7 @@ def test_hostile_names_stay_text():
         "logit",
         "contribution",
         0,
-        (Account(0, HOSTILE, 1.0, (reason,)),),
+        (ScoreBreakdown(0, HOSTILE, 1.0, (reason,)),),
         label=1,
         counter=reason,
         counter_class=1,
@@ -227,7 +227,7 @@ def test_2000_prototypes_and_50_images_stay_under_15_mb(tmp_path):
     explanations = []
     for i in range(50):
         reasons = tuple(Reason(views[40 * i + k], 1.0, 1.0, 1.0, heat, (9, 9, 99, 99)) for k in range(10))
-        account = Account(0, classes[0], 10.0, reasons, 1990)
+        account = ScoreBreakdown(0, classes[0], 10.0, reasons, 1990)
         explanations.append(
             Explanation(
                 f"{i}.jpg",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from resemblance.config.groups import DATA, ImageOptions, JsonOption, RunOptions, SourceOptions
-from resemblance.config.methods.base import MethodConfig
+from resemblance.config.method import MethodConfig
 from resemblance.config.options import option
 from resemblance.config.training import ACCELERATORS, TrainConfig
 

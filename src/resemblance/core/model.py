@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from resemblance.config.methods.base import MethodConfig
+from resemblance.config.method import MethodConfig
 from resemblance.config.model import ModelSpec
-from resemblance.core.moment import Moment
 from resemblance.core.output import Evidence, Match, Output
-from resemblance.core.prototypes import Prototypes
 from resemblance.core.recipe import Recipe
+from resemblance.core.training_step import TrainingStep
+from resemblance.prototypes.layer import Prototypes
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from resemblance.core.explanation import Explanation
-    from resemblance.core.gallery import Gallery
+    from resemblance.explain.explanation import Explanation
+    from resemblance.prototypes.gallery import Gallery
 
 ScoreKind = Literal["logit", "probability", "votes"]
 
@@ -48,7 +48,7 @@ class Model(nn.Module):
         spec: classes and images.
 
     Attributes:
-        name: the method's name in the registry.
+        end_actions: the method's own end actions: name, and the module that has it.
         maps: has a similarity map a prototype.
         projects: its prototypes become training patches or images ("push").
         prunes: prototypes can be dropped after projection.
@@ -63,7 +63,7 @@ class Model(nn.Module):
         facts: what was measured of the model, saved with it: accuracies, counts, notes.
     """
 
-    name: ClassVar[str] = ""
+    end_actions: ClassVar[Mapping[str, str]] = {}
     maps: bool = False
     projects: bool = False
     prunes: bool = False
@@ -98,6 +98,11 @@ class Model(nn.Module):
     ) -> Model:
         """Make the model with its encoder; see `methods.registry.build` for the arguments."""
         raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """The method's name."""
+        return self.config.name
 
     @property
     def device(self) -> torch.device:
@@ -141,16 +146,16 @@ class Model(nn.Module):
     def assign_owners(self) -> None:
         """Name the prototypes' classes where training decides them; done before the survey."""
 
-    def begin(self, moment: Moment) -> None:
+    def before_step(self, moment: TrainingStep) -> None:
         """Take note of where training is, before each batch: for what goes by a schedule."""
 
-    def learn(self, output: Output, labels: Tensor) -> None:
+    def update_without_grad(self, output: Output, labels: Tensor) -> None:
         """Learn without gradients from a training batch's output, before the optimiser's step."""
 
-    def end_step(self) -> None:
+    def after_step(self) -> None:
         """Put in order what an optimiser step has left, such as prototypes that are to keep their length."""
 
-    def judged(self, output: Output) -> Tensor:
+    def selection_scores(self, output: Output) -> Tensor:
         """The scores (B, C) by which training chooses among epochs: the model's, or of what is trained of it."""
         return output.scores
 
@@ -238,7 +243,7 @@ class Model(nn.Module):
         squares = (patches.to(wide) - vectors.to(wide)).square()
         return squares.flatten(-(self.prototypes.vectors.dim() - 1)).contiguous().sum(dim=-1)
 
-    def rounded_size(self, longest: Tensor) -> Tensor:
+    def distance_error_scale(self, longest: Tensor) -> Tensor:
         """(P,) how large the numbers are that `match` adds up and rounds, for patches up to the length ``longest``.
 
         Here those of ‖z‖² − 2zp + ‖p‖².
@@ -248,7 +253,7 @@ class Model(nn.Module):
         lengths: Tensor = torch.linalg.vector_norm(vectors, dim=1)
         return (longest + lengths).square()
 
-    def effective(self, vectors: Tensor) -> Tensor:
+    def normalized(self, vectors: Tensor) -> Tensor:
         """Prototype vectors as the head reads them; where it reads a direction, without their lengths."""
         return vectors
 
@@ -265,12 +270,12 @@ class Model(nn.Module):
 
     def save(self, folder: Any) -> None:
         """Write the model as a folder that `resemblance.load` reads."""
-        from resemblance.methods.persist import save  # the contract offers what is built above it
+        from resemblance.methods.loading import save  # the contract offers what is built above it
 
         save(self, folder)
 
     def explain(self, image: Any, **options: Any) -> Explanation:
-        """Explain one image: a path, a PIL image, an array or a tensor; see `core.explain.explain`."""
-        from resemblance.core.explain import explain
+        """Explain one image: a path, a PIL image, an array or a tensor; see `explain.explain.explain`."""
+        from resemblance.explain.explain import explain
 
         return explain(self, image, **options)

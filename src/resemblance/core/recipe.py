@@ -49,7 +49,7 @@ class Stage:
         momentum: of ``sgd``.
         schedule: how the rates change.
         end: actions after the last epoch, of ``assign``, ``project``, ``prune``, ``prune_tree``, ``merge``,
-            ``cluster``, ``relevance``, ``survey``.
+            ``cluster``, ``relevance``, ``usage``.
         fresh: forget optimiser state and schedule of the groups, or of those named, instead of carrying them over.
         select: ``best`` ends the stage with the weights of its best epoch on validation.
         candidate: the model after this stage competes, on validation, to be the final one.

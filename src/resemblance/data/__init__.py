@@ -5,7 +5,7 @@ from resemblance.data.dataset import ImageDataset
 from resemblance.data.images import read_image
 from resemblance.data.loader import loader
 from resemblance.data.open import open_data
-from resemblance.data.source import ArraySource, DataSplits, Source, Subset
+from resemblance.data.sources.source import ArraySource, DataSplits, Source, Subset
 from resemblance.data.spec import infer_image_spec
 from resemblance.data.transforms import to_tensor
 

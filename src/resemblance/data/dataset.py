@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from resemblance.config.image import ImageSpec
 from resemblance.data.augment import Augment
 from resemblance.data.batch import Batch
-from resemblance.data.source import Source
+from resemblance.data.sources.source import Source
 from resemblance.data.transforms import scaled, to_pixels
 
 Key = int | tuple[int, int]
@@ -32,7 +32,7 @@ class ImageDataset(Dataset[Batch]):
         stage: number of the stage in the run.
 
     Example:
-        >>> from resemblance.data.source import ArraySource
+        >>> from resemblance.data.sources.source import ArraySource
         >>> source = ArraySource(np.zeros((2, 8, 8, 1), np.uint8), [0, 1], ["cat", "dog"])
         >>> ImageDataset(source, ImageSpec(8, 8, 1, (0.5,), (0.5,))).__getitems__([1, 0]).labels
         tensor([1, 0])

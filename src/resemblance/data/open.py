@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from resemblance.config.errors import UserError
-from resemblance.data.arrays import CIFAR10, DIGITS, FASHION, open_cifar_binary, open_digits, open_idx
-from resemblance.data.files import open_files
-from resemblance.data.npz import open_npz
-from resemblance.data.source import DataSplits
+from resemblance.data.sources.arrays import CIFAR10, DIGITS, FASHION, open_cifar_binary, open_digits, open_idx
+from resemblance.data.sources.files import open_files
+from resemblance.data.sources.npz import open_npz
+from resemblance.data.sources.source import DataSplits
+from resemblance.data.sources.tree import Archive, Bundle, Folder
 from resemblance.data.text import one_line
-from resemblance.data.tree import Archive, Bundle, Folder
 
 NAMED = ("mnist", "fashion-mnist", "cifar10")
 KINDS = ("digits", *(f"{name}:DIR" for name in NAMED), "a folder", "a .zip", "a MedMNIST .npz")

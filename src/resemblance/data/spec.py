@@ -8,7 +8,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.progress import track
-from resemblance.data.source import DataSplits
+from resemblance.data.sources.source import DataSplits
 
 SAMPLE = 10_000
 CHUNK = 250 * 512 * 512  # pixels in memory at a time

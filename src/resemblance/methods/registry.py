@@ -1,70 +1,109 @@
-"""Methods by name."""
+"""Methods by name: those of this library, of installed packages, and those registered by hand.
+
+A method is known by its configuration, which imports no torch and names its model by a string: listing the methods,
+or showing their options, imports no model.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+import pkgutil
+from collections.abc import Mapping
 from dataclasses import fields
+from functools import lru_cache
 from importlib import import_module
-from typing import Any
-
-from torch import Tensor, nn
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
 
 from resemblance.config.errors import UserError
-from resemblance.config.listing import method_configs
-from resemblance.config.methods.base import MethodConfig
+from resemblance.config.method import MethodConfig
 from resemblance.config.model import ModelSpec
-from resemblance.core.model import Model
 
-# A method of this library stands in the module of its configuration's name, imported when it is asked for.
-_SHIPPED = tuple(method_configs())
-_METHODS: dict[str, tuple[type[Model], type[MethodConfig]]] = {}
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from resemblance.core.model import Model
+
+ENTRY_POINTS = "resemblance.methods"
+
+_REGISTERED: dict[str, type[MethodConfig]] = {}
 
 
-def register(name: str, config: type[MethodConfig]) -> Callable[[type[Model]], type[Model]]:
-    """Class decorator that enters a method under its name.
+def register(config: type[MethodConfig]) -> type[MethodConfig]:
+    """Class decorator that makes a method known by its configuration.
+
+    Args:
+        config: with a ``name``, and a ``model``: ``package.module:Class``.
+
+    Raises:
+        ValueError: if either is missing, or a method of this library has that name.
 
     Example:
         >>> list_methods()
         ['blackbox', 'deformable', 'flint', 'kmex', 'pipnet', 'protopnet', 'protopool',
          'protopshare', 'prototree', 'prototypedl', 'protovae', 'senn', 'tesnet']
     """
+    if not config.name or ":" not in config.model:
+        raise ValueError(f"{config.__name__} needs a name, and a model as package.module:Class")
+    if config.name in _shipped():
+        raise ValueError(f"{config.name!r} is the name of a method of this library")
+    _REGISTERED[config.name] = config
+    return config
 
-    def enter(cls: type[Model]) -> type[Model]:
-        cls.name = name
-        _METHODS[name] = (cls, config)
-        return cls
 
-    return enter
+def method_configs() -> dict[str, type[MethodConfig]]:
+    """Return the configuration class of each method, by name.
+
+    Raises:
+        UserError: if an installed package names a configuration that cannot be imported.
+
+    Example:
+        >>> method_configs()["kmex"].__name__
+        'KMExConfig'
+    """
+    return {**_shipped(), **_installed(), **_REGISTERED}
 
 
 def list_methods() -> list[str]:
-    """The names of all methods: this library's, then those that were registered besides."""
-    return [*_SHIPPED, *(name for name in _METHODS if name not in _SHIPPED)]
+    """Return the names of all methods: those of this library first."""
+    return list(method_configs())
 
 
-def get(name: str) -> tuple[type[Model], type[MethodConfig]]:
-    """A method's class and the class of its configuration.
+def get_config(name: str) -> type[MethodConfig]:
+    """Return the configuration class of a method.
 
     Raises:
         UserError: for an unknown name, with the nearest known one.
     """
-    if name in _SHIPPED:
-        import_module(f"resemblance.methods.{name}")
-    if name not in _METHODS:
-        near = difflib.get_close_matches(name, list_methods(), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; choose from {', '.join(list_methods())}"
+    configs = method_configs()
+    if name not in configs:
+        near = difflib.get_close_matches(name, configs, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; choose from {', '.join(configs)}"
         raise UserError(f"unknown method {name!r}{hint}")
-    return _METHODS[name]
+    return configs[name]
+
+
+def model_class(config: type[MethodConfig]) -> type[Model]:
+    """Import the model of a configuration.
+
+    Raises:
+        UserError: if it cannot be imported.
+    """
+    module, _, name = config.model.partition(":")
+    try:
+        model: type[Model] = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"the method {config.name!r} names a model that is not there: {error}") from None
+    return model
 
 
 def build(
     name: str,
-    config: MethodConfig | dict[str, Any],
+    config: MethodConfig | Mapping[str, Any],
     spec: ModelSpec,
     *,
     module: nn.Module | None = None,
-    tensors: dict[str, Tensor] | None = None,
+    tensors: Mapping[str, Tensor] | None = None,
     load_weights: bool = True,
 ) -> Model:
     """Make a model.
@@ -87,11 +126,49 @@ def build(
         >>> build("protopnet", {"encoder": "small"}, spec).prototypes.owners.shape
         torch.Size([20, 2])
     """
-    cls, config_class = get(name)
-    if isinstance(config, dict):
+    config_class = get_config(name)
+    if not isinstance(config, MethodConfig):
         known = [field.name for field in fields(config_class)]
         unknown = [key for key in config if key not in known]
         if unknown:
             raise UserError(f"{name} has no setting {unknown[0]!r}; it has {', '.join(known)}")
         config = config_class(**config)
-    return cls.build(config, spec, module=module, tensors=tensors, load_weights=load_weights)
+    model = model_class(config_class)
+    return model.build(config, spec, module=module, tensors=tensors, load_weights=load_weights)
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> dict[str, type[MethodConfig]]:
+    """Each folder beside this file whose ``config.py`` has a configuration with a name of its own is a method."""
+    import resemblance.methods as here
+
+    configs: dict[str, type[MethodConfig]] = {}
+    for entry in pkgutil.iter_modules(here.__path__):
+        if not entry.ispkg:
+            continue
+        module = import_module(f"{here.__name__}.{entry.name}.config")
+        for value in vars(module).values():
+            own = isinstance(value, type) and value.__module__ == module.__name__
+            if own and issubclass(value, MethodConfig) and value.name == entry.name:
+                configs[entry.name] = value
+    return configs
+
+
+@lru_cache(maxsize=1)
+def _installed() -> dict[str, type[MethodConfig]]:
+    """The configurations that installed packages name in the entry points ``resemblance.methods``."""
+    configs = {}
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            config = entry.load()
+        except Exception as error:
+            raise UserError(
+                f"the installed method {entry.name!r} ({entry.value}) cannot be imported: "
+                f"{type(error).__name__}: {error}"
+            ) from None
+        if not (isinstance(config, type) and issubclass(config, MethodConfig) and config.name):
+            raise UserError(
+                f"the installed method {entry.name!r}: {entry.value} is not a method's configuration"
+            )
+        configs[config.name] = config
+    return configs

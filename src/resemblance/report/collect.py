@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resemblance.core.catalogue import prototype_views
-from resemblance.core.explanation import Explanation
 from resemblance.core.model import Model
+from resemblance.explain.explanation import Explanation
+from resemblance.explain.prototype_view import prototype_views
 from resemblance.report.content import ReportFigure, RunReport, SplitResult
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from resemblance.report.style import INK, MUTED, new_figure, place, plain, write
+from resemblance.drawing.style import INK, MUTED, new_figure, place, plain, write
 
 NUMBERED = 25  # classes up to which every cell carries its count and every row its name
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resemblance.config.words import PROTOTYPES, Words
-from resemblance.core.catalogue import PrototypeView
-from resemblance.core.explanation import Explanation
-from resemblance.core.wording import percent
+from resemblance.explain.explanation import Explanation
+from resemblance.explain.prototype_view import PrototypeView
+from resemblance.explain.text import percent
 
 BIG_GAP = 0.01  # of accuracy, to the black box
 

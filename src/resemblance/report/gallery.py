@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from resemblance.config.words import PROTOTYPES
-from resemblance.core.catalogue import OWNERS, PrototypeView
-from resemblance.core.wording import percent
-from resemblance.report.sheet import picture, sheet, text
-from resemblance.report.style import FAINT, FOR, MUTED, WARN, plain, write
+from resemblance.drawing.sheet import picture, sheet, text
+from resemblance.drawing.style import FAINT, FOR, MUTED, WARN, plain, write
+from resemblance.explain.prototype_view import OWNERS, PrototypeView
+from resemblance.explain.text import percent
 
 SIDE, GAP, MARGIN, NAME, FOOT = 0.85, 0.14, 0.3, 1.5, 0.36
 LARGEST = 400

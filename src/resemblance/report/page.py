@@ -12,17 +12,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import resemblance
-from resemblance.core import wording
-from resemblance.core.account import Reason, Step
-from resemblance.core.catalogue import PrototypeView
-from resemblance.core.explanation import Explanation
-from resemblance.core.gallery import Box
-from resemblance.core.rounding import signed
+from resemblance.drawing.style import png
+from resemblance.explain import text as wording
+from resemblance.explain.explanation import Explanation
+from resemblance.explain.pictures import Embedded, Entry, Limit, data_uri, heat_uri
+from resemblance.explain.prototype_view import PrototypeView
+from resemblance.explain.rounding import signed
+from resemblance.explain.score_breakdown import Reason, Step
+from resemblance.prototypes.gallery import Box
 from resemblance.report.confusion import NUMBERED, class_figures, confusion_figure, frequent_confusions
 from resemblance.report.content import RunReport, SplitResult
 from resemblance.report.gallery import by_class
-from resemblance.report.pictures import Embedded, Entry, Limit, data_uri, heat_uri
-from resemblance.report.style import png
 
 # Bytes of pictures in a whole page. In base64, and with the text around them, this stays under 15 MB.
 GALLERY_BYTES, IMAGE_BYTES, SOURCE_BYTES = 4_500_000, 2_500_000, 2_500_000

@@ -1,0 +1,39 @@
+"""``resemblance embed RUN``: the latent space as a figure."""
+
+from __future__ import annotations
+
+from resemblance.cli.console import screen
+from resemblance.cli.pictures import check_picture, save_figure
+from resemblance.config.commands import EmbedCommand
+from resemblance.report.latent_space import embedded_images, latent_space_figure
+from resemblance.runs.run import choose, open_run
+
+
+def run(options: EmbedCommand) -> int:
+    """Draw images as points and prototypes as squares."""
+    with screen(options.json) as out:
+        run = open_run(options.run, options.allow_import, options.accelerator)
+        path = check_picture(run.place(options.output, "latents.png"))
+        splits = run.images(options.data, options.skip_bad_images)
+        split, source = choose(splits, options.split)
+        embedded = embedded_images(
+            run, source, options.limit, options.seed, options.projection, options.batch_size, options.workers
+        )
+        save_figure(latent_space_figure(run, embedded), path)
+        note = "" if options.projection == "umap" else f", {embedded.explained:.0%} of the variance"
+        count = len(embedded.prototypes)  # none where they are no vectors
+        beside = f" and {run.model.config.words.count(count)}" if count else ""
+        out.say(f"{len(embedded.labels)} {split} images{beside}{note}: {path}")
+        out.result(
+            {
+                "run": run.name,
+                "split": split,
+                "projection": options.projection,
+                "explained": None if options.projection == "umap" else embedded.explained,
+                "figure": str(path),
+                "images": embedded.images.tolist(),
+                "labels": embedded.labels.tolist(),
+                "prototypes": embedded.prototypes.tolist(),
+            }
+        )
+    return 0

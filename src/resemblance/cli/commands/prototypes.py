@@ -1,0 +1,66 @@
+"""``resemblance prototypes RUN``: what a model has learned to look for."""
+
+from __future__ import annotations
+
+from resemblance.cli.console import screen
+from resemblance.cli.pictures import save_figure
+from resemblance.config.commands import PrototypesCommand
+from resemblance.config.errors import UserError
+from resemblance.explain.prototype_view import prototype_views
+from resemblance.explain.request import class_index
+from resemblance.explain.text import percent
+from resemblance.runs.run import open_run
+
+LISTED = 200
+
+
+def run(options: PrototypesCommand) -> int:
+    """List the prototypes by class with their importance and source, and draw them."""
+    with screen(options.json) as out:
+        run = open_run(options.run, options.allow_import)
+        model, words = run.model, run.model.config.words
+        if model.prototypes is None:
+            raise UserError(
+                f"{run.name} is a {model.name} and has no prototypes; try: resemblance convert {options.run}"
+            )
+        classes = list(model.spec.classes)
+        if options.classes and not words.owned:
+            raise UserError(
+                f"{run.name}: the {words.many} of {model.name} belong to no class; leave out --classes"
+            )
+        if options.classes:
+            classes = [classes[class_index(model, name)] for name in options.classes]
+        views = [
+            view for view in prototype_views(model) if not options.classes or set(view.classes) & set(classes)
+        ]
+
+        from resemblance.report.gallery import gallery_figure
+
+        title = f"{run.name}: {words.many}"
+        path = save_figure(
+            gallery_figure(views, classes, title=title), run.place(options.output, "prototypes.png")
+        )
+        rows = [
+            (
+                view.index,
+                *([view.owner] if words.owned else []),
+                "?" if view.importance is None else percent(view.importance),
+                "decoded; nearest: " + view.source_name if view.decoded else view.source_name,
+                "" if view.box is None else ",".join(map(str, view.box)),
+            )
+            for view in views[:LISTED]
+        ]
+        columns = (
+            words.one,
+            *(["class"] if words.owned else []),
+            "importance" if words.rivals else "share" if words.counted else "largest in",
+        )
+        out.table((*columns, "source", "box x0,y0,x1,y1"), rows)
+        if len(views) > LISTED:
+            out.say(f"… and {len(views) - LISTED} more (--classes or --json shows them)")
+        unused = [view.index for view in views if view.unused]
+        if unused:
+            out.say(f"unused (never the most similar of all): {', '.join(map(str, unused))}")
+        out.say(f"gallery: {path}")
+        out.result({"run": run.name, "method": model.name, "prototypes": [view.to_dict() for view in views]})
+    return 0

@@ -1,0 +1,131 @@
+"""The front door: finds the command, makes its options, reports errors in one line.
+
+Nothing here imports torch; a command's module is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from inspect import getdoc
+from typing import Any
+
+import resemblance
+from resemblance.cli.arguments import parse, parser_for
+from resemblance.config.commands import COMMANDS, TrainCommand
+from resemblance.config.errors import UserError
+from resemblance.config.values import near
+from resemblance.methods.registry import method_configs
+
+PROG = "resemblance"
+DEBUG = "RESEMBLANCE_DEBUG"
+EXAMPLES = """\
+examples:
+  resemblance demo
+  resemblance train blackbox --data mnist:data/mnist --encoder small --output runs/blackbox
+  resemblance convert runs/blackbox --prototypes-per-class 5 --output runs/kmex
+  resemblance explain runs/kmex photo.png
+  resemblance report runs/kmex runs/protopnet
+
+resemblance COMMAND --help shows a command's options."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code.
+
+    0: done; 1: an error of the program; 2: an error that the user can mend; 130: interrupted.
+
+    Example:
+        >>> main(["--version"])
+        resemblance 0.1.0
+        0
+    """
+    try:
+        return dispatch(list(sys.argv[1:] if arguments is None else arguments))
+    except UserError as error:
+        return _fail(str(error), 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader of our output left; nothing more can be said to it, not even when Python flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception as error:
+        if code := getattr(error, "exit_code", None):
+            return _fail(str(error), int(code))
+        if os.environ.get(DEBUG):
+            raise
+        words = " ".join(str(error).split()) or "no message"
+        return _fail(f"internal error, {type(error).__name__}: {words[:300]} ({DEBUG}=1 shows the trace)", 1)
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Find the command that the first word names, and run it with the options that follow.
+
+    Raises:
+        UserError: for an unknown command or option.
+    """
+    first = arguments[0] if arguments else "--help"
+    if first in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if first in ("-V", "--version"):
+        print(f"{PROG} {resemblance.__version__}")
+        return 0
+    if first not in COMMANDS:
+        what = "option" if first.startswith("-") else "command"
+        hint = near(first, list(COMMANDS)) or f"; the commands are {', '.join(COMMANDS)}"
+        raise UserError(f"unknown {what} {first!r}{hint} (see {PROG} --help)")
+    options = _train_options(arguments[1:]) if first == "train" else _options(first, arguments[1:])
+    command = import_module(f"resemblance.cli.commands.{first}")
+    return int(command.run(options))
+
+
+def _options(name: str, arguments: list[str]) -> Any:
+    config = COMMANDS[name]
+    parser = parser_for(f"{PROG} {name}", f"{config.line[0].upper()}{config.line[1:]}.", config)  # type: ignore[attr-defined]
+    return parse(parser, arguments, config)[0]
+
+
+def _train_options(arguments: list[str]) -> TrainCommand:
+    """A method's parser offers the options of training and those of the method."""
+    methods = method_configs()
+    name = arguments[0] if arguments else ""
+    if name in ("-h", "--help"):
+        print(f"usage: {PROG} train METHOD --data DATA [options]\n\nTrain a model.\n\nmethods:")
+        print("\n".join(f"  {key:<14}{config.line}" for key, config in methods.items()))
+        print(f"\n{PROG} train METHOD --help shows a method's options.")
+        raise SystemExit(0)
+    if name not in methods:
+        hint = near(name, list(methods)) or f"; the methods are {', '.join(methods)}"
+        what = (
+            f"unknown method {name!r}" if name and not name.startswith("-") else "train wants a method first"
+        )
+        raise UserError(f"{what}{hint} (see {PROG} train --help)")
+    config = methods[name]
+    text = f"{(getdoc(config) or '').splitlines()[0]} {config.citation}."
+    parser = parser_for(f"{PROG} train {name}", text, TrainCommand, config)
+    options, method = parse(parser, arguments[1:], TrainCommand, config)
+    options.method, options.name = method, name
+    return options  # type: ignore[no-any-return]
+
+
+def _overview() -> str:
+    lines = [
+        f"usage: {PROG} COMMAND [options]",
+        "",
+        (resemblance.__doc__ or "").splitlines()[0],
+        "",
+        "commands:",
+    ]
+    lines += [f"  {name:<14}{config.line}" for name, config in COMMANDS.items()]  # type: ignore[attr-defined]
+    return "\n".join([*lines, "", EXAMPLES])
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"{PROG}: {message}" if code != 2 else f"{PROG}: error: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,253 @@
+"""The trained classifier that is to be converted, whatever form it comes in."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resemblance.config.encoder import EncoderConfig
+from resemblance.config.errors import UserError
+from resemblance.config.groups import ImageOptions
+from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
+from resemblance.core.model import Model
+from resemblance.core.model_encoder import ModelEncoder
+from resemblance.data.sources.source import DataSplits
+from resemblance.data.spec import infer_image_spec
+from resemblance.data.text import reason
+from resemblance.encoders.build import Encoder, build_encoder, pretrained_image_spec
+from resemblance.methods.blackbox.model import BlackBox
+from resemblance.methods.kmex.model import KMEx
+from resemblance.methods.loading import load
+
+TAKEN = ("encoder", "weights", "stem", "cut")
+
+
+@dataclass
+class Original:
+    """A trained classifier, cut so that its embeddings can be had.
+
+    Args:
+        name: what to call it.
+        encoder: with its classifier.
+        spec: the data's classes, and images as the classifier reads them.
+        order: (C,) the classifier's output for each class of the data.
+        settings: what a configuration of KMEx takes over.
+        notes: lines for the user.
+    """
+
+    name: str
+    encoder: Encoder
+    spec: ModelSpec
+    order: Tensor
+    settings: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def open_original(
+    model: str | Path | nn.Module,
+    splits: DataSplits,
+    images: ImageOptions,
+    *,
+    weights: str = "none",
+    stem: str = "auto",
+    cut: str | None = None,
+    classes: str | Sequence[str] | None = None,
+    allow_import: str | None = None,
+    headless: bool = False,
+) -> Original:
+    """Open what the user wants to convert.
+
+    Args:
+        model: a run or model folder, a hub id, a timm name, ``torchvision/NAME``,
+            ``package.module:function``, or a network itself.
+        splits: the images it was trained for.
+        images: how they are brought to it; what is None follows from the weights, else from the data.
+        weights: ``none``, ``pretrained`` or a file, where the name of an architecture is given.
+        stem: of a ResNet by name.
+        cut: the layer whose output is the map, for own networks.
+        classes: the names of the outputs in their order: a list, text with commas, or a file of lines.
+        allow_import: what a saved model around own code may import.
+        headless: go on without the classifier where it does not fit the classes.
+
+    Raises:
+        UserError: if it cannot be had, or its outputs do not fit the classes.
+    """
+    names = None if classes is None else read_classes(classes)
+    if isinstance(model, Model):
+        return _from_model(copy.deepcopy(model), model.name, splits, images, names)
+    if isinstance(model, nn.Module):
+        kind = type(model)
+        config = EncoderConfig(f"{kind.__module__}:{kind.__qualname__}", weights, stem, cut)
+        return _from_network(kind.__name__, config, model, splits, images, names, headless)
+    if _is_folder(model):
+        opened = load(model, allow_import=allow_import)
+        return _from_model(opened, Path(model).resolve().name, splits, images, names)
+    if weights == "none" and ":" not in str(model) and not headless:
+        pretrained_image_spec(str(model))  # refuses a misspelt name, which is the likelier mistake
+        raise UserError(
+            f"{model} is an architecture and has learnt nothing yet: give its trained --weights FILE, "
+            "or the folder of a run"
+        )
+    config = EncoderConfig(str(model), weights, stem, cut)
+    return _from_network(str(model), config, None, splits, images, names, headless)
+
+
+def read_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
+    """Class names from a list, from text with commas, or from a file with a name a line.
+
+    Example:
+        >>> read_classes("cat, dog"), read_classes(["a", "b"])
+        (('cat', 'dog'), ('a', 'b'))
+    """
+    if not isinstance(classes, str):
+        return tuple(classes)
+    if "," not in classes and Path(classes).is_file():
+        try:
+            lines = Path(classes).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"--classes {classes} cannot be read: {reason(error)}") from None
+        return tuple(line.strip() for line in lines if line.strip())
+    return tuple(name.strip() for name in classes.split(","))
+
+
+def _is_folder(model: str | Path) -> bool:
+    path = Path(model).expanduser()
+    if path.is_file():
+        raise UserError(
+            f"{model} is a file; MODEL is a run folder, a timm name (the file goes to --weights), "
+            "or package.module:function"
+        )
+    name = str(model)
+    hub = name.count("/") == 1 and not name.startswith("torchvision/") and ":" not in name
+    local = isinstance(model, Path) or name.startswith((".", "~", "/")) or (hub and path.parent.is_dir())
+    if not path.is_dir() and local:
+        raise UserError(f"no such folder: {model}")
+    return path.is_dir() or hub
+
+
+def _order(outputs: tuple[str, ...], classes: tuple[str, ...], name: str, said: bool) -> Tensor:
+    """The output for each class of the data, by name."""
+    if sorted(outputs) != sorted(classes):
+        absent = [c for c in classes if c not in outputs]
+        foreign = [o for o in outputs if o not in classes]
+        parts = [
+            f"{what} {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
+            for what, names in (("the data have", absent), (f"{'--classes' if said else name} has", foreign))
+            if names
+        ]
+        cure = (
+            "name each class of the data once"
+            if said
+            else "--classes gives the data's names in the order of the outputs; a class without images is an "
+            "empty folder"
+        )
+        raise UserError(f"the classes differ: only {', only '.join(parts) or 'a repeated name'}; {cure}")
+    return torch.tensor([outputs.index(c) for c in classes])
+
+
+def _from_model(
+    model: Model, name: str, splits: DataSplits, images: ImageOptions, names: tuple[str, ...] | None
+) -> Original:
+    model.eval()
+    outputs = names or model.spec.classes
+    order = _order(outputs, splits.classes, name, names is not None)
+    image, settings, encoder = model.spec.image, {}, None
+    if isinstance(model, BlackBox | KMEx):
+        encoder = model.encoder
+        settings = {key: getattr(model.config, key) for key in TAKEN}
+        if isinstance(model, KMEx):
+            settings["base"] = model.config.base
+            order = model.outputs.cpu()[order] if names is None else order
+    if images.image_size or images.channels:
+        raise UserError(f"{name} knows the size and channels of its images; drop --image-size and --channels")
+    if encoder is None or isinstance(encoder, ModelEncoder):
+        if images.mean or images.std:
+            raise UserError(f"{name} knows how its images are normalised; drop --mean and --std")
+        if encoder is None:
+            base = {"method": model.name, "config": asdict(model.config), "spec": model.spec.to_dict()}
+            settings = {"encoder": getattr(model.config, "encoder", "small"), "base": base}
+            encoder = ModelEncoder(model)
+        plain = (0.0,) * image.channels, (1.0,) * image.channels  # the model inside normalises
+        image = replace(image, mean=plain[0], std=plain[1])
+    else:
+        image = replace(image, mean=images.mean or image.mean, std=images.std or image.std)
+    notes = []
+    if names is None and tuple(outputs) != tuple(splits.classes):
+        notes.append(f"{name} was trained with its classes in another order; they are matched by name")
+    return Original(name, encoder, ModelSpec(splits.classes, image), order, settings, notes)
+
+
+def _from_network(
+    name: str,
+    config: EncoderConfig,
+    module: nn.Module | None,
+    splits: DataSplits,
+    images: ImageOptions,
+    names: tuple[str, ...] | None,
+    headless: bool,
+) -> Original:
+    order = _order(names or splits.classes, splits.classes, name, names is not None)
+    encoder, image = _build(config, module, splits, images, len(splits.classes), headless)
+    notes = [f"classifier: {encoder.description}"]
+    grey = infer_channels(splits) == 1
+    if image.channels == 3 and grey:
+        notes.append(f"{name} reads RGB; the grey images are given to it three times over")
+    elif image.channels == 1 and not grey:
+        notes.append(f"{name} reads grey images; the data's colours are taken away")
+    if not encoder.trained_head:
+        if not headless:
+            raise UserError(
+                f"{encoder.description}: no trained classifier for these {len(splits.classes)} classes, so "
+                "nothing tells whether it knows them; give --weights, or --force to cluster its embeddings"
+            )
+        encoder.drop_head()
+        notes.append("converted without its classifier, so there is no black box to compare with")
+    settings = {key: getattr(config, key) for key in TAKEN}
+    return Original(name, encoder, ModelSpec(splits.classes, image), order, settings, notes)
+
+
+def _build(
+    config: EncoderConfig,
+    module: nn.Module | None,
+    splits: DataSplits,
+    images: ImageOptions,
+    classes: int,
+    headless: bool,
+) -> tuple[Encoder, ImageSpec]:
+    """Build the encoder for the data's channels, or else for the other number of them."""
+    pretrained = module is None and config.weights == "pretrained"
+    published = pretrained_image_spec(config.encoder) if pretrained else None
+    given = images.channels or (len(images.mean) if images.mean else None)
+    first = given or (3 if published else infer_channels(splits))
+    errors: list[UserError] = []
+    for channels in (first,) if given else (first, 4 - first):
+        size, mean, std = images.image_size, images.mean, images.std
+        if published and channels == len(published[0]):
+            mean, std, size = mean or published[0], std or published[1], size or published[2]
+        try:
+            image = infer_image_spec(splits, size, mean, std, channels=channels)
+            for wanted in (classes, None) if headless else (classes,):
+                try:
+                    encoder = build_encoder(config, image, wanted, module=module)
+                    break
+                except UserError:
+                    if wanted is None or not headless:
+                        raise
+            if not given and channels == 1 and "summed over RGB" in encoder.description:
+                continue  # a network for RGB: give it what it was trained on
+            return encoder.eval(), image
+        except UserError as error:
+            errors.append(error)
+    raise errors[0] if errors else UserError(f"{config.encoder} cannot be built")
+
+
+def infer_channels(splits: DataSplits) -> int:
+    """1 if all training images are grey, else 3."""
+    return 3 if (splits.train.shapes[:, 2] == 3).any() else 1

@@ -1,0 +1,43 @@
+"""Training and validation images as one source, for training again after model choice."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from resemblance.data.sources.source import Source
+
+
+class Joined(Source):
+    """The images of both sources, the first's before the second's.
+
+    Args:
+        first: a source.
+        second: another with the same classes.
+    """
+
+    def __init__(self, first: Source, second: Source) -> None:
+        self.first, self.second = first, second
+        self.classes = first.classes
+        self.labels = np.concatenate([first.labels, second.labels])
+        self.shapes = np.concatenate([first.shapes, second.shapes])
+        arrays = [source.array for source in (first, second) if source.array is not None]
+        if len(arrays) == 2 and arrays[0].shape[1:] == arrays[1].shape[1:]:
+            self.array = np.concatenate(arrays)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, index: int) -> Image.Image:
+        """The image."""
+        source, index = self._find(index)
+        return source.read(index)
+
+    def name(self, index: int) -> str:
+        """Its name."""
+        source, index = self._find(index)
+        return source.name(index)
+
+    def _find(self, index: int) -> tuple[Source, int]:
+        split = len(self.first)
+        return (self.first, index) if index < split else (self.second, index - split)

@@ -1,0 +1,82 @@
+"""Seeded, stratified splits, where the data bring none."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resemblance.data.sources.source import DataSplits, Source, Subset
+
+TEST_FRACTION = 0.2
+TEST_SEED = 0
+
+
+def stratified_split(
+    labels: NDArray[np.int64], fraction: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hold back about ``fraction`` of each class.
+
+    A class with two images or more keeps at least one and, unless ``fraction`` is 0, gives at least one; a
+    class with a single image keeps it. A function of labels, fraction and seed alone.
+
+    Args:
+        labels: (N,).
+        fraction: 0 to 1.
+        seed: of the choice.
+
+    Returns:
+        The indices that stay and those held back, both in ascending order.
+
+    Example:
+        >>> stay, held = stratified_split(np.array([0, 0, 0, 0, 1, 1, 2]), 0.25, 0)
+        >>> len(stay), len(held), 6 in stay
+        (5, 2, True)
+    """
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    values, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    held = np.zeros(len(labels), dtype=bool)
+    for _, start, count in zip(values, starts, counts, strict=True):
+        take = min(max(round(fraction * count), 1), count - 1) if fraction > 0 else 0
+        held[order[start : start + take]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def complete(
+    sources: dict[str, Source],
+    name: str,
+    notes: list[str],
+    *,
+    seed: int,
+    val_fraction: float,
+    hold_test: bool,
+) -> DataSplits:
+    """Make the splits that are missing from the training images, by class, and say so in the notes.
+
+    Args:
+        sources: ``train``, and ``val`` and ``test`` if the data bring them.
+        name: of the data.
+        notes: so far.
+        seed: of the validation split.
+        val_fraction: share of the training images for validation.
+        hold_test: whether to split off a test set too, if there is none.
+    """
+    train, val, test = sources["train"], sources.get("val"), sources.get("test")
+    notes = list(notes)
+    if test is None and hold_test:
+        # The same for every seed: runs with different seeds, or one made of another, must not train on it.
+        stay, held = stratified_split(train.labels, TEST_FRACTION, TEST_SEED)
+        train, test = Subset(train, stay), Subset(train, held)
+        notes.append(_said(len(held), "test", "a fifth of each class, the same for every seed"))
+    if val is None:
+        stay, held = stratified_split(train.labels, val_fraction, seed)
+        train, val = Subset(train, stay), Subset(train, held)
+        notes.append(_said(len(held), "validation", f"{val_fraction:.0%} of each class, seed {seed}"))
+    return DataSplits(train, val, test, train.classes, name, notes)
+
+
+def _said(count: int, part: str, how: str) -> str:
+    if not count:
+        return f"no {part} images: none can be split off, as no class has two images to train on"
+    return f"{count} {part} image{'s' if count > 1 else ''} split off ({how})"

@@ -1,0 +1,100 @@
+"""Building an encoder from its configuration."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from resemblance.config.encoder import EncoderConfig
+from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
+from resemblance.encoders.base import Encoder
+from resemblance.encoders.names import TORCHVISION, pretrained_image_spec
+
+__all__ = ["Encoder", "build_encoder", "check_map", "pretrained_image_spec"]
+
+MINIMUM_MAP = 4
+
+
+def build_encoder(
+    config: EncoderConfig,
+    image: ImageSpec,
+    num_classes: int | None,
+    load_weights: bool = True,
+    module: nn.Module | None = None,
+) -> Encoder:
+    """Build an encoder, with the weights that the configuration names.
+
+    Args:
+        config: name, weights, stem, cut.
+        image: size and channels of the images that it will read.
+        num_classes: K of its classifier; None keeps no classifier.
+        load_weights: False leaves the initial weights, for a model whose weights come from its folder.
+        module: the user's own network, used instead of the one that ``config.encoder`` names; it is
+            copied, and comes with its weights.
+
+    Raises:
+        UserError: for an unknown name, weights that do not fit or cannot be had, or images that the
+            network cannot read.
+
+    Example:
+        >>> image = ImageSpec(28, 28, 1, (0.13,), (0.31,))
+        >>> encoder = build_encoder(EncoderConfig(encoder="small"), image, num_classes=10)
+        >>> encoder.channels, encoder.grid, encoder.num_classes
+        (128, (7, 7), 10)
+    """
+    name = config.encoder
+    if module is not None or ":" in name:
+        from resemblance.encoders.module import ModuleEncoder, import_module_function
+
+        module = import_module_function(name) if module is None else module
+        return ModuleEncoder.from_user(module, config, image, num_classes, load_weights)
+    if name == "small":
+        from resemblance.encoders.small import SmallEncoder
+
+        return SmallEncoder(config, image, num_classes, load_weights)
+    if name.startswith(TORCHVISION):
+        from resemblance.encoders.from_torchvision import torchvision_encoder
+
+        return torchvision_encoder(config, image, num_classes, load_weights)
+    from resemblance.encoders.from_timm import TimmEncoder
+
+    return TimmEncoder(config, image, num_classes, load_weights)
+
+
+def check_map(encoder: Encoder, image: ImageSpec) -> None:
+    """Refuse a map that is too coarse for part prototypes.
+
+    Raises:
+        UserError: if it has fewer than 4×4 cells, with the cure.
+
+    Example:
+        >>> image = ImageSpec(28, 28, 1, (0.13,), (0.31,))
+        >>> check_map(build_encoder(EncoderConfig(encoder="small"), image, None), image)
+    """
+    rows, columns = encoder.map_size(image)
+    if min(rows, columns) >= MINIMUM_MAP:
+        return
+    cure = "use --stem small (ResNets: 3x3, stride 1, no max-pool), --encoder small, or"
+    raise UserError(
+        f"encoder {encoder.name} turns {image.height}x{image.width} images into a map of {rows}x{columns} "
+        f"cells; part prototypes need {MINIMUM_MAP}x{MINIMUM_MAP}: "
+        f"{'use' if encoder.name == 'small' else cure} a larger --image-size"
+    )
+
+
+def check_part(encoder: Encoder, image: ImageSpec, part: tuple[int, int]) -> None:
+    """Refuse prototypes that span more rows or columns of cells than the map has.
+
+    Raises:
+        UserError: with the cure.
+
+    Example:
+        >>> image = ImageSpec(28, 28, 1, (0.13,), (0.31,))
+        >>> check_part(build_encoder(EncoderConfig(encoder="small"), image, None), image, (7, 1))
+    """
+    rows, columns = encoder.map_size(image)
+    if part[0] > rows or part[1] > columns:
+        raise UserError(
+            f"prototypes of {part[0]}x{part[1]} cells do not fit on the map of {rows}x{columns} cells: use a smaller "
+            "--prototype-height and --prototype-width, or a larger --image-size"
+        )

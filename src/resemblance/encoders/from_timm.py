@@ -1,0 +1,152 @@
+"""Encoders from timm, CNN or vision transformer."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from resemblance.config.encoder import EncoderConfig
+from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
+from resemblance.encoders.base import Encoder, first_line
+from resemblance.encoders.fitting import load_weights
+from resemblance.encoders.grid import tokens_to_map
+from resemblance.encoders.hub import pretrained_timm_source
+from resemblance.encoders.names import timm_name
+from resemblance.encoders.stem import use_small_stem, wants_small_stem
+from resemblance.encoders.surgery import replace
+
+
+class TimmEncoder(Encoder):
+    """A timm network cut after `forward_features`, the only cut that is safe for all of them.
+
+    VGG and MobileNet-v3 have further layers before their classifier, ConvNeXt a norm; those belong to
+    `embed`. A vision transformer's features are its tokens; its map is the patch tokens on their grid.
+    DenseNet's features end with the final norm and the ReLU behind it, VGG's with the last max-pool, as
+    in ProtoPNet.
+
+    Args:
+        config: name, weights, stem.
+        image: size and channels; transformers are built for it.
+        num_classes: K, or None for no classifier.
+        load: whether to load the weights that the configuration names.
+    """
+
+    net: Any  # timm's networks share forward_features and the like without a common class
+
+    def __init__(
+        self, config: EncoderConfig, image: ImageSpec, num_classes: int | None, load: bool = True
+    ) -> None:
+        name = timm_name(config.encoder)
+        super().__init__(config.encoder, f"timm {name}, no pretrained weights")
+        if config.cut is not None:
+            raise UserError("--cut is for your own module; a timm encoder is cut where its features end")
+        self.net = _create(name, config, image, num_classes, load and config.weights == "pretrained")
+        path = classifier_path(self.net)
+        fresh = ""
+        if wants_small_stem(self.net, config.encoder, config.stem, config.weights, image):
+            fresh = use_small_stem(self.net)
+        if load and config.weights == "pretrained":
+            published = self.net.pretrained_cfg
+            self.trained_head = published["num_classes"] == num_classes
+            where = published.get("hf_hub_id") or published.get("url")
+            self.description = f"timm {name}, pretrained ({where})"
+            if fresh:
+                self.description += ", with a new small stem"
+        elif load and config.weights != "none":
+            loaded = load_weights(
+                self.net, config.weights, config.encoder, path, num_classes is not None, _convert
+            )
+            self.trained_head = loaded.head
+            self.description = f"timm {name}, {loaded.note}"
+        self.classifier = replace(self.net, path, nn.Identity())
+        if num_classes is None:
+            self.drop_head()
+        self.prefix = int(getattr(self.net, "num_prefix_tokens", 0))
+        self._image_size = image.size
+        self._measure(image)
+
+    @property
+    def _network(self) -> nn.Module:
+        network: nn.Module = self.net
+        return network
+
+    def features(self, images: Tensor) -> Tensor:
+        """What `forward_features` gives: (B, D, h, w), (B, h, w, D) or tokens (B, N, D)."""
+        features: Tensor = self.net.forward_features(images)
+        return features
+
+    def map(self, features: Tensor) -> Tensor:
+        """The map, channels first, without class and register tokens."""
+        if features.ndim == 3:
+            return tokens_to_map(features, self._image_size, self.prefix)
+        if getattr(self.net, "output_fmt", "NCHW") == "NHWC":
+            return features.permute(0, 3, 1, 2)
+        return features
+
+    def _embed(self, features: Tensor) -> Tensor:
+        embedding: Tensor = self.net.forward_head(features, pre_logits=True)
+        return embedding
+
+
+def _create(
+    name: str, config: EncoderConfig, image: ImageSpec, num_classes: int | None, pretrained: bool
+) -> Any:
+    options: dict[str, Any] = {"in_chans": image.channels, "num_classes": num_classes or 1}
+    published = timm.get_pretrained_cfg(name)
+    if published is not None and published.fixed_input_size:
+        options["img_size"] = image.size
+    if pretrained:
+        options |= pretrained_timm_source(name)
+    try:
+        try:
+            network = timm.create_model(name, pretrained=pretrained, **options)
+        except TypeError:
+            if options.pop("img_size", None) is None:
+                raise
+            network = timm.create_model(name, pretrained=pretrained, **options)
+    except OSError as error:
+        raise UserError(
+            f"pretrained weights of {name} could not be fetched ({first_line(error)}); "
+            "go on with --weights FILE or --weights none"
+        ) from error
+    except (RuntimeError, ValueError, AssertionError, TypeError, KeyError) as error:
+        raise UserError(
+            f"encoder {name} cannot be built for {image.channels}-channel images of "
+            f"{image.height}x{image.width} pixels, weights {config.weights} ({first_line(error)}); "
+            "try another --image-size or --weights none"
+        ) from error
+    return network
+
+
+def classifier_path(network: Any) -> str:
+    """Where a timm network keeps its classifier.
+
+    Raises:
+        UserError: if it has several, as distilled transformers do.
+    """
+    classifier = network.get_classifier()
+    for path, module in network.named_modules():
+        if module is classifier and not isinstance(module, nn.Identity):
+            return str(path)
+    raise UserError(
+        f"{type(network).__name__} does not classify with one layer of its own; choose another encoder "
+        "(for a distilled transformer, the one that is not distilled)"
+    )
+
+
+def _convert(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Rename an original release's tensors to timm's names, as timm does for its own downloads."""
+    module = sys.modules[type(network).__module__]
+    convert = getattr(module, "checkpoint_filter_fn", None) or getattr(module, "_filter_fn", None)
+    if convert is None:
+        return state
+    try:
+        converted: dict[str, Tensor] = convert(dict(state), network)
+    except TypeError:
+        converted = convert(dict(state))
+    return {key: value for key, value in converted.items() if isinstance(value, torch.Tensor)}

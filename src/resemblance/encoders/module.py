@@ -1,0 +1,224 @@
+"""Encoders made of any network, cut at a layer: the user's own, and torchvision's."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import os
+import sys
+import threading
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from resemblance.config.encoder import EncoderConfig
+from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
+from resemblance.encoders.base import Encoder, first_line
+from resemblance.encoders.fitting import load_weights
+from resemblance.encoders.grid import find_prefix, tokens_to_map
+from resemblance.encoders.surgery import replace
+from resemblance.encoders.trace import check_cut, find_classifier, find_cut, trace
+
+
+class Captured(NamedTuple):
+    """What one pass left: the cut layer's output, and what the classifier was given (None without one)."""
+
+    map: Tensor
+    embedding: Tensor | None
+
+
+class _Reached(BaseException):
+    """Ends a pass at the cut, where nothing behind it is wanted."""
+
+
+class _Current(threading.local):
+    """The pass under way in this thread; the hooks know no encoder, so that copies need no new ones."""
+
+    seen: dict[str, Tensor] | None = None
+    stop: bool = False
+
+
+_CURRENT = _Current()
+
+
+def _at_cut(layer: nn.Module, args: tuple[Any, ...], output: Any) -> Tensor | None:
+    if _CURRENT.seen is None:
+        return None
+    _CURRENT.seen["map"] = output[0] if isinstance(output, tuple) else output
+    if _CURRENT.stop:
+        raise _Reached
+    # what follows may work in place (torchvision's DenseNet does)
+    return output.clone() if isinstance(output, Tensor) else None
+
+
+def _at_head(layer: nn.Module, args: tuple[Any, ...]) -> None:
+    if _CURRENT.seen is not None:
+        _CURRENT.seen["embedding"] = args[0]
+
+
+class ModuleEncoder(Encoder):
+    """A network of which nothing is known but its layers, read by hooks during one ordinary pass.
+
+    The classifier is its last linear layer. The map is the output of the layer named ``cut``; if none is
+    named, of the last layer whose output is a map of several cells, pooling and dropout aside. Tokens
+    (B, N, D) are laid out on their grid, and channels that come last are moved to the front.
+
+    Args:
+        name: for messages.
+        description: where the weights came from.
+        module: the network; it is taken over and cut.
+        image: size and channels.
+        num_classes: K, or None for no classifier.
+        cut: the path of a layer, or None to find one.
+        weights: a file to load, or None.
+        replace_head: start a new classifier where the network's has not K classes, instead of refusing.
+        activation: applied to the map.
+
+    Raises:
+        UserError: if the network cannot read the images, the layer does not exist, or the classes differ.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        module: nn.Module,
+        image: ImageSpec,
+        num_classes: int | None,
+        cut: str | None = None,
+        weights: str | None = None,
+        replace_head: bool = False,
+        activation: nn.Module | None = None,
+    ) -> None:
+        super().__init__(name, description)
+        self.module = module
+        self.activation = activation
+        self._image_size = image.size
+        parameter = next(module.parameters(), torch.zeros(()))
+        try:
+            images = torch.zeros(2, image.channels, *image.size).to(parameter)
+            calls, output = trace(module, images)
+        except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+            raise UserError(
+                f"encoder {name} cannot read {image.channels}-channel images of {image.height}x{image.width} "
+                f"pixels ({first_line(error)}); try another --image-size"
+            ) from error
+        if cut is not None:
+            check_cut(module, cut, name)
+        found = find_classifier(calls, output, name)
+        if cut is None:
+            cut = "" if found is None else find_cut(module, calls, found, image.size, name)
+        self._cut = cut
+        self._head = "" if found is None else found.path
+        if weights is not None:
+            loaded = load_weights(module, weights, name, self._head, num_classes is not None)
+            self.description = f"{description}, {loaded.note}"
+        self.trained_head = found is not None and (weights is None or loaded.head)
+        module.get_submodule(cut).register_forward_hook(_at_cut)
+        if self._head:
+            place = nn.Identity()
+            place.register_forward_pre_hook(_at_head)
+            self.classifier = replace(module, self._head, place)
+        self._measure(image)
+        self._fit_head(num_classes, replace_head)
+
+    def _fit_head(self, num_classes: int | None, replace_head: bool) -> None:
+        if num_classes is None:
+            self.drop_head()
+            self.trained_head = False
+        elif self.classifier is None or (self.num_classes != num_classes and replace_head):
+            self.classifier = nn.Linear(self.embedding, num_classes)
+            self.trained_head = False
+        elif self.num_classes != num_classes:
+            raise UserError(
+                f"encoder {self.name} ends in {self.num_classes} classes, but {num_classes} are asked for; "
+                f"make it end in a linear layer of {num_classes}"
+            )
+
+    @classmethod
+    def from_user(
+        cls,
+        module: nn.Module,
+        config: EncoderConfig,
+        image: ImageSpec,
+        num_classes: int | None,
+        load: bool = True,
+    ) -> ModuleEncoder:
+        """Cut a copy of the user's network, which stays as it was.
+
+        Raises:
+            UserError: as the class does, and for what only published networks have.
+        """
+        if config.weights == "pretrained":
+            raise UserError("your own network has no published weights; use --weights none or --weights FILE")
+        if config.stem == "small":
+            raise UserError(
+                "--stem small is for the ResNets of timm and torchvision, not for your own network"
+            )
+        file = config.weights if load and config.weights != "none" else None
+        name = config.encoder if ":" in config.encoder else type(module).__name__
+        description = f"{name}, the user's network" + ("" if file else " with its own weights")
+        return cls(name, description, copy.deepcopy(module), image, num_classes, config.cut, file)
+
+    @property
+    def _network(self) -> nn.Module:
+        return self.module
+
+    def features(self, images: Tensor) -> Captured:
+        """The cut layer's output and the classifier's input of one pass."""
+        seen: dict[str, Tensor] = {}
+        _CURRENT.seen, _CURRENT.stop = seen, self.stop_at_map
+        try:
+            self.module(images)
+        except _Reached:
+            pass
+        finally:
+            _CURRENT.seen = None
+        if "map" not in seen:
+            raise RuntimeError(f"layer {self._cut} did not run")
+        return Captured(seen["map"], seen.get("embedding"))
+
+    def map(self, features: Captured) -> Tensor:
+        """The map, channels first, without class and register tokens."""
+        latents, embedding = features
+        if latents.ndim == 3:
+            size = self._image_size
+            latents = tokens_to_map(latents, size, find_prefix(latents.shape[1], size))
+        elif embedding is not None and embedding.shape[1] == latents.shape[-1] != latents.shape[1]:
+            latents = latents.permute(0, 3, 1, 2)
+        return latents if self.activation is None else self.activation(latents)
+
+    def _embed(self, features: Captured) -> Tensor:
+        return self.map(features).mean((2, 3)) if features.embedding is None else features.embedding
+
+
+def import_module_function(name: str) -> nn.Module:
+    """Call the user's ``package.module:function``, which builds and returns a network.
+
+    The working folder is searched first, as ``python -m`` does.
+
+    Raises:
+        UserError: if it cannot be imported, does not exist, fails, or returns something else.
+
+    Example:
+        >>> import_module_function("torch.nn:Identity")
+        Identity()
+    """
+    path, _, function = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        build = getattr(importlib.import_module(path), function)
+    except (ImportError, ValueError) as error:
+        raise UserError(f"cannot import {path!r} for encoder {name}: {first_line(error)}") from error
+    except AttributeError as error:
+        raise UserError(f"{path} has no function {function!r}; write package.module:function") from error
+    try:
+        module = build()
+    except Exception as error:
+        raise UserError(f"{name}() failed: {type(error).__name__}: {first_line(error)}") from error
+    if not isinstance(module, nn.Module):
+        raise UserError(f"{name}() returned {type(module).__name__}; an nn.Module was expected")
+    return module

@@ -1,0 +1,267 @@
+"""Read explanations off the tensors that a model computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resemblance.config.errors import UserError
+from resemblance.core.model import Model
+from resemblance.core.output import Output
+from resemblance.data.inputs import as_picture, as_tensor
+from resemblance.encoders.probe import evaluating
+from resemblance.explain.explanation import Explanation
+from resemblance.explain.prototype_view import PrototypeView, prototype_views
+from resemblance.explain.request import Request, class_index
+from resemblance.explain.score_breakdown import Reason, ScoreBreakdown, Step
+from resemblance.explain.selection import Selection, best_reason, counter_classes, select
+from resemblance.prototypes.maps import percentile_boxes, upsample
+
+
+def explain(
+    model: Model,
+    image: Any,
+    *,
+    top: int | None = 10,
+    prototypes: Sequence[int] | None = None,
+    classes: Sequence[int | str] | None = None,
+    label: int | str | None = None,
+    name: str | None = None,
+) -> Explanation:
+    """Explain the scores of one image.
+
+    Args:
+        model: any model that has evidence.
+        image: a path, a PIL image, an array or a tensor; see `data.inputs.as_tensor`.
+        top: how many reasons to show; None for all. Reasons that contribute nothing are never shown unless
+            chosen, or where the method orders its reasons by similarity.
+        prototypes: show these instead, in this order, whatever class they belong to.
+        classes: explain the scores of these classes, names or indices, instead of the predicted one's.
+        label: the true class, name or index, where it is known.
+        name: the image's name; by default its path.
+
+    Raises:
+        UserError: for an unreadable image, an unknown class or prototype, or a model without evidence.
+
+    Example:
+        >>> from resemblance.config.image import ImageSpec
+        >>> from resemblance.config.model import ModelSpec
+        >>> from resemblance.methods.registry import build
+        >>> spec = ModelSpec(("zero", "one"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
+        >>> model = build("protopnet", {"encoder": "small"}, spec)
+        >>> explanation = model.explain(torch.rand(1, 28, 28), top=3, label="one")
+        >>> len(explanation.reasons), explanation.account.others, explanation.account.adds_up
+        (3, 17, True)
+    """
+    labels = None if label is None else [label]
+    names = None if name is None else [name]
+    found = explain_batch(
+        model, [image], top=top, prototypes=prototypes, classes=classes, labels=labels, names=names
+    )
+    return found[0]
+
+
+def explain_batch(
+    model: Model,
+    images: Tensor | Sequence[Any],
+    *,
+    top: int | None = 10,
+    prototypes: Sequence[int] | None = None,
+    classes: Sequence[int | str] | None = None,
+    labels: Sequence[int | str] | None = None,
+    names: Sequence[str] | None = None,
+    batch_size: int = 16,
+) -> list[Explanation]:
+    """Explain many images, ``batch_size`` at a time with one forward pass each.
+
+    Args:
+        model: any model that has evidence.
+        images: (B, C, H, W) in [0, 1], or whatever `explain` takes, many.
+        top: see `explain`; so ``prototypes`` and ``classes``.
+        prototypes: shown for every image.
+        classes: explained for every image.
+        labels: the true class of each image.
+        names: the name of each image.
+        batch_size: images a forward pass.
+
+    Raises:
+        UserError: as `explain`.
+    """
+    request = Request.of(model, top, prototypes, classes)
+    count = len(images)
+    for given, what in ((labels, "labels"), (names, "names")):
+        if given is not None and len(given) != count:
+            raise UserError(f"{len(given)} {what} for {count} images")
+    truth = [None] * count if labels is None else [class_index(model, value) for value in labels]
+    explanations: list[Explanation] = []
+    for start in range(0, count, batch_size):
+        rows = range(start, min(start + batch_size, count))
+        read = [as_tensor(images[i], model.spec.image, names[i] if names is not None else None) for i in rows]
+        batch = torch.stack([tensor for tensor, _ in read])
+        with torch.no_grad(), evaluating(model):
+            output = model(batch.to(model.device))
+            explanations += _explain_output(
+                model, output, batch, request, [truth[i] for i in rows], [name for _, name in read]
+            )
+    return explanations
+
+
+def _explain_output(
+    model: Model,
+    output: Output,
+    images: Tensor,
+    request: Request,
+    labels: list[int | None],
+    names: list[str],
+) -> list[Explanation]:
+    scores = output.scores.float()
+    broken = (~scores.isfinite().all(dim=1)).nonzero().flatten()
+    if len(broken):
+        raise UserError(f"{names[int(broken[0])]}: the model's scores are not finite; its weights are broken")
+    predictions = scores.argmax(dim=1)
+    if request.classes is None:
+        wanted = [predictions]
+    else:
+        wanted = [torch.full_like(predictions, index) for index in request.classes]
+    taken = [select(model, output, classes, request.top, request.prototypes) for classes in wanted]
+    counters = counter_classes(scores, predictions, wanted[0], labels)
+    beside = best_reason(model, output, counters)
+
+    rows = range(len(images))
+    pairs = [(row, p) for row in rows for part in (*taken, beside) for p in part.prototypes(row)]
+    pairs += [(row, p) for row in rows for part in (*taken, beside) for way in part.ways(row) for p, _ in way]
+    pairs = list(dict.fromkeys(pairs))
+    views = {view.index: view for view in prototype_views(model, sorted({p for _, p in pairs}))}
+    heats = _heats(model, output, pairs, (images.shape[2], images.shape[3]))
+
+    # A nearest prototype's similarity (KMEx) has no weights: no loss has made its softmax mean anything.
+    logits = model.score_kind == "logit" and taken[0].evidence.weights is not None
+    probabilities = model.probabilities(scores).cpu().numpy() if logits else None
+    abstains = model.abstains(output)
+    plain = scores.cpu().numpy()
+    known = _Known(views, heats, dict(zip(pairs, _similarities(output, pairs), strict=True)))
+    explanations = []
+    for row in rows:
+        counter = _reasons(beside, row, known)
+        explanations.append(
+            Explanation(
+                name=names[row],
+                image=as_picture(images[row]),
+                method=model.name,
+                classes=model.spec.classes,
+                scores=plain[row],
+                probabilities=None if probabilities is None else probabilities[row],
+                score_kind=model.score_kind,
+                order=model.order,
+                prediction=int(predictions[row]),
+                accounts=tuple(_account(model, part, row, plain[row], known) for part in taken),
+                label=labels[row],
+                counter=counter[0] if counter else None,
+                counter_class=int(counters[row]),
+                chosen=request.prototypes is not None,
+                words=model.config.words,
+                abstained=abstains is not None and bool(abstains[row]),
+            )
+        )
+    return explanations
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of the prototypes that are shown, by image and prototype."""
+
+    views: dict[int, PrototypeView]
+    heats: dict[tuple[int, int], Any]
+    similarities: dict[tuple[int, int], float]
+
+    def place(self, row: int, prototype: int) -> tuple[Any, Any]:
+        """Map and box."""
+        found: tuple[Any, Any] = self.heats.get((row, prototype), (None, None))
+        return found
+
+    def steps(self, row: int, way: list[tuple[int, bool]]) -> tuple[Step, ...]:
+        """The questions of a path: a prototype's similarity is the probability that it is there."""
+        there = [self.similarities[row, prototype] for prototype, _ in way]
+        return tuple(
+            Step(self.views[p], present, value if present else 1 - value, *self.place(row, p))
+            for (p, present), value in zip(way, there, strict=True)
+        )
+
+
+def _similarities(output: Output, pairs: list[tuple[int, int]]) -> list[float]:
+    """Of pairs of image and prototype."""
+    assert output.similarities is not None
+    if not pairs:
+        return []
+    index = torch.tensor(pairs, device=output.similarities.device)
+    found: list[float] = output.similarities.float()[index[:, 0], index[:, 1]].tolist()
+    return found
+
+
+def _heats(
+    model: Model, output: Output, pairs: list[tuple[int, int]], size: tuple[int, int]
+) -> dict[tuple[int, int], tuple[np.ndarray[Any, np.dtype[np.float32]], tuple[int, int, int, int]]]:
+    """Upsampled similarity maps and their boxes, of the pairs of image and prototype that are shown."""
+    if not model.maps or not pairs:
+        return {}
+    maps = model.similarity_maps(output.latents).float()
+    index = torch.tensor(pairs, device=maps.device)
+    chosen = maps[index[:, 0], index[:, 1]]
+    heats = upsample(chosen, size)
+    patches = model.boxes_at(chosen.flatten(1).argmax(dim=1), (chosen.shape[1], chosen.shape[2]))
+    boxes = (percentile_boxes(heats) if patches is None else patches).tolist()
+    return {
+        pair: (heat, tuple(box)) for pair, heat, box in zip(pairs, heats.cpu().numpy(), boxes, strict=True)
+    }
+
+
+def _account(
+    model: Model,
+    taken: Selection,
+    row: int,
+    scores: np.ndarray[Any, np.dtype[np.float32]],
+    known: _Known,
+) -> ScoreBreakdown:
+    contributions = taken.evidence.contributions[row].double()
+    rest = torch.ones_like(contributions, dtype=torch.bool)
+    rest[taken.shown[row]] = False
+    others = contributions[rest]
+    index = int(taken.classes[row])
+    return ScoreBreakdown(
+        class_index=index,
+        class_name=model.spec.classes[index],
+        score=float(scores[index]),
+        reasons=tuple(_reasons(taken, row, known)),
+        others=len(others),
+        others_for=float(others.clamp_min(0).sum()),
+        others_against=float(others.clamp_max(0).sum()),
+        bias=float(taken.evidence.bias[row]),
+    )
+
+
+def _reasons(taken: Selection, row: int, known: _Known) -> list[Reason]:
+    evidence, shown = taken.evidence, taken.shown[row]
+    weights = [None] * len(shown) if evidence.weights is None else evidence.weights[row, shown].tolist()
+    return [
+        Reason(
+            known.views[prototype],
+            similarity,
+            contribution,
+            weight,
+            *known.place(row, prototype),
+            steps=known.steps(row, way),
+        )
+        for prototype, similarity, contribution, weight, way in zip(
+            taken.prototypes(row),
+            taken.similarities[row, shown].tolist(),
+            evidence.contributions[row, shown].tolist(),
+            weights,
+            taken.ways(row),
+            strict=True,
+        )
+    ]

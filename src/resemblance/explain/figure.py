@@ -1,0 +1,271 @@
+"""The figure of one explanation: the image, its reasons, and the sum they make."""
+
+from __future__ import annotations
+
+import textwrap
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from resemblance.drawing.heat import overlay
+from resemblance.drawing.style import (
+    AGAINST,
+    FAINT,
+    FOR,
+    INK,
+    MUTED,
+    WARN,
+    inches,
+    new_figure,
+    place,
+    plain,
+    show,
+    write,
+)
+from resemblance.explain.explanation import Explanation
+from resemblance.explain.path_figure import draw_path, strip_height, strip_width
+from resemblance.explain.rounding import signed
+from resemblance.explain.score_breakdown import Reason, ScoreBreakdown
+from resemblance.explain.text import (
+    counter_text,
+    headline,
+    others_text,
+    score_word,
+    share_text,
+    similarity_text,
+    similarity_word,
+    weight_text,
+    weight_word,
+)
+
+MARGIN, SIDE, GAP, HEAD = 0.3, 1.3, 0.2, 2.35
+TEXT, BAR = 3.1, 2.1
+LINE = 0.26
+
+
+def explanation_figure(explanation: Explanation, paper: bool = False) -> Figure:
+    """Draw an explanation.
+
+    A row a reason: where the image resembles the prototype (models with maps), the prototype, the training
+    image that it comes from, and its contribution. Below, the lines that make the sum complete.
+
+    Args:
+        explanation: of one image.
+        paper: overlay maps as the papers do (see `drawing.heat`).
+
+    Example:
+        >>> import numpy as np
+        >>> from resemblance.explain.score_breakdown import ScoreBreakdown
+        >>> from resemblance.explain.prototype_view import PrototypeView
+        >>> account = ScoreBreakdown(0, "cat", 2.0, (Reason(PrototypeView(3, ("cat",)), 2.0, 2.0),))
+        >>> figure = explanation_figure(
+        ...     Explanation("a.png", np.zeros((8, 8, 3), np.uint8), "kmex", ("cat", "dog"),
+        ...                 np.array([2.0, 1.0]), None, "logit", "contribution", 0, (account,)))
+        >>> figure.savefig("explanation.png")  # doctest: +SKIP
+    """
+    return _Sheet(explanation, paper).draw()
+
+
+class _Sheet:
+    """The layout of one figure, in inches from its upper left corner."""
+
+    def __init__(self, explanation: Explanation, paper: bool) -> None:
+        self.explanation = explanation
+        self.paper = paper
+        reasons = explanation.all_reasons
+        steps = max((len(reason.steps) for reason in reasons), default=0)
+        self.columns = [] if steps else ["prototype"]
+        if not steps and any(reason.heat is not None for reason in reasons):
+            self.columns.insert(0, "image")
+        if not steps and any(
+            reason.prototype.source is not None and (reason.prototype.box or reason.prototype.decoded)
+            for reason in reasons
+        ):
+            self.columns.append("source")
+        self.text_x = MARGIN + len(self.columns) * (SIDE + GAP)
+        self.width = max(self.text_x + TEXT + BAR + MARGIN, 2 * MARGIN + strip_width(steps), 7.4)
+
+    def draw(self) -> Figure:
+        """The figure."""
+        explanation = self.explanation
+        beside = self.width - 2 * MARGIN - HEAD
+        self.title = _wrap(_upper(plain(headline(explanation), 160)), beside, 14.5)
+        self.warnings = [line for text in explanation.warnings for line in _wrap(f"! {text}", beside, 8.5)]
+        top = max(HEAD, 0.7 + 0.25 * len(self.title) + 0.2 * len(self.warnings))
+        height = MARGIN + top + sum(self._height(account) for account in explanation.accounts)
+        if explanation.counter is not None:
+            height += self._row(explanation.counter) + 0.75
+        self.figure = new_figure(self.width, height)
+        self._head()
+        y = MARGIN + top
+        for account in explanation.accounts:
+            y = self._account(account, y)
+        if explanation.counter is not None:
+            self._rule(y, "--")
+            write(self.figure, MARGIN, y + 0.12, plain(counter_text(explanation), 110), fontweight="bold")
+            self._reason(explanation.counter, y + 0.45, signed(explanation.counter.contribution, 3), None)
+        return self.figure
+
+    def _height(self, account: ScoreBreakdown) -> float:
+        lines = 2 + bool(account.others)
+        share = 0.17 * len(self._share(account)) + 0.32
+        rows = sum(self._row(reason) + GAP for reason in account.reasons)
+        return 0.55 + rows + lines * LINE + share
+
+    def _row(self, reason: Reason) -> float:
+        return strip_height(reason) + 0.3 if reason.steps else SIDE
+
+    def _head(self) -> None:
+        explanation = self.explanation
+        show(self.figure, MARGIN, MARGIN, HEAD - 0.3, explanation.image)
+        x, y = MARGIN + HEAD, MARGIN
+        write(self.figure, x, y, plain(explanation.name, 60), color=MUTED)
+        color = WARN if explanation.correct is False else INK
+        y += 0.22
+        for line in self.title:
+            write(self.figure, x, y, line, fontsize=13, fontweight="bold", color=color)
+            y += 0.25
+        y += 0.1
+        for line in self.warnings:
+            write(self.figure, x, y, line, color=WARN, fontsize=8.5)
+            y += 0.2
+
+    def _account(self, account: ScoreBreakdown, y: float) -> float:
+        explanation = self.explanation
+        self._rule(y, "-")
+        word = score_word(explanation)
+        write(
+            self.figure,
+            MARGIN,
+            y + 0.1,
+            f"Why {plain(account.class_name)} has {'these' if word.endswith('s') else 'this'} {word}",
+            fontweight="bold",
+        )
+        beside = "image" in self.columns
+        titles = {
+            "image": "this image …",
+            "prototype": "… " * beside + explanation.words.picture,
+            "source": "which comes from" if beside else "nearest training image",
+        }
+        for number, column in enumerate(self.columns if account.reasons else []):
+            x = MARGIN + number * (SIDE + GAP)
+            write(self.figure, x, y + 0.32, titles[column], color=MUTED, fontsize=8)
+        if not self.columns:
+            how = "above this image, where it is most like the part; below the part"
+            write(self.figure, MARGIN, y + 0.32, how, color=MUTED, fontsize=8)
+        write(self.figure, self.width - MARGIN, y + 0.32, "contribution", color=MUTED, fontsize=8, ha="right")
+        y += 0.55
+        lines = account.lines()
+        values = [
+            *(reason.contribution for reason in account.reasons),
+            account.others_contribution,
+            account.bias,
+        ]
+        span = min([0.0, *values]), max([1e-12, *values])
+        for line in lines:
+            if line.reason is not None:
+                self._reason(line.reason, y, line.value, span)
+                y += self._row(line.reason) + GAP
+                continue
+            if line.kind == "score":
+                self._rule(y - 0.02, "-", self.text_x)
+                self._line(f"{word} of {plain(account.class_name, 28)}", None, line.value, span, y)
+            elif line.kind == "others":
+                self._line(others_text(account), account.others_contribution, line.value, span, y)
+            else:
+                self._line("bias", account.bias, line.value, span, y)
+            y += LINE
+        for text in self._share(account):
+            write(self.figure, self.text_x, y + 0.04, text, color=MUTED, fontsize=8)
+            y += 0.17
+        return y + 0.32
+
+    def _share(self, account: ScoreBreakdown) -> list[str]:
+        return _wrap(share_text(account), self.width - MARGIN - self.text_x, 7.6)
+
+    def _reason(self, reason: Reason, y: float, value: str, span: tuple[float, float] | None) -> None:
+        view = reason.prototype
+        if reason.steps:
+            self._path(reason, y, value, span)
+            return
+        for number, column in enumerate(self.columns):
+            x = MARGIN + number * (SIDE + GAP)
+            if column == "image":
+                image = self.explanation.image
+                shown = image if reason.heat is None else overlay(image, reason.heat, self.paper)
+                show(self.figure, x, y, SIDE, shown, reason.box)
+            elif column == "prototype":
+                show(self.figure, x, y, SIDE, view.picture, whole=view.source)
+            elif view.source is not None and (view.box or view.decoded):
+                show(self.figure, x, y, SIDE, view.source, view.box)
+        x = self.text_x
+        numbers = f"{similarity_word(self.explanation)} {similarity_text(self.explanation, reason)}"
+        if reason.weight is not None:
+            numbers += f",  {weight_word(self.explanation)} {weight_text(reason)}"
+        lines = [
+            (0.33, view.title, 8.5, MUTED),
+            (0.52, plain(view.origin, 48), 8, MUTED),
+            (0.75, numbers, 8.5, INK),
+        ]
+        if view.unused:
+            lines[0] = (0.33, f"{view.title}, never the most similar", 8.5, WARN)
+        if not view.words.owned:  # its name stands where the classes do
+            lines = [(0.33, lines[1][1], 8, MUTED), (0.56, numbers, 8.5, INK)]
+        write(self.figure, x, y + 0.1, plain(view.heading, 34), fontweight="bold", fontsize=10)
+        for down, line, size, color in lines:
+            write(self.figure, x, y + down, line, color=color, fontsize=size)
+        write(
+            self.figure,
+            self.width - MARGIN,
+            y + 0.1,
+            value,
+            ha="right",
+            fontsize=10,
+            fontfamily="monospace",
+            fontweight="bold",
+        )
+        if span is not None:
+            self._bar(reason.contribution, span, y + 0.12, 0.16)
+
+    def _path(self, reason: Reason, y: float, value: str, span: tuple[float, float] | None) -> None:
+        """A path below a line of numbers."""
+        numbers = f"reached with {similarity_text(self.explanation, reason)}"
+        numbers += f" × {weight_text(reason)} of the class at its end" if reason.weight is not None else ""
+        write(self.figure, MARGIN, y + 0.02, numbers, fontsize=9.5, fontweight="bold")
+        right = {"ha": "right", "fontsize": 10, "fontfamily": "monospace", "fontweight": "bold"}
+        write(self.figure, self.width - MARGIN, y, value, **right)
+        if span is not None:
+            self._bar(reason.contribution, span, y + 0.02, 0.16)
+        draw_path(self.figure, self.explanation.image, reason, MARGIN, y + 0.3, self.paper)
+
+    def _line(self, label: str, value: float | None, text: str, span: tuple[float, float], y: float) -> None:
+        weight = "bold" if value is None else "normal"
+        write(self.figure, self.text_x, y + 0.05, label, fontweight=weight)
+        right = {"ha": "right", "fontsize": 10, "fontfamily": "monospace", "fontweight": weight}
+        write(self.figure, self.width - MARGIN, y + 0.05, text, **right)
+        if value:
+            self._bar(value, span, y + 0.07, 0.12)
+
+    def _bar(self, value: float, span: tuple[float, float], y: float, height: float) -> None:
+        """A bar on the scale that all lines of the account share, the largest 1.1 inches wide."""
+        width = 1.1
+        axes: Axes = place(self.figure, self.width - MARGIN - 0.75 - width, y, width, height)
+        axes.barh([0], [value], color=FOR if value >= 0 else AGAINST, height=0.9)
+        axes.axvline(0, color=MUTED, linewidth=0.8)
+        axes.set_xlim(*span)
+        axes.set_ylim(-0.5, 0.5)
+        axes.axis("off")
+
+    def _rule(self, y: float, style: str, x: float = MARGIN) -> None:
+        axes = place(self.figure, x, y, self.width - MARGIN - x, 0.02)
+        axes.axhline(0.5, color=FAINT if style == "-" else MUTED, linestyle=style, linewidth=1.0)
+        axes.axis("off")
+
+
+def _wrap(text: str, width: float, size: float) -> list[str]:
+    """Lines of so many points that fit into so many inches."""
+    return textwrap.wrap(text, max(12, int(width / inches("a", size)))) or [""]
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]

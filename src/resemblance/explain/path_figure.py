@@ -1,0 +1,66 @@
+"""A path through a tree of prototypes as a strip of pictures."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from resemblance.drawing.heat import overlay
+from resemblance.drawing.style import AGAINST, FOR, MUTED, plain, show, write
+from resemblance.explain.score_breakdown import Reason
+from resemblance.explain.text import percent
+from resemblance.prototypes.gallery import Pixels
+
+CELL, PITCH, STRIP, IN_A_ROW = 1.05, 1.3, 2.85, 9
+
+
+def strip_width(steps: int) -> float:
+    """Inches that so many steps take side by side."""
+    return min(steps, IN_A_ROW) * PITCH
+
+
+def strip_height(reason: Reason) -> float:
+    """Inches that a path takes."""
+    return -(-len(reason.steps) // IN_A_ROW) * STRIP
+
+
+def draw_path(figure: Figure, image: Pixels, reason: Reason, x: float, y: float, paper: bool = False) -> None:
+    """Draw the steps of a path, its upper left corner at x, y inches.
+
+    Each step shows the image, with the place that is most like the prototype, above the prototype; its colour and its
+    words say which way the path goes on.
+
+    Args:
+        figure: to draw on.
+        image: (H, W, 3), the image that is explained.
+        reason: with steps.
+        x: inches from the left.
+        y: inches from the top.
+        paper: overlay maps as the papers do (see `drawing.heat`).
+    """
+    for number, step in enumerate(reason.steps):
+        left, top = x + number % IN_A_ROW * PITCH, y + number // IN_A_ROW * STRIP
+        colour, word = (FOR, "has this part") if step.present else (AGAINST, "lacks this part")
+        write(figure, left, top, word, color=colour, fontsize=8.5, fontweight="bold")
+        write(figure, left, top + 0.17, percent(step.probability), color=colour, fontsize=8.5)
+        if number + 1 < len(reason.steps):
+            write(
+                figure,
+                left + CELL + (PITCH - CELL) / 2,
+                top + 0.8,
+                "›",
+                color=MUTED,
+                fontsize=13,
+                ha="center",
+            )
+        shown = image if step.heat is None else overlay(image, step.heat, paper)
+        show(figure, left, top + 0.37, CELL, shown, step.box)
+        view = step.prototype
+        show(figure, left, top + 0.37 + CELL + 0.08, CELL, view.picture, whole=view.source)
+        write(
+            figure,
+            left,
+            top + 0.37 + 2 * CELL + 0.1,
+            plain(f"part {view.index}", 20),
+            color=MUTED,
+            fontsize=8,
+        )

@@ -1,0 +1,145 @@
+"""Pictures within a page: each embedded once, small enough that the whole page stays small."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+
+from resemblance.drawing.heat import heat_layer
+from resemblance.drawing.style import SMALL
+from resemblance.prototypes.gallery import Box, Pixels
+
+QUALITIES = (88, 78, 66, 52, 40)
+HEAT_SIDE = 48
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Bytes as an address that needs no network.
+
+    Example:
+        >>> data_uri(b"abc", "image/png")
+        'data:image/png;base64,YWJj'
+    """
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def encode(pixels: NDArray[np.uint8], side: int, budget: int) -> str:
+    """A picture as a data address: without loss where it is small, else as WebP within a budget of bytes.
+
+    Args:
+        pixels: (H, W, 3 or 4) uint8.
+        side: the longer side is shrunk to this many pixels.
+        budget: bytes; quality, then size give way until the picture fits.
+
+    Example:
+        >>> encode(np.zeros((8, 8, 3), np.uint8), 96, 4000)[:22]
+        'data:image/png;base64,'
+    """
+    image = Image.fromarray(pixels)
+    if max(image.size) <= SMALL:
+        png = _saved(image, "PNG", optimize=True)
+        if len(png) <= budget:
+            return data_uri(png, "image/png")
+    while True:
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        least = _saved(image, "WEBP", quality=QUALITIES[-1])
+        if len(least) <= budget or side <= 16:
+            break
+        side = side * 3 // 4
+    for quality in QUALITIES[:-1]:
+        better = _saved(image, "WEBP", quality=quality)
+        if len(better) <= budget:
+            return data_uri(better, "image/webp")
+    return data_uri(least, "image/webp")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What pictures of one use may take: pixels of the longer side, and bytes."""
+
+    side: int
+    budget: int
+
+
+@dataclass
+class Embedded:
+    """The pictures of one page, each embedded once however often it is shown.
+
+    Args:
+        limits: by use of the pictures.
+
+    Example:
+        >>> pictures = Embedded({"image": Limit(96, 4000)})
+        >>> first = pictures.add("image", b"key", lambda: np.zeros((4, 8, 3), np.uint8))
+        >>> again = pictures.add("image", b"key", lambda: np.zeros((4, 8, 3), np.uint8))
+        >>> (first.width, first.height), first == again, len(pictures.entries)
+        ((8, 4), True, 1)
+    """
+
+    limits: Mapping[str, Limit]
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    def add(self, use: str, key: bytes, pixels: Callable[[], Pixels], box: Box | None = None) -> Entry:
+        """Enter a picture, or the ``box`` of it, unless one of this key and use is there."""
+        # The id is made of the content: two fragments in one notebook never mean each other's pictures.
+        name = "p" + hashlib.sha256(f"{use} {box} ".encode() + key).hexdigest()[:16]
+        if name not in self.entries:
+            found, limit = pixels(), self.limits[use]
+            small = max(found.shape[:2]) <= SMALL  # a part of a large image is smoothed as the whole would be
+            if box is not None:
+                found = found[box[1] : box[3], box[0] : box[2]]
+            height, width = found.shape[:2]
+            self.entries[name] = Entry(name, width, height, encode(found, limit.side, limit.budget), small)
+        return self.entries[name]
+
+    def add_pixels(self, use: str, pixels: Pixels) -> Entry:
+        """Enter a picture that is known by its pixels."""
+        return self.add(
+            use, repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes(), lambda: pixels
+        )
+
+    def definitions(self) -> Markup:
+        """The pictures as SVG definitions that the page refers to."""
+        return Markup(
+            '<svg class="defs" aria-hidden="true" focusable="false"><defs>\n{}\n</defs></svg>'
+        ).format(Markup("\n").join(entry.definition() for entry in self.entries.values()))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An embedded picture: id, size in its own pixels, address, and whether it shows its pixels."""
+
+    name: str
+    width: int
+    height: int
+    uri: str
+    small: bool
+
+    def definition(self) -> Markup:
+        """The picture as an SVG definition, in its own pixels, whatever size it was shrunk to."""
+        # A style of its own: a page's rules do not reach what <use> shows.
+        style = Markup(' style="image-rendering:pixelated"') if self.small else ""
+        return Markup(
+            '<image id="{}" width="{}" height="{}" preserveAspectRatio="none"{} href="{}"/>'
+        ).format(self.name, self.width, self.height, style, self.uri)
+
+
+def heat_uri(heat: NDArray[np.float32]) -> str:
+    """A map's colours as a small transparent picture that the page enlarges again."""
+    layer = Image.fromarray(heat_layer(heat))
+    layer.thumbnail((HEAT_SIDE, HEAT_SIDE), Image.Resampling.BILINEAR)
+    return data_uri(_saved(layer, "WEBP", quality=70, alpha_quality=70), "image/webp")
+
+
+def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()

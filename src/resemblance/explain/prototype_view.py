@@ -1,0 +1,170 @@
+"""What is known of each prototype, gathered for whoever shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from resemblance.config.words import PROTOTYPES, Words
+from resemblance.prototypes.gallery import Box, GalleryItem, Pixels
+
+if TYPE_CHECKING:
+    from resemblance.core.model import Model
+
+
+OWNERS = 5  # classes that are named
+
+
+@dataclass(frozen=True)
+class PrototypeView:
+    """What there is to show and to say of a prototype, or of what a method has in its place.
+
+    Args:
+        index: its number in the model.
+        classes: the names of the classes that own it; none where the method gives it to no class.
+        item: its picture and where that comes from.
+        source_index: the training image behind it, where known.
+        activations: training images to which it is the most similar of all prototypes; None if not counted.
+        own_activations: likewise among the prototypes of the image's own class, over that class's images.
+        importance: ``activations`` as a share of all prototypes' activations; where one prototype an image counts,
+            the share of the training images.
+        words: what the method calls it.
+
+    Example:
+        >>> view = PrototypeView(3, ("cat", "dog"), source_index=17, activations=0)
+        >>> view.owner, view.source_name, view.unused, view.picture is None
+        ('cat / dog', 'training image 17', True, True)
+    """
+
+    index: int
+    classes: tuple[str, ...] = ()
+    item: GalleryItem = field(default_factory=GalleryItem)
+    source_index: int | None = None
+    activations: int | None = None
+    own_activations: int | None = None
+    importance: float | None = None
+    words: Words = PROTOTYPES
+
+    @property
+    def title(self) -> str:
+        """Its kind and number."""
+        return f"{self.words.one} {self.index}"
+
+    @property
+    def owner(self) -> str:
+        """Its classes in words; the first of them, where it has many.
+
+        Example:
+            >>> PrototypeView(3, tuple("abcdefg")).owner
+            'a / b / c / d / e and 2 more'
+        """
+        if not self.classes:
+            return "no class"
+        more = len(self.classes) - OWNERS
+        return " / ".join(self.classes[:OWNERS]) + (f" and {more} more" if more > 0 else "")
+
+    @property
+    def heading(self) -> str:
+        """What comes first of it in a list of reasons: its classes, or itself where it can have none."""
+        return self.owner if self.words.owned else self.title
+
+    @property
+    def picture(self) -> Pixels | None:
+        """The part or image that it stands for, (h, w, 3) uint8; None where there is none."""
+        return self.item.picture
+
+    @property
+    def source(self) -> Pixels | None:
+        """The whole training image behind it, (H, W, 3) uint8; None where it is not at hand."""
+        return self.item.image
+
+    @property
+    def box(self) -> Box | None:
+        """Its part of the source; None for all of it."""
+        return self.item.box
+
+    @property
+    def decoded(self) -> bool:
+        """Whether its picture was decoded from the prototype and is no training image."""
+        return self.item.kind == "decoded"
+
+    @property
+    def source_name(self) -> str:
+        """The training image's name; empty where there is none."""
+        if self.item.name or self.source_index is None:
+            return self.item.name
+        return f"training image {self.source_index}"
+
+    @property
+    def origin(self) -> str:
+        """The training image behind it in words; empty where there is none.
+
+        Example:
+            >>> PrototypeView(3, source_index=17).origin
+            'from training image 17'
+        """
+        before = "nearest:" if self.decoded else self.words.source
+        return f"{before} {self.source_name}" if self.source_name else ""
+
+    @property
+    def unused(self) -> bool:
+        """Whether it is never the most similar of all prototypes (a "ghost"), where only that one is used."""
+        return self.words.rivals and self.activations == 0
+
+    def to_dict(self, arrays: bool = False) -> dict[str, Any]:
+        """A JSON-ready dictionary; the picture as nested lists only if ``arrays``."""
+        record: dict[str, Any] = {
+            "prototype": self.index,
+            "classes": list(self.classes),
+            "source": self.source_name or None,
+            "source_index": self.source_index,
+            "source_box": list(self.box) if self.box else None,
+            "decoded": self.decoded,
+            "activations": self.activations,
+            "own_activations": self.own_activations,
+            "importance": self.importance,
+            "unused": self.activations == 0,
+        }
+        if arrays:
+            record["picture"] = None if self.picture is None else self.picture.tolist()
+        return record
+
+
+def prototype_views(model: Model, indices: Sequence[int] | None = None) -> list[PrototypeView]:
+    """Pictures, provenance and use of a model's prototypes.
+
+    Args:
+        model: a model with prototypes; one without has none to show.
+        indices: which of them; by default all.
+
+    Example:
+        >>> from resemblance.config.image import ImageSpec
+        >>> from resemblance.config.model import ModelSpec
+        >>> from resemblance.methods.registry import build
+        >>> spec = ModelSpec(("zero", "one"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
+        >>> view = prototype_views(build("protopnet", {"encoder": "small"}, spec), [12])[0]
+        >>> view.index, view.owner, view.activations
+        (12, 'one', None)
+    """
+    prototypes = model.prototypes
+    if prototypes is None:
+        return []
+    owners = prototypes.owner_names(model.spec.classes)
+    used, own = prototypes.activations.tolist(), prototypes.own_activations.tolist()
+    uses = sum(used) if prototypes.usage_counted else 0
+    sources = prototypes.source_index.tolist()
+    gallery = model.gallery
+    return [
+        PrototypeView(
+            index=index,
+            classes=owners[index],
+            item=GalleryItem() if gallery is None else gallery[index],
+            source_index=sources[index] if sources[index] >= 0 else None,
+            activations=used[index] if prototypes.usage_counted else None,
+            own_activations=own[index] if own[index] >= 0 else None,
+            importance=used[index] / uses if uses else None,
+            words=model.config.words,
+        )
+        for index in (range(len(prototypes)) if indices is None else indices)
+    ]

@@ -1,0 +1,30 @@
+"""Configuration of the black box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from resemblance.config.encoder import EncoderConfig
+from resemblance.config.errors import UserError
+from resemblance.config.method import MethodConfig
+from resemblance.config.options import option
+
+
+@dataclass
+class BlackBoxConfig(EncoderConfig, MethodConfig):
+    """An encoder with a linear classifier, the baseline of everything."""
+
+    name: ClassVar[str] = "blackbox"
+    model: ClassVar[str] = "resemblance.methods.blackbox.model:BlackBox"
+    line: ClassVar[str] = "encoder, global pooling, linear classifier: the baseline; explains nothing"
+    citation: ClassVar[str] = "baseline"
+
+    rate: float = option(1e-3, "learning rate")
+    weight_decay: float = option(1e-4, "weight decay (AdamW)")
+    label_smoothing: float = option(0.0, "share of each label spread evenly over the classes, 0 to below 1")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"--label-smoothing must be at least 0 and below 1, not {self.label_smoothing}")

@@ -1,0 +1,96 @@
+"""The black box: encoder, global pooling, linear classifier. The baseline of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from resemblance.config.model import ModelSpec
+from resemblance.core.model import Model
+from resemblance.core.output import Output
+from resemblance.core.recipe import Group, Recipe, Schedule, Stage
+from resemblance.encoders.build import Encoder, build_encoder
+from resemblance.methods.blackbox.config import BlackBoxConfig
+from resemblance.prototypes.precision import full_precision
+
+EPOCHS = 20
+
+
+def blackbox_stage(config: BlackBoxConfig, end: tuple[str, ...] = ()) -> Stage:
+    """Training of an encoder and its classifier: AdamW, rates falling to zero along a cosine."""
+    group = Group(config.rate, config.weight_decay)
+    return Stage(
+        "classifier",
+        EPOCHS,
+        {"encoder": group},
+        optimizer="adamw",
+        schedule=Schedule("cosine"),
+        select="best",
+        end=end,
+    )
+
+
+class BlackBox(Model):
+    """An ordinary classifier under the same contract; it has scores but no evidence.
+
+    Args:
+        config: the configuration.
+        spec: classes and images.
+        encoder: an encoder with its classifier.
+
+    Example:
+        >>> from resemblance.config.image import ImageSpec
+        >>> from resemblance.methods.registry import build
+        >>> import torch
+        >>> spec = ModelSpec(("zero", "one"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
+        >>> build("blackbox", {"encoder": "small"}, spec).eval()(torch.rand(3, 1, 28, 28)).scores.shape
+        torch.Size([3, 2])
+    """
+
+    explains = False
+
+    def __init__(self, config: BlackBoxConfig, spec: ModelSpec, encoder: Encoder) -> None:
+        super().__init__(config, spec)
+        self.config: BlackBoxConfig = config
+        self.encoder = encoder
+
+    @classmethod
+    def build(
+        cls,
+        config: BlackBoxConfig,
+        spec: ModelSpec,
+        *,
+        module: nn.Module | None = None,
+        tensors: Mapping[str, Tensor] | None = None,
+        load_weights: bool = True,
+    ) -> BlackBox:
+        """Make the black box with its encoder."""
+        encoder = build_encoder(
+            config, spec.image, spec.num_classes, load_weights=load_weights, module=module
+        )
+        return cls(config, spec, encoder)
+
+    def latents(self, images: Tensor) -> Tensor:
+        """Embeddings (B, E), as the classifier reads them."""
+        return self.encoder.embed(self.encoder.features(self.normalize(images)))
+
+    def head(self, latents: Tensor) -> Output:
+        """The classifier's logits."""
+        with full_precision(latents):
+            latents = latents.float()
+            return Output(self.encoder.classify(latents).float(), None, latents)
+
+    def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+        """Cross entropy; smoothed labels draw each class's embeddings together (Müller et al. 2019)."""
+        smoothing = self.config.label_smoothing
+        return {"cross_entropy": F.cross_entropy(output.scores, labels, label_smoothing=smoothing)}
+
+    def recipe(self) -> Recipe:
+        """One stage; the epoch that is best on validation is kept."""
+        return Recipe((blackbox_stage(self.config),), batch_size=128)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """All parameters are the encoder's."""
+        return {"encoder": list(self.encoder.parameters())}

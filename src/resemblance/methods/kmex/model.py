@@ -1,0 +1,253 @@
+"""KMEx: a trained classifier becomes a prototypical one without training (Gautam et al., TMLR 2024).
+
+The encoder f stays as it is. The embeddings z = f(x) of each class' training images are clustered by k-means;
+the centres are the prototypes p_k of the class, and an image belongs to the class of the nearest (section 3):
+
+    s(z, p) = log((|z − p|² + 1) / (|z − p|² + ε))
+    score_c = max over the prototypes of c of s(z, p_k)
+
+With ``patches=True`` (appendix A.4) the prototypes are centres of patch embeddings, taken before the last
+pooling, and each patch of an image votes for the class of its nearest prototype. A prototype contributes its
+votes and a share in [0, 1) of the similarity of the patches that it won, S_k:
+
+    contribution_k = votes_k + S_k / (Σ_j S_j + 1)
+    score_c = Σ over the prototypes of c of contribution_k
+
+so that the majority decides, ties go to the class that is more alike, and the score has a gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from resemblance.config.errors import UserError
+from resemblance.config.model import ModelSpec
+from resemblance.core.model import Model
+from resemblance.core.model_encoder import ModelEncoder
+from resemblance.core.output import Evidence, Match, Output
+from resemblance.core.recipe import Recipe
+from resemblance.encoders.build import Encoder, build_encoder, check_map
+from resemblance.methods import registry
+from resemblance.methods.blackbox.model import blackbox_stage
+from resemblance.methods.kmex.config import KMExConfig
+from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.precision import full_precision
+from resemblance.prototypes.similarity import (
+    log_similarity,
+    nearest_patches,
+    pairwise_squared,
+    squared_distances,
+)
+
+BASE = "encoder.model."  # where the tensors of a model that serves as encoder are
+
+
+def largest_by_class(similarities: Tensor, owner: Tensor, classes: int) -> Tensor:
+    """The largest similarity among each class' prototypes, 0 for a class that has none: (B, P) → (B, C).
+
+    Args:
+        similarities: (B, P), positive.
+        owner: (P,) the class of each prototype.
+        classes: C.
+    """
+    scores = similarities.new_zeros(len(similarities), classes)
+    return scores.scatter_reduce(1, owner.expand_as(similarities), similarities, "amax")
+
+
+def ballot(nearest: Tensor, similarity: Tensor, prototypes: int) -> Tensor:
+    """Each prototype's votes and its share of the similarity: (B, cells) → (B, P).
+
+    Args:
+        nearest: (B, cells) the nearest prototype of each patch.
+        similarity: (B, cells) the similarity to it.
+        prototypes: P.
+    """
+    empty = similarity.new_zeros(len(similarity), prototypes)
+    votes = empty.scatter_add(1, nearest, torch.ones_like(similarity))
+    won = empty.scatter_add(1, nearest, similarity)
+    return votes + won / (won.sum(dim=1, keepdim=True) + 1)
+
+
+class KMEx(Model):
+    """The nearest prototype decides; the prototypes are cluster centres of a trained encoder's embeddings.
+
+    Args:
+        config: the configuration.
+        spec: classes and images.
+        encoder: with its trained classifier, if it has one, whose logits are ``extras["blackbox"]``.
+        owners: (P, C) class of each prototype; by default ``prototypes_per_class`` for each class.
+
+    Attributes:
+        outputs: (C,) the output of the encoder's own classifier that stands for each class.
+
+    Example:
+        >>> from resemblance.config.image import ImageSpec
+        >>> from resemblance.methods.registry import build
+        >>> spec = ModelSpec(("zero", "one"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
+        >>> model = build("kmex", {"encoder": "small"}, spec).eval()
+        >>> output = model(torch.rand(3, 1, 28, 28))
+        >>> nearest = model.prototypes.owners[output.similarities.argmax(1)].int().argmax(1)
+        >>> torch.equal(output.scores.argmax(1), nearest)
+        True
+    """
+
+    end_actions = {"cluster": "resemblance.methods.kmex.clustering"}  # noqa: RUF012
+
+    outputs: Tensor
+
+    def __init__(
+        self, config: KMExConfig, spec: ModelSpec, encoder: Encoder, owners: Tensor | None = None
+    ) -> None:
+        super().__init__(config, spec)
+        self.config: KMExConfig = config
+        self.maps = config.patches
+        self.score_kind = "votes" if config.patches else "logit"
+        self.encoder = encoder
+        if owners is None:
+            owners = Prototypes.class_major(config.prototypes_per_class, spec.num_classes)
+        shape = (encoder.channels, 1, 1) if self.maps else (encoder.embedding,)
+        self.prototypes: Prototypes
+        self.place(torch.rand(len(owners), *shape), owners)
+        self.register_buffer("outputs", torch.arange(spec.num_classes))
+
+    @classmethod
+    def build(
+        cls,
+        config: KMExConfig,
+        spec: ModelSpec,
+        *,
+        module: nn.Module | None = None,
+        tensors: Mapping[str, Tensor] | None = None,
+        load_weights: bool = True,
+    ) -> KMEx:
+        """Make the model with its encoder, which may be another model (``config.base``)."""
+        encoder: Encoder
+        if config.base is not None:
+            encoder = ModelEncoder(_base_model(config.base, module, tensors, load_weights))
+        else:
+            has_head = tensors is None or any(name.startswith("encoder.classifier.") for name in tensors)
+            classes = spec.num_classes if has_head else None
+            encoder = build_encoder(config, spec.image, classes, load_weights=load_weights, module=module)
+        if config.patches:
+            check_map(encoder, spec.image)
+        return cls(config, spec, encoder, None if tensors is None else tensors["prototypes.owners"])
+
+    def place(self, vectors: Tensor, owners: Tensor) -> None:
+        """Put other prototypes (P, E) or (P, D, 1, 1) in; what was known of the old ones is forgotten."""
+        self.prototypes = Prototypes(vectors, owners).to(self.device)
+        self.prototypes.vectors.requires_grad_(False)  # they are found, not trained
+
+    # image → embedding or map → similarities → scores
+
+    def forward(self, images: Tensor) -> Output:
+        """Answer images (B, C, H, W) in [0, 1], with the original classifier's logits beside."""
+        features = self.encoder.features(self.normalize(images))
+        embedding = self.encoder.embed(features)
+        output = self.head(self.encoder.map(features) if self.maps else embedding)
+        with full_precision(images):
+            answer = self.encoder.answer(_float(features), embedding.float())
+        if answer is not None:
+            output.extras["blackbox"] = answer.float()[:, self.outputs]
+        return output
+
+    def latents(self, images: Tensor) -> Tensor:
+        """z = f(x): embeddings (B, E), or the map (B, D, h, w) of patch embeddings."""
+        features = self.encoder.features(self.normalize(images))
+        return self.encoder.map(features) if self.maps else self.encoder.embed(features)
+
+    def head(self, latents: Tensor) -> Output:
+        """Similarities (B, P) and scores (B, C): of the nearest prototype, or by votes."""
+        vectors, classes = self.prototypes.vectors, self.spec.num_classes
+        with full_precision(latents):
+            latents = latents.float()
+            if not self.maps:
+                similarities = self.similarity_of(pairwise_squared(latents, vectors))
+                return Output(largest_by_class(similarities, self._owner, classes), similarities, latents)
+            distances = squared_distances(latents, vectors).flatten(2)  # (B, P, cells)
+            nearest = distances.argmin(dim=1)
+            best = self.similarity_of(distances.gather(1, nearest[:, None])).squeeze(1)
+            contributions = ballot(nearest, best, len(vectors))
+            scores = contributions.new_zeros(len(latents), classes).index_add(1, self._owner, contributions)
+            similarities = self.similarity_of(distances.amin(dim=2))
+            return Output(scores, similarities, latents, {"contributions": contributions})
+
+    @property
+    def _owner(self) -> Tensor:
+        return self.prototypes.owners.int().argmax(dim=1)
+
+    def similarity_of(self, distances: Tensor) -> Tensor:
+        """s at squared distances; the released code puts the distance itself in the formula."""
+        if self.config.variant == "released":
+            distances = distances.clamp_min(1e-24).sqrt()  # the clamp keeps the gradient at 0 finite
+        return log_similarity(distances)
+
+    def match(self, latents: Tensor) -> Match:
+        """Smallest squared distances and their cells."""
+        with full_precision(latents):
+            if self.maps:
+                return Match(*nearest_patches(latents.float(), self.prototypes.vectors))
+            distances = pairwise_squared(latents.float(), self.prototypes.vectors)
+            return Match(distances, torch.zeros_like(distances, dtype=torch.int64))
+
+    def similarity_maps(self, latents: Tensor) -> Tensor:
+        """Similarity of each patch to each prototype, (B, P, h, w); only with ``patches``."""
+        if not self.maps:
+            return super().similarity_maps(latents)
+        with full_precision(latents):
+            return self.similarity_of(squared_distances(latents.float(), self.prototypes.vectors))
+
+    def evidence(self, output: Output, classes: Tensor) -> Evidence:
+        """The similarity of the class' nearest prototype, or each prototype's votes and share; no bias."""
+        assert output.similarities is not None
+        own = self.prototypes.owners.T[classes]  # (B, P)
+        if self.maps:
+            contributions = output.extras["contributions"] * own
+        else:
+            best = output.similarities.masked_fill(~own, -torch.inf).argmax(dim=1, keepdim=True)
+            decides = torch.zeros_like(own).scatter(1, best, True) & own
+            contributions = output.similarities * decides
+        prototypes = torch.arange(len(self.prototypes), device=classes.device)
+        return Evidence(contributions, contributions.new_zeros(len(classes)), prototypes)
+
+    # training: that of the black box, after which the embeddings are clustered
+
+    def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+        """Cross entropy of the original classifier; the prototypes are not trained."""
+        if "blackbox" not in output.extras:
+            raise UserError("the encoder of this KMEx model has no classifier; there is nothing to train")
+        return {"cross_entropy": F.cross_entropy(output.extras["blackbox"], labels)}
+
+    def selection_scores(self, output: Output) -> Tensor:
+        """Until the embeddings are clustered, the original classifier's logits."""
+        return (
+            output.scores if self.prototypes.usage_counted else output.extras.get("blackbox", output.scores)
+        )
+
+    def recipe(self) -> Recipe:
+        """The black box's, ending in k-means."""
+        stage = blackbox_stage(self.config, end=("cluster",))
+        return Recipe((stage,), batch_size=128)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The encoder with its classifier."""
+        return {"encoder": list(self.encoder.parameters())}
+
+
+def _base_model(
+    base: dict[str, Any], module: nn.Module | None, tensors: Mapping[str, Tensor] | None, load_weights: bool
+) -> Model:
+    own = {name.removeprefix(BASE): t for name, t in (tensors or {}).items() if name.startswith(BASE)}
+    spec = ModelSpec.from_dict(base["spec"])
+    return registry.build(
+        base["method"], base["config"], spec, module=module, tensors=own or None, load_weights=load_weights
+    )
+
+
+def _float(features: Any) -> Any:
+    """Features in float32 where they are a tensor."""
+    return features.float() if isinstance(features, Tensor) else features

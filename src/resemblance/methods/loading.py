@@ -1,0 +1,120 @@
+"""Models to folders and back: joins the store, which knows no method, and the registry."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resemblance.config.errors import UserError
+from resemblance.config.model import ModelSpec
+from resemblance.core.model import Model
+from resemblance.encoders.base import Encoder
+from resemblance.methods.registry import build
+from resemblance.prototypes.gallery import Gallery
+from resemblance.store import load_folder, save_folder
+
+
+def save(model: Model, folder: Path | str) -> None:
+    """Write a model folder: configuration, tensors, prototype pictures.
+
+    Args:
+        model: any model of this library.
+        folder: where to; an older model folder there is replaced.
+    """
+    from resemblance import __version__
+
+    config = {
+        "resemblance": __version__,
+        "method": model.name,
+        "config": asdict(model.config),
+        "spec": model.spec.to_dict(),
+        "facts": model.facts,
+        # A rebuilt encoder would say that it has no weights.
+        "encoder": getattr(getattr(model, "encoder", None), "description", None),
+    }
+    files = model.gallery.to_files() if model.gallery is not None else {}
+    save_folder(folder, config, model.state_dict(), files)
+
+
+def load(
+    path: Path | str, *, module: nn.Module | None = None, allow_import: str | None = None, device: str = "cpu"
+) -> Model:
+    """Load a model from its folder, from a run folder, or from the Hugging Face hub.
+
+    Args:
+        path: model folder, run folder (its ``model/`` is taken) or hub id.
+        module: the user's own network, if the model was made around one.
+        allow_import: ``package.module:function``, to let the folder's model be built by that function.
+        device: where to put it.
+
+    Returns:
+        The model in evaluation mode. It explains without its training images.
+
+    Raises:
+        UserError: with the reason, if the folder cannot be trusted or does not fit this version.
+    """
+    path = Path(path) if Path(path).exists() else path
+    if isinstance(path, Path) and (path / "model").is_dir():
+        path = path / "model"
+    stored = load_folder(path)
+    try:
+        method, config = stored.config["method"], stored.config["config"]
+        spec = ModelSpec.from_dict(stored.config["spec"])
+        facts = dict(stored.config.get("facts", {}))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} has a damaged config.json: {type(error).__name__} {error}") from None
+    module = module or _own_module(config, allow_import)
+    try:
+        model = build(method, config, spec, module=module, tensors=stored.tensors, load_weights=False)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} cannot be rebuilt: {type(error).__name__} {error}") from None
+    _load_strictly(model, stored.tensors, path)
+    if stored.files:
+        model.gallery = Gallery.from_files(stored.files)
+        count = 0 if model.prototypes is None else len(model.prototypes)
+        if len(model.gallery) != count:
+            raise UserError(f"{path} has pictures of {len(model.gallery)} prototypes, but {count} prototypes")
+    model.facts = facts
+    description = stored.config.get("encoder")
+    encoder = getattr(model, "encoder", None)
+    if isinstance(description, str) and isinstance(encoder, Encoder):
+        encoder.description = description
+    return model.to(device).eval()
+
+
+def _own_module(config: Any, allow_import: str | None) -> nn.Module | None:
+    """The user's own code runs only when the caller names it; a folder never brings it in."""
+    name = config.get("encoder") if isinstance(config, dict) else None
+    if not isinstance(name, str) or ":" not in name:
+        return None
+    if allow_import != name:
+        raise UserError(
+            f"this model stands on your own code, {name}; hand the network over (module=...) "
+            f"or allow the import (allow_import={name!r}, on the command line --allow-import {name})"
+        )
+    from resemblance.encoders.module import import_module_function
+
+    return import_module_function(name)
+
+
+def _load_strictly(model: Model, tensors: dict[str, Tensor], path: Path | str) -> None:
+    own = model.state_dict()
+    missing = sorted(own.keys() - tensors.keys())
+    foreign = sorted(tensors.keys() - own.keys())
+    if missing:
+        raise UserError(f"{path} lacks {len(missing)} tensors, the first is {missing[0]}")
+    if foreign:
+        raise UserError(
+            f"{path} has {len(foreign)} tensors that the method does not know, such as {foreign[0]}"
+        )
+    for name, tensor in own.items():
+        if tensor.shape != tensors[name].shape:
+            raise UserError(
+                f"{path}: {name} has shape {tuple(tensors[name].shape)}, {tuple(tensor.shape)} was expected"
+            )
+    with torch.no_grad():
+        model.load_state_dict(tensors, strict=True)

@@ -1,0 +1,62 @@
+"""The figures of a method's own paper, where the report has a module for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from resemblance.core.model import Model
+from resemblance.data.sources.source import Source
+from resemblance.drawing.style import png
+from resemblance.report.content import ReportFigure
+
+
+@dataclass(frozen=True)
+class FigureInputs:
+    """What a method's figures are drawn from, besides the model.
+
+    Args:
+        images: (N, C, H, W) in [0, 1], a few of them.
+        labels: (N,) their classes.
+        source: all the images of that set.
+        snapshots: of training, as `training.watch.snapshots.read_snapshots` gives them.
+        train: the training images, in which the prototypes' sources are counted; None if they are not at hand.
+    """
+
+    images: Tensor
+    labels: Tensor
+    source: Source
+    snapshots: Sequence[tuple[int, dict[str, Any]]] = field(default_factory=tuple)
+    train: Source | None = None
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """A figure, and the words below it."""
+
+    figure: Figure
+    caption: str = ""
+
+
+def paper_figures(model: Model, material: FigureInputs) -> list[ReportFigure]:
+    """The figures of the paper for a trained model.
+
+    A method has them in the module ``figures`` beside its model: `figures(model, inputs)`, drawn by title.
+    """
+    package = model.config.model.partition(":")[0].rpartition(".")[0]
+    name = f"{package}.figures"
+    if not package or find_spec(name) is None:
+        return []
+    draw: Callable[[Model, FigureInputs], dict[str, PaperFigure]] = import_module(name).figures
+    return []
+    draw: Callable[[Model, FigureInputs], dict[str, PaperFigure]] = import_module(name).figures
+    return [
+        ReportFigure(title, png(drawn.figure), title, drawn.caption)
+        for title, drawn in draw(model, material).items()
+    ]

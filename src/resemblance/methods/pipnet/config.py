@@ -1,0 +1,84 @@
+"""Configuration of PIP-Net."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from resemblance.config.encoder import EncoderConfig
+from resemblance.config.errors import UserError
+from resemblance.config.method import MethodConfig
+from resemblance.config.options import option
+from resemblance.config.words import Words
+
+
+@dataclass
+class PIPNetConfig(EncoderConfig, MethodConfig):
+    """Parts that are channels of the encoder, and a scoring sheet with few positive weights."""
+
+    name: ClassVar[str] = "pipnet"
+    model: ClassVar[str] = "resemblance.methods.pipnet.model:PIPNet"
+    line: ClassVar[str] = (
+        "channels of the encoder as parts, present or not, on a sparse scoring sheet; may abstain"
+    )
+    citation: ClassVar[str] = (
+        "Nauta, Schlötterer, van Keulen, Seifert: PIP-Net: Patch-Based Intuitive Prototypes for Interpretable Image "
+        "Classification. CVPR 2023"
+    )
+    words: ClassVar[Words] = Words(
+        similarity="presence",
+        rivals=False,
+        counted="a prototype's share of all the times that one is present in a training image",
+        about=(
+            "are channels of the network that stand for parts, shown by the training images that have them most. A "
+            "part that is present gives points to classes; where none is, the model gives no answer."
+        ),
+        similarity_says="how surely some patch of the image is that part, from 0 to 1; below 0.1 it counts as absent",
+        weight_says="how many points it gives to the class",
+        box_says="is the patch at the brightest place",
+    )
+    variants: ClassVar[tuple[str, ...]] = ("paper", "released")
+
+    prototypes: int | None = option(
+        None,
+        "how many there may be (default: as many as the encoder has channels, without a layer more)",
+        least=1,
+    )
+    finer: int | None = option(
+        None,
+        "last stages of a ResNet or ConvNeXt without stride, up to 3 (default: until cells have 8 pixels, at most 2)",
+        least=0,
+    )
+    free_layers: str | None = option(
+        None,
+        "layers of a trained encoder that train from the start, with commas between (default: a ResNet's last two "
+        "stages, a ConvNeXt's last, otherwise all)",
+    )
+    least_presence: float = option(0.1, "in use, parts that are less present count as absent", least=0.0)
+    align: float = option(5.0, "weight of the views' agreement", least=0.0)
+    tanh: float = option(2.0, "weight of the term that wants each part in some image of a batch", least=0.0)
+    classification: float = option(2.0, "weight of the classification loss", least=0.0)
+    view_strength: float = option(1.0, "how differently the two views are coloured, from 0 to 1", least=0.0)
+    view_shift: int | None = option(
+        None, "pixels between the two views at most (default: 4 of 224, at least 1)", least=0
+    )
+    rate: float = option(5e-4, "learning rate of the encoder (the paper: also 1e-4)")
+    pretrain_epochs: int = option(10, "epochs of learning parts, without classes", least=0)
+    head_epochs: int = option(3, "epochs of learning the weights alone", least=0)
+    frozen_epochs: int = option(7, "epochs of both before all of a trained encoder trains", least=0)
+    joint_epochs: int = option(50, "epochs of training all", least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.rate > 0:
+            raise UserError(f"--rate must be above 0, not {self.rate}")
+        for name in ("least_presence", "view_strength"):
+            if getattr(self, name) > 1:
+                raise UserError(f"--{name.replace('_', '-')} must be at most 1, not {getattr(self, name)}")
+        if self.free_layers is not None and self.weights == "none" and ":" not in self.encoder:
+            raise UserError("--free-layers is for an encoder with weights; without, all of it trains")
+
+    @property
+    def classified_epochs(self) -> int:
+        """Epochs of the second training stage, with classes."""
+        return self.head_epochs + self.frozen_epochs + self.joint_epochs

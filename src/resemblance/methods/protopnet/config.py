@@ -1,0 +1,34 @@
+"""Configuration of ProtoPNet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from resemblance.config.errors import UserError
+from resemblance.config.options import option
+from resemblance.methods.weighted_parts.config import WeightedPartsConfig
+
+
+@dataclass
+class ProtoPNetConfig(WeightedPartsConfig):
+    """Part prototypes with a linear last layer."""
+
+    name: ClassVar[str] = "protopnet"
+    model: ClassVar[str] = "resemblance.methods.protopnet.model:ProtoPNet"
+    line: ClassVar[str] = "this looks like that: part prototypes, or whole images with --pool avg"
+    citation: ClassVar[str] = (
+        "Chen, Li, Tao, Barnett, Rudin, Su: This Looks Like That: Deep Learning for Interpretable Image "
+        "Recognition. NeurIPS 2019"
+    )
+    variants: ClassVar[tuple[str, ...]] = ("paper", "released")
+
+    prototype_height: int = option(1, "cells of the latent map that a prototype spans, vertically", least=1)
+    prototype_width: int = option(1, "likewise horizontally", least=1)
+    similarity: str = option("log", "similarity to a prototype", choices=("log", "linear"))
+    pool: str = option("max", "max (parts) or avg (whole images)", choices=("max", "avg"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pool == "avg" and (self.prototype_height, self.prototype_width) != (1, 1):
+            raise UserError("whole-image prototypes (--pool avg) are 1x1: drop --prototype-height and -width")

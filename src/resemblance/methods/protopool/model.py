@@ -1,0 +1,298 @@
+"""ProtoPool: prototypes from a pool, which classes share (Rymarczyk et al., ECCV 2022).
+
+A latent map z = f(x) is compared with a pool of M prototypes by the focal similarity, the most similar place less
+the average one:
+
+    g_p(z) = log((|z − p|² + 1) / (|z − p|² + ε))
+    g_p    = max over z of g_p(z)  −  mean over z of g_p(z)        (eq. 1, whose second "max" is a misprint)
+
+Each class has K slots. A slot is a distribution q_k over the pool, drawn by Gumbel-Softmax from logits A that are
+learned, and looks for the mixture of prototypes that it holds; a last layer h adds the slots up:
+
+    g_k     = Σ_i q_k^i g_{p_i}
+    score_c = Σ_{c', k} h_{c, c'k} g_{c'k}  =  Σ_i (Σ_{c', k} h_{c, c'k} q^i_{c'k}) g_{p_i}
+
+As training goes on the logits are scaled up, and each slot settles for one prototype. Slots of a class are kept
+apart by
+
+    L_orth  = Σ_{i < j} <q_i, q_j> / (|q_i| |q_j|)                 (eq. 2)
+
+Symbols: B images, C classes, K slots a class, P = M prototypes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from resemblance.config.model import ModelSpec
+from resemblance.core.model import Model
+from resemblance.core.output import Evidence, Match, Output
+from resemblance.core.recipe import Group, Recipe, Schedule, Stage
+from resemblance.core.training_step import TrainingStep
+from resemblance.encoders.build import Encoder, build_encoder, check_map
+from resemblance.methods.protopnet.model import released_minimum
+from resemblance.methods.protopool.config import ProtoPoolConfig
+from resemblance.methods.protopool.mixup import mix_pairs, mixed_cross_entropy
+from resemblance.methods.protopool.slots import Slots, gumbel_scale, largest, orthogonality
+from resemblance.methods.weighted_parts.model import mean_minimum
+from resemblance.prototypes.focal import Mean, nearest_and_mean
+from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.precision import full_precision
+from resemblance.prototypes.similarity import log_similarity, nearest_patches, squared_distances
+
+LAST = "last layer"
+
+
+class ProtoPool(Model):
+    """A pool of part prototypes, slots that choose from it, and a linear last layer without bias.
+
+    In evaluation a slot holds the prototype of its largest logit. In ``variant="released"`` distances are mixed
+    before they become similarities, and evaluation has Gumbel noise, always the same draw, until `assign_owners`
+    settles the slots after training. Before that no class owns a prototype.
+
+    Args:
+        config: the configuration.
+        spec: classes and images.
+        encoder: gives the latent map; its own classifier is not needed.
+        count: size of the pool; by default as configured.
+
+    Attributes:
+        slots: with the logits A.
+        own_slots: (C, C·K) bool, which slots are a class's own.
+        scale: of the logits in training; `before_step` sets it.
+
+    Example:
+        >>> from resemblance.config.image import ImageSpec
+        >>> from resemblance.methods.registry import build
+        >>> spec = ModelSpec(("zero", "one"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
+        >>> model = build("protopool", {"encoder": "small"}, spec).eval()
+        >>> output = model(torch.rand(3, 1, 28, 28))
+        >>> evidence = model.evidence(output, output.scores.argmax(1))
+        >>> torch.allclose(evidence.contributions.sum(1), output.scores.amax(1), atol=1e-4)
+        True
+    """
+
+    maps = True
+    projects = True
+    head_groups = frozenset({"last"})
+
+    own_slots: Tensor
+
+    def __init__(
+        self, config: ProtoPoolConfig, spec: ModelSpec, encoder: Encoder, count: int | None = None
+    ) -> None:
+        super().__init__(config, spec)
+        self.config: ProtoPoolConfig = config
+        self.released = config.variant == "released"
+        classes, slots, depth = spec.num_classes, config.slots, config.prototype_depth
+        count = count or config.pool(classes)
+        self.encoder = encoder
+        convolution = nn.Conv2d(encoder.channels, depth, kernel_size=1)
+        nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+        convolution.bias.data.zero_()  # type: ignore[union-attr]
+        self.addon = nn.Sequential(convolution, nn.Sigmoid())
+        self.prototypes: Prototypes = Prototypes(
+            torch.rand(count, depth, 1, 1), torch.zeros(count, classes, dtype=torch.bool)
+        )
+        self.slots = Slots(classes, slots, count, noisy=self.released)
+        self.last = nn.Linear(classes * slots, classes, bias=False)
+        own_slots = torch.eye(classes, dtype=torch.bool).repeat_interleave(slots, dim=1)
+        self.register_buffer("own_slots", own_slots, persistent=False)
+        with torch.no_grad():  # 1 to a class's own slots, 0 to the others: positive reasons only
+            self.last.weight.copy_(self.own_slots)
+        self.scale = gumbel_scale(1)
+        self._tuning = False
+
+    @classmethod
+    def build(
+        cls,
+        config: ProtoPoolConfig,
+        spec: ModelSpec,
+        *,
+        module: nn.Module | None = None,
+        tensors: Mapping[str, Tensor] | None = None,
+        load_weights: bool = True,
+    ) -> ProtoPool:
+        """Make the model with its encoder; refuses encoders whose map is too small for parts."""
+        encoder = build_encoder(config, spec.image, None, load_weights=load_weights, module=module)
+        encoder.keep_map_only()
+        check_map(encoder, spec.image)
+        return cls(config, spec, encoder, None if tensors is None else len(tensors["prototypes.owners"]))
+
+    # slots
+
+    def slots_of(self, output: Output) -> Tensor:
+        """q (C, K, P) behind an output: what its training step drew, or the settled one."""
+        return output.extras["assignment"] if "assignment" in output.extras else self.slots.settled()
+
+    def mixes(self, slots: Tensor) -> bool:
+        """Whether slots mix distances, so that no prototype has a contribution of its own."""
+        return self.released and not bool(((slots == 0) | (slots == 1)).all())
+
+    @torch.no_grad()
+    def assign_owners(self) -> None:
+        """End the choice, and give each prototype to the classes that hold it in a slot with a weight."""
+        self.slots.settle()
+        held = self.slots.held()  # (C, K)
+        filled = self.last.weight.any(dim=0).reshape_as(held)
+        counts = torch.zeros(self.prototypes.owners.T.shape, device=held.device)
+        self.prototypes.owners.copy_(counts.scatter_add(1, held, filled.float()).T > 0)
+
+    # image → latents → similarities → slots → scores
+
+    def latents(self, images: Tensor) -> Tensor:
+        """z = f(x) (B, D, H, W)."""
+        latents: Tensor = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
+        return latents
+
+    def forward(self, images: Tensor) -> Output:
+        """Answer images (B, C, H, W) in [0, 1]; in training, mixtures of two each, λx + (1 − λ)x′."""
+        if not (self.training and self.config.mixup) or self._tuning:
+            return super().forward(images)
+        mixed, how = mix_pairs(images)
+        output = super().forward(mixed)
+        output.extras.update(how)
+        return output
+
+    def head(self, latents: Tensor) -> Output:
+        """Focal similarities g_p (B, P) and scores (B, C)."""
+        with full_precision(latents):
+            latents, vectors = latents.float(), self.prototypes.vectors
+            averaged: Mean = "distance" if self.released else "similarity"
+            nearest, means = nearest_and_mean(latents, vectors, averaged)
+            extras = {"distances": nearest, "means": means}
+            if self.training and not self._tuning:
+                extras["assignment"] = self.slots.draw(self.scale)
+            return self.rescore(Output(nearest, self.focal_similarity(nearest, means), latents, extras))
+
+    def focal_similarity(self, nearest: Tensor, means: Tensor) -> Tensor:
+        """g_p (eq. 1) of smallest squared distances and means over the map.
+
+        The authors' code takes the similarity of the mean distance for the mean similarity; it is never larger.
+        """
+        if not self.config.focal:
+            return log_similarity(nearest)
+        return log_similarity(nearest) - (log_similarity(means) if self.released else means)
+
+    def rescore(self, output: Output) -> Output:
+        """Scores of known similarities, (B, C)."""
+        assert output.similarities is not None
+        with full_precision(output.similarities):
+            slots = self.slots_of(output)
+            if self.mixes(slots):
+                return replace(output, scores=self.last(self._mixed(output, slots)))
+            return replace(output, scores=output.similarities @ self.weights(slots).T)
+
+    def weights(self, slots: Tensor) -> Tensor:
+        """Σ_{c', k} h_{c, c'k} q^i_{c'k} (C, P): of each prototype for each class."""
+        return self.last.weight.float() @ slots.flatten(0, 1)
+
+    def _mixed(self, output: Output, slots: Tensor) -> Tensor:
+        """(B, C·K) similarities of the authors' mixtures of distances."""
+        mix = slots.flatten(0, 1).T  # (P, C·K)
+        return self.focal_similarity(output.extras["distances"] @ mix, output.extras["means"] @ mix)
+
+    def evidence(self, output: Output, classes: Tensor) -> Evidence:
+        """Slot weights × focal similarity, summed a prototype; no bias. Mixed distances: one reason a slot."""
+        assert output.similarities is not None
+        with full_precision(output.similarities):
+            slots = self.slots_of(output)
+            nothing = output.scores.new_zeros(len(classes))
+            if self.mixes(slots):
+                weights, similarities = self.last.weight.float()[classes], self._mixed(output, slots)
+                strongest = slots.argmax(dim=2).flatten()
+                return Evidence(weights * similarities, nothing, strongest, weights, similarities)
+            weights = self.weights(slots)[classes]
+            prototypes = torch.arange(len(self.prototypes), device=classes.device)
+            return Evidence(weights * output.similarities, nothing, prototypes, weights)
+
+    def match(self, latents: Tensor) -> Match:
+        """Smallest squared distances and their cells."""
+        with full_precision(latents):
+            return Match(*nearest_patches(latents.float(), self.prototypes.vectors))
+
+    def similarity_maps(self, latents: Tensor) -> Tensor:
+        """g_p(z) less its mean over the map, (B, P, H, W): the highest place has the focal similarity."""
+        with full_precision(latents):
+            squared = squared_distances(latents.float(), self.prototypes.vectors)
+            averaged = squared if self.released else log_similarity(squared)
+            return self.focal_similarity(squared, averaged.mean(dim=(2, 3), keepdim=True))
+
+    def similarity_of(self, distances: Tensor) -> Tensor:
+        """g_p(z) at a distance; the mean of the map changes no box."""
+        return log_similarity(distances)
+
+    # training
+
+    def before_step(self, moment: TrainingStep) -> None:
+        """Sharpen the slots epoch by epoch; a recipe of more or fewer epochs runs through the same scales.
+
+        The authors count epochs from 0 and train nothing in that epoch, whose scale would be 0: here the first
+        epoch has e = 1, and ``warm_epochs`` is one less than theirs.
+        """
+        config = self.config
+        planned = {"warm": (0, config.warm_epochs), "joint": (config.warm_epochs, config.joint_epochs)}
+        before, epochs = planned.get(moment.stage, (moment.before, moment.epochs))
+        self.scale = gumbel_scale(1 + before + moment.epoch * epochs / moment.epochs)
+        self._tuning = moment.stage == LAST
+
+    def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+        """Cross entropy + λ₁ cluster − λ₂ separation + L_orth + λ₃ L1 of the weights to other classes' slots.
+
+        The paper names cross entropy and L_orth (eq. 2) only; the rest is the authors' code. Cluster and separation
+        look at the K prototypes that the label's slots hold most of, and at all others; labels are not mixed there.
+        """
+        config, distances = self.config, output.extras["distances"]
+        slots, logits = self.slots_of(output), self.slots.logits
+        own = largest(slots.detach().sum(dim=1)[labels], config.slots)  # (B, P)
+        cluster, separation = (
+            released_minimum(distances, mask, config.prototype_depth).mean()
+            if self.released
+            else mean_minimum(distances, mask)
+            for mask in (own, ~own)
+        )
+        return {
+            "cross_entropy": mixed_cross_entropy(output.scores, labels, output.extras),
+            "cluster": config.cluster * cluster,
+            "separation": -config.separation * separation,
+            # The authors' code measures the logits, whose cosines can be negative.
+            "orthogonality": config.orthogonality * orthogonality(logits if self.released else slots),
+            "l1": config.l1 * (self.last.weight * ~self.own_slots).abs().sum(),
+        }
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Encoder, add-on, the slots' logits, prototypes and last layer."""
+        return {
+            "encoder": list(self.encoder.parameters()),
+            "addon": list(self.addon.parameters()),
+            "slots": [self.slots.logits],
+            "prototypes": [self.prototypes.vectors],
+            "last": list(self.last.parameters()),
+        }
+
+    def recipe(self) -> Recipe:
+        """Warm, joint, projection, last layer; an encoder without pretrained weights trains from the start."""
+        config, rate = self.config, self.config.rate
+        scratch = config.weights == "none" and ":" not in config.encoder
+        warm = {"addon": Group(3 * rate, 1e-3), "slots": Group(3 * rate), "prototypes": Group(3 * rate)}
+        joint = {"encoder": Group(rate if scratch else rate / 10, 1e-3), **warm}
+        end = ("assign", "project", "usage")
+        falling, slowly = Schedule("step", size=5, gamma=0.1), Schedule("step", size=5, gamma=0.95)
+        stages = (
+            Stage("warm", config.warm_epochs, joint if scratch else warm),
+            Stage("joint", config.joint_epochs, joint, schedule=falling, fresh=True, end=end),
+            Stage(LAST, config.last_epochs, {"last": Group(rate / 10, 1e-3)}, schedule=slowly, scales=False),
+        )
+        return Recipe(stages, batch_size=80)
+
+    @torch.no_grad()
+    def keep(self, indices: Tensor) -> None:
+        """Drop prototypes; slots that held one of them are left without weight."""
+        held = self.slots.held().flatten()  # (C·K,)
+        super().keep(indices)
+        self.slots.keep(indices)
+        self.last.weight[:, ~torch.isin(held, indices.to(held.device))] = 0

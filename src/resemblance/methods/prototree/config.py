@@ -1,0 +1,89 @@
+"""Configuration of ProtoTree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from resemblance.config.encoder import EncoderConfig
+from resemblance.config.errors import UserError
+from resemblance.config.method import MethodConfig
+from resemblance.config.options import option
+
+
+@dataclass
+class ProtoTreeConfig(EncoderConfig, MethodConfig):
+    """A decision tree that asks for parts."""
+
+    name: ClassVar[str] = "prototree"
+    model: ClassVar[str] = "resemblance.methods.prototree.model:ProtoTree"
+    line: ClassVar[str] = "a decision tree whose nodes ask whether a part of a training image is there"
+    citation: ClassVar[str] = (
+        "Nauta, van Bree, Seifert: Neural Prototype Trees for Interpretable Fine-grained Image Recognition. "
+        "CVPR 2021"
+    )
+    variants: ClassVar[tuple[str, ...]] = ("paper", "released")
+
+    depth: int | None = option(
+        None,
+        "questions to a leaf (default: one a class, at least for 4 leaves a class, at most the paper's 9)",
+        least=1,
+    )
+    prototype_depth: int = option(256, "channels of a prototype", least=1)
+    prototype_height: int = option(1, "cells of the latent map that a prototype spans, vertically", least=1)
+    prototype_width: int = option(1, "likewise horizontally", least=1)
+    inference: str = option(
+        "distributed",
+        "distributed (all leaves answer), sample_max (the most probable one) or greedy (one way down)",
+        choices=("distributed", "sample_max", "greedy"),
+    )
+    log_probabilities: bool = option(False, "multiply probabilities as sums of logarithms")
+    leaves: str = option(
+        "counted",
+        "counted (without gradients, as in the paper) or trained (with gradients)",
+        choices=("counted", "trained"),
+    )
+    prune_threshold: float | None = option(
+        None,
+        "cut subtrees whose leaves are no surer than this (default: 0.01, but at least 1.05 / classes); 0: none",
+    )
+    free_layer: str | None = option(
+        None,
+        "layer of a pretrained encoder that trains at the prototypes' rate (paper: layer4.2 of a ResNet-50)",
+    )
+    frozen_epochs: int = option(30, "epochs with a frozen encoder, where that is trained already", least=0)
+    joint_epochs: int = option(70, "epochs of training all", least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.depth is not None and not 1 <= self.depth <= 14:
+            raise UserError(f"--depth must be from 1 to 14, not {self.depth}")
+        if self.prune_threshold is not None and not 0 <= self.prune_threshold < 1:
+            raise UserError(f"--prune-threshold must be in [0, 1), not {self.prune_threshold}")
+        if self.free_layer is not None and self.weights == "none" and ":" not in self.encoder:
+            raise UserError("--free-layer is for an encoder with weights; without, all of it trains")
+
+    def tree_depth(self, classes: int) -> int:
+        """The depth asked for, or the smallest with 4 leaves a class and a turn for each; at most 9, unless classes
+        need more.
+
+        At the start most images go left, and classes turn off to the right one by one: a tree that is less deep than
+        there are classes learns late.
+
+        Example:
+            >>> [ProtoTreeConfig().tree_depth(classes) for classes in (2, 5, 10, 100, 200, 1000)]
+            [3, 5, 9, 9, 9, 10]
+        """
+        if self.depth is not None:
+            return self.depth
+        enough = (classes - 1).bit_length()  # 2^enough leaves or more are one a class
+        return min(max(enough + 2, classes - 1), max(9, enough))
+
+    def threshold(self, classes: int) -> float:
+        """At or below this class probability a leaf tells nothing: the paper's 0.01, where that is above 1 / C.
+
+        Example:
+            >>> [round(ProtoTreeConfig().threshold(classes), 4) for classes in (10, 200)]
+            [0.105, 0.01]
+        """
+        return max(0.01, 1.05 / classes) if self.prune_threshold is None else self.prune_threshold

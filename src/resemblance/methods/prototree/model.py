@@ -1,0 +1,311 @@
+"""ProtoTree: a decision tree of prototypes (Nauta, van Bree, Seifert, CVPR 2021).
+
+A convolutional encoder and a 1×1 convolution f give a latent map z = f(x). Each node n of a binary tree has a
+prototype p_n and sends the image to the right as surely as its nearest patch z~* resembles it, else to the left:
+
+    p_e(n→right)(x) = exp(−|z~* − p_n|),   p_e(n→left)(x) = 1 − p_e(n→right)(x)              (section 3.1)
+    π_l(x)          = product of p_e over the edges of the path to leaf l                    (eq. 2)
+    ŷ(x)            = Σ_l π_l(x) σ(c_l),   σ the softmax                                     (eq. 1)
+
+The class distributions of the leaves are learnt without gradients, batch by batch (section 4.2):
+
+    c_l ← relu(c_l − c_l_old / B) + Σ_x π_l(x) · σ(c_l) ⊙ y / ŷ                              (eq. 3)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from resemblance.config.model import ModelSpec
+from resemblance.core.distributed import world
+from resemblance.core.model import Model
+from resemblance.core.output import Evidence, Match, Output, Paths
+from resemblance.core.recipe import Group, Recipe, Schedule, Stage
+from resemblance.core.training_step import TrainingStep
+from resemblance.encoders.build import Encoder, build_encoder, check_map, check_part
+from resemblance.methods.prototree.config import ProtoTreeConfig
+from resemblance.methods.prototree.presence import distance, log_absence, presence
+from resemblance.methods.prototree.tree import Tree
+from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.precision import full_precision
+from resemblance.prototypes.similarity import nearest_distances, nearest_patches, squared_distances
+
+
+class ProtoTree(Model):
+    """A soft decision tree over the presence of parts; each leaf has a class distribution.
+
+    Args:
+        config: the configuration.
+        spec: classes and images.
+        encoder: gives the latent map; its own classifier is not needed.
+        tree: its shape; by default complete, as deep as the configuration says.
+
+    Attributes:
+        tree: shape and paths.
+        counts: (L, C) the c of the leaves; their softmax is the class distribution.
+        counts_before: (L, C) the same when the epoch began.
+
+    Example:
+        >>> from resemblance.config.image import ImageSpec
+        >>> from resemblance.methods.registry import build
+        >>> spec = ModelSpec(("zero", "one"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
+        >>> model = build("prototree", {"encoder": "small"}, spec).eval()
+        >>> model.tree.nodes, model.tree.leaves
+        (7, 8)
+        >>> model(torch.rand(3, 1, 28, 28)).scores.sum(1).detach()
+        tensor([1.0000, 1.0000, 1.0000])
+    """
+
+    end_actions = {"prune_tree": "resemblance.methods.prototree.pruning"}  # noqa: RUF012
+    maps = True
+    projects = True
+    score_kind = "probability"
+
+    counts: Tensor
+    counts_before: Tensor
+
+    def __init__(
+        self, config: ProtoTreeConfig, spec: ModelSpec, encoder: Encoder, tree: Tree | None = None
+    ) -> None:
+        super().__init__(config, spec)
+        self.config: ProtoTreeConfig = config
+        self.differentiable = config.inference == "distributed"  # one leaf's answer is the same near by
+        self.encoder = encoder
+        convolution = nn.Conv2d(encoder.channels, config.prototype_depth, kernel_size=1, bias=False)
+        nn.init.xavier_normal_(convolution.weight, gain=nn.init.calculate_gain("sigmoid"))
+        self.addon = nn.Sequential(convolution, nn.Sigmoid())
+        self.tree = Tree.complete(config.tree_depth(spec.num_classes)) if tree is None else tree
+        shape = (config.prototype_depth, config.prototype_height, config.prototype_width)
+        vectors = 0.5 + 0.1 * torch.randn(self.tree.nodes, *shape)
+        # Any class may lie below any node, until the leaves tell.
+        owners = torch.ones(self.tree.nodes, spec.num_classes, dtype=torch.bool)
+        self.prototypes: Prototypes = Prototypes(vectors, owners)
+        size = (self.tree.leaves, spec.num_classes)
+        if config.leaves == "trained":
+            self.counts = nn.Parameter(torch.randn(size))
+        else:
+            self.register_buffer("counts", torch.zeros(size))
+            self.register_buffer("counts_before", torch.zeros(size))
+        self._update: Tensor | None = None
+        self._steps = 1
+
+    @classmethod
+    def build(
+        cls,
+        config: ProtoTreeConfig,
+        spec: ModelSpec,
+        *,
+        module: nn.Module | None = None,
+        tensors: Mapping[str, Tensor] | None = None,
+        load_weights: bool = True,
+    ) -> ProtoTree:
+        """Make the model with its encoder; refuses encoders whose map is too small for parts."""
+        encoder = build_encoder(config, spec.image, None, load_weights=load_weights, module=module)
+        encoder.keep_map_only()
+        check_map(encoder, spec.image)
+        check_part(encoder, spec.image, (config.prototype_height, config.prototype_width))
+        return cls(config, spec, encoder, None if tensors is None else Tree(tensors["tree.asks"]))
+
+    # image → latents → presence of parts → paths → scores
+
+    def latents(self, images: Tensor) -> Tensor:
+        """z = f(x), (B, D, H, W)."""
+        latents: Tensor = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
+        return latents
+
+    def head(self, latents: Tensor) -> Output:
+        """Presence of each prototype (B, P) and the probability of each class (B, C)."""
+        with full_precision(latents):
+            distances = distance(nearest_distances(latents.float(), self.prototypes.vectors))
+            present = (-distances).exp()
+            if self.config.log_probabilities:
+                log_paths = self.tree.paths(-distances, log_absence(distances), log=True)
+                log_mixture = torch.logsumexp(log_paths[:, :, None] + self.counts.log_softmax(1), dim=1)
+                paths, mixture = log_paths.exp(), log_mixture.exp()
+                extras = {
+                    "paths": paths,
+                    "mixture": mixture,
+                    "log_paths": log_paths,
+                    "log_mixture": log_mixture,
+                }
+            else:
+                paths = self.tree.paths(present, 1 - present)
+                mixture = paths @ self.counts.softmax(1)
+                extras = {"paths": paths, "mixture": mixture}
+            scores = mixture
+            if not self.training and self.config.inference != "distributed":
+                extras["leaf"] = self._leaf(self.config.inference, present, paths)
+                scores = self.counts.softmax(1)[extras["leaf"]]
+            return Output(scores, present, latents, extras)
+
+    def _leaf(self, inference: str, present: Tensor, paths: Tensor) -> Tensor:
+        """The one leaf (B,) that answers: the most probable one, or that at the end of the better turns."""
+        return paths.argmax(dim=1) if inference == "sample_max" else self.tree.greedy(present)
+
+    def match(self, latents: Tensor) -> Match:
+        """Smallest squared distances and their cells."""
+        with full_precision(latents):
+            return Match(*nearest_patches(latents.float(), self.prototypes.vectors))
+
+    def similarity_maps(self, latents: Tensor) -> Tensor:
+        """exp(−d) of each patch and prototype, (B, P, H', W')."""
+        with full_precision(latents):
+            return presence(squared_distances(latents.float(), self.prototypes.vectors, exact=True))
+
+    def similarity_of(self, distances: Tensor) -> Tensor:
+        """exp(−d)."""
+        return presence(distances)
+
+    def evidence(self, output: Output, classes: Tensor) -> Evidence:
+        """Contributions π_l(x) σ(c_l)_c, one a leaf; of one leaf alone where one alone answers."""
+        assert output.similarities is not None
+        weights = self.counts.softmax(1).T[classes]  # (B, L)
+        paths = output.extras["paths"]
+        contributions = paths * weights
+        if (leaf := output.extras.get("leaf")) is not None:
+            contributions = torch.zeros_like(weights).scatter(
+                1, leaf[:, None], weights.gather(1, leaf[:, None])
+            )
+        way = Paths(self.tree.ancestors, self.tree.present)
+        bias = contributions.new_zeros(len(classes))
+        return Evidence(contributions, bias, way.last, weights, similarities=paths, paths=way)
+
+    # training
+
+    def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+        """Negative log-likelihood of the mixture of all leaves, whichever way the model answers."""
+        return {"nll": -self._log_likelihood(output, labels).mean()}
+
+    def _log_likelihood(self, output: Output, labels: Tensor) -> Tensor:
+        if self.config.log_probabilities:
+            return output.extras["log_mixture"].gather(1, labels[:, None])[:, 0]
+        likelihood = output.extras["mixture"].gather(1, labels[:, None])[:, 0]
+        return likelihood.clamp_min(torch.finfo(likelihood.dtype).tiny).log()  # σ(c) can be exactly 0
+
+    def before_step(self, moment: TrainingStep) -> None:
+        """c_old is what the epoch began with; B are its batches."""
+        if self.config.leaves == "trained":
+            return
+        if moment.first:
+            self.counts_before.copy_(self.counts)
+        if moment.micro == 0:
+            self._update = None
+        self._steps = moment.steps
+
+    def update_without_grad(self, output: Output, labels: Tensor) -> None:
+        """Add Σ_x π(x) · σ(c) ⊙ y / ŷ of a batch, over all processes."""
+        if self.config.leaves == "trained":
+            return
+        log = self.config.log_probabilities
+        log_paths = output.extras["log_paths"] if log else output.extras["paths"].log()
+        log_leaves = self.counts.log_softmax(1).T[labels]  # (B, L)
+        # Each leaf's share in the likelihood of an image's class; the shares of an image sum to 1.
+        shares = (log_paths + log_leaves - self._log_likelihood(output, labels)[:, None]).exp()
+        if log and self.config.variant == "released":
+            shares = shares * math.e  # the released root has the log-probability 1, which is e
+        update = shares.T @ F.one_hot(labels, self.spec.num_classes).to(shares)
+        if world() > 1:
+            dist.all_reduce(update)
+        self._update = update if self._update is None else self._update + update
+
+    def after_step(self) -> None:
+        """Eq. 3, for what `update_without_grad` has gathered since the last step."""
+        if self._update is not None:
+            self.counts.copy_((self.counts - self.counts_before / self._steps).relu() + self._update)
+            self._update = None
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Encoder, its free layer if any, add-on, prototypes, and leaves where they have gradients."""
+        free, named = self.config.free_layer, list(self.encoder.named_parameters())
+        groups: dict[str, list[nn.Parameter]] = {
+            "encoder": [
+                parameter for name, parameter in named if free is None or f".{free}." not in f".{name}"
+            ],
+            "free": [
+                parameter for name, parameter in named if free is not None and f".{free}." in f".{name}"
+            ],
+            "addon": list(self.addon.parameters()),
+            "prototypes": [self.prototypes.vectors],
+            "leaves": [self.counts] if isinstance(self.counts, nn.Parameter) else [],
+        }
+        return {name: parameters for name, parameters in groups.items() if parameters}
+
+    def recipe(self) -> Recipe:
+        """With a frozen encoder, then all; at the end pruning, then projection (sections 4.3 and 5.1).
+
+        An encoder without pretrained weights has nothing to keep: it trains from the start, at 1e-3. The user's own
+        network counts as trained.
+        """
+        config = self.config
+        scratch = config.weights == "none" and ":" not in config.encoder
+        present = self.parameter_groups().keys()
+        rates = {"encoder": 1e-3 if scratch else 1e-5}
+        joint = {name: Group(rates.get(name, 1e-3)) for name in present}
+        frozen = {name: group for name, group in joint.items() if name != "encoder"}
+        total = config.frozen_epochs + config.joint_epochs
+        before = 0 if scratch else config.frozen_epochs
+        # Halved after 60, 70, 80 and 90 of 100 epochs.
+        shares = tuple((total * share - before) / max(total - before, 1) for share in (0.6, 0.7, 0.8, 0.9))
+        halves = Schedule("milestones", gamma=0.5, milestones=shares)
+        stages = [Stage("frozen", before, frozen, optimizer="adamw")] if before else []
+        stages.append(Stage("all", total - before, joint, optimizer="adamw", schedule=halves, measured=True))
+        stages.append(Stage("prune", 0, {}, end=("prune_tree",), measured=True, scales=False))
+        stages.append(Stage("project", 0, {}, end=("project", "usage"), measured=True, scales=False))
+        return Recipe(tuple(stages), batch_size=64)
+
+    # pruning
+
+    def assign_owners(self) -> None:
+        """A node's classes are those that some leaf below it finds the most probable."""
+        best = F.one_hot(self.counts.argmax(dim=1), self.spec.num_classes).to(self.counts)  # (L, C)
+        self.prototypes.owners.copy_((self.tree.below.to(best) @ best) > 0)
+
+    @torch.no_grad()
+    def prune(self, threshold: float) -> Tensor:
+        """Cut every subtree in which no leaf has a class probability above the threshold (section 4.3).
+
+        Its sibling takes the place of the parent. The released code never cuts the children of the root.
+
+        Returns:
+            The old numbers (P',) of the nodes that stay, in their new order.
+        """
+        dead = self.counts.softmax(1).amax(dim=1) <= threshold
+        shape, nodes, leaves = self.tree.pruned(dead, keep_root=self.config.variant == "released")
+        self.tree.reshape(shape)
+        self.keep(nodes)
+        if isinstance(self.counts, nn.Parameter):
+            self.counts = nn.Parameter(self.counts[leaves].clone())
+        else:
+            self.counts, self.counts_before = self.counts[leaves].clone(), self.counts_before[leaves].clone()
+        return nodes
+
+    # what it tells besides
+
+    def also_measured(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+        """How the other ways to answer do: their accuracy, and how often they agree, their fidelity (section 5.3)."""
+        assert output.similarities is not None
+        best, paths = self.counts.argmax(dim=1), output.extras["paths"]
+        told = {
+            "distributed": output.extras["mixture"].argmax(dim=1),
+            "sample_max": best[self._leaf("sample_max", output.similarities, paths)],
+            "greedy": best[self._leaf("greedy", output.similarities, paths)],
+        }
+        answer, found = output.scores.argmax(dim=1), {}
+        for name, classes in told.items():
+            if name != self.config.inference:
+                found[f"{name} accuracy"] = classes == labels
+                found[f"{name} fidelity"] = classes == answer
+        return found
+
+    def uses(self, output: Output) -> Tensor:
+        """The prototypes (B, P) that an image has on its most probable path."""
+        found = torch.zeros_like(self.tree.below.T)
+        found = torch.cat([found, found[:, :1]], dim=1)  # a column for what is missing at the end of a path
+        found = found.scatter(1, self.tree.ancestors % found.shape[1], self.tree.present)[:, :-1]
+        return found[output.extras["paths"].argmax(dim=1)]

@@ -1,0 +1,26 @@
+"""Pruning of a tree: subtrees whose leaves tell nothing are cut off."""
+
+from __future__ import annotations
+
+from resemblance.config.errors import UserError
+from resemblance.core.model import Model
+from resemblance.methods.prototree.model import ProtoTree
+from resemblance.training.ends.actions import ActionContext, action
+
+
+@action("prune_tree")
+def prune_tree(model: Model, context: ActionContext) -> None:
+    """Cut a ProtoTree by its threshold, and tell each node the classes below it.
+
+    Raises:
+        UserError: for another method.
+    """
+    if not isinstance(model, ProtoTree):
+        raise UserError(f"{model.name} has no tree to prune")
+    before, threshold = model.tree.nodes, model.config.threshold(model.spec.num_classes)
+    context.kept = model.prune(threshold)
+    model.assign_owners()
+    context.notes.append(
+        f"pruned {before - model.tree.nodes} of {before} nodes: below them no leaf had a class probability above "
+        f"{threshold:.3g}; {model.tree.nodes} nodes and {model.tree.leaves} leaves are left"
+    )

@@ -1,0 +1,267 @@
+"""ProtoVAE: a self-explainable prototypical variational model (Gautam et al., NeurIPS 2022).
+
+An encoder f gives each image a normal distribution, z ~ N(μ, diag σ²); a decoder g turns z back into an image.
+Each of K classes has M prototypes φ_kj in the space of z. With the similarities (eq. 1, of Chen et al. 2019)
+
+    s(k, j) = log((‖z − φ_kj‖² + 1) / (‖z − φ_kj‖² + ε))
+
+a linear layer h without bias gives the scores. The loss is L_pred + L_orth + L_VAE:
+
+    L_pred = cross entropy
+    L_orth = Σ_k ‖Φ̄_kᵀ Φ̄_k − I_M‖_F²                Φ̄_k: the class's prototypes less their mean (suppl. eq. 6)
+    L_VAE  = mean over images of ‖x − x̂‖²
+             + Σ_j s(y, j) / Σ_l s(y, l) · D_KL(N(μ, σ) ‖ N(φ_yj, I))    (suppl. eq. 5, with the sign it means)
+
+a mixture of VAEs that share their networks, each with its prior around one prototype. The authors' code takes
+means over pixels, dimensions and classes where the paper writes sums, and never samples z: see ``--variant``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
+from resemblance.core.model import Model
+from resemblance.core.output import Evidence, Match, Output
+from resemblance.core.recipe import Group, Recipe, Stage
+from resemblance.encoders.build import Encoder, build_encoder
+from resemblance.encoders.probe import evaluating
+from resemblance.methods.protovae import vae
+from resemblance.methods.protovae.config import ProtoVAEConfig
+from resemblance.methods.protovae.mixture import gram_errors, kl_divergence, mixture
+from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.precision import full_precision
+from resemblance.prototypes.similarity import log_similarity, pairwise_distances, pairwise_squared
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LARGEST_LOGVAR = 18.420681  # ln 1e8, bound of |ln σ²|
+# The side of the coarsest map, at most: 28 → 7, 28 → 3, 32 → 2, 32 → 2 and 224 → 7 pixels, as in the paper.
+COARSEST = {"mnist": 7, "quickdraw": 3, "svhn": 3, "cifar": 3, "resnet": 7}
+
+
+def choose_architecture(image: ImageSpec) -> str:
+    """``mnist`` for grey images up to 40 pixels, ``cifar`` for others up to 96, then ``resnet``."""
+    largest = max(image.size)
+    if largest > 96:
+        return "resnet"
+    return "mnist" if image.channels == 1 and largest <= 40 else "cifar"
+
+
+class ProtoVAE(Model):
+    """Encoder, decoder, and M prototypes a class between them.
+
+    All data are brought to [−1, 1], the range of the decoder's tanh, whatever their mean and deviation.
+
+    Args:
+        config: the configuration.
+        spec: classes and images.
+        encoder: instead of the architecture's own convolutions; its embedding is read.
+        owners: (P, C) of the prototypes; by default M a class.
+
+    Example:
+        >>> from resemblance.methods.registry import build
+        >>> spec = ModelSpec(("zero", "one"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
+        >>> model = build("protovae", {"prototypes_per_class": 3}, spec).eval()
+        >>> model.decode(model.prototypes.vectors).shape
+        torch.Size([6, 1, 28, 28])
+    """
+
+    decodes = True
+    prototypes: Prototypes
+
+    def __init__(
+        self,
+        config: ProtoVAEConfig,
+        spec: ModelSpec,
+        encoder: Encoder | None = None,
+        owners: Tensor | None = None,
+    ) -> None:
+        super().__init__(config, spec)
+        self.config: ProtoVAEConfig = config
+        self.released = config.variant == "released"
+        self.samples = not self.released if config.sample is None else config.sample
+        name = self.architecture = architecture_of(config, spec.image)
+        self.latent = config.latent or (256 if name == "mnist" else 512)
+        sizes = vae.halvings(spec.image, COARSEST[name])
+        if encoder is None:
+            self.encoder: nn.Module = vae.encoder(spec.image, len(sizes) - 1, strided=name == "svhn")
+            with evaluating(self), torch.no_grad():
+                features = self.encoder(torch.zeros(1, spec.image.channels, *spec.image.size)).shape[1]
+        else:
+            self.encoder, features = encoder, encoder.embedding
+        self.addon = vae.addon(features, self.latent)
+        self.decoder = vae.Decoder(sizes, spec.image.channels, self.latent, late=name == "quickdraw")
+        if owners is None:
+            owners = Prototypes.class_major(config.prototypes_per_class, spec.num_classes)
+        self.prototypes = Prototypes(torch.randn(len(owners), self.latent), owners)
+        self.last = nn.Linear(len(owners), spec.num_classes, bias=False)
+        with torch.no_grad():
+            self.last.weight.copy_(torch.where(owners.T, 1.0, -0.5))
+
+    @classmethod
+    def build(
+        cls,
+        config: ProtoVAEConfig,
+        spec: ModelSpec,
+        *,
+        module: nn.Module | None = None,
+        tensors: Mapping[str, Tensor] | None = None,
+        load_weights: bool = True,
+    ) -> ProtoVAE:
+        """Make the model with its own encoder, or with the one that the configuration names."""
+        encoder = None
+        if module is not None or config.encoder != "auto" or architecture_of(config, spec.image) == "resnet":
+            named = replace(config, encoder="resnet18") if config.encoder == "auto" else config
+            encoder = build_encoder(named, spec.image, None, load_weights=load_weights, module=module)
+        return cls(config, spec, encoder, None if tensors is None else tensors["prototypes.owners"].bool())
+
+    # image → N(μ, σ²) → z → similarities → scores
+
+    def latents(self, images: Tensor) -> Tensor:
+        """f(x): μ and ln σ² side by side, (B, 2D), of images (B, C, H, W) in [0, 1]."""
+        if self.training and len(images) == 1:
+            raise UserError(
+                "ProtoVAE trains with batch norm, which needs two images a step; use --batch-size 2"
+            )
+        images = 2 * images - 1
+        features: Tensor
+        if isinstance(self.encoder, Encoder):
+            features = self.encoder.embed(self.encoder.features(images))
+        else:
+            features = self.encoder(images)
+        latents: Tensor = self.addon(features)
+        return latents
+
+    def embed(self, latents: Tensor) -> Tensor:
+        """μ, (B, D)."""
+        return latents[:, : self.latent]
+
+    def similarity(self, z: Tensor) -> Tensor:
+        """s(k, j) of z (B, D) to all prototypes, (B, P); the authors' code takes distances, not their squares."""
+        measure = pairwise_distances if self.released else pairwise_squared
+        return log_similarity(measure(z, self.prototypes.vectors))
+
+    def head(self, latents: Tensor) -> Output:
+        """Similarities of z and scores h(s); z is drawn in training, and is μ otherwise.
+
+        The authors' code draws it too, but always replaces it by μ (``~is_train`` is true of both booleans).
+        """
+        with full_precision(latents):
+            latents = latents.float()
+            mu, logvar = latents[:, : self.latent], latents[:, self.latent :]
+            logvar = logvar.clamp(-LARGEST_LOGVAR, LARGEST_LOGVAR)
+            z = mu
+            if self.training and self.samples:
+                z = mu + (logvar / 2).exp() * torch.randn_like(mu)
+            similarities = self.similarity(z)
+            scores = self.last(similarities)
+        return Output(scores, similarities, latents, {"mu": mu, "logvar": logvar, "z": z})
+
+    def forward(self, images: Tensor) -> Output:
+        """Answer images (B, C, H, W) in [0, 1]; the loss needs them again, to compare reconstructions."""
+        output = super().forward(images)
+        output.extras["images"] = images
+        return output
+
+    def match(self, latents: Tensor) -> Match:
+        """Squared distances of μ; a prototype stands for the whole image."""
+        with torch.no_grad():
+            distances = pairwise_squared(self.embed(latents).float(), self.prototypes.vectors)
+        return Match(distances, torch.zeros_like(distances, dtype=torch.int64))
+
+    def similarity_of(self, distances: Tensor) -> Tensor:
+        """Of squared distances, as `match` gives them."""
+        return log_similarity(distances.sqrt() if self.released else distances)
+
+    def evidence(self, output: Output, classes: Tensor) -> Evidence:
+        """Contributions weight × similarity of the z that was used."""
+        assert output.similarities is not None
+        weights = self.last.weight.float()[classes]
+        prototypes = torch.arange(len(self.prototypes), device=classes.device)
+        return Evidence(weights * output.similarities, weights.new_zeros(len(classes)), prototypes, weights)
+
+    # prototypes as images
+
+    def decode(self, vectors: Tensor) -> Tensor:
+        """g(φ), images (P, C, H, W) in [0, 1] of prototypes or other points (P, D) of the latent space."""
+        images: Tensor = (self.decoder(vectors).float() + 1) / 2
+        return images
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """g(μ): what the model keeps of images (B, C, H, W) in [0, 1]."""
+        return self.decode(self.embed(self.latents(images)).float())
+
+    @torch.no_grad()
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """The decoded prototypes as they are now, uint8 (P, H, W, C)."""
+        with evaluating(self):
+            images = self.decode(self.prototypes.vectors).mul(255).round().byte()
+        return {"prototypes": images.permute(0, 2, 3, 1).cpu().numpy()}
+
+    # training
+
+    def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+        """L_pred, the two parts of L_VAE, and L_orth, each times its weight."""
+        config, extras = self.config, output.extras
+        assert output.similarities is not None
+        images, decoded = 2 * extras["images"].float() - 1, self.decoder(extras["z"]).float()
+        errors = (decoded - images).square().flatten(1)
+        with full_precision(decoded):
+            divergences = kl_divergence(extras["mu"], extras["logvar"], self.prototypes.vectors)
+            gram = gram_errors(self.prototypes.vectors, self.prototypes.owners)
+        if config.takes_means:
+            errors, divergences = errors / errors.shape[1], divergences / self.latent
+        own = self.prototypes.owners.T[labels]
+        if self.released:
+            own = own & (divergences > 0)
+            gram = gram.sqrt()
+        kl = mixture(divergences, output.similarities, own)
+        return {
+            "cross_entropy": F.cross_entropy(output.scores, labels),
+            "reconstruction": config.reconstruction * errors.sum(dim=1).mean(),
+            "kl": config.kl * kl,
+            "orthonormality": config.orthonormality * (gram.mean() if config.takes_means else gram.sum()),
+        }
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Encoder with the layers behind it, decoder, prototypes and last layer; all have the same rate."""
+        return {
+            "encoder": [*self.encoder.parameters(), *self.addon.parameters()],
+            "decoder": list(self.decoder.parameters()),
+            "prototypes": [self.prototypes.vectors],
+            "last": list(self.last.parameters()),
+        }
+
+    def recipe(self) -> Recipe:
+        """One stage of Adam at a constant rate (suppl. tables 2 and 6)."""
+        name = self.architecture
+        # For SVHN the authors' code has 36 epochs, the paper 10; ResNet-18 encoders get 15.
+        long = name == "cifar" or (name == "svhn" and self.released)
+        epochs = 36 if long else 15 if isinstance(self.encoder, Encoder) else 10
+        stage = Stage(
+            "train", epochs, {group: Group(1e-3) for group in self.parameter_groups()}, end=("usage",)
+        )
+        augment = "flip+crop" if name == "cifar" else "none"
+        return Recipe((stage,), batch_size=64 if name == "svhn" else 128, augment=augment)
+
+    def keep(self, indices: Tensor) -> None:
+        """Drop prototypes and their columns of the last layer."""
+        super().keep(indices)
+        with torch.no_grad():
+            self.last.weight = nn.Parameter(self.last.weight[:, indices].clone())
+        self.last.in_features = len(indices)
+
+
+def architecture_of(config: ProtoVAEConfig, image: ImageSpec) -> str:
+    """The architecture that is configured, or chosen by the images."""
+    return choose_architecture(image) if config.architecture == "auto" else config.architecture

@@ -1,0 +1,57 @@
+"""Configuration of SENN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from resemblance.config.method import MethodConfig
+from resemblance.config.options import option
+from resemblance.config.words import Words
+
+
+@dataclass
+class SENNConfig(MethodConfig):
+    """Concepts and, for each image, their relevance to each class."""
+
+    name: ClassVar[str] = "senn"
+    model: ClassVar[str] = "resemblance.methods.senn.model:SENN"
+    line: ClassVar[str] = "concepts with a relevance of their own for each image; shown by their top images"
+    citation: ClassVar[str] = (
+        "Alvarez-Melis, Jaakkola: Towards Robust Interpretability with Self-Explaining Neural Networks. "
+        "NeurIPS 2018"
+    )
+    words: ClassVar[Words] = Words(
+        "concept",
+        similarity="value",
+        weight="relevance",
+        picture="largest in this",
+        source="largest in",
+        owned=False,
+        rivals=False,
+        about="are numbers, above or below zero, that the model computes of each image; for each image anew, it also "
+        "computes how relevant each of them is to each class. The sum of their products decides what the model "
+        "says. A concept is shown by the training image in which its value is the largest; "
+        "an image with a value below zero need not look like that one.",
+        similarity_says="what the concept comes to in the image",
+        weight_says="how much that counts for the class in this image",
+    )
+    variants: ClassVar[tuple[str, ...]] = ("paper", "released")
+
+    concepts: int = option(20, "number of concepts, shared by all classes", least=1)
+    parametrizer: str = option(
+        "cnn",
+        "network of the relevances: cnn (as the conceptizer's), vgg8, vgg11 or vgg16 (from 32 pixels)",
+        choices=("cnn", "vgg8", "vgg11", "vgg16"),
+    )
+    positive: bool = option(False, "relevances in (0, 1), by a sigmoid, instead of (-1, 1)")
+    dropout: float = option(0.5, "share of the relevances that are dropped in training", least=0.0)
+    robustness: float = option(0.01, "lambda: weight of the gradient penalty", least=0.0)
+    reconstruction: float = option(1.0, "weight of the reconstruction error", least=0.0)
+    sparsity: float = option(1e-4, "weight of the concepts' absolute values", least=0.0)
+    directions: int | None = option(
+        None,
+        "random directions that estimate the gradient penalty; 0: all classes, exactly "
+        "(default: exactly up to 20 classes, 10 directions beyond)",
+        least=0,
+    )

@@ -1,0 +1,32 @@
+"""Configuration of TesNet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from resemblance.config.options import option
+from resemblance.methods.weighted_parts.config import WeightedPartsConfig
+
+
+@dataclass
+class TesNetConfig(WeightedPartsConfig):
+    """Basis concepts that span a subspace a class."""
+
+    name: ClassVar[str] = "tesnet"
+    model: ClassVar[str] = "resemblance.methods.tesnet.model:TesNet"
+    line: ClassVar[str] = "part prototypes that are an orthonormal basis of their class's subspace"
+    citation: ClassVar[str] = (
+        "Wang, Liu, Wang, Jing: Interpretable Image Recognition by Constructing Transparent Embedding Space. "
+        "ICCV 2021"
+    )
+    variants: ClassVar[tuple[str, ...]] = ("paper", "released")
+
+    prototypes_per_class: int = option(10, "basis concepts a class", least=1)
+    prototype_depth: int = option(64, "channels of a basis concept", least=1)
+    orthonormality: float = option(
+        1e-4, "weight of the loss that makes a class's concepts orthonormal", least=0
+    )
+    subspaces: float = option(
+        1e-7, "weight of the distances between the classes' subspaces (subtracted)", least=0
+    )

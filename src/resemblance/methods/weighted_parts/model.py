@@ -1,0 +1,212 @@
+"""What ProtoPNet and the methods that build on it share.
+
+An encoder and an add-on f give a latent map z = f(x); a similarity g_j compares it with each prototype p_j; a
+linear last layer without bias weighs the similarities, and these products are the evidence:
+
+    score_c = Σ_j w_cj g_j(z)
+
+Training is warm, then joint and interrupted by projections, after each of which only the last layer trains
+(Chen et al. 2019, section 2.2 to 2.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from resemblance.config.model import ModelSpec
+from resemblance.core.model import Model
+from resemblance.core.output import Evidence, Output
+from resemblance.core.recipe import Group, Recipe, Schedule, Stage
+from resemblance.encoders.addon import AddOn
+from resemblance.encoders.build import Encoder, build_encoder, check_map
+from resemblance.methods.weighted_parts.config import WeightedPartsConfig
+from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.precision import full_precision
+
+
+def masked_minimum(distances: Tensor, mask: Tensor) -> Tensor:
+    """The smallest of the masked distances in each row, infinite where the mask is empty: (B, P) → (B,)."""
+    return distances.masked_fill(~mask, torch.inf).amin(dim=1)
+
+
+def mean_minimum(distances: Tensor, mask: Tensor) -> Tensor:
+    """The mean of `masked_minimum` over the rows that have one; 0 if none has.
+
+    Example:
+        >>> distances = torch.tensor([[0.2, 0.5], [0.3, 0.1], [9.0, 9.0]])
+        >>> mean_minimum(distances, torch.tensor([[True, True], [True, False], [False, False]]))
+        tensor(0.2500)
+    """
+    minimum = masked_minimum(distances, mask)
+    found = minimum.isfinite()
+    return torch.where(found, minimum, 0).sum() / found.sum().clamp_min(1)
+
+
+class WeightedParts(Model):
+    """Prototypes of a latent map, read by a linear last layer without bias.
+
+    What is left to a method: its `head` (which ends with `rescore`), `match`, `similarity_maps`,
+    `similarity_of` and `loss`.
+
+    Args:
+        config: the configuration.
+        spec: classes and images.
+        encoder: gives the latent map; its own classifier is not needed.
+        owners: (P, C) class of each prototype; by default ``prototypes_per_class`` for each class.
+        cells: rows and columns of the latent map that a prototype spans; () for prototypes of whole images,
+            which are compared with the mean of the map.
+    """
+
+    projects = True
+    prunes = True
+    head_groups = frozenset({"last"})
+
+    prototypes: Prototypes
+
+    def __init__(
+        self,
+        config: WeightedPartsConfig,
+        spec: ModelSpec,
+        encoder: Encoder,
+        owners: Tensor | None = None,
+        cells: tuple[int, ...] = (1, 1),
+    ) -> None:
+        super().__init__(config, spec)
+        self.config: WeightedPartsConfig = config
+        self.maps = cells != ()
+        self.encoder = encoder
+        self.addon = AddOn(config.addon, encoder.channels, config.prototype_depth)
+        if owners is None:
+            owners = Prototypes.class_major(config.prototypes_per_class, spec.num_classes)
+        self.prototypes = Prototypes(torch.rand(len(owners), self.addon.channels, *cells), owners)
+        self.last = nn.Linear(len(owners), spec.num_classes, bias=False)
+        with torch.no_grad():  # +1 to the own class, −0.5 to the others
+            self.last.weight.copy_(self.prototypes.owners.T * 1.5 - 0.5)
+
+    @classmethod
+    def build(
+        cls,
+        config: WeightedPartsConfig,
+        spec: ModelSpec,
+        *,
+        module: nn.Module | None = None,
+        tensors: Mapping[str, Tensor] | None = None,
+        load_weights: bool = True,
+    ) -> Self:
+        """Make the model with its encoder; refuses encoders whose map is too small for parts."""
+        encoder = build_encoder(config, spec.image, None, load_weights=load_weights, module=module)
+        encoder.keep_map_only()
+        model = cls(config, spec, encoder, None if tensors is None else tensors["prototypes.owners"])
+        if model.maps:
+            check_map(encoder, spec.image)
+        return model
+
+    def latents(self, images: Tensor) -> Tensor:
+        """z = f(x): the add-on's map (B, D, H, W), or its mean (B, D) for whole images."""
+        latents: Tensor = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
+        return latents if self.maps else latents.flatten(2).mean(dim=2)
+
+    def rescore(self, output: Output) -> Output:
+        """Scores W g of known similarities."""
+        assert output.similarities is not None
+        with full_precision(output.similarities):
+            return replace(output, scores=self.last(output.similarities))
+
+    def evidence(self, output: Output, classes: Tensor) -> Evidence:
+        """Contributions w_cj g_j; no bias."""
+        assert output.similarities is not None
+        weights = self.last.weight.float()[classes]
+        contributions = weights * output.similarities
+        prototypes = torch.arange(len(self.prototypes), device=classes.device)
+        return Evidence(contributions, contributions.new_zeros(len(classes)), prototypes, weights)
+
+    def foreign_weights(self) -> Tensor:
+        """The L1 norm of the last layer's weights to classes that do not own the prototype."""
+        return (self.last.weight * ~self.prototypes.owners.T).abs().sum()
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Encoder, add-on, prototypes and last layer."""
+        groups: dict[str, list[nn.Parameter]] = {
+            "encoder": list(self.encoder.parameters()),
+            "addon": list(self.addon.parameters()),
+            "prototypes": [self.prototypes.vectors],
+            "last": list(self.last.parameters()),
+        }
+        return {name: parameters for name, parameters in groups.items() if parameters}
+
+    def stage_groups(self) -> tuple[dict[str, Group], dict[str, Group]]:
+        """What trains, and how fast, in warm and in joint stages.
+
+        A pretrained encoder is frozen while warm and then trains at 1e-4, as in the paper. An encoder without
+        pretrained weights has nothing to keep: it trains from the start, at 1e-3. The user's own network counts as
+        trained.
+        """
+        scratch = self.config.weights == "none" and ":" not in self.config.encoder
+        present = self.parameter_groups().keys()
+        warm = {"addon": Group(3e-3, 1e-3), "prototypes": Group(3e-3)}
+        joint = {"encoder": Group(1e-3 if scratch else 1e-4, 1e-3), **warm}
+        if scratch:
+            warm = joint
+        warm = {name: group for name, group in warm.items() if name in present}
+        joint = {name: group for name, group in joint.items() if name in present}
+        return warm, joint
+
+    def recipe(self) -> Recipe:
+        """Warm, then joint training interrupted by projection and last-layer optimisation."""
+        warm, joint = self.stage_groups()
+        # The authors' scheduler steps before each joint epoch: only four of the first five run at the full rate.
+        decay = Schedule("step", size=5, gamma=0.1, first=1)
+        epochs = self.config.warm_epochs
+        stages = (Stage("warm", epochs, warm), *self.pushed_stages(epochs, joint, decay))
+        return Recipe(stages, batch_size=80)
+
+    def pushed_stages(
+        self, done: int, joint: dict[str, Group], decay: Schedule, tunes: bool = True
+    ) -> list[Stage]:
+        """Joint training interrupted by projections, then pruning.
+
+        Args:
+            done: epochs of the stages before.
+            joint: what trains.
+            decay: of its rates.
+            tunes: whether the last layer trains after each projection.
+        """
+        config = self.config
+        last = {"last": Group(1e-4)}
+        total = done + config.joint_epochs
+        stages: list[Stage] = []
+        number = 0
+        while done < total or number == 0:
+            number += 1
+            push = min(total, (done // config.push_every + 1) * config.push_every)
+            stages.append(
+                Stage(
+                    f"joint {number}",
+                    push - done,
+                    joint,
+                    schedule=decay,
+                    fresh=number == 1,
+                    end=("project",),
+                    candidate=not tunes and not config.prune,
+                )
+            )
+            if tunes:
+                name = f"last layer {number}"
+                stages.append(Stage(name, config.last_epochs, last, candidate=not config.prune, scales=False))
+            done = push
+        if config.prune:
+            stages.append(Stage("prune", 0, {}, end=("prune",), scales=False))
+            stages.append(Stage("last layer after pruning", 5 * config.last_epochs, last, scales=False))
+        return stages
+
+    def keep(self, indices: Tensor) -> None:
+        """Drop prototypes and their columns of the last layer."""
+        super().keep(indices)
+        with torch.no_grad():
+            self.last.weight = nn.Parameter(self.last.weight[:, indices].clone())
+            self.last.in_features = len(indices)

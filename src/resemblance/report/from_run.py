@@ -1,0 +1,192 @@
+"""From a run folder to what its report says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from resemblance.cli.console import share
+from resemblance.config.errors import UserError
+from resemblance.data.dataset import ImageDataset
+from resemblance.data.sources.joined import Joined
+from resemblance.data.sources.source import DataSplits, Source, Subset
+from resemblance.drawing.style import png
+from resemblance.explain.explain import explain_batch
+from resemblance.explain.explanation import Explanation
+from resemblance.methods.paper_figures import FigureInputs, paper_figures
+from resemblance.metrics.evaluation import evaluate
+from resemblance.report.collect import collect
+from resemblance.report.content import ReportFigure, RunReport
+from resemblance.report.latent_space import embedded_images
+from resemblance.runs.run import CONFIG, METRICS, Run, choose
+from resemblance.training.watch.snapshots import read_snapshots
+
+SEARCHED = 1000  # images that are looked through for wrong answers, where no list of them is at hand
+SPLITS = {"val": "validation", "test": "test"}
+DRAWN = 1000  # images in the figure of the latent space
+
+
+def run_report(
+    run: Run,
+    splits: DataSplits | None,
+    *,
+    explain: int = 8,
+    top: int = 5,
+    seed: int = 0,
+    batch_size: int = 128,
+    workers: int = 0,
+) -> RunReport:
+    """Gather what there is to say of a run.
+
+    Args:
+        run: with its model.
+        splits: its images; None if they are not at hand: then nothing is explained.
+        explain: how many images to explain, wrong answers first.
+        top: reasons of each.
+        seed: which images are explained follows from it.
+        batch_size: images a batch.
+        workers: loader processes.
+    """
+    model, metrics = run.model, _metrics(run)
+    notes = [str(note) for note in model.facts.get("notes", [])]
+    explanations: list[Explanation] = []
+    figures: list[ReportFigure] = []
+    if splits is None:
+        notes.append("The images were not at hand when this page was written: no answer is explained.")
+    elif not len(splits.val) and not splits.test:
+        notes.append(
+            "There are neither validation nor test images: nothing is measured, no answer explained."
+        )
+    else:
+        name, source = choose(splits, "auto")
+        if model.explains and explain:
+            known = metrics.get(name, {}).get("wrong")
+            chosen = pick(run, source, explain, seed, known, batch_size, workers)
+            explanations = explain_images(run, source, chosen, top)
+        refit = bool(run.config.get("refit_on_all"))
+        train = Joined(splits.train, splits.val) if refit else splits.train
+        figures = _figures(run, source, train, seed, batch_size, workers)
+    measured = {name: metrics[key] for key, name in SPLITS.items() if metrics.get(key)}
+    black_box = {name: found.get("black_box") for name, found in measured.items()}
+    return collect(
+        model,
+        run.name,
+        data=str(model.facts.get("data", "")),
+        command=_command(run),
+        confusions={name: np.array(found["confusion"]) for name, found in measured.items()},
+        black_box={name: value for name, value in black_box.items() if value is not None},
+        explanations=explanations,
+        facts=_facts(run, metrics),
+        notes=notes,
+        configuration=_configuration(run),
+        figures=figures,
+    )
+
+
+def pick(
+    run: Run, source: Source, count: int, seed: int, wrong: list[int] | None, batch_size: int, workers: int
+) -> list[int]:
+    """Indices of images to explain: wrong answers first, half of them at most."""
+    order = np.random.default_rng(seed).permutation(len(source))
+    if wrong is None:
+        order = order[:SEARCHED]
+        found = evaluate(run.model, Subset(source, order), batch_size=batch_size, workers=workers)
+        wrong = [int(order[position]) for position in found.wrong]
+    missed = set(wrong)
+    bad = [int(index) for index in order if index in missed]
+    good = [int(index) for index in order if index not in missed]
+    half = max(count - len(good), count // 2)
+    return [*bad[:half], *good[: count - len(bad[:half])]]
+
+
+def explain_images(run: Run, source: Source, indices: list[int], top: int) -> list[Explanation]:
+    """Explain images of a source, which knows their classes."""
+    return explain_batch(
+        run.model,
+        [source.read(index) for index in indices],
+        top=top,
+        labels=[int(source.labels[index]) for index in indices],
+        names=[source.name(index) for index in indices],
+    )
+
+
+def of_each_class(labels: ArrayLike, count: int) -> list[int]:
+    """Indices of a few images: the first of each class, then the second of each, and so on.
+
+    Example:
+        >>> of_each_class([0, 0, 0, 1, 1, 2], 5)
+        [0, 3, 5, 1, 4]
+    """
+    seen: dict[int, int] = {}
+    ranks = []
+    for label in np.asarray(labels).tolist():
+        ranks.append(seen.get(label, 0))
+        seen[label] = ranks[-1] + 1
+    found: list[int] = np.argsort(ranks, kind="stable")[:count].tolist()
+    return found
+
+
+def _figures(
+    run: Run, source: Source, train: Source, seed: int, batch_size: int, workers: int
+) -> list[ReportFigure]:
+    from resemblance.report.latent_space import latent_space_figure
+
+    model = run.model
+    few = ImageDataset(source, model.spec.image).__getitems__(of_each_class(source.labels, 8))
+    snapshots = read_snapshots(run.folder) if run.folder is not None else []
+    figures = paper_figures(model, FigureInputs(few.images, few.labels, source, snapshots, train))
+    if model.prototypes is not None and not model.prototypes.placed:
+        return figures
+    embedded = embedded_images(run, source, DRAWN, seed, "pca", batch_size, workers)
+    figures.append(
+        ReportFigure(
+            "Latent space",
+            png(latent_space_figure(run, embedded)),
+            "Images as points and prototypes as squares in two dimensions",
+            f"{len(embedded.labels)} images in their two principal components, which carry "
+            f"{embedded.explained:.0%} of the variance. Squares are prototypes; the larger one is, the more "
+            "training images it is the most similar to.",
+        )
+    )
+    return figures
+
+
+def _facts(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
+    image = run.model.spec.image
+    facts: dict[str, Any] = {}
+    facts["Images"] = f"{image.height}×{image.width}, {'grey' if image.channels == 1 else 'RGB'}"
+    if metrics.get("seconds"):
+        facts["Minutes"] = round(metrics["seconds"] / 60, 1)
+    for key in ("seed", "epochs", "precision", "variant"):
+        if run.config.get(key) is not None:
+            facts[key.capitalize()] = run.config[key]
+    for split, title in SPLITS.items():
+        for name, value in metrics.get(split, {}).get("measured", {}).items():
+            facts[f"{name.capitalize()}, {title}"] = share(value)
+    facts["PyTorch"] = metrics.get("versions", {}).get("torch", torch.__version__)
+    return facts
+
+
+def _metrics(run: Run) -> dict[str, Any]:
+    path = None if run.folder is None else run.folder / METRICS
+    if path is None or not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _command(run: Run) -> str:
+    parts = [str(run.config[key]) for key in ("command", "method") if run.config.get(key)]
+    return " ".join(["resemblance", *parts]) if parts else ""
+
+
+def _configuration(run: Run) -> str:
+    path = None if run.folder is None else run.folder / CONFIG
+    return path.read_text(encoding="utf-8") if path is not None and path.is_file() else ""

@@ -1,0 +1,73 @@
+"""What concepts stand for: the images in which each is strongest, and what it does for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from resemblance.core.model import Model
+from resemblance.data.batch import Batch
+from resemblance.training.ends.actions import ActionContext, action
+from resemblance.training.ends.passes import evaluating, latents_of, training_images
+
+
+def strongest(values: Tensor, indices: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest values of each column, and whose they are; ties go to the lowest index.
+
+    Args:
+        values: (N, K).
+        indices: (N, K) int64.
+        count: how many.
+
+    Returns:
+        Values and indices (min(N, count), K), largest first.
+
+    Example:
+        >>> strongest(torch.tensor([[1.0], [3.0], [3.0]]), torch.tensor([[7], [9], [8]]), 2)[1].T
+        tensor([[8, 9]])
+    """
+    order = indices.argsort(dim=0)
+    values, indices = values.gather(0, order), indices.gather(0, order)
+    order = values.argsort(dim=0, descending=True, stable=True)[:count]
+    return values.gather(0, order), indices.gather(0, order)
+
+
+def find_concepts(model: Model, loader: Iterable[Batch], *, progress: bool = False) -> None:
+    """Leave in ``model.examples`` and ``model.mean_contributions`` what concepts stand for, in one pass.
+
+    Args:
+        model: with one reason a prototype, and both buffers: (K, n) indices of the images in which each is
+            strongest, and (C, K) the mean of its contribution to a class's score over the class's images. In a
+            buffer ``strengths`` (K, n), if there is one, the values in those images are left.
+        loader: the un-augmented training images.
+        progress: whether to show a bar.
+    """
+    examples, means = model.get_buffer("examples"), model.get_buffer("mean_contributions")
+    classes, concepts = means.shape
+    wide = torch.float32 if model.device.type == "mps" else torch.float64
+    sums = torch.zeros(classes, concepts, dtype=wide, device=model.device)
+    images = torch.zeros(classes, dtype=wide, device=model.device)
+    values = torch.empty(0, concepts, device=model.device)
+    found = torch.empty(0, concepts, dtype=torch.int64, device=model.device)
+    with evaluating(model):
+        for latents, labels, indices in latents_of(model, loader, "finding concepts", progress):
+            output = model.head(latents)
+            assert output.similarities is not None
+            sums.index_add_(0, labels, model.evidence(output, labels).contributions.to(wide))
+            images += torch.bincount(labels, minlength=classes)
+            values, found = strongest(
+                torch.cat([values, output.similarities]),
+                torch.cat([found, indices[:, None].expand(-1, concepts)]),
+                examples.shape[1],
+            )
+        means.copy_(sums / images[:, None])
+        examples.fill_(-1)[:, : len(found)] = found.T
+        if "strengths" in dict(model.named_buffers()):
+            model.get_buffer("strengths").fill_(torch.nan)[:, : len(found)] = values.T
+
+
+@action("concepts")
+def _concepts(model: Model, context: ActionContext) -> None:
+    find_concepts(model, training_images(model, context), progress=context.progress)

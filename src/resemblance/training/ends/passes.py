@@ -1,0 +1,38 @@
+"""One pass over images with a model that only looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from resemblance.core.model import Model
+from resemblance.data.batch import Batch
+from resemblance.data.dataset import ImageDataset
+from resemblance.data.loader import loader
+from resemblance.data.progress import track
+from resemblance.encoders.probe import evaluating as evaluation_mode
+from resemblance.training.ends.actions import ActionContext
+
+
+@contextmanager
+def evaluating(model: Model) -> Iterator[None]:
+    """Evaluation mode without gradients; each module gets its own mode back afterwards."""
+    with evaluation_mode(model), torch.no_grad():
+        yield
+
+
+def latents_of(
+    model: Model, loader: Iterable[Batch], title: str, progress: bool = False
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Latents (float32), labels and indices, by batches, on the model's device; for use in `evaluating`."""
+    for batch in track(loader, title, progress):
+        images, labels, indices = (tensor.to(model.device, non_blocking=True) for tensor in batch)
+        yield model.latents(images).float(), labels, indices
+
+
+def training_images(model: Model, context: ActionContext) -> Iterable[Batch]:
+    """The un-augmented training images in index order."""
+    return loader(ImageDataset(context.train, model.spec.image), context.batch_size, context.workers)

@@ -1,0 +1,176 @@
+"""Projection: each prototype becomes its nearest training patch (the papers' "push")."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from resemblance.config.errors import UserError
+from resemblance.core.distributed import world
+from resemblance.core.model import Model
+from resemblance.data.batch import Batch
+from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.maps import percentile_boxes, upsample
+from resemblance.training.ends.actions import ActionContext, action
+from resemblance.training.ends.nearest import Nearest
+from resemblance.training.ends.passes import evaluating, latents_of, training_images
+
+
+@dataclass(frozen=True)
+class ProjectionReport:
+    """What a projection did.
+
+    Args:
+        prototypes: P.
+        images: how many training images it looked at.
+        moved: (P,) Euclidean distance in latent space that each prototype, as the head reads it, moved.
+        unplaced: prototypes that kept their vectors because no image of their classes was there.
+        unplaced_classes: the names of these classes.
+        collapsed: for each class that has them, how many prototypes repeat the patch of another one of it.
+    """
+
+    prototypes: int
+    images: int
+    moved: Tensor
+    unplaced: tuple[int, ...] = ()
+    unplaced_classes: tuple[str, ...] = ()
+    collapsed: dict[str, int] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """The report in words."""
+        lines = [
+            f"projected {self.prototypes - len(self.unplaced)} prototypes, looking at {self.images} images; "
+            f"they moved by {self.mean_moved:.3g} on average, {self.largest_moved:.3g} at most"
+        ]
+        if self.unplaced:
+            names = _shortened(list(self.unplaced_classes)) or "no class"
+            lines.append(f"{len(self.unplaced)} prototypes keep their vectors: no training image of {names}")
+        if self.collapsed:
+            worst = sorted(self.collapsed.items(), key=lambda pair: -pair[1])
+            named = _shortened([f"{name} ({count})" for name, count in worst])
+            total = sum(self.collapsed.values())
+            repeat = "prototype repeats" if total == 1 else "prototypes repeat"
+            lines.append(f"{total} {repeat} the patch of another of their class: {named}")
+        return lines
+
+    @property
+    def mean_moved(self) -> float:
+        """Mean distance that the projected prototypes moved."""
+        return self.moved.sum().item() / max(self.prototypes - len(self.unplaced), 1)
+
+    @property
+    def largest_moved(self) -> float:
+        """Largest distance that a prototype moved."""
+        return self.moved.max().item() if len(self.moved) else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "prototypes": self.prototypes,
+            "images": self.images,
+            "mean_moved": self.mean_moved,
+            "largest_moved": self.largest_moved,
+            "unplaced": list(self.unplaced),
+            "unplaced_classes": list(self.unplaced_classes),
+            "collapsed": dict(self.collapsed),
+        }
+
+
+def project(
+    model: Model, loader: Iterable[Batch], *, progress: bool = False, distributed: bool = False
+) -> ProjectionReport:
+    """Replace each prototype by the nearest latent patch of the images of its own classes.
+
+    One pass, exact over all images whatever their order and the batch size, up to the last bit in which an
+    encoder's answers depend on the batch size. With equal batches a second projection moves nothing. Source:
+    Chen et al. 2019, section 2.3.
+
+    Args:
+        model: one that projects.
+        loader: the un-augmented training images.
+        progress: whether to show a bar.
+        distributed: the loader holds this process's share only; the shares' results are merged.
+
+    Returns:
+        What moved; provenance (image, box, distance) is left in ``model.prototypes``.
+
+    Raises:
+        UserError: without images, for a model that does not project, or if distances are not finite.
+    """
+    prototypes = model.prototypes
+    if prototypes is None or not model.projects:
+        raise UserError(f"{model.name} does not project its prototypes")
+    owned = prototypes.owners.T
+    with evaluating(model):
+        nearest = Nearest(model)
+        images = 0
+        for latents, labels, indices in latents_of(model, loader, "projecting", progress):
+            nearest.update(latents, owned[labels], indices)
+            images += len(labels)
+        if distributed:
+            nearest.merge()
+            images = _total(images, model.device)
+        if images == 0:
+            raise UserError("there are no training images to project onto")
+        if bool((nearest.seen & ~nearest.found).any()):
+            raise UserError("latents are not finite: training has diverged; lower the learning rates")
+        before, after = (model.normalized(vectors) for vectors in (prototypes.vectors, nearest.vectors))
+        moved = (after.double() - before.double()).flatten(1).norm(dim=1)
+        prototypes.vectors.copy_(nearest.vectors)
+        nearest.record(torch.zeros_like(nearest.distances), source_boxes(model, nearest))
+    return _report(model, prototypes, nearest, moved.cpu(), images)
+
+
+@action("project")
+def _project(model: Model, context: ActionContext) -> None:
+    context.notes += project(model, training_images(model, context), progress=context.progress).lines()
+
+
+def source_boxes(model: Model, nearest: Nearest, chunk: int = 128) -> Tensor:
+    """(P, 4) the paper's box of each patch in its source image; all of the image for whole-image methods.
+
+    It is the box of the similarity map that the prototype, once it is that patch, has on that image.
+    """
+    height, width = model.spec.image.size
+    if not model.maps:
+        return nearest.cells.new_tensor([0, 0, width, height]).expand(len(nearest.cells), 4)
+    boxes = nearest.cells.new_zeros(len(nearest.cells), 4)
+    for part in torch.split(nearest.found.nonzero().flatten(), chunk):
+        similarities = model.similarity_of(nearest.maps[part].float()).reshape(-1, *nearest.grid)
+        boxes[part] = percentile_boxes(upsample(similarities, (height, width)))
+    return boxes
+
+
+def _report(
+    model: Model, prototypes: Prototypes, nearest: Nearest, moved: Tensor, images: int
+) -> ProjectionReport:
+    names = prototypes.owner_names(model.spec.classes)
+    unplaced = (~nearest.found).nonzero().flatten().tolist()
+    placed = nearest.found.nonzero().flatten().tolist()
+    patches = list(zip(nearest.indices.tolist(), nearest.cells.tolist(), strict=True))
+    counts = Counter((name, patches[j]) for j in placed for name in names[j])
+    collapsed: dict[str, int] = {}
+    for (name, _), count in counts.items():
+        if count > 1:
+            collapsed[name] = collapsed.get(name, 0) + count - 1
+    classes = tuple(dict.fromkeys(name for j in unplaced for name in names[j]))
+    return ProjectionReport(len(prototypes), images, moved, tuple(unplaced), classes, collapsed)
+
+
+def _shortened(names: list[str], most: int = 5) -> str:
+    left = len(names) - most
+    more = f" and {left} other class{'es' if left > 1 else ''}" if left > 0 else ""
+    return ", ".join(names[:most]) + more
+
+
+def _total(count: int, device: torch.device) -> int:
+    total = torch.tensor(count, device=device)
+    if world() > 1:
+        dist.all_reduce(total)
+    return int(total)

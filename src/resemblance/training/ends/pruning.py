@@ -1,0 +1,166 @@
+"""Pruning: prototypes whose nearest training images are mostly of other classes are dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from resemblance.config.errors import UserError
+from resemblance.core.model import Model
+from resemblance.data.batch import Batch
+from resemblance.training.ends.actions import ActionContext, action
+from resemblance.training.ends.passes import evaluating, latents_of, training_images
+
+UNKNOWN = torch.iinfo(torch.int64).max
+
+
+@dataclass(frozen=True)
+class PruningReport:
+    """What pruning did.
+
+    Args:
+        kept: indices, before pruning, of the prototypes that stayed.
+        dropped: indices, before pruning, of those that went.
+        dropped_by_class: how many went, by class name.
+        spared: indices, before pruning, of those that stayed only because their class had no better one.
+        own: (P,) how many of the nearest images carry one of the prototype's classes.
+    """
+
+    kept: tuple[int, ...]
+    dropped: tuple[int, ...]
+    dropped_by_class: dict[str, int] = field(default_factory=dict)
+    spared: tuple[int, ...] = ()
+    own: tuple[int, ...] = ()
+
+    def lines(self) -> list[str]:
+        """The report in words."""
+        lines = [f"pruned {len(self.dropped)} of {len(self.kept) + len(self.dropped)} prototypes"]
+        if self.spared:
+            lines.append(f"{len(self.spared)} stay only because their class would have none left")
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "kept": list(self.kept),
+            "dropped": list(self.dropped),
+            "dropped_by_class": dict(self.dropped_by_class),
+            "spared": list(self.spared),
+        }
+
+
+class NearestImages:
+    """The k images nearest to each prototype so far, of all classes, each with its nearest patch.
+
+    Ties go to the lowest image index, whatever the order of the batches.
+
+    Args:
+        count: P.
+        k: how many images to keep.
+        device: where to keep them.
+    """
+
+    def __init__(self, count: int, k: int, device: torch.device) -> None:
+        self.k = k
+        self.values = torch.full((0, count), torch.inf, device=device)
+        self.indices = torch.zeros((0, count), dtype=torch.int64, device=device)
+        self.labels = torch.zeros((0, count), dtype=torch.int64, device=device)
+
+    def update(self, values: Tensor, labels: Tensor, indices: Tensor) -> None:
+        """Take a batch into account: values (B, P), labels (B,), indices (B,)."""
+        columns = values.shape[1]
+        values = torch.cat([self.values, values])
+        labels = torch.cat([self.labels, labels[:, None].expand(-1, columns)])
+        indices = torch.cat([self.indices, indices[:, None].expand(-1, columns)])
+        order = indices.argsort(dim=0)
+        order = order.gather(0, values.gather(0, order).argsort(dim=0, stable=True))[: self.k]
+        self.values, self.labels, self.indices = (
+            tensor.gather(0, order) for tensor in (values, labels, indices)
+        )
+
+
+def prune(
+    model: Model, loader: Iterable[Batch], *, k: int = 6, threshold: int = 3, progress: bool = False
+) -> PruningReport:
+    """Drop the prototypes of which fewer than ``threshold`` of the ``k`` nearest images are of their classes.
+
+    One patch counts for each image. The paper would leave a class without any prototype, if none passes; here
+    the one with the most own images stays (of several, the lowest index), and the report says so. Prototypes
+    that no class owns stay. Source: Chen et al. 2019, section 2.5 and supplement S3.
+
+    Args:
+        model: one that prunes, after projection.
+        loader: the un-augmented training images of all classes.
+        k: nearest images looked at; all of them, where there are fewer.
+        threshold: own images needed.
+        progress: whether to show a bar.
+
+    Raises:
+        UserError: for a model that does not prune, numbers that do not fit, or without images.
+    """
+    prototypes = model.prototypes
+    if prototypes is None or not model.prunes:
+        raise UserError(f"{model.name} does not prune its prototypes")
+    if not 1 <= threshold <= k:
+        raise UserError(f"pruning needs 1 <= threshold <= k, not a threshold of {threshold} with k = {k}")
+    with evaluating(model):
+        nearest = NearestImages(len(prototypes), k, model.device)
+        for latents, labels, indices in latents_of(model, loader, "pruning", progress):
+            nearest.update(model.match(latents).values, labels, indices)
+        if len(nearest.labels) == 0:
+            raise UserError("there are no training images to prune by")
+    owners = prototypes.owners
+    own = owners[torch.arange(len(owners), device=owners.device), nearest.labels].sum(dim=0)
+    passed = (own >= threshold) | ~owners.any(dim=1)
+    spared = spare(owners, own, passed)
+    kept = (passed | spared).nonzero().flatten()
+    names = prototypes.owner_names(model.spec.classes)
+    dropped = (~(passed | spared)).nonzero().flatten().tolist()
+    by_class: dict[str, int] = {}
+    for name in (name for j in dropped for name in names[j]):
+        by_class[name] = by_class.get(name, 0) + 1
+    if dropped:
+        model.keep(kept)
+    return PruningReport(
+        tuple(kept.tolist()),
+        tuple(dropped),
+        by_class,
+        tuple((spared & ~passed).nonzero().flatten().tolist()),
+        tuple(own.tolist()),
+    )
+
+
+@action("prune")
+def _prune(model: Model, context: ActionContext) -> None:
+    report = prune(model, training_images(model, context), progress=context.progress)
+    context.notes += report.lines()
+    context.kept = torch.tensor(report.kept, dtype=torch.int64)
+
+
+def spare(owners: Tensor, own: Tensor, passed: Tensor) -> Tensor:
+    """The best prototype of each class that has some, but none that passed.
+
+    Args:
+        owners: (P, C) bool.
+        own: (P,) own images among the nearest.
+        passed: (P,) bool.
+
+    Returns:
+        (P,) bool.
+
+    Example:
+        >>> owners = torch.tensor([[True, False], [True, False], [False, True]])
+        >>> spare(owners, torch.tensor([1, 2, 6]), torch.tensor([False, False, True]))
+        tensor([False,  True, False])
+    """
+    bereft = owners.any(dim=0) & ~(owners & passed[:, None]).any(dim=0)
+    counts = own[:, None].masked_fill(~owners, -1)  # (P, C)
+    positions = torch.arange(len(own), device=own.device)[:, None]
+    best = torch.where(counts == counts.amax(dim=0), positions, len(own)).amin(dim=0)
+    spared = torch.zeros_like(passed)
+    spared[best[bereft]] = True
+    return spared

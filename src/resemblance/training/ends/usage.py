@@ -1,0 +1,136 @@
+"""Survey: how much each prototype is used on the training images, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from resemblance.config.errors import UserError
+from resemblance.core.model import Model
+from resemblance.data.batch import Batch
+from resemblance.prototypes.maps import cell_boxes
+from resemblance.training.ends.actions import ActionContext, action
+from resemblance.training.ends.nearest import Nearest
+from resemblance.training.ends.passes import evaluating, latents_of, training_images
+from resemblance.training.ends.strongest import Strongest
+
+
+class Usage:
+    """Running counts of how often each prototype is the most similar one; ties go to the lowest index.
+
+    Args:
+        owners: (P, C) bool.
+
+    Example:
+        >>> usage = Usage(torch.eye(2, dtype=torch.bool))
+        >>> usage.update(torch.tensor([[0.9, 0.1], [0.8, 0.2]]), torch.tensor([0, 1]))
+        >>> usage.activations.tolist(), usage.own_activations.tolist()
+        ([2, 0], [1, 1])
+    """
+
+    def __init__(self, owners: Tensor) -> None:
+        self.owners = owners
+        count, device = len(owners), owners.device
+        self.images = 0
+        self.activations = torch.zeros(count, dtype=torch.int64, device=device)
+        self.own_activations = torch.zeros(count, dtype=torch.int64, device=device)
+        wide = torch.float32 if device.type == "mps" else torch.float64
+        self.total = torch.zeros(count, dtype=wide, device=device)
+
+    def update(
+        self, similarities: Tensor, labels: Tensor, ballots: Tensor | None = None, uses: Tensor | None = None
+    ) -> None:
+        """Take a batch into account.
+
+        Args:
+            similarities: (B, P).
+            labels: (B,).
+            ballots: (B, P, cells), where cells vote: then a prototype is used by an image if it is the most
+                similar one of any of its cells.
+            uses: (B, P) bool, where the method itself says which prototypes an image uses.
+        """
+        own = self.owners.T[labels]
+        choices = similarities[:, :, None] if ballots is None else ballots
+        self.activations += _winners(choices, torch.ones_like(own)) if uses is None else uses.sum(dim=0)
+        self.own_activations += _winners(choices, own) if uses is None else (uses & own).sum(dim=0)
+        self.total += similarities.to(self.total.dtype).sum(dim=0)
+        self.images += len(labels)
+
+
+def _winners(choices: Tensor, mask: Tensor) -> Tensor:
+    """In how many images each column (P,) is the largest masked one of any cell; choices (B, P, cells)."""
+    count = choices.shape[1]
+    masked = choices.masked_fill(~mask[:, :, None], -torch.inf)
+    positions = torch.arange(count, device=mask.device)[:, None]
+    largest = (masked == masked.amax(dim=1, keepdim=True)) & mask[:, :, None]
+    first = torch.where(largest, positions, count).amin(dim=1)  # (B, cells)
+    used = torch.zeros(len(choices), count + 1, dtype=torch.bool, device=mask.device)
+    return used.scatter(1, first, True).sum(dim=0)[:count]
+
+
+def count_usage(model: Model, loader: Iterable[Batch], *, progress: bool = False) -> None:
+    """Count in one pass how the prototypes are used, and leave it in ``model.prototypes``.
+
+    ``activations``, ``own_activations`` (−1 where no class owns the prototype) and ``mean_similarity`` of all
+    models (where cells vote, an image uses each prototype that any of its cells is most similar to); of those
+    that do not project also the provenance: the nearest image of the prototype's classes, or of all where
+    `Model.sources` says so or it has none, with the cell of the map as its box.
+
+    Args:
+        model: with prototypes.
+        loader: the un-augmented training images.
+        progress: whether to show a bar.
+
+    Raises:
+        UserError: for a model without prototypes, or without images.
+    """
+    if model.prototypes is None:
+        raise UserError(f"{model.name} has no prototypes to survey")
+    with evaluating(model):
+        count_usage_of_latents(model, latents_of(model, loader, "counting", progress))
+
+
+def count_usage_of_latents(model: Model, latents_by_batch: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
+    """The same from latents, labels and indices, batch by batch, as `passes.latents_of` gives them.
+
+    Args:
+        model: in evaluation mode, with prototypes.
+        latents_by_batch: on the model's device; no gradient is needed.
+
+    Raises:
+        UserError: without images.
+    """
+    prototypes = model.prototypes
+    assert prototypes is not None
+    model.assign_owners()
+    owners = prototypes.owners
+    sought = owners | ~owners.any(dim=1, keepdim=True) | (model.sources == "all")
+    usage = Usage(owners)
+    nearest = Nearest(model) if prototypes.placed else Strongest(model)
+    for latents, labels, indices in latents_by_batch:
+        output = model.head(latents)
+        assert output.similarities is not None
+        ballots = model.similarity_maps(latents).flatten(2) if model.score_kind == "votes" else None
+        usage.update(output.similarities, labels, ballots, model.uses(output))
+        if not model.projects:
+            nearest.update(latents, sought.T[labels], indices)
+    if usage.images == 0:
+        raise UserError("there are no training images to survey")
+    prototypes.activations.copy_(usage.activations)
+    prototypes.own_activations.copy_(usage.own_activations.masked_fill(~owners.any(dim=1), -1))
+    prototypes.mean_similarity.copy_(usage.total / usage.images)
+    if not model.projects:
+        boxes = model.boxes_at(nearest.cells, nearest.grid)
+        if boxes is None:
+            boxes = cell_boxes(nearest.cells, nearest.grid, model.spec.image.size)
+        if isinstance(nearest, Strongest):
+            nearest.record(boxes)
+        else:
+            nearest.record(nearest.distances, boxes)
+
+
+@action("usage")
+def _survey(model: Model, context: ActionContext) -> None:
+    count_usage(model, training_images(model, context), progress=context.progress)

@@ -1,0 +1,108 @@
+"""Training by a model's recipe; a run killed at any moment can go on as if it had not been."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from resemblance.config.errors import UserError
+from resemblance.config.training import TrainConfig
+from resemblance.core.model import Model
+from resemblance.core.recipe import Recipe
+from resemblance.data.augment import get_augment
+from resemblance.data.sources.source import DataSplits
+from resemblance.training.engine.checkpoints import atomic_save
+from resemblance.training.engine.devices import DistributedContext, find_accelerator, run_team
+from resemblance.training.engine.identity import check_same, identify
+from resemblance.training.engine.job import Job
+from resemblance.training.engine.order import plan
+from resemblance.training.engine.run import carry_out
+from resemblance.training.engine.state import RunState
+
+
+@dataclass
+class FitResult:
+    """What came of training.
+
+    Args:
+        history: one row an epoch and one a candidate: losses, rates, accuracies.
+        validation_accuracy: of the chosen model; None without validation images.
+        notes: lines for the user.
+        resumed: ``""``, ``"resumed"``, or ``"finished"`` if there was nothing left to do.
+    """
+
+    history: list[dict[str, Any]]
+    validation_accuracy: float | None
+    notes: list[str] = field(default_factory=list)
+    resumed: str = ""
+
+
+def settle(recipe: Recipe, config: TrainConfig) -> Recipe:
+    """The method's recipe with what the user wants otherwise."""
+    recipe = recipe.scaled(config.epochs)
+    return replace(
+        recipe,
+        batch_size=config.batch_size or recipe.batch_size,
+        augment=config.augment or recipe.augment,
+    )
+
+
+def fit(model: Model, splits: DataSplits, run: Path | str, config: TrainConfig | None = None) -> FitResult:
+    """Train a model by its recipe.
+
+    Batch order, augmentation and noise are functions of the seed and the place in the run, and checkpoints
+    are whole or absent: a run that was killed and is resumed ends with the weights, bit by bit, of one that
+    was not (on a CPU). The test images are never looked at. Under several devices, end actions such as
+    projection run in the first process and the others receive the result.
+
+    Args:
+        model: trained in place; ends in evaluation mode with the weights of the chosen model, on the CPU.
+        splits: training and validation images.
+        run: folder for checkpoints and logs.
+        config: see there.
+
+    Raises:
+        UserError: if the run folder holds another run, settings do not fit, or the loss is no number.
+        Interrupted: after Ctrl-C, with a checkpoint written.
+    """
+    config, run = config or TrainConfig(), Path(run)
+    recipe = settle(model.recipe(), config)
+    accelerator = find_accelerator(config.accelerator, config.devices)
+    if config.precision == "16-mixed" and accelerator == "cpu":
+        raise UserError("--precision 16-mixed needs a GPU; on a CPU use bf16-mixed")
+    get_augment(recipe.augment)  # refuses an unknown name before anything is written
+    plan(len(splits.train), recipe.batch_size, config.devices, config.accumulate)
+    job = Job(model, splits, run, config, recipe, identify(model, recipe, splits, config))
+    resumed = _start_or_resume(job)
+    if resumed != "finished":
+        if config.devices > 1:
+            run_team(carry_out, job, DistributedContext(accelerator, world=config.devices))
+        else:
+            carry_out(DistributedContext(accelerator), job)
+    state = RunState.load(job.state_path)
+    model.cpu().requires_grad_(True)
+    state.give(model)
+    model.eval()
+    accuracy = None if state.score is None else state.score["accuracy"]
+    return FitResult(state.history, accuracy, state.notes, resumed)
+
+
+def _start_or_resume(job: Job) -> str:
+    path = job.state_path
+    if not path.exists():
+        if not job.config.resume and path.parent.is_dir() and any(path.parent.iterdir()):
+            raise UserError(f"{job.folder} already holds checkpoints; choose another --output")
+        state = RunState(job.identity, {})
+        state.take(job.model)
+        if job.config.refit_on_all:
+            atomic_save({"model": state.model, "facts": state.facts}, job.start_path)
+        state.save(path)
+        return ""
+    if not job.config.resume:
+        raise UserError(
+            f"{job.folder} holds a run; add --resume to go on with it, or choose another --output"
+        )
+    state = RunState.load(path)
+    check_same(state.identity, job.identity, job.folder)
+    return "finished" if state.finished else "resumed"

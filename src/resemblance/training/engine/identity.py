@@ -1,0 +1,94 @@
+"""What makes two runs the same run, so that one can go on with the other."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resemblance.config.errors import UserError
+from resemblance.config.training import TrainConfig
+from resemblance.core.model import Model
+from resemblance.core.recipe import Recipe
+from resemblance.data.sources.source import DataSplits, Source
+from resemblance.training.engine.state import plain
+
+# Where the images are read and how often the state is written changes no weight.
+FREE = (
+    "resume",
+    "workers",
+    "accelerator",
+    "checkpoint_every_steps",
+    "progress",
+    "epochs",
+    "batch_size",
+    "augment",
+)
+
+
+def identify(model: Model, recipe: Recipe, splits: DataSplits, config: TrainConfig) -> dict[str, Any]:
+    """Everything that the final weights depend on, as plain values."""
+    settings = {name: value for name, value in asdict(config).items() if name not in FREE}
+    sizes = {name: list(parameter.shape) for name, parameter in model.named_parameters()}
+    identity: dict[str, Any] = plain(
+        {
+            **settings,
+            "method": model.name,
+            "model": asdict(model.config),
+            "classes and images": asdict(model.spec),
+            "network": zlib.crc32(repr(sizes).encode()),
+            "batch_size": recipe.batch_size,
+            "augment": recipe.augment,
+            "recipe": [asdict(stage) for stage in recipe.stages],
+            "training images": fingerprint(splits.train),
+            "validation images": fingerprint(splits.val),
+        }
+    )
+    return identity
+
+
+def fingerprint(source: Source | None) -> str:
+    """Number of images, and a checksum of their labels and of their pixels or names."""
+    if source is None or not len(source):
+        return "none"
+    check = zlib.crc32(np.ascontiguousarray(source.labels).tobytes())
+    if source.array is not None:
+        check = zlib.crc32(np.ascontiguousarray(source.array).data, check)
+    else:
+        for index in range(len(source)):
+            check = zlib.crc32(source.name(index).encode(), check)
+    return f"{len(source)} images ({check:08x})"
+
+
+def check_same(old: dict[str, Any], new: dict[str, Any], run: Path) -> None:
+    """Refuse to resume a run with other settings.
+
+    Raises:
+        UserError: naming what differs.
+    """
+    differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    if not differing:
+        return
+    shown = []
+    for name in differing[:3]:
+        before, now = str(old.get(name)), str(new.get(name))
+        where = _parts(old.get(name), new.get(name))
+        shown.append(
+            f"{name} differs{where}" if len(before) + len(now) > 80 else f"{name} was {before}, now {now}"
+        )
+    raise UserError(
+        f"{run} cannot be resumed with other settings: {'; '.join(shown)}; give the settings it "
+        "was started with, or another --output"
+    )
+
+
+def _parts(old: Any, new: Any) -> str:
+    """What differs in two lists of mappings, such as recipes."""
+    if not (isinstance(old, list) and isinstance(new, list) and len(old) == len(new)):
+        return ""
+    pairs = [pair for pair in zip(old, new, strict=True) if all(isinstance(side, dict) for side in pair)]
+    names = sorted({name for before, now in pairs for name in before if before[name] != now.get(name)})
+    return f" in {', '.join(names)}" if names else ""

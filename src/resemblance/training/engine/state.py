@@ -1,0 +1,114 @@
+"""Where a run stands between two stretches of training: all that `--resume` needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resemblance.core.model import Model
+from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint
+from resemblance.training.engine.optimizers import OptimizerState
+
+
+@dataclass
+class RunState:
+    """The state of a run at a boundary: a stage was trained, an end action was done, or nothing yet.
+
+    Args:
+        identity: what must not change when the run is resumed.
+        model: the model's state dict.
+        facts: the model's facts.
+        phase: 0 trains and chooses the model, 1 trains it again on all images.
+        stage: index of the stage that is under way or comes next.
+        done: 0 if that stage is to be trained, 1 + k after its training and k of its end actions.
+        step: optimiser steps before that stage.
+        carried: optimiser state of all groups trained so far.
+        epochs: epochs behind the weights of each finished stage of phase 0.
+        candidate: ``stage``, ``accuracy`` and ``loss`` of the best candidate so far.
+        history: one row an epoch.
+        notes: lines for the user.
+        score: ``accuracy`` and ``loss`` of the final model.
+        finished: whether all is done.
+    """
+
+    identity: dict[str, Any]
+    model: dict[str, Tensor]
+    facts: dict[str, Any] = field(default_factory=dict)
+    phase: int = 0
+    stage: int = 0
+    done: int = 0
+    step: int = 0
+    carried: OptimizerState = field(default_factory=OptimizerState)
+    epochs: list[int] = field(default_factory=list)
+    candidate: dict[str, Any] | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    score: dict[str, float] | None = None
+    finished: bool = False
+
+    @property
+    def place(self) -> list[int]:
+        """Identifies the stage that is under way."""
+        return [self.phase, self.stage]
+
+    def take(self, model: Model) -> None:
+        """Copy the model's tensors and facts into the state."""
+        self.model = copy_tensors(model)
+        self.facts = plain(model.facts)
+
+    def give(self, model: Model) -> None:
+        """Put the state's tensors and facts into the model."""
+        adopt(model, self.model)
+        model.facts = dict(self.facts)
+
+    def save(self, path: Path) -> None:
+        """Write it atomically."""
+        atomic_save({**self.__dict__, "carried": asdict(self.carried)}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> RunState:
+        """Read it."""
+        content = load_checkpoint(path)
+        return cls(**{**content, "carried": OptimizerState(**content["carried"])})
+
+
+def copy_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of all tensors, in main memory."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+def adopt(model: Model, tensors: dict[str, Tensor]) -> None:
+    """Load tensors into a model whose prototypes may be of another number than saved.
+
+    Raises:
+        RuntimeError: if names do not match.
+    """
+    saved = tensors.get("prototypes.vectors")
+    if model.prototypes is not None and saved is not None and len(saved) < len(model.prototypes):
+        model.keep(torch.arange(len(saved), device=model.device))
+    for name, tensor in model.state_dict().items():
+        if name in tensors and tensors[name].shape != tensor.shape:
+            path, _, leaf = name.rpartition(".")
+            owner = model.get_submodule(path)
+            empty = torch.empty_like(tensors[name], device=tensor.device)
+            setattr(owner, leaf, nn.Parameter(empty) if leaf in owner._parameters else empty)
+    model.load_state_dict(tensors)
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON would give it back: no classes, no NumPy numbers.
+
+    Example:
+        >>> plain({"count": torch.tensor(3), "names": ("a", "b")})
+        {'count': 3, 'names': ['a', 'b']}
+    """
+
+    def convert(item: Any) -> Any:
+        return item.tolist() if hasattr(item, "tolist") else str(item)
+
+    return json.loads(json.dumps(value, default=convert))

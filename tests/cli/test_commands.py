@@ -1,0 +1,268 @@
+"""Every command as a new user would type it, in one process, on the embedded digits."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import resemblance
+from resemblance.cli.main import main
+
+Run = Callable[..., tuple[int, str, str]]
+QUICK = ["--encoder", "small", "--batch-size", "64", "--no-report", "--no-progress"]
+PARTS = ["--prototypes-per-class", "2", "--warm-epochs", "1", "--joint-epochs", "1", "--push-every", "2"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _show_traces() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESEMBLANCE_DEBUG", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a black box, two conversions of it and a ProtoPNet, hardly trained."""
+    folder = tmp_path_factory.mktemp("runs")
+    black_box, digits = str(folder / "blackbox"), ["--data", "digits"]
+    assert main(["train", "blackbox", *digits, *QUICK, "--epochs", "3", "--output", black_box]) == 0
+    convert = ["convert", black_box, "--no-report", "--no-progress", "--output"]
+    assert main([*convert, str(folder / "kmex"), "--prototypes-per-class", "3"]) == 0
+    assert main([*convert, str(folder / "patches"), "--patches"]) == 0
+    parts = ["--output", str(folder / "protopnet"), "--last-epochs", "1"]
+    assert main(["train", "protopnet", *digits, *QUICK, *PARTS, *parts]) == 0
+    return folder
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[str]:
+    """Two digits as files of another size and mode than the model's."""
+    from sklearn.datasets import load_digits
+
+    paths = []
+    for number, pixels in enumerate(load_digits().images[:2]):
+        path = tmp_path / f"digit {number}.png"
+        Image.fromarray((pixels * 15.9).astype(np.uint8)).resize((40, 50)).convert("RGB").save(path)
+        paths.append(str(path))
+    return paths
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command and gives its exit code, standard output and error stream."""
+    capsys.readouterr()
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_run_folder(runs: Path) -> None:
+    config = yaml.safe_load((runs / "kmex" / "config.yaml").read_text())
+    assert config["command"] == "convert"
+    assert config["prototypes_per_class"] == 3
+    assert {"resemblance", "torch", "python"} <= set(config["versions"])
+    metrics = json.loads((runs / "kmex" / "metrics.json").read_text())
+    assert metrics["test"]["black_box"] is not None
+    assert 0 <= metrics["test"]["accuracy"] <= 1
+    assert np.array(metrics["test"]["confusion"]).sum() == metrics["test"]["images"]
+    model = resemblance.load(runs / "kmex")
+    assert model.facts["accuracy"]["test"] == metrics["test"]["accuracy"]
+    assert len(model.prototypes) == 30
+    assert all(item.picture is not None for item in model.gallery)
+
+
+def test_a_run_can_be_repeated_from_its_configuration(runs: Path, tmp_path: Path) -> None:
+    config = runs / "protopnet" / "config.yaml"
+    again = tmp_path / "again"
+    assert main(["train", "protopnet", "--config", str(config), "--output", str(again)]) == 0
+    first, second = (resemblance.load(path).state_dict() for path in (runs / "protopnet", again))
+    assert all(first[name].equal(second[name]) or first[name].isnan().any() for name in first)
+
+
+def test_a_run_is_not_overwritten(runs: Path, said: Run) -> None:
+    arguments = ["train", "blackbox", "--data", "digits", *QUICK, "--output", runs / "blackbox"]
+    code, _, err = said(*arguments)
+    assert code == 2
+    assert "holds a run already" in err
+    code, out, _ = said(*arguments, "--epochs", 3, "--resume")
+    assert code == 0
+    assert "finished" in out
+
+
+def test_explain(runs: Path, images: list[str], tmp_path: Path, said: Run) -> None:
+    for name in ("kmex", "patches", "protopnet"):
+        folder = tmp_path / name
+        code, out, _ = said("explain", runs / name, *images, "--label", "1", "--output", folder)
+        assert code == 0
+        assert "digit 0.png" in out
+        assert {"index.html", "digit 0.png", "digit 1.png"} <= {path.name for path in folder.iterdir()}
+    code, out, _ = said(
+        "explain", runs / "kmex", images[0], "--json", "--output", tmp_path, "--classes", "3,5"
+    )
+    assert code == 0
+    [explanation] = json.loads(out)
+    assert len(explanation["explanations"]) == 2
+
+
+def test_outputs_are_files_or_folders(runs: Path, images: list[str], tmp_path: Path, said: Run) -> None:
+    kmex = runs / "kmex"
+    (tmp_path / "there").mkdir()
+    for command, arguments, name, file in [
+        ("explain", images[:1], "index.html", "why.pdf"),
+        ("explain", images, "index.html", "why.html"),
+        ("prototypes", [], "prototypes.png", "all.svg"),
+        ("evaluate", [], "evaluation.json", "figures.json"),
+        ("embed", ["--limit", "20"], "latents.png", "space.png"),
+        ("report", ["--explain", "1"], "report.html", "page.html"),
+    ]:
+        for folder in ("there", "new"):
+            assert said(command, kmex, *arguments, "--output", tmp_path / folder)[0] == 0
+            assert (tmp_path / folder / name).is_file(), command
+        code, out, _ = said(command, kmex, *arguments, "--output", tmp_path / "files" / file)
+        assert code == 0
+        assert file in out
+        assert (tmp_path / "files" / file).is_file(), command
+    assert sorted(path.name for path in (tmp_path / "files").iterdir()) == [
+        "all.svg",
+        "figures.json",
+        "page.html",
+        "space.png",
+        "why.html",
+        "why.pdf",
+    ]
+
+
+def test_prototypes(runs: Path, tmp_path: Path, said: Run) -> None:
+    path = tmp_path / "gallery.svg"
+    code, out, _ = said("prototypes", runs / "protopnet", "--json", "--output", path)
+    assert code == 0
+    listed = json.loads(out)["prototypes"]
+    assert len(listed) == 20
+    assert all(entry["source"] for entry in listed)
+    assert path.read_text().lstrip().startswith("<?xml")
+    code, out, _ = said("prototypes", runs / "kmex", "--classes", "7", "--output", tmp_path / "g.png")
+    assert code == 0
+    assert "importance" in out
+
+
+def test_evaluate(runs: Path, tmp_path: Path, said: Run) -> None:
+    code, out, _ = said("evaluate", runs / "kmex", "--json", "--output", tmp_path / "e.json")
+    assert code == 0
+    assert json.loads(out) == json.loads((tmp_path / "e.json").read_text())
+    assert json.loads(out)["gap"] is not None
+    code, out, _ = said("evaluate", runs / "kmex" / "model", "--split", "val", "--data", "digits")
+    assert code == 0
+    assert "precision" in out
+    assert "gap" in out
+
+
+def test_evaluate_together(runs: Path, tmp_path: Path, said: Run) -> None:
+    names = [runs / "kmex", runs / "protopnet" / "model"]
+    code, out, _ = said("evaluate", *names, "--ensemble", "--json", "--output", tmp_path / "e.json")
+    assert code == 0
+    found = json.loads(out)
+    assert found == json.loads((tmp_path / "e.json").read_text())
+    assert found["rule"] == "sum of the logits"
+    for member, name in zip(found["members"], ("kmex", "protopnet"), strict=True):
+        alone = json.loads(said("evaluate", runs / name, "--json")[1])
+        assert (member["method"], member["accuracy"]) == (name, alone["accuracy"])
+        assert member["confusion"] == alone["confusion"]
+    assert found["images"] == 359 == np.sum(found["confusion"])
+    code, out, _ = said("evaluate", *names, runs / "patches", "--ensemble", "--split", "val")
+    assert code == 0
+    assert "3 models, by the mean of the probabilities" in out
+    assert "together" in out
+    assert "precision" in out
+
+
+def test_report_and_embed(runs: Path, tmp_path: Path, said: Run) -> None:
+    page = tmp_path / "all.html"
+    names = [runs / name for name in ("blackbox", "kmex", "patches", "protopnet")]
+    assert said("report", *names, "--output", page)[0] == 0
+    text = page.read_text()
+    assert all(name.name in text for name in names)
+    assert "<script" not in text
+    for name in names:
+        code, out, _ = said("embed", name, "--output", tmp_path / f"{name.name}.png", "--limit", 50)
+        assert code == 0
+        assert "50 test images" in out
+
+
+def test_a_model_explains_where_its_images_are_not(
+    runs: Path, images: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Run
+) -> None:
+    shutil.copytree(runs / "protopnet" / "model", tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    assert said("explain", "elsewhere", images[0])[0] == 0
+    assert (tmp_path / "explanations" / "index.html").is_file()
+    code, _, err = said("report", "elsewhere")
+    assert code == 0
+    assert "explains no images" in err
+    code, _, err = said("evaluate", "elsewhere")
+    assert code == 2
+    assert "add --data" in err
+
+
+def test_mistakes(runs: Path, images: list[str], tmp_path: Path, said: Run) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(Path(images[0]).read_bytes()[:60])
+    kmex = runs / "kmex"
+    for arguments, words in [
+        (["evaluate", tmp_path / "none"], "no such folder"),
+        (["evaluate", images[0]], "is a file"),
+        (["evaluate", tmp_path], "neither a run folder"),
+        (["evaluate", kmex, "--data", tmp_path / "none"], "none"),
+        (["evaluate", kmex, kmex], "--ensemble"),
+        (["evaluate", kmex, "--ensemble"], "at least 2 models"),
+        (["evaluate", kmex, tmp_path / "none", "--ensemble"], "no such folder"),
+        (["evaluate", kmex, "--data", "digit"], "digit"),
+        (["explain", kmex, "none.png"], "no such image: none.png"),
+        (["explain", kmex, broken], "broken.png"),
+        (["explain", kmex, images[0], "--label", "cat"], "no class 'cat'"),
+        (["explain", kmex, images[0], "--prototypes", "99"], "99"),
+        (["explain", runs / "blackbox", images[0]], "convert"),
+        (["prototypes", runs / "blackbox"], "convert"),
+        (["prototypes", kmex, "--output", tmp_path / "g.gif"], "ends in .png"),
+        (["explain", kmex, images[0], "--output", tmp_path / "g.gif"], "ends in .png"),
+        (["explain", kmex, *images, "--output", tmp_path / "g.png"], "2 images need a folder"),
+        (["explain", kmex, images[0], "--output", broken / "sub"], "cannot make the folder"),
+        (["evaluate", kmex, "--output", broken / "sub"], "cannot make the folder"),
+        (["embed", kmex, "--output", Path(images[0]) / "x.png"], "cannot make the folder"),
+        (["train", "blackbox", "--data", tmp_path / "none", "--output", tmp_path / "o"], "none"),
+        (
+            ["train", "blackbox", "--data", "digits", "--output", Path(images[0]) / "o"],
+            "cannot make the folder",
+        ),
+        (
+            ["train", "blackbox", "--data", "digits", "--encoder", "resnet81", "--output", tmp_path / "o"],
+            "resnet",
+        ),
+        (["convert", "resnet18", "--data", "digits"], "weights"),
+        (["convert", tmp_path / "none"], "none"),
+    ]:
+        code, out, err = said(*arguments)
+        lines = [line for line in err.splitlines() if not line.startswith("note: ")]
+        assert (code, len(lines)) == (2, 1), (arguments, err)
+        assert words in lines[0]
+        assert out == "" or arguments[0] not in ("evaluate", "explain")
+
+
+def test_broken_images_can_be_left_out(runs: Path, images: list[str], tmp_path: Path, said: Run) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    code, _, err = said(
+        "explain", runs / "kmex", broken, images[0], "--skip-bad-images", "--output", tmp_path / "e"
+    )
+    assert code == 0
+    assert "broken.png" in err

@@ -1,0 +1,195 @@
+"""What a user meets before anything is computed: help, names, options, errors of one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import resemblance
+from resemblance.cli.arguments import parse, parser_for
+from resemblance.cli.main import main
+from resemblance.config.commands import COMMANDS, TrainCommand
+from resemblance.methods.registry import get_config, list_methods, method_configs
+
+HEAVY = ("torch", "numpy", "torchvision", "timm", "lightning", "sklearn", "matplotlib", "PIL")
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["methods", "--json"], ["train", "protopnet", "--help"], ["convert", "--help"]],
+    ids=" ".join,
+)
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; from resemblance.cli.main import main; assert main(sys.argv[1:]) == 0;"
+        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_help_is_quick() -> None:
+    """Half a second; of the processor's time, so that a busy machine does not decide."""
+    resource = pytest.importorskip("resource")
+
+    def seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "resemblance", "--help"], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return float(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+def test_public_names_resolve() -> None:
+    for name in resemblance.__all__:
+        assert getattr(resemblance, name) is not None
+        assert name in dir(resemblance)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = resemblance.nothing
+
+
+def test_import_alone_imports_nothing() -> None:
+    done = python(f"import sys, resemblance; print([name for name in {HEAVY} if name in sys.modules])")
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_method_has_a_configuration_of_its_name() -> None:
+    assert set(method_configs()) == set(list_methods())
+    for name, config in method_configs().items():
+        assert get_config(name) is config
+        assert config.line
+        assert config.citation
+
+
+def test_every_command_and_method_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in [[], ["--help"], *([name, "--help"] for name in COMMANDS)]:
+        assert main(arguments) == 0
+        assert "usage: resemblance" in capsys.readouterr().out
+    for name in method_configs():
+        assert main(["train", name, "--help"]) == 0
+        shown = capsys.readouterr().out
+        for option in (
+            "--data",
+            "--output",
+            "--image-size",
+            "--epochs",
+            "--seed",
+            "--precision",
+            "--devices",
+        ):
+            assert f"{option} " in shown, (name, option)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("trian", "unknown command 'trian'; did you mean 'train'?"),
+        ("--verbose", "unknown option '--verbose'"),
+        ("train", "train wants a method first; the methods are"),
+        ("train kmx --data d", "unknown method 'kmx'; did you mean 'kmex'?"),
+        ("train kmex", "--data is missing"),
+        ("train kmex --data d --epochs -3", "--epochs must be at least 1, not -3"),
+        ("train kmex --data d --epochs 3.5", "--epochs: expected a whole number or null, not '3.5'"),
+        ("train kmex --data d --epochs", "--epochs: expected one argument"),
+        ("train kmex --data d --seed 99999999999999999999", "--seed: 99999999999999999999 is too large"),
+        ("train kmex --data d --val-fraction nan", "--val-fraction: not a number"),
+        ("train kmex --data d --precision bf16", "--precision: 'bf16' is not one of 32-true"),
+        ("train kmex --data d --image-siz 3", "unknown option '--image-siz'; did you mean '--image-size'"),
+        ("train kmex --data d --mean 0.1,b", "--mean: expected values separated by commas"),
+        ("train kmex --data d --prototypes-per-class 0", "--prototypes-per-class must be at least 1"),
+        ("train kmex --data d more", "unexpected argument 'more'"),
+        ("train kmex --data d --config no.yaml", "no such configuration file: '"),
+        ("explain", "RUN and IMAGE are missing"),
+        ("embed run --projection tsne", "--projection: 'tsne' is not one of pca, umap"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line.split()) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("resemblance: error: ")
+    assert message in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch: 3", "unknown option 'epoch' in the configuration file; did you mean 'epochs'"),
+        ("epochs: many", "--epochs: expected a whole number or null, not 'many'"),
+        ("resume: maybe", "--resume: expected true or false, not 'maybe'"),
+        ("image_size: {a: 3}", "--image-size: expected"),
+        ("[1, 2", "options.yaml', line 1: expected ',' or ']', but got '<stream end>'"),
+        ("epochs: 1\n\tseed: 2", "options.yaml', line 2: found character"),
+        ("a: !!python/object/apply:os.getcwd []", "options.yaml', line 1: could not determine a constructor"),
+        ("- a", "options.yaml' holds no options"),
+        ("", "options.yaml' holds no options"),
+        ("\x00", "options.yaml' is no text in YAML"),
+    ],
+)
+def test_mistakes_in_yaml(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "options.yaml"
+    file.write_text(text)
+    assert main(["train", "kmex", "--data", "d", "--config", str(file)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert message in said
+
+
+def test_command_line_wins_over_yaml(tmp_path: Path) -> None:
+    file = tmp_path / "options.yaml"
+    file.write_text(
+        "data: cats\nepochs: 3\nimage-size: [3, 4]\nmean: 0.5\nresume: true\nversions: {torch: '3'}\n"
+    )
+    parser = parser_for("train", "", TrainCommand)
+    [options] = parse(parser, ["--config", str(file), "--epochs", "7", "--no-resume"], TrainCommand)
+    assert (options.data, options.epochs, options.image_size) == ("cats", 7, (3, 4))
+    assert (options.mean, options.resume) == ((0.5,), False)
+
+
+def test_methods(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["methods"]) == 0
+    assert "Gautam" in capsys.readouterr().out
+    assert main(["methods", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {entry["name"] for entry in listed} == set(list_methods())
+
+
+def test_errors_of_ours_are_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(options: object) -> int:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("resemblance.cli.commands.methods.run", broken)
+    monkeypatch.delenv("RESEMBLANCE_DEBUG", raising=False)
+    assert main(["methods"]) == 1
+    said = capsys.readouterr().err
+    assert (
+        said == "resemblance: internal error, RuntimeError: two lines (RESEMBLANCE_DEBUG=1 shows the trace)\n"
+    )
+    monkeypatch.setenv("RESEMBLANCE_DEBUG", "1")
+    with pytest.raises(RuntimeError):
+        main(["methods"])
+
+
+def test_interrupt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("resemblance.cli.commands.methods.run", interrupted)
+    assert main(["methods"]) == 130
+    assert capsys.readouterr().err == "resemblance: interrupted\n"

@@ -1,0 +1,259 @@
+"""Conversion, and what it says of the classifier that it was given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import resemblance
+from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
+from resemblance.convert.check import hidden_order, stratified
+from resemblance.convert.conversion import convert
+from resemblance.convert.original import read_classes
+from resemblance.data import ArraySource, DataSplits
+from resemblance.methods.registry import build
+
+CLASSES = ("north", "east", "south", "west")
+
+
+class Quadrants(nn.Module):
+    """Knows which quadrant is the brightest."""
+
+    def __init__(self, order=(0, 1, 2, 3), channels=1):
+        super().__init__()
+        self.scale = nn.Conv2d(channels, 1, 1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.last = nn.Linear(4, len(order))
+        with torch.no_grad():
+            self.scale.weight.fill_(1 / channels)
+            self.scale.bias.zero_()
+            self.last.weight.zero_()
+            self.last.bias.zero_()
+            for output, quadrant in enumerate(order):
+                self.last.weight[output, quadrant] = 1
+
+    def forward(self, images):
+        return self.last(self.pool(self.scale(images)).flatten(1))
+
+
+class Levels(nn.Module):
+    """Knows how bright an image is, in the scale in which it was trained."""
+
+    def __init__(self, levels):
+        super().__init__()
+        self.scale = nn.Conv2d(1, 1, 1)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.last = nn.Linear(1, len(levels))
+        with torch.no_grad():
+            self.scale.weight.fill_(1)
+            self.scale.bias.zero_()
+            self.last.weight.copy_(torch.tensor(levels)[:, None])
+            self.last.bias.copy_(-torch.tensor(levels).square() / 2)
+
+    def forward(self, images):
+        return self.last(self.pool(self.scale(images)).flatten(1))
+
+
+def source_of(pixels, labels, classes):
+    noise = np.random.default_rng(len(labels)).normal(0, 12, pixels.shape)
+    return ArraySource(np.clip(pixels + noise, 0, 255).astype(np.uint8), labels, classes)
+
+
+def quadrants(count, channels=1):
+    labels = np.arange(count) % 4
+    pixels = np.full((count, 16, 16, channels), 60.0)
+    for i, c in enumerate(labels):
+        pixels[i, 8 * (c // 2) : 8 * (c // 2) + 8, 8 * (c % 2) : 8 * (c % 2) + 8] = 130
+    return source_of(pixels, labels, CLASSES)
+
+
+def levels(count):
+    labels = np.arange(count) % 3
+    pixels = np.array([40.0, 128.0, 215.0])[labels][:, None, None, None] * np.ones((1, 16, 16, 1))
+    return source_of(pixels, labels, ("dark", "grey", "bright"))
+
+
+def splits_of(make, **options):
+    train, val, test = (make(count, **options) for count in (90, 60, 40))
+    return DataSplits(train, val, test, train.classes, "toy")
+
+
+def test_a_network_becomes_a_model_that_explains_itself(tmp_path):
+    splits, network = splits_of(quadrants), Quadrants()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    model = convert(network, splits, prototypes_per_class=2)
+    assert model.facts["black_box"] == {"train sample": 1.0, "val": 1.0, "test": 1.0}
+    assert model.facts["accuracy"] == {"val": 1.0, "test": 1.0}
+    assert model.prototypes.owners.sum(0).tolist() == [2] * 4
+    assert len(model.gallery) == 8
+    assert model.explain(torch.rand(1, 16, 16)).account.adds_up
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    model.save(tmp_path / "model")
+    with pytest.raises(UserError, match="your own code"):
+        resemblance.load(tmp_path / "model")
+    images = torch.rand(3, 1, 16, 16)
+    again = resemblance.load(tmp_path / "model", module=Quadrants())
+    with torch.no_grad():
+        assert torch.equal(again(images).scores, model(images).scores)
+        assert torch.equal(again(images).extras["blackbox"], model(images).extras["blackbox"])
+
+
+def test_outputs_in_another_order_are_found_and_put_right():
+    splits, network = splits_of(quadrants), Quadrants((2, 0, 3, 1))
+    with pytest.raises(UserError, match=r"100\.0 % with its classes in another order") as caught:
+        convert(network, splits)
+    cure = str(caught.value).split("--classes ")[1].split(";")[0]
+    assert cure == "south,north,west,east"
+    model = convert(network, splits, classes=cure)
+    assert model.facts["black_box"]["val"] == 1
+    assert model.spec.classes == CLASSES
+    forced = convert(network, splits, force=True)
+    assert forced.facts["black_box"]["val"] == 0
+    assert forced.facts["accuracy"]["val"] == 1
+    assert "force" in forced.facts["notes"][-1]
+
+
+def test_two_classes_in_each_others_place_are_found_too():
+    with pytest.raises(UserError, match="--classes north,south,east,west"):
+        convert(Quadrants((0, 2, 1, 3)), splits_of(quadrants))
+
+
+def test_a_wrong_order_given_by_the_user_is_found_too():
+    with pytest.raises(UserError, match="--classes north,east,south,west"):
+        convert(Quadrants(), splits_of(quadrants), classes="east,north,south,west")
+
+
+def test_images_scaled_otherwise_are_found_and_put_right():
+    splits, network = splits_of(levels), Levels([40.0, 128.0, 215.0])
+    with pytest.raises(UserError, match=r"values from 0 to 255; give --mean 0 --std 0\.00392157"):
+        convert(network, splits)
+    model = convert(network, splits, mean=(0.0,), std=(1 / 255,))
+    assert model.facts["black_box"]["val"] == 1
+
+
+def test_a_classifier_that_knows_nothing_is_refused_unless_forced():
+    splits = splits_of(quadrants)
+    torch.manual_seed(0)
+    random = build("blackbox", {"encoder": "small"}, ModelSpec(CLASSES, ImageSpec(16, 16, 1, (0.3,), (0.2,))))
+    nn.init.zeros_(random.encoder.classifier.weight)
+    with pytest.raises(UserError, match=r"no better than chance .*--force"):
+        convert(random, splits)
+    assert convert(random, splits, force=True).facts["accuracy"]["val"] > 0.5
+
+
+def test_grey_images_for_an_rgb_network_and_the_other_way_round():
+    model = convert(Quadrants(channels=3), splits_of(quadrants))
+    assert model.spec.image.channels == 3
+    assert "three times" in " ".join(model.facts["notes"])
+    model = convert(Quadrants(channels=1), splits_of(quadrants, channels=3))
+    assert model.spec.image.channels == 1
+    assert "colours are taken away" in " ".join(model.facts["notes"])
+
+
+def test_a_wrong_number_of_outputs_is_said():
+    with pytest.raises(UserError, match=r"3 classes.*4"):
+        convert(Quadrants((0, 1, 2)), splits_of(quadrants))
+    assert "blackbox" not in convert(Quadrants((0, 1, 2)), splits_of(quadrants), force=True).facts
+
+
+def test_an_architecture_without_weights_is_refused():
+    with pytest.raises(UserError, match="has learnt nothing yet"):
+        convert("small", splits_of(quadrants))
+
+
+def test_saved_models_of_any_method_are_converted(tmp_path):
+    spec = ModelSpec(CLASSES, ImageSpec(16, 16, 1, (0.3,), (0.2,)))
+    splits = splits_of(quadrants)
+    for method in ("blackbox", "protopnet", "prototypedl"):
+        torch.manual_seed(0)
+        config = {} if method == "prototypedl" else {"encoder": "small"}
+        original = build(method, config, spec).eval()
+        original.save(tmp_path / method)
+        model = convert(str(tmp_path / method), splits, force=True, patches=method == "protopnet")
+        model.save(tmp_path / "kmex")
+        images = torch.rand(2, 1, 16, 16)
+        with torch.no_grad():
+            expected = model(images)
+            assert torch.allclose(expected.extras["blackbox"], original(images).scores, atol=1e-5)
+            again = resemblance.load(tmp_path / "kmex")(images)
+        assert torch.equal(again.scores, expected.scores)
+        assert torch.equal(again.extras["blackbox"], expected.extras["blackbox"])
+        twice = convert(str(tmp_path / "kmex"), splits, force=True, prototypes_per_class=1)
+        assert len(twice.prototypes) == 4
+
+
+def test_classes_are_matched_by_name(tmp_path):
+    image = ImageSpec(16, 16, 1, (0.3,), (0.2,))
+    build("blackbox", {"encoder": "small"}, ModelSpec(CLASSES[::-1], image)).save(tmp_path / "model")
+    model = convert(str(tmp_path / "model"), splits_of(quadrants), force=True)
+    assert model.outputs.tolist() == [3, 2, 1, 0]
+    build("blackbox", {"encoder": "small"}, ModelSpec(("up", *CLASSES[1:]), image)).save(tmp_path / "other")
+    with pytest.raises(UserError, match="only the data have north, only other has up"):
+        convert(str(tmp_path / "other"), splits_of(quadrants))
+
+
+def test_hidden_orders():
+    generator = np.random.default_rng(0)
+    for size in (2, 5, 40):
+        order = np.roll(np.arange(size), 1)
+        confusion = np.ones((size, size), np.int64)
+        confusion[np.arange(size), order] = 9 * size
+        assert hidden_order(confusion).tolist() == order.tolist()
+        assert hidden_order(generator.integers(0, 30, (size, size))) is None
+        assert hidden_order(np.eye(size, dtype=np.int64) * 30) is None
+    assert hidden_order(np.array([[0, 3], [3, 0]])) is None  # too few images to tell
+
+
+def test_stratified_samples_are_even():
+    source = ArraySource(np.zeros((100, 2, 2, 1), np.uint8), [0] * 90 + [1] * 10, ("a", "b"))
+    assert np.bincount(stratified(source, 30, 0).labels).tolist() == [20, 10]
+    assert len(stratified(source, 1000, 0)) == 100
+
+
+def test_classes_from_a_file(tmp_path):
+    (tmp_path / "classes.txt").write_text("north\n\n east \n", encoding="utf-8")
+    assert read_classes(str(tmp_path / "classes.txt")) == ("north", "east")
+
+
+def test_missing_folders_and_files_are_told_apart(tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"")
+    with pytest.raises(UserError, match="goes to --weights"):
+        convert(str(tmp_path / "w.pth"), splits_of(quadrants))
+    with pytest.raises(UserError, match="no such folder"):
+        convert("./nowhere", splits_of(quadrants))
+    with pytest.raises(UserError, match="did you mean"):
+        convert("resnet81", splits_of(quadrants))
+
+
+def test_a_mistyped_run_folder_is_not_looked_up_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(UserError, match="no such folder: runs/blackbx"):
+        convert("runs/blackbx", splits_of(quadrants))
+
+
+def test_weights_with_a_head_for_other_classes_are_refused(tmp_path):
+    image = ImageSpec(16, 16, 1, (0.3,), (0.2,))
+    other = build("blackbox", {"encoder": "small"}, ModelSpec(("a", "b"), image))
+    torch.save(other.encoder.state_dict(), tmp_path / "two.pth")
+    with pytest.raises(UserError, match=r"2 classes.*no trained classifier for these 4"):
+        convert("small", splits_of(quadrants), weights=str(tmp_path / "two.pth"))
+    model = convert("small", splits_of(quadrants), weights=str(tmp_path / "two.pth"), force=True)
+    model.save(tmp_path / "model")
+    with torch.no_grad():
+        assert "blackbox" not in resemblance.load(tmp_path / "model")(torch.rand(1, 1, 16, 16)).extras
+
+
+def test_prefixes_of_weights_are_stripped(tmp_path):
+    image = ImageSpec(16, 16, 1, (0.3,), (0.2,))
+    torch.manual_seed(0)
+    trained = build("blackbox", {"encoder": "small"}, ModelSpec(CLASSES, image)).encoder
+    state = {f"module.{name}": tensor for name, tensor in trained.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "w.ckpt")
+    model = convert("small", splits_of(quadrants), weights=str(tmp_path / "w.ckpt"), force=True)
+    for name, tensor in trained.state_dict().items():
+        assert torch.equal(model.encoder.state_dict()[name], tensor)

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import re
+import time
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from resemblance.config.encoder import EncoderConfig
+from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
+from resemblance.encoders import hub
+from resemblance.encoders.build import Encoder, build_encoder
+from resemblance.encoders.fitting import load_weights
+from resemblance.encoders.weights import read_weights
+
+IMAGE = ImageSpec(64, 64, 3, (0.5,) * 3, (0.5,) * 3)
+GREY = ImageSpec(64, 64, 1, (0.5,), (0.5,))
+
+
+def network(classes: int = 3) -> Any:
+    torch.manual_seed(1)
+    return timm.create_model("test_resnet", num_classes=classes).eval()
+
+
+def build(weights: object, num_classes: int | None = 3, image: ImageSpec = IMAGE) -> Encoder:
+    config = EncoderConfig(encoder="test_resnet", weights=str(weights))
+    return build_encoder(config, image, num_classes).eval()
+
+
+def same(encoder: Encoder, net: Any) -> bool:
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        return torch.allclose(encoder(images), net(images), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "model.", "backbone.", "net.", "encoder.", "module.model.backbone."]
+)
+@pytest.mark.parametrize("wrapping", ["", "state_dict", "model_state", "model_ema", "model"])
+def test_prefixes_and_wrappings(tmp_path: Path, prefix: str, wrapping: str) -> None:
+    net = network()
+    state: dict[str, Any] = {prefix + key: value for key, value in net.state_dict().items()}
+    if prefix == "model.":
+        state["criterion.weight"] = torch.ones(3)  # Lightning keeps its loss's tensors beside the model's
+    if prefix == "module.":
+        state["n_averaged"] = torch.tensor(5)
+    path = tmp_path / "weights.pth"
+    torch.save({"epoch": 3, wrapping: state} if wrapping else state, path)
+    encoder = build(path)
+    assert same(encoder, net)
+    assert encoder.trained_head
+    assert "weights.pth" in encoder.description
+
+
+def test_safetensors(tmp_path: Path) -> None:
+    save_file(network().state_dict(), tmp_path / "w.safetensors")
+    assert same(build(tmp_path / "w.safetensors"), network())
+
+
+@pytest.mark.parametrize("names", [("backbone.", "classifier."), ("", "linear."), ("model.", "model.head.")])
+def test_head_under_another_name(tmp_path: Path, names: tuple[str, str]) -> None:
+    net = network()
+    state = {names[0] + key: value for key, value in net.state_dict().items() if not key.startswith("fc.")}
+    state |= {names[1] + key: value for key, value in net.fc.state_dict().items()}
+    torch.save(state, tmp_path / "w.pt")
+    encoder = build(tmp_path / "w.pt")
+    assert same(encoder, net)
+    assert encoder.trained_head
+    assert "head read from" in encoder.description
+
+
+def test_head_for_other_classes_is_left_out_and_said(tmp_path: Path) -> None:
+    net = network(5)
+    torch.save(net.state_dict(), tmp_path / "w.pt")
+    encoder = build(tmp_path / "w.pt")
+    assert not encoder.trained_head
+    assert "its head (5 classes) left out, a new one started" in encoder.description
+    images = torch.randn(2, 3, 64, 64)
+    features = encoder.features(images)
+    torch.testing.assert_close(encoder.map(features), net.forward_features(images))
+    assert "head" not in build(tmp_path / "w.pt", None).description
+    torch.save({key: value for key, value in net.state_dict().items() if "fc" not in key}, tmp_path / "w.pt")
+    assert "no head in it, a new one started" in build(tmp_path / "w.pt").description
+
+
+def test_grey_images_sum_the_first_convolution(tmp_path: Path) -> None:
+    net = network()
+    torch.save(net.state_dict(), tmp_path / "w.pt")
+    encoder = build(tmp_path / "w.pt", image=GREY)
+    grey = torch.randn(2, 1, 64, 64)
+    torch.testing.assert_close(encoder(grey), net(grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
+    assert "summed over RGB" in encoder.description
+
+
+def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+    state = network().state_dict()
+    path = tmp_path / "w.pt"
+
+    def refused(changed: dict[str, Tensor], message: str) -> None:
+        torch.save(changed, path)
+        with pytest.raises(UserError, match=message) as error:
+            build(path)
+        assert "\n" not in str(error.value)
+
+    first = next(iter(state))
+    refused({key: value for key, value in state.items() if key != first}, f"1 missing \\({first}\\)")
+    deeper = {key.replace("layer4.0", "layer4.1"): value for key, value in state.items() if "layer4.0" in key}
+    refused(state | deeper, r"unexpected \(layer4.1")  # a deeper ResNet holds all of a shallower one
+    refused(state | {first: torch.ones(7, 3, 3, 3)}, rf"of another shape \({first} is \(7, 3, 3, 3\)")
+    refused(state | {first: state[first] * torch.nan}, "infinite or undefined")
+    refused(timm.create_model("test_vit").state_dict(), "missing")
+    twice = {side + key: value for side in ("student.", "teacher.") for key, value in state.items()}
+    refused(twice, "several networks")
+
+
+def test_release_with_other_names_is_converted(tmp_path: Path) -> None:
+    def convert(state: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
+        return {key.replace("old", "0"): value for key, value in state.items()}
+
+    net, again = nn.Sequential(nn.Linear(2, 3)), nn.Sequential(nn.Linear(2, 3))
+    torch.save({"module.old." + key: value for key, value in net[0].state_dict().items()}, tmp_path / "w.pt")
+    load_weights(again, tmp_path / "w.pt", "net", "", False, convert)
+    assert torch.equal(again[0].weight, net[0].weight)
+
+
+class Trap:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_pickles_are_refused_and_nothing_runs(tmp_path: Path) -> None:
+    trace = tmp_path / "executed"
+    for content in (nn.Linear(2, 3), {"state_dict": {"fc.weight": torch.ones(1)}, "x": Trap(trace)}):
+        torch.save(content, tmp_path / "w.pth")
+        with pytest.raises(UserError, match=r"pickled Python objects.*torch\.save\(model\.state_dict"):
+            read_weights(tmp_path / "w.pth")
+    assert not trace.exists()
+
+
+def test_files_that_are_no_weights(tmp_path: Path) -> None:
+    save_file(network().state_dict(), tmp_path / "whole.safetensors")
+    torch.save(network().state_dict(), tmp_path / "whole.pth")
+    for name in ("whole.safetensors", "whole.pth"):
+        (tmp_path / f"cut-{name}").write_bytes((tmp_path / name).read_bytes()[:5000])
+    (tmp_path / "empty.pth").touch()
+    (tmp_path / "text.pth").write_text("hello")
+    (tmp_path / "w.pkl").touch()
+    torch.save({"epoch": 3}, tmp_path / "nothing.pth")
+    torch.save([torch.ones(2)], tmp_path / "list.pth")
+    for name, message in {
+        "cut-whole.safetensors": "damaged",
+        "cut-whole.pth": "damaged",
+        "empty.pth": "damaged",
+        "text.pth": "damaged|pickled",
+        "w.pkl": "neither .safetensors nor",
+        "nothing.pth": "no named tensors",
+        "list.pth": "no named tensors",
+        "gone.pth": "does not exist",
+        "": "is a folder",
+    }.items():
+        with pytest.raises(UserError, match=message) as error:
+            read_weights(tmp_path / name)
+        assert re.search(re.escape(str(tmp_path)), str(error.value))
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def no_network(*args: Any, **options: Any) -> Any:
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(urllib.request, "urlopen", no_network)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *args, **options: None)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(("name", "cache"), [("resnet18", "HF_HOME"), ("torchvision/resnet18", "TORCH_HOME")])
+def test_offline_one_clear_error(name: str, cache: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(UserError, match=f"--weights FILE.*--weights none.*{cache}") as error:
+        build_encoder(EncoderConfig(encoder=name, weights="pretrained"), IMAGE, 3)
+    assert time.monotonic() - start < 5
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("offline")
+def test_hub_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
+        hub.pretrained_timm_source("resnet18")
+    with pytest.raises(UserError, match="no pretrained weights of test_maxvit"):
+        hub.pretrained_timm_source("test_maxvit")
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("classes", [3, 1000, None])
+def test_cached_weights_need_no_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: int | None
+) -> None:
+    net = network(1000)
+    save_file(net.state_dict(), tmp_path / "model.safetensors")
+    monkeypatch.setattr(
+        "huggingface_hub.try_to_load_from_cache", lambda *args, **options: str(tmp_path / "model.safetensors")
+    )
+    encoder = build("pretrained", classes)
+    images = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(encoder.map(encoder.features(images)), net.forward_features(images))
+    assert encoder.trained_head is (classes == 1000)
+    assert encoder.description == "timm test_resnet, pretrained (timm/test_resnet.r160_in1k)"
+    assert encoder.grid == (2, 2)  # the stem that the weights were trained with
+
+
+@pytest.mark.usefixtures("offline")
+def test_torchvision_weights_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision import models
+
+    net = models.shufflenet_v2_x0_5(weights=None).eval()
+    file = Path(models.ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1.url).name
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(net.state_dict(), tmp_path / "checkpoints" / file)
+    monkeypatch.setattr("torch.hub.HASH_REGEX", re.compile("never"))
+    config = EncoderConfig(encoder="torchvision/shufflenet_v2_x0_5", weights="pretrained")
+    encoder = build_encoder(config, IMAGE, 1000).eval()
+    images = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(encoder(images), net(images))
+    assert encoder.trained_head
+    assert "IMAGENET1K_V1" in encoder.description
+    assert not build_encoder(config, IMAGE, 3).trained_head

@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from resemblance.config.errors import UserError
+from resemblance.explain.explain import explain, explain_batch
+from resemblance.explain.prototype_view import PrototypeView
+from resemblance.explain.rounding import add_up, decimals_for
+from resemblance.explain.score_breakdown import Reason, ScoreBreakdown
+from toy_model import Ballot, Distances, Nearest, Toy
+
+MODELS = [Toy, Nearest, Distances, Ballot]
+
+
+@pytest.fixture
+def images():
+    return torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_reasons_others_and_bias_are_the_score(kind, images):
+    model = kind()
+    scores = model(images).scores
+    for top in (1, 2, None):
+        for row, explanation in enumerate(explain_batch(model, images, top=top)):
+            account = explanation.account
+            assert account.adds_up
+            assert account.total == pytest.approx(scores[row].max().item(), abs=1e-5)
+            assert account.score == scores[row].max().item()
+            assert len(account.reasons) + account.others == len(model.prototypes)
+
+
+def test_reasons_come_in_order_of_contribution(images):
+    explanation = explain(Toy(), images[0], top=None)
+    contributions = [reason.contribution for reason in explanation.reasons]
+    assert contributions == sorted(contributions, reverse=True)
+    assert explanation.share == 1.0
+    for reason in explanation.reasons:
+        assert reason.contribution == pytest.approx(reason.weight * reason.similarity, rel=1e-6)
+
+
+def test_distances_put_the_nearest_prototype_first(images):
+    explanation = explain(Distances(), images[0], top=None)
+    similarities = [reason.similarity for reason in explanation.reasons]
+    assert similarities == sorted(similarities, reverse=True)
+    assert "distance²" in str(explanation)
+
+
+def test_share_counts_what_is_not_shown(images):
+    model = Toy()
+    contributions = model.evidence(output := model(images[:1]), output.scores.argmax(1)).contributions[0]
+    explanation = explain(model, images[0], top=1)
+    expected = contributions.max() / contributions.abs().sum()
+    assert explanation.share == pytest.approx(expected.item(), rel=1e-6)
+    account = explanation.account
+    assert account.others_for >= 0 >= account.others_against
+
+
+def test_below_half_is_said_in_words():
+    account = ScoreBreakdown(0, "a", 1.0, (Reason(PrototypeView(0, ("a",)), 1.0, 1.0),), 9, 3.0, -3.0)
+    from resemblance.explain.text import share_text
+
+    assert account.share == pytest.approx(1 / 7)
+    assert "less than half" in share_text(account)
+
+
+def test_heat_and_box_only_for_what_is_shown(images):
+    model = Toy()
+    explanation = explain(model, images[0], top=2)
+    for reason in explanation.reasons:
+        assert reason.heat.shape == (16, 16)
+        x0, y0, x1, y1 = reason.box
+        assert 0 <= x0 < x1 <= 16
+        assert 0 <= y0 < y1 <= 16
+        inside = reason.heat >= np.percentile(reason.heat, 95)
+        rows, columns = np.where(inside)
+        assert reason.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert explain(Nearest(), images[0]).reasons[0].heat is None
+
+
+def test_batches_and_single_images_agree(images):
+    model = Toy()
+    whole = explain_batch(model, images, batch_size=2)
+    for image, explanation in zip(images, whole, strict=True):
+        single = explain(model, image)
+        assert [r.prototype.index for r in single.reasons] == [r.prototype.index for r in explanation.reasons]
+        assert single.account.score == pytest.approx(explanation.account.score, rel=1e-5)
+
+
+def test_one_forward_pass_a_batch(images):
+    model, calls = Toy(), []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    explain_batch(model, images, batch_size=5, classes=["cat", "dog", "eel"])
+    assert len(calls) == 1
+
+
+def test_chosen_prototypes_of_other_classes(images):
+    explanation = explain(Toy(), images[0], prototypes=[5, 0, 5])
+    assert [reason.prototype.index for reason in explanation.reasons] == [5, 0]
+    assert explanation.account.others == 4
+    assert explanation.account.adds_up
+
+
+def test_other_classes_can_be_explained(images):
+    model = Toy()
+    scores = model(images[:1]).scores[0]
+    explanation = explain(model, images[0], classes=["eel", 0])
+    assert [account.class_name for account in explanation.accounts] == ["eel", "cat"]
+    for account in explanation.accounts:
+        assert account.score == scores[account.class_index].item()
+        assert account.adds_up
+
+
+def test_a_sparse_method_shows_one_reason_and_the_runner_up(images):
+    model = Nearest()
+    explanation = explain(model, images[0])
+    assert len(explanation.reasons) == 1
+    assert explanation.reasons[0].contribution == explanation.account.score
+    runner_up = int(explanation.scores.argsort()[-2])
+    assert explanation.counter_class == runner_up
+    assert explanation.classes[runner_up] in explanation.counter.prototype.classes
+    assert explanation.counter.contribution == pytest.approx(float(explanation.scores[runner_up]))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_wrong_prediction_stands_beside_the_truth(kind, images):
+    model = kind()
+    scores = model(images[:1]).scores[0]
+    worst = int(scores.argmin())
+    explanation = explain(model, images[0], label=worst)
+    assert explanation.correct is False
+    assert explanation.counter_class == worst
+    output = model(images[:1])
+    best = model.evidence(output, torch.tensor([worst])).contributions[0].max().item()
+    assert explanation.counter.contribution == best
+    assert "but it is" in str(explanation)
+    right = explain(model, images[0], label=explanation.predicted)
+    assert right.correct
+    assert right.counter_class != right.prediction
+
+
+def test_labels_by_name_or_index(images):
+    model = Toy()
+    assert explain(model, images[0], label="dog").label == 1
+    assert explain(model, images[0], label="2").label == 2
+    assert explain(model, images[0], label=np.int64(2)).label == 2
+
+
+def test_votes_have_no_probabilities(images):
+    assert explain(Ballot(), images[0]).probabilities is None
+    probabilities = explain(Toy(), images[0]).probabilities
+    assert probabilities.sum() == pytest.approx(1.0)
+    assert explain(Nearest(), images[0]).probabilities is None  # a similarity is no logit
+
+
+def test_use_and_provenance_are_told(images):
+    model = Toy()
+    model.prototypes.activations.copy_(torch.tensor([3, 0, 1, 0, 0, 0]))
+    model.prototypes.source_index[4] = 17
+    views = {r.prototype.index: r.prototype for r in explain(model, images[0], top=None).reasons}
+    assert views[1].unused
+    assert not views[0].unused
+    assert views[0].importance == 0.75
+    assert views[4].source_name == "training image 17"
+
+
+def test_the_dictionary_is_json(images):
+    model = Toy()
+    explanation = explain(model, images[0], label="dog", classes=[0, 1])
+    text = json.dumps(explanation.to_dict(), allow_nan=False)
+    assert json.loads(text)["prediction"] == explanation.predicted
+    assert len(text) < 10_000
+    full = json.loads(json.dumps(explanation.to_dict(arrays=True), allow_nan=False))
+    assert np.shape(full["image"]) == (16, 16, 3)
+    assert np.shape(full["explanations"][0]["reasons"][0]["heat"]) == (16, 16)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"classes": ["catt"]}, "did you mean 'cat'"),
+        ({"classes": [3]}, "no class 3; it has classes 0 to 2"),
+        ({"label": -1}, "no class -1"),
+        ({"prototypes": [6]}, "no prototype 6; it has prototypes 0 to 5"),
+        ({"prototypes": [-1]}, "no prototype -1"),
+        ({"top": 0}, "at least 1"),
+    ],
+)
+def test_bad_requests(images, options, words):
+    with pytest.raises(UserError, match=words) as caught:
+        explain(Toy(), images[0], **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (torch.rand(3, 8, 8), "shape"),
+        (torch.rand(3, 16, 16) * 255, "normalises them itself"),
+        (torch.full((3, 16, 16), torch.nan), "nan"),
+        (torch.ones(3, 16, 16, dtype=torch.uint8), "expected floats"),
+        (np.zeros((2, 3, 4, 5), np.uint8), "no image"),
+        (np.zeros((16, 16), np.int64), "int64"),
+        (object(), "no image"),
+        ("no/such/file.png", "no such image"),
+    ],
+)
+def test_unreadable_images(image, words):
+    with pytest.raises(UserError, match=words) as caught:
+        explain(Toy(), image)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_text_file_is_no_image(tmp_path):
+    (tmp_path / "a.png").write_text("not an image")
+    with pytest.raises(UserError, match=r"a\.png"):
+        explain(Toy(), tmp_path / "a.png")
+
+
+def test_all_kinds_of_images(tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(array).save(tmp_path / "a.png")
+    model = Toy()
+    path = explain(model, tmp_path / "a.png")
+    assert path.name.endswith("a.png")
+    assert (path.image == array).all()
+    for image in (
+        array,
+        Image.fromarray(array),
+        array / 255.0,
+        torch.from_numpy(array).permute(2, 0, 1) / 255,
+        (tmp_path / "a.png").read_bytes(),
+    ):
+        other = explain(model, image)
+        np.testing.assert_allclose(other.scores, path.scores, atol=1e-5)
+    grey = Toy(channels=1)
+    assert explain(grey, array).image.shape == (16, 16, 3)
+    assert explain(grey, Image.fromarray(array).convert("CMYK")).image.shape == (16, 16, 3)
+
+
+def test_the_model_is_given_back_as_it_was(images):
+    model = Toy().train()
+    explain(model, images[0])
+    assert model.training
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_model_without_evidence_says_what_to_do(images):
+    model = Toy()
+    model.explains = False
+    with pytest.raises(UserError, match="resemblance convert RUN"):
+        explain(model, images[0])
+
+
+def test_the_text_adds_up_as_printed(images):
+    model = Toy()
+    for explanation in explain_batch(model, images, top=3):
+        lines = explanation.account.lines()
+        values = [float(line.value.replace("−", "-")) for line in lines]
+        assert sum(values[:-1]) == pytest.approx(values[-1], abs=1e-9)
+        assert explanation.name in str(explanation)
+
+
+def test_rounded_parts_add_up_and_stay_near():
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        count = int(rng.integers(1, 30))
+        parts = [*(rng.normal(size=count) * 10.0 ** rng.integers(-4, 4)).tolist(), 0.0]
+        total = sum(parts)
+        decimals = decimals_for([*parts, total])
+        rounded, whole = add_up(parts, total, decimals)
+        unit = 10.0**-decimals
+        assert round(sum(rounded) / unit) == round(whole / unit)
+        assert max(abs(a - b) for a, b in zip(rounded, parts, strict=True)) < unit * 1.0001
+        assert rounded[-1] == 0 or count == 1
+        absorbed, _ = add_up(parts, total, decimals, absorber=0)
+        assert absorbed[1:] == [round(part * 10**decimals) / 10**decimals for part in parts[1:]]
+        assert round(sum(absorbed) / unit) == round(whole / unit)
+
+
+def test_parts_that_do_not_make_the_total_are_not_made_to():
+    rounded, whole = add_up([1.0, 1.0], 5.0, 2)
+    assert rounded == [1.0, 1.0]
+    assert whole == 5.0
+    assert not ScoreBreakdown(0, "a", 5.0, (Reason(PrototypeView(0), 1.0, 1.0),)).adds_up

@@ -1,0 +1,189 @@
+"""Models to folders and back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import resemblance
+from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
+from resemblance.data import ArraySource, ImageDataset, loader
+from resemblance.methods.registry import build
+from resemblance.training.ends.gallery import build_gallery
+from resemblance.training.ends.projection import project
+from resemblance.training.ends.usage import count_usage
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A projected ProtoPNet with pictures."""
+    torch.manual_seed(0)
+    spec = ModelSpec(("cat", "dog"), ImageSpec(28, 28, 1, (0.5,), (0.5,)))
+    model = build(
+        "protopnet", {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 8}, spec
+    ).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 28, 28, 1), dtype=np.uint8)
+    source = ArraySource(pixels, [0, 1] * 3, spec.classes, "photo")
+    batches = loader(ImageDataset(source, spec.image), 3)
+    project(model, batches)
+    count_usage(model, batches)
+    model.gallery = build_gallery(model, source)
+    model.facts["accuracy"] = {"test": 0.9}
+    return model
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    trained.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def rewrite(folder, tensors=None, **changes):
+    """Change a folder so that its checksums still fit."""
+    from resemblance.store import load_folder, save_folder
+
+    stored = load_folder(folder)
+    save_folder(folder, {**stored.config, **changes}, tensors or stored.tensors, stored.files)
+
+
+def test_everything_comes_back(trained, folder):
+    loaded = resemblance.load(folder)
+    assert not loaded.training
+    images = torch.rand(3, 1, 28, 28)
+    assert torch.equal(loaded(images).scores, trained(images).scores)
+    own, other = trained.state_dict(), loaded.state_dict()
+    assert own.keys() == other.keys()
+    assert all(torch.equal(own[name], other[name]) for name in own)
+    assert loaded.spec == trained.spec
+    assert loaded.config == trained.config
+    assert loaded.facts == trained.facts
+    assert loaded.gallery == trained.gallery
+
+
+def test_the_origin_of_the_weights_is_remembered(trained, tmp_path):
+    before = trained.encoder.description
+    trained.encoder.description = "small CNN, weights from mine.pth"
+    trained.save(tmp_path / "model")
+    trained.encoder.description = before
+    assert resemblance.load(tmp_path / "model").encoder.description == "small CNN, weights from mine.pth"
+
+
+def test_a_run_folder_will_do(folder):
+    assert resemblance.load(folder.parent).name == "protopnet"
+
+
+EXPLAIN = """
+import sys, torch, resemblance
+model = resemblance.load(sys.argv[1])
+explanation = model.explain(torch.rand(1, 28, 28))
+assert all(reason.prototype.source_name.startswith("photo") for reason in explanation.reasons)
+assert explanation._repr_html_()
+print(explanation)
+"""
+
+
+def test_a_moved_folder_explains_in_a_new_process_without_the_training_images(folder, tmp_path):
+    moved = tmp_path / "elsewhere" / "copy"
+    shutil.copytree(folder, moved)
+    shutil.rmtree(folder)
+    done = subprocess.run(
+        [sys.executable, "-c", EXPLAIN, str(moved)], capture_output=True, text=True, check=True
+    )
+    assert "photo" in done.stdout
+
+
+def test_a_hub_id_is_fetched(folder, monkeypatch):
+    asked = []
+
+    def snapshot_download(name, **options):
+        asked.append((name, options["allow_patterns"]))
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    assert resemblance.load("owner/name").name == "protopnet"
+    assert asked == [("owner/name", ["config.json", "model.safetensors", "prototypes/*"])]
+
+
+def test_a_hub_that_has_no_such_model_gives_one_line(monkeypatch):
+    def snapshot_download(name, **options):
+        raise ConnectionError("no route to host\nretry later")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    with pytest.raises(UserError) as caught:
+        resemblance.load("owner/name")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_buffers_are_named(trained, folder):
+    tensors = trained.state_dict()
+    del tensors["prototypes.source_index"]
+    rewrite(folder, tensors)
+    with pytest.raises(UserError, match=r"lacks 1 tensors.*source_index"):
+        resemblance.load(folder)
+
+
+def test_foreign_tensors_and_shapes_are_named(trained, folder):
+    tensors = trained.state_dict()
+    rewrite(folder, {**tensors, "backdoor": torch.zeros(1)})
+    with pytest.raises(UserError, match="backdoor"):
+        resemblance.load(folder)
+    rewrite(folder, {**tensors, "prototypes.vectors": torch.zeros(4, 9, 1, 1)})
+    with pytest.raises(UserError, match=r"prototypes\.vectors has shape"):
+        resemblance.load(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "nonsense"},
+        {"method": None},
+        {"config": {"encoder": "small", "unheard_of": 1}},
+        {"config": None},
+        {"config": {"encoder": ["small"]}},
+        {"spec": {}},
+        {"spec": {"classes": ["a"], "image": {}}},
+        {"facts": 3},
+    ],
+)
+def test_a_configuration_that_makes_no_sense_gives_one_line(folder, changes):
+    rewrite(folder, **changes)
+    with pytest.raises(UserError) as caught:
+        resemblance.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_never_imports_code(folder, tmp_path, monkeypatch):
+    trace = tmp_path / "trace"
+    (tmp_path / "evil.py").write_text(f"open({str(trace)!r}, 'w')\ndef make(): pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = json.loads((folder / "config.json").read_text())["config"]
+    rewrite(folder, config={**config, "encoder": "evil:make"})
+    with pytest.raises(UserError, match="your own code, evil:make"):
+        resemblance.load(folder)
+    with pytest.raises(UserError, match="your own code"):
+        resemblance.load(folder, allow_import="another:make")
+    assert not trace.exists()
+
+
+def test_an_encoders_weights_are_not_looked_for_again(folder, tmp_path):
+    weights = tmp_path / "gone.safetensors"
+    config = json.loads((folder / "config.json").read_text())["config"]
+    rewrite(folder, config={**config, "weights": str(weights)})
+    assert resemblance.load(folder).name == "protopnet"
+
+
+def test_loaded_tensors_are_the_files(folder):
+    stored = load_file(folder / "model.safetensors")
+    save_file(stored, folder.parent / "copy.safetensors")
+    loaded = resemblance.load(folder).state_dict()
+    assert all(torch.equal(stored[name].nan_to_num(), loaded[name].nan_to_num()) for name in stored)

@@ -1,0 +1,72 @@
+"""Upsampling and the papers' boxes, against the fact sheet and NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from resemblance.prototypes.maps import cell_boxes, percentile, percentile_box, percentile_boxes, upsample
+
+
+def plain_box(heat, percent=95):
+    threshold = np.percentile(heat, percent)
+    rows, columns = np.nonzero(heat >= threshold)
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+def test_the_fact_sheets_values():
+    heat = torch.arange(100.0).reshape(10, 10)
+    assert percentile(heat.reshape(1, -1)).item() == pytest.approx(94.05)
+    assert percentile_box(heat) == (5, 9, 10, 10)
+    single = torch.zeros(10, 10)
+    single[2, 7] = 1
+    assert percentile_box(single) == (0, 0, 10, 10)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(1, 20), st.integers(1, 20), st.integers(0, 1000), st.sampled_from([0, 50, 90, 95, 99.5, 100])
+)
+def test_boxes_agree_with_numpy(height, width, seed, percent):
+    # Few distinct values make ties with the threshold, where an inexact comparison would show.
+    heat = np.random.default_rng(seed).integers(0, 7, (3, height, width)).astype(np.float64)
+    boxes = percentile_boxes(torch.from_numpy(heat), percent)
+    assert boxes.tolist() == [list(map(int, plain_box(one, percent))) for one in heat]
+
+
+def test_smooth_maps_agree_with_numpy():
+    maps = upsample(torch.rand(20, 7, 7, generator=torch.Generator().manual_seed(0)), (56, 40))
+    expected = [list(map(int, plain_box(one.numpy().astype(np.float64)))) for one in maps]
+    assert percentile_boxes(maps).tolist() == expected
+
+
+def test_separate_blobs_share_one_box():
+    heat = torch.zeros(100, 100)
+    heat[10:25, 10:25] = 1
+    heat[80:90, 60:90] = 1
+    assert percentile_box(heat) == (10, 10, 90, 90)
+
+
+def test_maps_of_nan_and_no_maps_at_all():
+    assert percentile_box(torch.full((4, 6), torch.nan)) == (0, 0, 6, 4)
+    assert percentile_boxes(torch.zeros(0, 4, 4)).shape == (0, 4)
+
+
+def test_upsampling_is_bicubic_whatever_the_leading_shape():
+    maps = torch.rand(2, 3, 7, 5)
+    expected = F.interpolate(maps, size=(28, 21), mode="bicubic", align_corners=False)
+    assert torch.equal(upsample(maps, (28, 21)), expected)
+    assert torch.equal(upsample(maps[0, 0], (28, 21)), expected[0, 0])
+    assert upsample(maps.bfloat16(), (9, 9)).dtype == torch.float32
+
+
+def test_cells_cover_the_image():
+    boxes = cell_boxes(torch.arange(12), (3, 4), (28, 30))
+    covered = torch.zeros(28, 30)
+    for x0, y0, x1, y1 in boxes.tolist():
+        covered[y0:y1, x0:x1] += 1
+    assert (covered > 0).all()

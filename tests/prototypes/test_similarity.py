@@ -1,0 +1,116 @@
+"""Distances and similarities against the fact sheet and plain loops."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resemblance.prototypes import similarity
+from resemblance.prototypes.similarity import (
+    linear_similarity,
+    log_similarity,
+    nearest_patches,
+    pairwise_squared,
+    squared_distances,
+)
+
+
+@pytest.mark.parametrize(
+    ("squared", "expected"),
+    [(0.0, 9.210340), (0.25, 1.609038), (1.0, 0.693047), (4.0, 0.223119), (3.0, 0.28765)],
+)
+def test_log_similarity_has_the_papers_values(squared, expected):
+    assert log_similarity(torch.tensor(squared, dtype=torch.float64)).item() == pytest.approx(
+        expected, abs=5e-6
+    )
+
+
+def test_log_similarity_with_another_epsilon():
+    assert log_similarity(torch.tensor(0.0), 1e-8).item() == pytest.approx(18.420681, abs=1e-5)
+
+
+def test_log_similarity_still_ranks_far_distances():
+    far = torch.tensor([1e5, 1.001e5, 1e7, 1e9])
+    similarities = log_similarity(far)
+    assert (similarities > 0).all()
+    assert (similarities.diff() < 0).all()
+
+
+def test_linear_similarity_is_the_negative_distance():
+    assert linear_similarity(torch.tensor([2.0])).item() == -2.0
+
+
+def plain_distances(latents, vectors):
+    batch, _, rows, columns = latents.shape
+    count, _, height, width = vectors.shape
+    out = torch.zeros(batch, count, rows - height + 1, columns - width + 1, dtype=latents.dtype)
+    for b in range(batch):
+        for p in range(count):
+            for y in range(out.shape[2]):
+                for x in range(out.shape[3]):
+                    window = latents[b, :, y : y + height, x : x + width]
+                    out[b, p, y, x] = ((window - vectors[p]) ** 2).sum()
+    return out
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    batch=st.integers(1, 3),
+    count=st.integers(1, 5),
+    depth=st.integers(1, 6),
+    size=st.tuples(st.integers(3, 6), st.integers(3, 6)),
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    seed=st.integers(0, 2**16),
+)
+def test_squared_distances_agree_with_plain_loops(batch, count, depth, size, shape, seed):
+    generator = torch.Generator().manual_seed(seed)
+    latents = torch.rand(batch, depth, *size, generator=generator, dtype=torch.float64)
+    vectors = torch.rand(count, depth, *shape, generator=generator, dtype=torch.float64)
+    expected = plain_distances(latents, vectors)
+    assert torch.allclose(squared_distances(latents, vectors), expected, atol=1e-12)
+    values, cells = nearest_patches(latents, vectors)
+    assert torch.allclose(values, expected.flatten(2).amin(2), atol=1e-12)
+    assert torch.equal(cells, squared_distances(latents, vectors).flatten(2).argmin(2))
+
+
+def test_squared_distances_are_never_negative_and_zero_at_the_prototype():
+    latents = torch.rand(4, 128, 7, 7)
+    vectors = latents[:, :, 2:3, 3:4].clone()
+    distances = squared_distances(latents, vectors)
+    assert (distances >= 0).all()
+    assert distances[torch.arange(4), torch.arange(4), 2, 3].amax() < 1e-4
+
+
+def test_pairwise_squared_is_exactly_zero_for_equal_vectors():
+    rows = torch.rand(60, 512) * 20
+    assert torch.equal(pairwise_squared(rows, rows).diagonal(), torch.zeros(60))
+
+
+def test_pairwise_squared_agrees_with_differences():
+    rows, columns = torch.rand(7, 5), torch.rand(3, 5)
+    expected = (rows[:, None] - columns).square().sum(2)
+    assert torch.allclose(pairwise_squared(rows, columns), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("side", [1, 2])
+@pytest.mark.parametrize("at_once", [1, 4, 100])
+def test_nearest_distances_and_their_gradients(
+    side: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by plain gathering, however many images are taken at once."""
+    monkeypatch.setattr(similarity, "_images", lambda vectors, device: at_once)
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.rand(6, 3, 4, 5, generator=generator, dtype=torch.float64, requires_grad=True)
+    vectors = torch.rand(7, 3, side, side, generator=generator, dtype=torch.float64, requires_grad=True)
+    share = torch.rand(6, 7, generator=generator, dtype=torch.float64)
+    found = similarity.nearest_distances(latents, vectors)
+    windows = latents.unfold(2, side, 1).unfold(3, side, 1)  # (B, D, H, W, h, w)
+    windows = windows.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
+    plain = (windows[:, :, None] - vectors.flatten(1)).square().sum(dim=3).amin(dim=1)
+    assert torch.allclose(found, plain)
+    ours = torch.autograd.grad((found * share).sum(), (latents, vectors))
+    theirs = torch.autograd.grad((plain * share).sum(), (latents, vectors))
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(one, other)

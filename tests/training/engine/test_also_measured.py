@@ -1,0 +1,65 @@
+"""What a method measures of itself besides accuracy, from the hook to the files."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from resemblance.cli.console import screen
+from resemblance.data import ArraySource
+from resemblance.data.sources.source import DataSplits
+from resemblance.data.transforms import to_tensor
+from resemblance.metrics.evaluation import evaluate
+from resemblance.report.from_run import run_report
+from resemblance.runs.finish import finish, print_finished
+from toy_model import Toy
+
+
+class Doubting(Toy):
+    """Also says how often its answer and its second thought are right, and how sure it is."""
+
+    def also_measured(self, output, labels):
+        second = output.scores.topk(2).indices[:, 1]
+        return {"second thought": second == labels, "sureness": output.scores.softmax(1).amax(1)}
+
+
+@pytest.fixture
+def source():
+    generator = np.random.default_rng(0)
+    return ArraySource(
+        generator.integers(0, 256, (11, 16, 16, 3), dtype=np.uint8),
+        generator.integers(0, 3, 11),
+        ("cat", "dog", "eel"),
+    )
+
+
+def test_means_are_over_images_whatever_the_batches(source):
+    model = Doubting().eval()
+    images = torch.stack([to_tensor(source.read(i), model.spec.image) for i in range(11)])
+    with torch.no_grad():
+        scores = model(images).scores
+    second = (scores.topk(2).indices[:, 1] == torch.from_numpy(np.asarray(source.labels))).float().mean()
+    expected = {"second thought": second.item(), "sureness": scores.softmax(1).amax(1).mean().item()}
+    for batch_size in (1, 4, 128):
+        found = evaluate(model, source, batch_size=batch_size)
+        assert found.measured == pytest.approx(expected)
+        assert found.to_dict()["measured"] == pytest.approx(expected)
+    assert evaluate(Toy(), source).measured == {}
+
+
+def test_it_is_printed_and_written_with_the_run(source, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Doubting, "save", lambda self, folder: None)
+    splits = DataSplits(train=source, val=source, test=None, classes=source.classes, name="noise")
+    with screen(False) as out:
+        finished = finish(Doubting(), splits, tmp_path, out, progress=False)
+        print_finished(finished, out)
+    printed = capsys.readouterr().out
+    assert "second thought" in printed
+    value = finished.evaluations["val"].measured["sureness"]
+    assert f"{100 * value:.2f} %" in printed
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written["val"]["measured"]["sureness"] == pytest.approx(value)
+    assert run_report(finished.run, None).facts["Sureness, validation"] == f"{100 * value:.2f} %"
