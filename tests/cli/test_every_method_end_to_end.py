@@ -10,6 +10,7 @@ import pytest
 import resemblance
 from cases import METHODS, case_of
 from resemblance.cli.main import main
+from resemblance.methods.registry import get_config, model_class
 
 
 @pytest.mark.slow

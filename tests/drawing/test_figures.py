@@ -158,7 +158,7 @@ def test_only_methods_of_the_library_have_figures_by_their_name():
     model = Toy()
     model.name = "page"  # a module of the report that draws no method
     material = FigureInputs(torch.rand(0, 3, 16, 16), torch.zeros(0), None)
-    assert paper_figures(model, material) == []
+    assert paper_figures(model, material) == {}
     drawn = {name for name in method_configs() if find_spec(f"resemblance.methods.{name}.figures")}
     assert {"flint", "senn", "tesnet"} <= drawn
     assert all(hasattr(import_module(f"resemblance.methods.{name}.figures"), "figures") for name in drawn)

@@ -1,4 +1,4 @@
-"""The figures of a method's own paper, where the report has a module for them."""
+"""The figures of a method's own paper."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from torch import Tensor
 
 from resemblance.core.model import Model
 from resemblance.data.sources.source import Source
-from resemblance.drawing.style import png
-from resemblance.report.content import ReportFigure
 
 
 @dataclass(frozen=True)
@@ -44,19 +42,14 @@ class PaperFigure:
     caption: str = ""
 
 
-def paper_figures(model: Model, material: FigureInputs) -> list[ReportFigure]:
-    """The figures of the paper for a trained model.
+def paper_figures(model: Model, inputs: FigureInputs) -> dict[str, PaperFigure]:
+    """Draw the figures of a method's paper for a trained model, by title.
 
-    A method has them in the module ``figures`` beside its model: `figures(model, inputs)`, drawn by title.
+    A method has them in the module ``figures`` beside its model: ``figures(model, inputs)``. Empty without one.
     """
     package = model.config.model.partition(":")[0].rpartition(".")[0]
     name = f"{package}.figures"
     if not package or find_spec(name) is None:
-        return []
+        return {}
     draw: Callable[[Model, FigureInputs], dict[str, PaperFigure]] = import_module(name).figures
-    return []
-    draw: Callable[[Model, FigureInputs], dict[str, PaperFigure]] = import_module(name).figures
-    return [
-        ReportFigure(title, png(drawn.figure), title, drawn.caption)
-        for title, drawn in draw(model, material).items()
-    ]
+    return draw(model, inputs)

@@ -138,7 +138,11 @@ def _figures(
     model = run.model
     few = ImageDataset(source, model.spec.image).__getitems__(of_each_class(source.labels, 8))
     snapshots = read_snapshots(run.folder) if run.folder is not None else []
-    figures = paper_figures(model, FigureInputs(few.images, few.labels, source, snapshots, train))
+    inputs = FigureInputs(few.images, few.labels, source, snapshots, train)
+    figures = [
+        ReportFigure(title, png(drawn.figure), title, drawn.caption)
+        for title, drawn in paper_figures(model, inputs).items()
+    ]
     if model.prototypes is not None and not model.prototypes.placed:
         return figures
     embedded = embedded_images(run, source, DRAWN, seed, "pca", batch_size, workers)

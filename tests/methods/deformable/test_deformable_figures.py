@@ -98,7 +98,7 @@ def test_without_pictures_or_images():
 
 def test_the_report_draws_them():
     model = make(2)
-    assert [figure.title for figure in paper_figures(model, material(model))] == [
+    assert list(paper_figures(model, material(model))) == [
         "Deformable prototypes",
         "One prototype in several images",
     ]

@@ -68,4 +68,4 @@ def test_all_figures_of_a_model(classes, channels):
     expected = (model.decode(model.prototypes.vectors[nearest][None])[0] * 255).round().byte()
     assert np.allclose(np.asarray(last).reshape(16, 16, -1), expected.permute(1, 2, 0), atol=1)
     nothing = FigureInputs(images[:0], torch.zeros(0), source)
-    assert [figure.title for figure in paper_figures(model, nothing)] == ["Prototypes, decoded"]
+    assert list(paper_figures(model, nothing)) == ["Prototypes, decoded"]
