@@ -15,7 +15,7 @@ from torch import nn
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.config.training import TrainConfig
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.methods.protopool.slots import TEMPERATURE, Slots
 from resemblance.methods.registry import build, list_methods
 from resemblance.training.engine.fit import FitResult, fit
@@ -154,13 +154,13 @@ def case_of(method: str) -> Case:
     return CASES[method]
 
 
-def made(method: str, seed: int = 0, **settings: Any) -> Model:
+def made(method: str, seed: int = 0, **settings: Any) -> Classifier:
     """An untrained model."""
     torch.manual_seed(seed)
     return build(method, {**case_of(method).settings, **settings}, SPEC)
 
 
-def train(model: Model, run: Path, images: int = 96, **options: Any) -> FitResult:
+def train(model: Classifier, run: Path, images: int = 96, **options: Any) -> FitResult:
     """Train the model of a case on some digits."""
     config = {"seed": 3, "accelerator": "cpu", "batch_size": 32, "epochs": case_of(model.name).epochs}
     return fit(model, digits(images, 40), run, TrainConfig(**{**config, "progress": False, **options}))
@@ -173,7 +173,7 @@ class Noiseless(Slots):
         return (scale * self.logits.float() / TEMPERATURE).softmax(dim=2)
 
 
-def alike(method: str, **settings: Any) -> Model:
+def alike(method: str, **settings: Any) -> Classifier:
     """A model that is to train in two processes as in one: without batch norm, dropout and draws."""
     model = made(method, **case_of(method).alike, **settings)
     for module in list(model.modules()):

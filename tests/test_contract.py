@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from contract_checks import assert_contract
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.data import ArraySource, ImageDataset, loader
 from resemblance.methods.registry import build, list_methods
 from resemblance.training.ends import actions
@@ -154,19 +154,19 @@ VARIANTS = {
 EMPTY = 1  # the class without images
 
 
-def make(variant: str, classes: int = 3, height: int = 29, width: int = 26, channels: int = 1) -> Model:
+def make(variant: str, classes: int = 3, height: int = 29, width: int = 26, channels: int = 1) -> Classifier:
     method, config = VARIANTS[variant]
     image = ImageSpec(height, width, channels, (0.5,) * channels, (0.25,) * channels)
     torch.manual_seed(0)
     return build(method, config, ModelSpec(tuple(f"class {c}" for c in range(classes)), image))
 
 
-def images_of(model: Model, count: int = 4, seed: int = 0) -> torch.Tensor:
+def images_of(model: Classifier, count: int = 4, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(count, model.spec.image.channels, *model.spec.image.size, generator=generator)
 
 
-def source_of(model: Model, count: int = 24) -> ArraySource:
+def source_of(model: Classifier, count: int = 24) -> ArraySource:
     """Labelled noise with a bright corner for each class; class 1 has no images."""
     generator = np.random.default_rng(0)
     image, classes = model.spec.image, model.spec.num_classes
@@ -176,7 +176,7 @@ def source_of(model: Model, count: int = 24) -> ArraySource:
     return ArraySource(pixels, labels, model.spec.classes)
 
 
-def train(model: Model, steps: int = 20, **autocast: object) -> None:
+def train(model: Classifier, steps: int = 20, **autocast: object) -> None:
     source = source_of(model)
     batches = list(loader(ImageDataset(source, model.spec.image), 8))
     parameters = [p for group in model.parameter_groups().values() for p in group if p.requires_grad]
@@ -193,7 +193,7 @@ def train(model: Model, steps: int = 20, **autocast: object) -> None:
     assert total.isfinite()
 
 
-def finish(model: Model) -> None:
+def finish(model: Classifier) -> None:
     """The end actions of the recipe, in order."""
     model.eval()
     source = source_of(model)
@@ -234,7 +234,7 @@ def test_trained_in_bfloat16(variant):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = model(images_of(model))
         assert output.scores.dtype == torch.float32
-        if model.explains:
+        if isinstance(model, PrototypeModel):
             predicted = output.scores.argmax(1)
             evidence = model.evidence(output, predicted)
             total = evidence.contributions.sum(1) + evidence.bias

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from resemblance.config.image import ImageSpec
     from resemblance.config.model import ModelSpec
     from resemblance.convert.conversion import convert
-    from resemblance.core.model import Model
+    from resemblance.core.classifier import Classifier
     from resemblance.data.open import open_data
     from resemblance.explain.explanation import Explanation, Reason
     from resemblance.methods.loading import load

@@ -252,7 +252,7 @@ def test_the_model_is_given_back_as_it_was(images):
 
 def test_a_model_without_evidence_says_what_to_do(images):
     model = Toy()
-    model.explains = False
+    isinstance(model, PrototypeModel) = False
     with pytest.raises(UserError, match="resemblance convert RUN"):
         explain(model, images[0])
 

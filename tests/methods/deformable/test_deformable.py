@@ -162,7 +162,7 @@ def test_forward_and_losses_agree_with_a_plain_re_implementation(variant, parts,
     images, labels = torch.rand(3, 1, 28, 28), torch.tensor([0, 2, 1])
     output = model(images)
     maps = plain_forward(model, images)
-    assert torch.allclose(model.similarity_maps(output.latents), maps, rtol=1e-5, atol=1e-6)
+    assert torch.allclose(model.prototypes.maps(output.latents), maps, rtol=1e-5, atol=1e-6)
     similarities = maps.flatten(2).amax(2)
     assert torch.allclose(output.similarities, similarities, rtol=1e-5)
     weights = model.last.weight.detach()
@@ -359,7 +359,7 @@ def scene(variant="paper", images=9, seed=0, parts=2):
 
 def plain_push(model, latents, labels):
     """For each prototype the first image of its class with the largest g, and what its parts see there."""
-    maps, found = model.similarity_maps(latents), []
+    maps, found = model.prototypes.maps(latents), []
     z, offsets = model._apart(latents)
     parts, width = model.config.parts, maps.shape[3]
     for j in range(len(model.prototypes)):
@@ -408,7 +408,7 @@ def test_no_windows_are_no_trouble():
     model, latents, _ = scene()
     none = torch.zeros(0, dtype=torch.int64)
     assert model.patch_vectors(latents, none, none).shape == (0, 7, 2, 2)
-    assert model.similarity_maps(latents[:0]).shape == (0, 4, 5, 5)
+    assert model.prototypes.maps(latents[:0]).shape == (0, 4, 5, 5)
 
 
 def test_a_projected_prototype_is_wholly_there_in_its_source():
@@ -422,7 +422,7 @@ def test_a_projected_prototype_is_wholly_there_in_its_source():
     with torch.no_grad():
         model.prototypes.vectors.copy_(model.patch_vectors(latents, torch.tensor([0, 1]), cells))
     project(model, batches_of(model, latents, labels, 2))
-    assert model.match(latents).cells.diagonal().tolist() == cells.tolist()
+    assert model.prototypes.match(latents).cells.diagonal().tolist() == cells.tolist()
     assert model.head(latents).similarities.diagonal().tolist() == [pytest.approx(1, abs=1e-6)] * 2
 
 

@@ -270,7 +270,7 @@ def test_the_interpreter_answers_and_the_predictor_is_measured_beside_it():
             assert evidence.contributions[row, j].item() == pytest.approx(contribution.item(), abs=1e-6)
         assert evidence.bias[row] == model.interpreter.bias[label]
     output.scores, output.extras["predictor"] = torch.eye(4).repeat(3, 1), torch.eye(4)[[0, 1, 2, 0] * 3]
-    found = model.also_measured(output, torch.tensor([0, 1, 3, 3] * 3))
+    found = model.extra_metrics(output, torch.tensor([0, 1, 3, 3] * 3))
     assert found["accuracy of the predictor"].float().mean() == 0.5
     assert found["fidelity"].float().mean() == 0.75
 

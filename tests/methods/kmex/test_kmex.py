@@ -13,7 +13,6 @@ from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.methods.kmex.model import ballot, largest_by_class
 from resemblance.methods.registry import build
-from resemblance.prototypes.layer import Prototypes
 
 
 def spec_of(classes=3, size=28, channels=1):
@@ -158,7 +157,7 @@ def test_patches_have_maps_whose_best_cell_is_the_similarity():
     model = make(patches=True)
     with torch.no_grad():
         output = model(torch.rand(2, 1, 28, 28))
-        maps = model.similarity_maps(output.latents)
+        maps = model.prototypes.maps(output.latents)
     assert maps.shape == (2, 6, 7, 7)
     assert torch.allclose(maps.flatten(2).amax(2), output.similarities)
 

@@ -203,7 +203,7 @@ def test_without_a_present_prototype_it_abstains():
     assert output.similarities.max() < 0.1
     assert output.scores.abs().max() == 0
     assert model.abstains(output).all()
-    assert model.also_measured(output, torch.tensor([0, 1]))["abstention"].all()
+    assert model.extra_metrics(output, torch.tensor([0, 1]))["abstention"].all()
     explanation = model.explain(images[0], label="class 0")
     assert explanation.abstained
     assert explanation.correct is False
@@ -225,7 +225,7 @@ def test_contributions_are_of_what_is_present():
     torch.testing.assert_close(evidence.contributions, expected)
     torch.testing.assert_close(evidence.contributions.sum(1), output.scores[torch.arange(3), classes])
     assert evidence.contributions.min() >= 0
-    share = model.also_measured(output, classes)["share of the prototypes that count for an answer"]
+    share = model.extra_metrics(output, classes)["share of the prototypes that count for an answer"]
     chosen = model.evidence(output, output.scores.argmax(1)).contributions
     assert share.tolist() == pytest.approx(((chosen > 1e-3).sum(1) / 12).tolist())
 
@@ -274,16 +274,16 @@ def test_prototypes_without_weight_or_image_go_and_channels_stay():
     assert len(model.examples) == len(model.strengths) == model.mean_contributions.shape[1] == 10
     model.keep(torch.tensor([1, 9]))
     assert model.channels.tolist() == [1, 11]
-    assert model.similarity_maps(after.latents).shape[1] == 2
+    assert model.prototypes.maps(after.latents).shape[1] == 2
 
 
 def test_a_map_that_never_reaches_the_threshold_matches_nothing():
     model = make().eval()
-    match = model.match(model(torch.rand(2, 1, 28, 28)).latents)
+    match = model.prototypes.match(model(torch.rand(2, 1, 28, 28)).latents)
     assert match.values.isinf().all()
     model = sharp().eval()
     output = model(torch.rand(2, 1, 28, 28))
-    match = model.match(output.latents)
+    match = model.prototypes.match(output.latents)
     present = output.similarities >= 0.1
     assert torch.equal(match.values.isfinite(), present)
     assert torch.equal(match.values[present], -output.similarities[present])

@@ -62,7 +62,7 @@ def test_places_are_where_the_prototype_is_most_present():
     model, material = trained()
     places = top_places(model, material.train, range(len(model.prototypes)))
     batches = loader(ImageDataset(material.train, model.spec.image), 30)
-    maps = model.similarity_maps(model.latents(next(iter(batches)).images)).flatten(2)
+    maps = model.prototypes.maps(model.latents(next(iter(batches)).images)).flatten(2)
     for p, spots in places.items():
         strengths = maps[:, p].amax(dim=1)
         best = int(strengths.argmax())

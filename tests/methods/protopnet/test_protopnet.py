@@ -127,9 +127,9 @@ def test_pruning_drops_the_right_columns():
 def test_maps_peak_at_the_pooled_similarity():
     model = make().eval()
     output = model(torch.rand(2, 1, 28, 28))
-    maps = model.similarity_maps(output.latents)
+    maps = model.prototypes.maps(output.latents)
     assert torch.allclose(maps.flatten(2).amax(2), output.similarities, atol=1e-5)
-    match = model.match(output.latents)
+    match = model.prototypes.match(output.latents)
     rows = torch.arange(2).repeat_interleave(6)
     patches = model.patch_vectors(output.latents, rows, match.cells.flatten())
     squared = (patches - model.prototypes.vectors.repeat(2, 1, 1, 1)).square().flatten(1).sum(1)

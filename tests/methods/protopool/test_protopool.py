@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from resemblance.prototypes.focal import nearest_and_mean
 from torch.nn import functional as F
 
 import models
@@ -18,7 +19,6 @@ from resemblance.core.training_step import TrainingStep
 from resemblance.methods.protopool.config import ProtoPoolConfig
 from resemblance.methods.protopool.slots import Slots, gumbel_scale, largest, orthogonality
 from resemblance.prototypes import focal
-from resemblance.prototypes.focal import nearest_and_mean
 from resemblance.prototypes.similarity import log_similarity, squared_distances
 from resemblance.training.ends.actions import ActionContext, run
 from resemblance.training.engine.cached_outputs import CachedOutputs
@@ -309,7 +309,7 @@ def test_shared_prototypes_are_projected_onto_any_of_their_classes():
     run("assign", model, context)
     with torch.no_grad():
         images = torch.from_numpy(context.train.array.transpose(0, 3, 1, 2)).float() / 255
-        distances = model.match(model.latents(images)).values
+        distances = model.prototypes.match(model.latents(images)).values
     labels = torch.from_numpy(np.asarray(context.train.labels))
     run("project", model, context)
     for j, row in enumerate(model.prototypes.owners):
@@ -318,7 +318,7 @@ def test_shared_prototypes_are_projected_onto_any_of_their_classes():
         assert model.prototypes.source_index[j].item() == expected
     with torch.no_grad():
         answers = model(images)
-    of_source = model.match(answers.latents).values[model.prototypes.source_index, torch.arange(4)]
+    of_source = model.prototypes.match(answers.latents).values[model.prototypes.source_index, torch.arange(4)]
     assert of_source.abs().max() < 1e-4
 
 
@@ -340,7 +340,7 @@ def test_maps_peak_at_the_focal_similarity_and_have_no_mean_in_the_paper():
     for variant in ("paper", "released"):
         model = make(variant=variant).eval()
         output = model(torch.rand(2, 1, 28, 28))
-        maps = model.similarity_maps(output.latents).flatten(2)
+        maps = model.prototypes.maps(output.latents).flatten(2)
         assert torch.allclose(maps.amax(2), output.similarities, atol=1e-5)
         assert (maps.mean(2).abs().max() < 1e-5) == (variant == "paper")
     # Jensen: the released focal similarity is never the smaller one.

@@ -308,7 +308,7 @@ def test_match_measures_the_mean():
     model = make().eval()
     images, _ = batch(model)
     output = model(images)
-    match = model.match(output.latents)
+    match = model.prototypes.match(output.latents)
     assert torch.allclose(model.similarity_of(match.values), output.similarities, rtol=1e-4)
     released = make(variant="released").eval()
     output = released(images)

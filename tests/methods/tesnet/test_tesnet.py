@@ -235,9 +235,9 @@ def test_raw_patches_stay_raw_while_only_the_last_layer_trains():
 def test_maps_peak_at_the_pooled_projection():
     model = make().eval()
     output = model(torch.rand(2, 1, 28, 28))
-    maps = model.similarity_maps(output.latents)
+    maps = model.prototypes.maps(output.latents)
     assert torch.allclose(maps.flatten(2).amax(2), output.similarities, atol=1e-6)
-    match = model.match(output.latents)
+    match = model.prototypes.match(output.latents)
     assert torch.equal(maps.flatten(2).argmax(2), match.cells)
     assert torch.allclose(-match.values, output.similarities)
 
@@ -337,7 +337,7 @@ def test_a_projected_concept_is_as_long_as_its_patch_on_its_source():
     model, latents, labels = scene(3)
     project(model, batches(latents, labels, 5))
     sources = latents[model.prototypes.source_index]
-    own = model.similarity_maps(sources)[torch.arange(6), torch.arange(6)].flatten(1)
+    own = model.prototypes.maps(sources)[torch.arange(6), torch.arange(6)].flatten(1)
     lengths = model.prototypes.vectors.detach().flatten(1).norm(dim=1)
     assert ((own - lengths[:, None]).abs().amin(dim=1) < 1e-5).all()
 

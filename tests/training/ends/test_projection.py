@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from looking_glass import LookingGlass, Whole, batches
 from resemblance.config.errors import UserError
-from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.maps import percentile_box, upsample
 from resemblance.prototypes.similarity import squared_distances
 from resemblance.training.ends import nearest as nearest_module
@@ -26,7 +26,7 @@ def scene(seed, images=17, classes=3, per_class=2, depth=4, side=5, shape=(1, 1)
     if levels is not None:
         latents, vectors = (latents * levels).floor(), (vectors * levels).floor()
     labels = torch.randint(classes, (images,), generator=generator)
-    model = LookingGlass(vectors, Prototypes.class_major(per_class, classes), (20, 20))
+    model = LookingGlass(vectors, PrototypeLayer.class_major(per_class, classes), (20, 20))
     return model, latents, labels
 
 
@@ -87,7 +87,7 @@ def test_a_second_projection_moves_nothing_even_among_patches_that_rounding_conf
     latents[7] = latents[3]  # a duplicate image
     labels = torch.arange(12) % 2
     vectors = centre.expand(6, -1, *shape) + 0.1 * torch.rand(6, 64, *shape, generator=generator)
-    model = LookingGlass(vectors, Prototypes.class_major(3, 2), (16, 16))
+    model = LookingGlass(vectors, PrototypeLayer.class_major(3, 2), (16, 16))
     loader = batches(latents, labels, 5)
     expected = plain_projection(model, latents, labels)
     project(model, loader)
@@ -137,7 +137,7 @@ def test_a_class_without_images_keeps_its_prototypes_and_is_named():
 
 def test_collapsed_prototypes_are_counted():
     latents = torch.tensor([0.0, 9.0]).reshape(2, 1, 1, 1)
-    owners = Prototypes.class_major(3, 1)
+    owners = PrototypeLayer.class_major(3, 1)
     model = LookingGlass(torch.tensor([1.0, 2.0, 8.0]).reshape(3, 1, 1, 1), owners, (4, 4))
     report = project(model, batches(latents, torch.zeros(2, dtype=torch.int64), 2))
     assert report.collapsed == {"class 0": 1}
@@ -160,7 +160,7 @@ def test_the_box_is_the_papers_on_the_source_image(shape):
 
 def test_whole_images_have_the_whole_image_as_box():
     latents = torch.rand(5, 3, 2, 2)
-    model = Whole(torch.rand(2, 12), Prototypes.class_major(1, 2), (20, 30))
+    model = Whole(torch.rand(2, 12), PrototypeLayer.class_major(1, 2), (20, 30))
     model.projects = True
     labels = torch.tensor([0, 1, 0, 1, 0])
     squared = (latents.flatten(1)[:, None] - model.prototypes.vectors.detach()).square().sum(2)

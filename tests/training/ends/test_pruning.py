@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from looking_glass import LookingGlass, batches
 from resemblance.config.errors import UserError
-from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.training.ends.pruning import prune
 
 
@@ -59,7 +59,7 @@ def test_pruning_agrees_with_a_plain_re_implementation_whatever_the_batches(seed
     latents = torch.randint(4, (13, 2, 3, 3), generator=generator).float()
     labels = torch.randint(3, (13,), generator=generator)
     vectors = torch.randint(4, (7, 2, 1, 1), generator=generator).float()
-    owners = torch.cat([Prototypes.class_major(2, 3), torch.zeros(1, 3, dtype=torch.bool)])
+    owners = torch.cat([PrototypeLayer.class_major(2, 3), torch.zeros(1, 3, dtype=torch.bool)])
     threshold = data.draw(st.integers(1, k))
     order = data.draw(st.permutations(range(13)))
     model = LookingGlass(vectors, owners, (12, 12))

@@ -13,10 +13,10 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.method import MethodConfig
 from resemblance.config.model import ModelSpec
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.core.output import Output
 from resemblance.data import ArraySource, ImageDataset, loader
-from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.maps import cell_boxes
 from resemblance.training.ends.usage import count_usage
 
@@ -28,7 +28,7 @@ def test_counts_and_provenance_of_whole_images(seed, size, data):
     images = torch.randint(3, (11, 1, 2, 2), generator=generator).float()
     labels = torch.randint(3, (11,), generator=generator)
     vectors = torch.randint(3, (7, 4), generator=generator).float()
-    owners = torch.cat([Prototypes.class_major(2, 3), torch.zeros(1, 3, dtype=torch.bool)])
+    owners = torch.cat([PrototypeLayer.class_major(2, 3), torch.zeros(1, 3, dtype=torch.bool)])
     model = Whole(vectors, owners, (12, 14))
     count_usage(model, batches(images, labels, size, data.draw(st.permutations(range(11)))))
     distances = (images.flatten(1)[:, None] - vectors).square().sum(2)
@@ -56,7 +56,7 @@ def test_counts_and_provenance_of_whole_images(seed, size, data):
 
 def test_patches_that_do_not_project_get_their_cell_as_box():
     images = torch.rand(6, 3, 4, 5, generator=torch.Generator().manual_seed(0))
-    model = LookingGlass(images[[1, 4], :, 2:3, 3:4].clone(), Prototypes.class_major(1, 2), (32, 40))
+    model = LookingGlass(images[[1, 4], :, 2:3, 3:4].clone(), PrototypeLayer.class_major(1, 2), (32, 40))
     model.projects = False
     count_usage(model, batches(images, torch.tensor([0, 0, 0, 1, 1, 1]), 4))
     assert model.prototypes.source_index.tolist() == [1, 4]
@@ -66,7 +66,7 @@ def test_patches_that_do_not_project_get_their_cell_as_box():
 
 def test_projected_prototypes_keep_their_provenance():
     images = torch.rand(4, 2, 3, 3)
-    model = LookingGlass(torch.rand(2, 2, 1, 1), Prototypes.class_major(1, 2), (12, 12))
+    model = LookingGlass(torch.rand(2, 2, 1, 1), PrototypeLayer.class_major(1, 2), (12, 12))
     model.prototypes.source_index.fill_(7)
     count_usage(model, batches(images, torch.tensor([0, 1, 0, 1]), 4))
     assert model.prototypes.source_index.tolist() == [7, 7]
@@ -75,7 +75,7 @@ def test_projected_prototypes_keep_their_provenance():
 
 
 def test_nothing_to_survey():
-    model = LookingGlass(torch.rand(2, 2, 1, 1), Prototypes.class_major(1, 2), (12, 12))
+    model = LookingGlass(torch.rand(2, 2, 1, 1), PrototypeLayer.class_major(1, 2), (12, 12))
     with pytest.raises(UserError, match="no training images"):
         count_usage(model, [])
     model.prototypes = None
@@ -83,7 +83,7 @@ def test_nothing_to_survey():
         count_usage(model, [])
 
 
-class Attributes(Model):
+class Attributes(Classifier):
     """Two attributes without vectors: the brightness of the left half and that of the right half."""
 
     name = "attributes"

@@ -32,3 +32,8 @@ class ProtoPNetConfig(WeightedPartsConfig):
         super().__post_init__()
         if self.pool == "avg" and (self.prototype_height, self.prototype_width) != (1, 1):
             raise UserError("whole-image prototypes (--pool avg) are 1x1: drop --prototype-height and -width")
+
+    @property
+    def part_size(self) -> tuple[int, ...]:
+        """Rows and columns of cells that a prototype spans; () for prototypes of whole images."""
+        return (self.prototype_height, self.prototype_width) if self.pool == "max" else ()

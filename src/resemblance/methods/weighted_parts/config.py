@@ -24,3 +24,8 @@ class WeightedPartsConfig(EncoderConfig, MethodConfig):
     push_every: int = option(10, "project after each so many epochs, counted from the first", least=1)
     last_epochs: int = option(20, "passes of the last layer after each projection", least=0)
     prune: bool = option(False, "prune prototypes whose nearest images are of other classes, at the end")
+
+    @property
+    def part_size(self) -> tuple[int, ...]:
+        """Rows and columns of cells that a prototype spans; () for prototypes of whole images."""
+        return (1, 1)
