@@ -10,147 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from cases import VARIANTS
 from contract_checks import assert_contract
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.classifier import Classifier
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data import ArraySource, ImageDataset, loader
 from resemblance.methods.registry import build, list_methods
 from resemblance.training.ends import actions
 
-# Name, method and settings: the methods with their main switches.
-VARIANTS = {
-    "blackbox": ("blackbox", {"encoder": "small"}),
-    "deformable": (
-        "deformable",
-        {"encoder": "small", "prototypes_per_class": 2, "offset_channels": 8, "prune": True},
-    ),
-    "deformable released": (
-        "deformable",
-        {
-            "encoder": "small",
-            "prototypes_per_class": 2,
-            "offset_channels": 8,
-            "parts": 2,
-            "variant": "released",
-        },
-    ),
-    "deformable regular": (
-        "deformable",
-        {
-            "encoder": "small",
-            "prototypes_per_class": 1,
-            "addon": "regular",
-            "prototype_depth": 8,
-            "offset_channels": 8,
-            "upsample": 1,
-        },
-    ),
-    "flint": ("flint", {"encoder": "mnist", "attributes": 7}),
-    "flint released": ("flint", {"encoder": "mnist", "attributes": 7, "variant": "released"}),
-    "flint small": ("flint", {"encoder": "small"}),
-    "kmex": ("kmex", {"encoder": "small", "prototypes_per_class": 3}),
-    "kmex released": ("kmex", {"encoder": "small", "prototypes_per_class": 3, "variant": "released"}),
-    "kmex patches": ("kmex", {"encoder": "small", "prototypes_per_class": 2, "patches": True}),
-    "pipnet": ("pipnet", {"encoder": "small"}),
-    "pipnet released": ("pipnet", {"encoder": "small", "prototypes": 12, "variant": "released"}),
-    "protopnet": (
-        "protopnet",
-        {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 16, "prune": True},
-    ),
-    "protopnet 2x2": (
-        "protopnet",
-        {
-            "encoder": "small",
-            "prototypes_per_class": 1,
-            "prototype_depth": 8,
-            "prototype_height": 2,
-            "prototype_width": 2,
-        },
-    ),
-    "protopnet linear": (
-        "protopnet",
-        {"encoder": "small", "prototypes_per_class": 2, "similarity": "linear"},
-    ),
-    "protopnet avg": (
-        "protopnet",
-        {"encoder": "small", "prototypes_per_class": 2, "pool": "avg", "addon": "none"},
-    ),
-    "protopshare": (
-        "protopshare",
-        {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 16, "rounds": 2, "keep": 0.4},
-    ),
-    "protopshare released": (
-        "protopshare",
-        {
-            "encoder": "small",
-            "prototypes_per_class": 2,
-            "prototype_depth": 8,
-            "merge": 0.5,
-            "variant": "released",
-        },
-    ),
-    "protopshare vectors": (
-        "protopshare",
-        {
-            "encoder": "small",
-            "prototypes_per_class": 2,
-            "pool": "avg",
-            "addon": "none",
-            "merge_by": "vectors",
-        },
-    ),
-    "protopool": ("protopool", {"encoder": "small", "slots": 3, "prototype_depth": 16}),
-    "protopool released": (
-        "protopool",
-        {"encoder": "small", "slots": 3, "prototype_depth": 16, "variant": "released"},
-    ),
-    "protopool plain": (
-        "protopool",
-        {"encoder": "small", "slots": 4, "prototypes": 3, "focal": False, "mixup": False},
-    ),
-    "prototree": ("prototree", {"encoder": "small", "prototype_depth": 16}),
-    "prototree log": (
-        "prototree",
-        {"encoder": "small", "prototype_depth": 16, "log_probabilities": True, "variant": "released"},
-    ),
-    "prototree 2x2 with trained leaves": (
-        "prototree",
-        {
-            "encoder": "small",
-            "prototype_depth": 8,
-            "prototype_height": 2,
-            "prototype_width": 2,
-            "leaves": "trained",
-            "depth": 3,
-        },
-    ),
-    "prototree greedy": ("prototree", {"encoder": "small", "prototype_depth": 8, "inference": "greedy"}),
-    "prototree sample_max": (
-        "prototree",
-        {"encoder": "small", "prototype_depth": 8, "inference": "sample_max"},
-    ),
-    "prototypedl": ("prototypedl", {}),
-    "prototypedl released": ("prototypedl", {"variant": "released"}),
-    "prototypedl fixed": ("prototypedl", {"fixed_weights": True}),
-    "tesnet": ("tesnet", {"encoder": "small", "prototypes_per_class": 2, "prune": True}),
-    "tesnet released": (
-        "tesnet",
-        {"encoder": "small", "prototypes_per_class": 2, "addon": "none", "variant": "released"},
-    ),
-    "senn": ("senn", {}),
-    "senn released": ("senn", {"variant": "released"}),
-    "senn positive": ("senn", {"concepts": 5, "positive": True, "robustness": 0.0, "directions": 2}),
-    "protovae": ("protovae", {"prototypes_per_class": 2, "latent": 16}),
-    "protovae released": (
-        "protovae",
-        {"prototypes_per_class": 2, "latent": 16, "variant": "released", "architecture": "quickdraw"},
-    ),
-    "protovae encoder": (
-        "protovae",
-        {"prototypes_per_class": 1, "latent": 8, "encoder": "small", "architecture": "svhn"},
-    ),
-}
 EMPTY = 1  # the class without images
 
 

@@ -63,7 +63,9 @@ class Tiny(PrototypeMethod):
             nn.ReLU(),
             nn.Dropout(config.dropout),
         )
-        self.prototypes = PrototypeLayer(PrototypeLayer.class_major(per_class, 10), torch.rand(10 * per_class, 16))
+        self.prototypes = PrototypeLayer(
+            PrototypeLayer.class_major(per_class, 10), torch.rand(10 * per_class, 16)
+        )
         self.last = nn.Linear(10 * per_class, 10)
         self._recipe = recipe or Recipe(two_stages(), batch_size=64, augment="none")
 

@@ -13,6 +13,7 @@ from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.methods.kmex.model import ballot, largest_by_class
 from resemblance.methods.registry import build
+from resemblance.prototypes.layer import PrototypeLayer
 
 
 def spec_of(classes=3, size=28, channels=1):
@@ -25,7 +26,7 @@ def make(classes=3, **config):
     model = build("kmex", {"encoder": "small", "prototypes_per_class": 2, **config}, spec_of(classes)).eval()
     with torch.no_grad():  # prototypes where the embeddings are
         latents = model.latents(torch.rand(64, 1, 28, 28))
-        rows = latents.transpose(0, 1).flatten(1).T if model.maps else latents
+        rows = latents.transpose(0, 1).flatten(1).T if model.traits.maps else latents
         chosen = rows[torch.arange(len(model.prototypes)) * 7 % len(rows)]
         model.prototypes.vectors.copy_(chosen.reshape(model.prototypes.vectors.shape))
         model.prototypes.vectors.add_(0.01 * torch.randn_like(model.prototypes.vectors))
@@ -244,4 +245,4 @@ def test_prototypes_can_be_dropped():
     assert len(model.prototypes) == 2
     with torch.no_grad():
         assert_adds_up(model, model(torch.rand(2, 1, 28, 28)))
-    assert isinstance(model.prototypes, Prototypes)
+    assert isinstance(model.prototypes, PrototypeLayer)

@@ -140,7 +140,7 @@ def test_whole_images_have_embeddings_instead_of_maps():
     model = make(pool="avg", addon="none").eval()
     output = model(torch.rand(2, 1, 28, 28))
     assert output.latents.dim() == 2
-    assert not model.maps
+    assert not model.traits.maps
     assert model.prototypes.vectors.shape == (6, model.encoder.channels)
 
 

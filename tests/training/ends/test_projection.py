@@ -161,7 +161,7 @@ def test_the_box_is_the_papers_on_the_source_image(shape):
 def test_whole_images_have_the_whole_image_as_box():
     latents = torch.rand(5, 3, 2, 2)
     model = Whole(torch.rand(2, 12), PrototypeLayer.class_major(1, 2), (20, 30))
-    model.projects = True
+    model.traits.projects = True
     labels = torch.tensor([0, 1, 0, 1, 0])
     squared = (latents.flatten(1)[:, None] - model.prototypes.vectors.detach()).square().sum(2)
     expected = [squared[labels == j, j].min().item() for j in range(2)]
@@ -198,6 +198,6 @@ def test_what_cannot_be_projected_is_refused():
         project(model, [])
     with pytest.raises(UserError, match="diverged"):
         project(model, batches(latents * torch.nan, labels, 4))
-    model.projects = False
+    model.traits.projects = False
     with pytest.raises(UserError, match="does not project"):
         project(model, batches(latents, labels, 4))

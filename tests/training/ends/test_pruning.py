@@ -94,6 +94,6 @@ def test_what_cannot_be_pruned_is_refused():
         prune(model, [])
     with pytest.raises(UserError, match="threshold"):
         prune(model, [], k=3, threshold=4)
-    model.prunes = False
+    model.traits.prunes = False
     with pytest.raises(UserError, match="does not prune"):
         prune(model, [])

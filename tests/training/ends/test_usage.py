@@ -57,7 +57,7 @@ def test_counts_and_provenance_of_whole_images(seed, size, data):
 def test_patches_that_do_not_project_get_their_cell_as_box():
     images = torch.rand(6, 3, 4, 5, generator=torch.Generator().manual_seed(0))
     model = LookingGlass(images[[1, 4], :, 2:3, 3:4].clone(), PrototypeLayer.class_major(1, 2), (32, 40))
-    model.projects = False
+    model.traits.projects = False
     count_usage(model, batches(images, torch.tensor([0, 0, 0, 1, 1, 1]), 4))
     assert model.prototypes.source_index.tolist() == [1, 4]
     expected = cell_boxes(torch.tensor([2 * 5 + 3] * 2), (4, 5), (32, 40))
