@@ -25,6 +25,7 @@ class Traits:
         differentiable: scores have gradients with respect to the image.
         sources: prototypes that do not project have their source among the images of their ``own`` classes, or of
             ``all``.
+        boxes_before_push: the box of a projected prototype is cut from its map before it became the patch.
         head_groups: parameter groups that read nothing but the similarities: while only these train, similarities
             are computed once (`PrototypeModel.rescore`).
 
@@ -42,4 +43,5 @@ class Traits:
     decodes: bool = False
     differentiable: bool = True
     sources: Literal["own", "all"] = "own"
+    boxes_before_push: bool = False
     head_groups: frozenset[str] = frozenset()

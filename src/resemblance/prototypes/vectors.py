@@ -115,13 +115,14 @@ class VectorPrototypes(PrototypeLayer):
     def _places(self, latents: Tensor, rows: Tensor, which: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         patches, vectors = self.patches(latents, rows), self.vectors[which][:, None]
         distances = self.measure(patches, vectors)
-        itself = (patches == vectors).flatten(2).all(dim=2)
+        kept = self.kept(patches)
+        itself = (kept == vectors).flatten(2).all(dim=2)
         distances = distances.masked_fill(itself, -torch.inf)
         smallest = distances.amin(dim=1)
         count = distances.shape[1]
         positions = torch.arange(count, device=distances.device)
         cells = torch.where(distances == smallest[:, None], positions, count).amin(dim=1).clamp_max(count - 1)
-        nearest = patches[torch.arange(len(rows), device=rows.device), cells]
+        nearest = kept[torch.arange(len(rows), device=rows.device), cells]
         return smallest, cells, nearest.to(self.vectors.dtype)
 
     @torch.no_grad()
@@ -143,6 +144,10 @@ class VectorPrototypes(PrototypeLayer):
         height, width = self.window
         windows = latents.unfold(2, height, 1).unfold(3, width, 1)  # (n, D, H', W', h, w)
         return windows.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)
+
+    def kept(self, patches: Tensor) -> Tensor:
+        """Return what a prototype becomes that is projected onto a patch; by default the patch."""
+        return patches
 
     def measure(self, patches: Tensor, vectors: Tensor) -> Tensor:
         """Return the exact distances (n, cells), in float64, of patches (n, cells, *shape) to vectors (n, 1, *shape)."""

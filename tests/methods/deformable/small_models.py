@@ -42,10 +42,10 @@ def glass(vectors, classes=2, variant="paper", parts=2):
 
 def see(model, z, offsets=None):
     """Latents of a raw map (B, D, H, W), with given offsets (B, 2ρ, h, w)."""
-    z = model.unit_vectors(z)
-    height, width = model.window_grid(z)
+    z = model.prototypes.unit_vectors(z)
+    height, width = model.prototypes.grid(z)
     if offsets is None:
-        offsets = z.new_zeros(len(z), 2 * model.rho, height, width)
+        offsets = z.new_zeros(len(z), 2 * model.config.parts**2, height, width)
     return torch.cat([z, F.pad(offsets, (0, z.shape[3] - width, 0, z.shape[2] - height))], dim=1)
 
 

@@ -47,8 +47,8 @@ def test_gradients_are_those_of_the_plain_formula(variant):
 
     def pooled(z, offsets, vectors):
         latents = see(model, z, offsets)
-        rows = model._rows(model.normalized(vectors))
-        return strongest(model._windows(latents), rows)[0]
+        rows = model.prototypes._flat(model.prototypes.normalized(vectors))
+        return strongest(model.prototypes._windows(latents), rows)[0]
 
     inputs = [tensor.requires_grad_() for tensor in (z, offsets, vectors)]
     assert torch.autograd.gradcheck(pooled, inputs, atol=1e-6)
@@ -104,16 +104,16 @@ def test_no_tensor_of_images_by_prototypes_by_channels_is_built():
 def test_offsets_are_trained_and_start_at_about_nothing():
     model = make()
     output = model(torch.rand(2, 1, 28, 28))
-    assert 0 < model._apart(output.latents)[1].abs().max() < 1e-3
+    assert 0 < model.prototypes._split(output.latents)[1].abs().max() < 1e-3
     sum(model.loss(output, torch.tensor([0, 1])).values()).backward()
     assert model.offsets[0].weight.grad.abs().sum() > 0
-    assert model.embed(output.latents).shape == (2, model.channels)
+    assert model.embed(output.latents).shape == (2, model.prototypes.channels)
 
 
 def test_boxes_of_parts_are_their_cells_and_move_with_the_offsets():
     model = make(parts=2, upsample=2).eval()  # 14 × 14 cells of 2 pixels
     offsets = torch.zeros(1, 8, 14, 14)
     offsets[0, 2:4, 3, 4] = torch.tensor([0.5, -1.25])  # the second part
-    latents = torch.cat([torch.rand(1, model.channels, 14, 14), offsets], dim=1)
-    boxes = model.part_boxes(latents, torch.tensor([0]), torch.tensor([3 * 14 + 4]))
+    latents = torch.cat([torch.rand(1, model.prototypes.channels, 14, 14), offsets], dim=1)
+    boxes = 28 * model.prototypes.part_boxes(latents, torch.tensor([0]), torch.tensor([3 * 14 + 4]))
     assert boxes[0].tolist() == [[6, 4, 8, 6], [7.5, 5, 9.5, 7], [6, 8, 8, 10], [10, 8, 12, 10]]

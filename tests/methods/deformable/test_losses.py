@@ -45,7 +45,7 @@ def plain_forward(model, images):
 
 
 def plain_orthogonality(model):
-    vectors, owners = model.prototypes.vectors.detach()[:, : model.depth], model.prototypes.owners
+    vectors, owners = model.prototypes.vectors.detach()[:, : model.prototypes.depth], model.prototypes.owners
     parts = vectors.flatten(2).transpose(1, 2)  # (P, ρ, D)
     if model.released:
         unit = parts / ((parts**2).sum(2, keepdim=True) + 1e-4).sqrt()
@@ -53,8 +53,10 @@ def plain_orthogonality(model):
         return sum(((rows @ rows.T - torch.eye(len(rows))) ** 2).sum() for rows in unit).sqrt().item()
     total = 0.0
     for c in range(owners.shape[1]):
-        rows = F.normalize(parts[owners[:, c]].reshape(-1, parts.shape[2]), dim=1) / math.sqrt(model.rho)
-        total += ((rows @ rows.T - torch.eye(len(rows)) / model.rho) ** 2).sum().item()
+        rows = F.normalize(parts[owners[:, c]].reshape(-1, parts.shape[2]), dim=1) / math.sqrt(
+            model.config.parts**2
+        )
+        total += ((rows @ rows.T - torch.eye(len(rows)) / model.config.parts**2) ** 2).sum().item()
     return total
 
 
@@ -105,12 +107,12 @@ def test_the_uniform_channels_of_prototypes_are_not_read():
     images = torch.rand(2, 1, 28, 28)
     before = model(images).scores
     with torch.no_grad():
-        model.prototypes.vectors[:, model.depth :] = 7
+        model.prototypes.vectors[:, model.prototypes.depth :] = 7
     output = model(images)
     assert torch.equal(output.scores, before)
     sum(model.loss(output, torch.tensor([0, 1])).values()).backward()
-    assert (model.prototypes.vectors.grad[:, model.depth :] == 0).all()
-    assert (model.prototypes.vectors.grad[:, : model.depth] != 0).any()
+    assert (model.prototypes.vectors.grad[:, model.prototypes.depth :] == 0).all()
+    assert (model.prototypes.vectors.grad[:, : model.prototypes.depth] != 0).any()
 
 
 def test_maps_that_have_signs_are_rectified():
@@ -118,5 +120,5 @@ def test_maps_that_have_signs_are_rectified():
     spec = ModelSpec(("a", "b"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
     model = build("deformable", {"encoder": "own:net", "offset_channels": 4}, spec, module=net).eval()
     output = model(torch.randn(2, 1, 28, 28))
-    assert (output.latents[:, : model.channels] >= 0).all()
+    assert (output.latents[:, : model.prototypes.channels] >= 0).all()
     assert output.scores.isfinite().all()

@@ -30,7 +30,7 @@ def scene(variant="paper", images=9, seed=0, parts=2):
 def plain_push(model, latents, labels):
     """For each prototype the first image of its class with the largest g, and what its parts see there."""
     maps, found = model.prototypes.maps(latents), []
-    z, offsets = model._apart(latents)
+    z, offsets = model.prototypes._split(latents)
     parts, width = model.config.parts, maps.shape[3]
     for j in range(len(model.prototypes)):
         best = (-math.inf, -1, None)
@@ -77,7 +77,7 @@ def test_no_windows_are_no_trouble():
     """As where no image of a batch comes nearer than those before."""
     model, latents, _ = scene()
     none = torch.zeros(0, dtype=torch.int64)
-    assert model.patch_vectors(latents, none, none).shape == (0, 7, 2, 2)
+    assert model.prototypes.patches(latents, none).shape == (0, 25, 7, 2, 2)
     assert model.prototypes.maps(latents[:0]).shape == (0, 4, 5, 5)
 
 
@@ -90,7 +90,9 @@ def test_a_projected_prototype_is_wholly_there_in_its_source():
     latents, labels = see(model, z, offsets), torch.tensor([0, 1])
     cells = torch.tensor([3 * 7 + 3, 2 * 7 + 4])
     with torch.no_grad():
-        model.prototypes.vectors.copy_(model.patch_vectors(latents, torch.tensor([0, 1]), cells))
+        model.prototypes.vectors.copy_(
+            model.prototypes.patches(latents, torch.tensor([0, 1]))[torch.arange(2), cells]
+        )
     project(model, batches_of(model, latents, labels, 2))
     assert model.prototypes.match(latents).cells.diagonal().tolist() == cells.tolist()
     assert model.head(latents).similarities.diagonal().tolist() == [pytest.approx(1, abs=1e-6)] * 2

@@ -228,7 +228,7 @@ def test_a_vision_transformer_embeds_by_its_class_token():
 
 def test_a_coarse_map_is_refused_for_patches_only():
     config = {"encoder": "resnet18", "stem": "standard"}
-    assert not build("kmex", config, spec_of(size=32)).maps
+    assert not build("kmex", config, spec_of(size=32)).traits.maps
     with pytest.raises(UserError, match="--stem small"):
         build("kmex", config | {"patches": True}, spec_of(size=32))
 

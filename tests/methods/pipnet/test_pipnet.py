@@ -67,13 +67,13 @@ def test_contributions_are_of_what_is_present():
 def test_patches_are_the_authors():
     """32 pixels, 8 apart, in a 26×26 map of 224 pixels: the last one ends with the image."""
     model = make(size=224, least_presence=0.0)
-    boxes = model.prototypes.patch_boxes(torch.tensor([0, 1, 25, 25 * 26 + 3]), (26, 26))
+    boxes = model.prototypes.patch_boxes(torch.tensor([0, 1, 25, 25 * 26 + 3]), (26, 26), (224, 224))
     assert boxes[0].tolist() == [0, 0, 32, 32]
     assert boxes[1].tolist() == [8, 0, 40, 32]
     assert boxes[2].tolist() == [192, 0, 224, 32]
     assert boxes[3].tolist() == [23, 192, 55, 224]
     small = make().eval()
-    assert small.prototypes.patch_boxes(torch.arange(49), (7, 7)).tolist() == [
+    assert small.prototypes.patch_boxes(torch.arange(49), (7, 7), (28, 28)).tolist() == [
         [4 * x, 4 * y, 4 * x + 4, 4 * y + 4] for y in range(7) for x in range(7)
     ]
     reason = sharp().eval().explain(torch.rand(1, 28, 28), prototypes=[3]).reasons[0]
@@ -90,8 +90,8 @@ def test_prototypes_without_weight_or_image_go_and_channels_stay():
         model.last.weight.fill_(0.5)
         model.last.weight[:, 2] = 0.0009
         model.last.weight[0, 5] = -1
-    model.strengths.fill_(0.9)
-    model.strengths[7] = 0.1  # never more present than that: no more than a threshold
+    model.prototypes.strengths.fill_(0.9)
+    model.prototypes.strengths[7] = 0.1  # never more present than that: no more than a threshold
     model.assign_owners()
     owners = model.prototypes.owners
     assert owners.any(dim=1).nonzero().flatten().tolist() == [0, 1, 3, 4, 5, 6, 8, 9, 10, 11]
@@ -104,10 +104,15 @@ def test_prototypes_without_weight_or_image_go_and_channels_stay():
     assert torch.equal(after.latents, before.latents)
     assert torch.equal(after.similarities, before.similarities[:, kept])
     torch.testing.assert_close(after.scores, before.scores, atol=5e-3, rtol=0)  # the 0.0009 are gone
-    assert model.channels.tolist() == kept.tolist()
-    assert len(model.examples) == len(model.strengths) == model.mean_contributions.shape[1] == 10
+    assert model.prototypes.channels.tolist() == kept.tolist()
+    assert (
+        len(model.prototypes.examples)
+        == len(model.prototypes.strengths)
+        == model.mean_contributions.shape[1]
+        == 10
+    )
     model.keep(torch.tensor([1, 9]))
-    assert model.channels.tolist() == [1, 11]
+    assert model.prototypes.channels.tolist() == [1, 11]
     assert model.prototypes.maps(after.latents).shape[1] == 2
 
 
@@ -136,8 +141,8 @@ def test_sources_are_the_strongest_images_of_all_classes():
         actions.run(action, model, actions.ActionContext(source, batch_size=5))
     output = model(torch.from_numpy(pixels.transpose(0, 3, 1, 2)).float() / 255)
     assert model.prototypes.source_index.tolist() == output.similarities.argmax(dim=0).tolist()
-    assert torch.equal(model.prototypes.source_index, model.examples[:, 0])
-    torch.testing.assert_close(model.strengths[:, 0], output.similarities.amax(dim=0))
+    assert torch.equal(model.prototypes.source_index, model.prototypes.examples[:, 0])
+    torch.testing.assert_close(model.prototypes.strengths[:, 0], output.similarities.amax(dim=0))
     assert (model.prototypes.source_index % 3 != 0).any()
     present = output.similarities >= 0.1
     assert model.prototypes.activations.tolist() == present.sum(dim=0).tolist()

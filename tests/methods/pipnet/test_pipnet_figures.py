@@ -96,7 +96,7 @@ def test_many_are_cut_and_it_is_said(classes, prototypes, channels, size):
 
 def test_prototypes_that_are_nowhere_are_not_drawn():
     model, material = trained()
-    best = model.strengths[:, 0]
+    best = model.prototypes.strengths[:, 0]
     model.config.least_presence = float(best.median()) + 1e-6
     shown = set(texts(figures(model, material)["Prototypes"].figure))
     for p, present in enumerate(best > best.median()):

@@ -131,7 +131,7 @@ def test_maps_peak_at_the_pooled_similarity():
     assert torch.allclose(maps.flatten(2).amax(2), output.similarities, atol=1e-5)
     match = model.prototypes.match(output.latents)
     rows = torch.arange(2).repeat_interleave(6)
-    patches = model.patch_vectors(output.latents, rows, match.cells.flatten())
+    patches = model.prototypes.patches(output.latents, rows)[torch.arange(12), match.cells.flatten()]
     squared = (patches - model.prototypes.vectors.repeat(2, 1, 1, 1)).square().flatten(1).sum(1)
     assert torch.allclose(squared, match.values.flatten(), atol=1e-4)
 

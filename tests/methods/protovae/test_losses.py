@@ -20,12 +20,14 @@ def test_similarities_have_the_fact_sheets_values():
     model = make(latent=1, variant="released")
     with torch.no_grad():
         model.prototypes.vectors.zero_()
-    found = model.similarity(torch.tensor([[0.5], [2.0]]))[:, 0]
+    found = model.prototypes(torch.tensor([[0.5], [2.0]])).similarities[:, 0]
     assert found.tolist() == pytest.approx([1.098412, 0.405415], rel=1e-5)
     model = make(latent=1)
     with torch.no_grad():
         model.prototypes.vectors.zero_()
-    assert model.similarity(torch.tensor([[0.5]]))[0, 0].item() == pytest.approx(1.609038, rel=1e-5)
+    assert model.prototypes(torch.tensor([[0.5]])).similarities[0, 0].item() == pytest.approx(
+        1.609038, rel=1e-5
+    )
 
 
 def test_divergence_has_the_fact_sheets_values():

@@ -65,11 +65,11 @@ def test_match_measures_the_mean():
     images, _ = batch(model)
     output = model(images)
     match = model.prototypes.match(output.latents)
-    assert torch.allclose(model.similarity_of(match.values), output.similarities, rtol=1e-4)
+    assert torch.allclose(model.prototypes.activation(match.values), output.similarities, rtol=1e-4)
     released = make(variant="released").eval()
     output = released(images)
     assert torch.allclose(
-        released.similarity_of(released.prototypes.match(output.latents).values), output.similarities
+        released.prototypes.activation(released.prototypes.match(output.latents).values), output.similarities
     )
     assert torch.equal(model.embed(output.latents), output.extras["mu"])
 
@@ -81,7 +81,7 @@ def test_bfloat16_leaves_the_head_in_float32():
         output = model(images)
         losses = model.loss(output, labels)
     assert output.scores.dtype == output.latents.dtype == torch.float32
-    assert torch.equal(output.similarities, model.similarity(output.extras["z"]))
+    assert torch.equal(output.similarities, model.prototypes(output.extras["z"]).similarities)
     assert all(term.dtype == torch.float32 for term in losses.values())
 
 

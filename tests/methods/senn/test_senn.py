@@ -45,7 +45,7 @@ def test_concepts_are_shown_by_the_images_in_which_they_are_strongest():
     h, labels = output.similarities, torch.from_numpy(images.labels)
     for concept in range(5):
         order = sorted(range(len(images)), key=lambda i: -float(h[i, concept]))
-        assert model.examples[concept].tolist() == order[:6]
+        assert model.prototypes.examples[concept].tolist() == order[:6]
         assert model.prototypes.source_index[concept] == order[0]
     for c in range(4):
         rows = (labels == c).nonzero().flatten()
@@ -60,8 +60,8 @@ def test_classes_without_images_and_few_images_leave_gaps():
         model, loader(ImageDataset(ArraySource(array, [0, 2], model.spec.classes), model.spec.image), 2)
     )
     assert model.mean_contributions.isnan().all(1).tolist() == [False, True, False]
-    assert (model.examples[:, 2:] == -1).all()
-    assert sorted(model.examples[0, :2].tolist()) == [0, 1]
+    assert (model.prototypes.examples[:, 2:] == -1).all()
+    assert sorted(model.prototypes.examples[0, :2].tolist()) == [0, 1]
 
 
 def test_ties_between_images_go_to_the_lowest_index():
@@ -74,5 +74,5 @@ def test_training_lowers_the_loss_and_finds_examples(trained):
     model, result, _ = trained("senn")
     losses = [row["train/loss"] for row in result.history]
     assert losses[-1] < losses[0]
-    assert (model.examples >= 0).all()
+    assert (model.prototypes.examples >= 0).all()
     assert model.mean_contributions.isfinite().all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_pictures_are_cut_from_the_sources():
 
 def test_decoded_prototypes_come_with_their_nearest_image():
     model, source = make_model(), make_source(channels=1)
-    model.traits.decodes = True
+    model.traits = replace(model.traits, decodes=True)
     model.decode = lambda vectors: vectors[:, :1].expand(-1, 1, 16, 12)
     gallery = build_gallery(model, source)
     grey = (model.prototypes.vectors[2, 0, 0, 0] * 255).round().item()

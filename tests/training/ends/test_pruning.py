@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -94,6 +96,6 @@ def test_what_cannot_be_pruned_is_refused():
         prune(model, [])
     with pytest.raises(UserError, match="threshold"):
         prune(model, [], k=3, threshold=4)
-    model.traits.prunes = False
+    model.traits = replace(model.traits, prunes=False)
     with pytest.raises(UserError, match="does not prune"):
         prune(model, [])

@@ -15,6 +15,7 @@ from resemblance.prototypes.similarity import linear_similarity
 from resemblance.prototypes.vectors import VectorPrototypes
 
 EPSILON = 1e-4  # the value of the uniform channels, which keep vectors from being zero
+KEPT = 64.0  # length of projected prototypes
 LONGEST = 1.01  # the authors divide by this, to keep away from the corner of the arc cosine
 
 
@@ -119,6 +120,13 @@ class DeformablePrototypes(VectorPrototypes):
         images = torch.arange(len(rows), device=rows.device).repeat_interleave(count)
         seen = sample(z, images, cells.flatten(0, 1), weights.flatten(0, 1))  # (n·windows, ρ, E)
         return seen.transpose(1, 2).reshape(len(rows), count, self.channels, self.parts, self.parts)
+
+    def kept(self, patches: Tensor) -> Tensor:
+        """Parts of length 64/√ρ, as the authors keep them: only directions count, but Adam's steps are as long as any.
+
+        At length 1/√ρ they would turn 64 times as far in each step.
+        """
+        return KEPT * patches
 
     def measure(self, patches: Tensor, vectors: Tensor) -> Tensor:
         """−g in float64, of what parts see (..., E, k, k) and prototypes."""

@@ -47,6 +47,7 @@ class ProtoPNet(WeightedParts):
         saved: a saved state, whose owners are taken over; by default ``prototypes_per_class`` for each class.
 
     Example:
+        >>> import torch
         >>> from resemblance.config.image import ImageSpec
         >>> from resemblance.methods.registry import build
         >>> spec = ModelSpec(("zero", "one"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))

@@ -89,6 +89,7 @@ class ProtoPool(PrototypeMethod):
         super().__init__(config, spec)
         self.config: ProtoPoolConfig = config
         self.released = config.variant == "released"
+        self.traits = replace(self.traits, boxes_before_push=self.released)
         classes, slots, depth = spec.num_classes, config.slots, config.prototype_depth
         count = config.pool(classes) if saved is None else len(saved["prototypes.owners"])
         self.encoder = encoder

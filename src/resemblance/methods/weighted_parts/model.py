@@ -74,7 +74,8 @@ class WeightedParts(PrototypeMethod):
     ) -> None:
         super().__init__(config, spec)
         self.config: WeightedPartsConfig = config
-        self.traits = replace(self.traits, maps=cells != ())
+        before = config.variant == "released"
+        self.traits = replace(self.traits, maps=cells != (), boxes_before_push=before)
         self.encoder = encoder
         self.addon = AddOn(config.addon, encoder.channels, config.prototype_depth)
         owners = PrototypeLayer.class_major(config.prototypes_per_class, spec.num_classes)

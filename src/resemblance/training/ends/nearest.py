@@ -24,8 +24,8 @@ class Nearest:
 
     Args:
         prototypes: of a model in evaluation mode.
-        boxes_of: whose maps are kept for the boxes: of the ``patch`` that the prototype becomes, or of the
-            ``prototype`` as it is.
+        boxes_before: keep, for the boxes, the maps of the prototypes as they are, instead of those of the patches
+            that they become.
 
     Attributes:
         values: (P,) the smallest rounded distances so far, infinite while unknown.
@@ -38,8 +38,8 @@ class Nearest:
         seen: (P,) bool, whether there was any image that the prototype may come from.
     """
 
-    def __init__(self, prototypes: PrototypeLayer, boxes_of: str = "patch") -> None:
-        self.prototypes, self.boxes_of = prototypes, boxes_of
+    def __init__(self, prototypes: PrototypeLayer, boxes_before: bool = False) -> None:
+        self.prototypes, self.boxes_before = prototypes, boxes_before
         vectors = prototypes.vectors.detach()
         count, device = len(vectors), vectors.device
         self.wide = widest(device)
@@ -88,7 +88,7 @@ class Nearest:
         self.indices[columns] = order[chosen]
         self.cells[columns] = places.cells
         self.vectors[columns] = places.vectors
-        seen_as = places.vectors if self.boxes_of == "patch" else self.prototypes.vectors.detach()[columns]
+        seen_as = self.prototypes.vectors.detach()[columns] if self.boxes_before else places.vectors
         self._keep_maps(columns, self.prototypes.source_maps(latents, rows, columns, seen_as))
 
     def _keep_maps(self, columns: Tensor, maps: Tensor | None) -> None:

@@ -107,7 +107,7 @@ def project(
     prototypes = projected(model)
     owned = prototypes.owners.T
     with evaluating(model):
-        nearest = Nearest(prototypes)
+        nearest = Nearest(prototypes, model.traits.boxes_before_push)
         images = 0
         for latents, labels, indices in latents_of(model, loader, "projecting", progress):
             nearest.update(latents, owned[labels], indices)
@@ -145,7 +145,8 @@ def projected(model: Classifier) -> PrototypeLayer:
 def source_boxes(nearest: Nearest, size: tuple[int, int], chunk: int = 128) -> Tensor:
     """Return the paper's box (P, 4) of each patch in its source image; all of the image for whole-image methods.
 
-    It is the box of the similarity map that the prototype, once it is that patch, has on that image.
+    It is the box of the similarity map that the prototype, once it is that patch, has on that image; with the trait
+    ``boxes_before_push`` that of the prototype before.
     """
     height, width = size
     if nearest.maps is None:
