@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from resemblance.version import __version__
 
 if TYPE_CHECKING:
     from resemblance.config.errors import UserError
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from resemblance.convert.conversion import convert
     from resemblance.core.model import Model
     from resemblance.data.open import open_data
-    from resemblance.explain.explanation import Explanation, Reason
+    from resemblance.explain.explanation import Explanation
+    from resemblance.explain.reason import Reason
     from resemblance.methods.loading import load
     from resemblance.methods.registry import build, list_methods
     from resemblance.metrics.ensemble import Ensemble, evaluate_ensemble
@@ -30,7 +31,7 @@ _HOMES = {
     "ImageSpec": "config.image",
     "Model": "core.model",
     "ModelSpec": "config.model",
-    "Reason": "explain.explanation",
+    "Reason": "explain.reason",
     "UserError": "config.errors",
     "build": "methods.registry",
     "convert": "convert.conversion",
@@ -50,6 +51,7 @@ __all__ = [
     "ModelSpec",
     "Reason",
     "UserError",
+    "__version__",
     "build",
     "convert",
     "evaluate",

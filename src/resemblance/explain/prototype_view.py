@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from resemblance.config.words import PROTOTYPES, Words
-from resemblance.prototypes.gallery import Box, GalleryItem, Pixels
+from resemblance.data.images import Pixels
+from resemblance.prototypes.gallery import Box, GalleryItem
 
 if TYPE_CHECKING:
     from resemblance.core.model import Model

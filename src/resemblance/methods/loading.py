@@ -16,6 +16,7 @@ from resemblance.encoders.base import Encoder
 from resemblance.methods.registry import build
 from resemblance.prototypes.gallery import Gallery
 from resemblance.store import load_folder, save_folder
+from resemblance.version import __version__
 
 
 def save(model: Model, folder: Path | str) -> None:
@@ -25,8 +26,6 @@ def save(model: Model, folder: Path | str) -> None:
         model: any model of this library.
         folder: where to; an older model folder there is replaced.
     """
-    from resemblance import __version__
-
     config = {
         "resemblance": __version__,
         "method": model.name,
@@ -96,7 +95,7 @@ def _own_module(config: Any, allow_import: str | None) -> nn.Module | None:
             f"this model stands on your own code, {name}; hand the network over (module=...) "
             f"or allow the import (allow_import={name!r}, on the command line --allow-import {name})"
         )
-    from resemblance.encoders.module import import_module_function
+    from resemblance.encoders.from_module import import_module_function
 
     return import_module_function(name)
 

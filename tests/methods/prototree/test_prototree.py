@@ -365,7 +365,7 @@ def test_a_reason_is_a_path():
     explanation = model.explain(image, top=None, label=1)
     output = model(image[None])
     weights = model.counts.softmax(1)[:, explanation.prediction]
-    assert explanation.account.adds_up
+    assert explanation.breakdown.adds_up
     paths = dict(zip(map(str, _ways(model)), range(8), strict=True))
     for reason in explanation.reasons:
         leaf = paths[str([(step.prototype.index, step.present) for step in reason.steps])]
@@ -378,7 +378,7 @@ def test_a_reason_is_a_path():
         assert reason.prototype.index == reason.steps[-1].prototype.index
         assert all(step.heat.shape == (16, 16) for step in reason.steps)
     record = json.loads(json.dumps(explanation.to_dict()))
-    first = record["explanations"][0]["reasons"][0]
+    first = record["breakdowns"][0]["reasons"][0]
     assert [step["present"] for step in first["steps"]] == [
         step.present for step in explanation.reasons[0].steps
     ]
