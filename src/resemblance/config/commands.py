@@ -108,7 +108,7 @@ class ConvertCommand(ImageOptions, JsonOption):
     workers: int = option(0, "processes that read images", least=0, title="data")
     accelerator: str = option("auto", "hardware to compute on", choices=ACCELERATORS, title="data")
     allow_import: str | None = option(None, IMPORT, metavar="NAME")
-    force: bool = option(False, "convert even if the classifier does not suit these images", title="method")
+    force: bool = option(False, "convert even if the classifier does not fit these images", title="method")
     progress: bool = option(True, PROGRESS, off=NO_PROGRESS, title="output")
     output: Path | None = option(
         None,

@@ -25,7 +25,9 @@ class DeformableConfig(WeightedPartsConfig):
 
     prototypes_per_class: int = option(6, "prototypes per class", least=1)
     parts: int = option(3, "parts per side of a prototype: 3 makes 3x3 parts", least=2)
-    addon: str = option("none", "add-on layers", choices=("regular", "bottleneck", "none"))
+    addon: str = option(
+        "none", "layers between the encoder and the prototypes", choices=("regular", "bottleneck", "none")
+    )
     prototype_depth: int = option(128, "channels of a part if there are add-on layers", least=1)
     upsample: int = option(2, "factor by which the latent map is enlarged, bilinearly", least=1)
     offset_channels: int = option(128, "hidden channels of the layers that predict the offsets", least=1)

@@ -144,7 +144,7 @@ class FLINTConfig(EncoderConfig, MethodConfig):
 
     encoder: str = option(
         "auto",
-        "the predictor: mnist or resnet (those of the paper), auto (one of these two, by the images), or "
+        "the predictor: mnist or resnet (those of the paper), auto (one of these two, by the images), or a "
         + ENCODER,
         title="model",
     )
@@ -155,7 +155,7 @@ class FLINTConfig(EncoderConfig, MethodConfig):
         choices=("auto", *SETTINGS),
     )
     attributes: int | None = option(
-        None, "J: attributes, which all classes share (default: as in --setting)", least=1
+        None, "J: number of attributes, which all classes share (default: as in --setting)", least=1
     )
     prediction: float | None = option(
         None, "weight of the predictor's cross-entropy (default: as in --setting)", least=0

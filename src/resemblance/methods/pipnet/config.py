@@ -42,7 +42,7 @@ class PIPNetConfig(EncoderConfig, MethodConfig):
 
     prototypes: int | None = option(
         None,
-        "number of prototypes, by one more layer (default: the encoder's channels, without such a layer)",
+        "number of prototypes, which needs one more layer (default: one per channel of the encoder, without it)",
         least=1,
     )
     finer: int | None = option(

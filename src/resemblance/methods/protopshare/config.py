@@ -65,7 +65,9 @@ class ProtoPShareConfig(ProtoPNetConfig):
     prototype_width: int = _taken(
         "prototype_width", "cells of the latent map that a prototype spans, horizontally", least=1
     )
-    addon: str = _taken("addon", "add-on layers", choices=("regular", "bottleneck", "none"))
+    addon: str = _taken(
+        "addon", "layers between the encoder and the prototypes", choices=("regular", "bottleneck", "none")
+    )
     similarity: str = _taken("similarity", "similarity to a prototype", choices=("log", "linear"))
     pool: str = _taken("pool", "max (prototypes of parts) or avg (of whole images)", choices=("max", "avg"))
 

@@ -15,7 +15,9 @@ class WeightedPartsConfig(EncoderConfig, MethodConfig):
 
     prototypes_per_class: int = option(10, "prototypes per class", least=1)
     prototype_depth: int = option(128, "channels of a prototype", least=1)
-    addon: str = option("regular", "add-on layers", choices=("regular", "bottleneck", "none"))
+    addon: str = option(
+        "regular", "layers between the encoder and the prototypes", choices=("regular", "bottleneck", "none")
+    )
     cluster: float = option(0.8, "weight of the cluster loss", least=0)
     separation: float = option(0.08, "weight of the separation loss (subtracted)", least=0)
     l1: float = option(1e-4, "weight of the L1 norm of last-layer weights to other classes", least=0)
