@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from resemblance.config.image import ImageSpec
     from resemblance.config.model import ModelSpec
     from resemblance.convert.conversion import convert
-    from resemblance.core.model import Model
+    from resemblance.core.classifier import Classifier
+    from resemblance.core.prototype_model import PrototypeModel
     from resemblance.data.open import open_data
     from resemblance.explain.explanation import Explanation, Reason
     from resemblance.methods.loading import load
@@ -28,7 +29,8 @@ _HOMES = {
     "Ensemble": "metrics.ensemble",
     "Explanation": "explain.explanation",
     "ImageSpec": "config.image",
-    "Model": "core.model",
+    "Classifier": "core.classifier",
+    "PrototypeModel": "core.prototype_model",
     "ModelSpec": "config.model",
     "Reason": "explain.explanation",
     "UserError": "config.errors",
@@ -43,11 +45,12 @@ _HOMES = {
 }
 
 __all__ = [
+    "Classifier",
     "Ensemble",
     "Explanation",
     "ImageSpec",
-    "Model",
     "ModelSpec",
+    "PrototypeModel",
     "Reason",
     "UserError",
     "build",

@@ -14,7 +14,7 @@ from resemblance.explain.rounding import finite
 from resemblance.explain.score_breakdown import Reason, ScoreBreakdown, Step
 from resemblance.prototypes.gallery import Pixels
 
-__all__ = ["ScoreBreakdown", "Explanation", "PrototypeView", "Reason", "Step"]
+__all__ = ["Explanation", "PrototypeView", "Reason", "ScoreBreakdown", "Step"]
 
 
 @dataclass(frozen=True)

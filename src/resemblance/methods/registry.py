@@ -22,7 +22,7 @@ from resemblance.config.model import ModelSpec
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from resemblance.core.model import Model
+    from resemblance.core.classifier import Classifier
 
 ENTRY_POINTS = "resemblance.methods"
 
@@ -83,7 +83,7 @@ def get_config(name: str) -> type[MethodConfig]:
     return configs[name]
 
 
-def model_class(config: type[MethodConfig]) -> type[Model]:
+def model_class(config: type[MethodConfig]) -> type[Classifier]:
     """Import the model of a configuration.
 
     Raises:
@@ -91,7 +91,7 @@ def model_class(config: type[MethodConfig]) -> type[Model]:
     """
     module, _, name = config.model.partition(":")
     try:
-        model: type[Model] = getattr(import_module(module), name)
+        model: type[Classifier] = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise UserError(f"the method {config.name!r} names a model that is not there: {error}") from None
     return model
@@ -105,7 +105,7 @@ def build(
     module: nn.Module | None = None,
     tensors: Mapping[str, Tensor] | None = None,
     load_weights: bool = True,
-) -> Model:
+) -> Classifier:
     """Make a model.
 
     Args:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from resemblance.config.errors import UserError
+from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.sources.source import Source, Subset
@@ -69,8 +70,9 @@ def embedded_images(
             labels.append(truth.cpu())
         embeddings = torch.cat(parts).numpy()
         vectors = np.zeros((0, embeddings.shape[1]))
-        if model.prototypes is not None and model.prototypes.placed:
-            found = model.prototypes.vectors.detach().double().cpu()
+        prototypes = prototypes_of(model)
+        if prototypes is not None and prototypes.has_vectors:
+            found = prototypes.vectors.detach().double().cpu()
             found = found.flatten(2).mean(dim=2) if found.dim() > 2 else found
             vectors = found.numpy()
     if vectors.shape[1] != embeddings.shape[1]:

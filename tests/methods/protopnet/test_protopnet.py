@@ -127,11 +127,11 @@ def test_pruning_drops_the_right_columns():
 def test_maps_peak_at_the_pooled_similarity():
     model = make().eval()
     output = model(torch.rand(2, 1, 28, 28))
-    maps = model.similarity_maps(output.latents)
+    maps = model.prototypes.maps(output.latents)
     assert torch.allclose(maps.flatten(2).amax(2), output.similarities, atol=1e-5)
-    match = model.match(output.latents)
+    match = model.prototypes.match(output.latents)
     rows = torch.arange(2).repeat_interleave(6)
-    patches = model.patch_vectors(output.latents, rows, match.cells.flatten())
+    patches = model.prototypes.patches(output.latents, rows)[torch.arange(12), match.cells.flatten()]
     squared = (patches - model.prototypes.vectors.repeat(2, 1, 1, 1)).square().flatten(1).sum(1)
     assert torch.allclose(squared, match.values.flatten(), atol=1e-4)
 
@@ -140,7 +140,7 @@ def test_whole_images_have_embeddings_instead_of_maps():
     model = make(pool="avg", addon="none").eval()
     output = model(torch.rand(2, 1, 28, 28))
     assert output.latents.dim() == 2
-    assert not model.maps
+    assert not model.traits.maps
     assert model.prototypes.vectors.shape == (6, model.encoder.channels)
 
 

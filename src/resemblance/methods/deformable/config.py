@@ -46,3 +46,8 @@ class DeformableConfig(WeightedPartsConfig):
         super().__post_init__()
         if self.margin >= 1.5:
             raise UserError(f"--margin must be an angle below 1.5 radians, not {self.margin}")
+
+    @property
+    def part_size(self) -> tuple[int, ...]:
+        """Rows and columns of parts."""
+        return (self.parts, self.parts)

@@ -34,3 +34,8 @@ class ProtoPNetConfig(WeightedPartsConfig):
             raise UserError(
                 "prototypes of whole images (--pool avg) are 1x1: drop --prototype-height and --prototype-width"
             )
+
+    @property
+    def part_size(self) -> tuple[int, ...]:
+        """Rows and columns of cells that a prototype spans; () for prototypes of whole images."""
+        return (self.prototype_height, self.prototype_width) if self.pool == "max" else ()

@@ -26,3 +26,8 @@ class WeightedPartsConfig(EncoderConfig, MethodConfig):
     push_every: int = option(10, "epochs between projections, counted from the first epoch", least=1)
     last_epochs: int = option(20, "epochs of training the last layer after each projection", least=0)
     prune: bool = option(False, "at the end, prune prototypes whose nearest images belong to other classes")
+
+    @property
+    def part_size(self) -> tuple[int, ...]:
+        """Rows and columns of cells that a prototype spans; () for prototypes of whole images."""
+        return (1, 1)
