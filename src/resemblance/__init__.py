@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from resemblance.data.open import open_data
     from resemblance.explain.explanation import Explanation
     from resemblance.explain.reason import Reason
+    from resemblance.methods.ensemble.model import Ensemble, make_ensemble
     from resemblance.methods.loading import load
     from resemblance.methods.registry import build, list_methods
-    from resemblance.metrics.ensemble import Ensemble, evaluate_ensemble
+    from resemblance.metrics.ensemble import evaluate_ensemble
     from resemblance.metrics.evaluation import evaluate
     from resemblance.training.engine.fit import fit
 
 _HOMES = {
-    "Ensemble": "metrics.ensemble",
+    "Ensemble": "methods.ensemble.model",
+    "make_ensemble": "methods.ensemble.model",
     "Explanation": "explain.explanation",
     "ImageSpec": "config.image",
     "Classifier": "core.classifier",
@@ -62,6 +64,7 @@ __all__ = [
     "fit",
     "list_methods",
     "load",
+    "make_ensemble",
     "open_data",
 ]
 
