@@ -70,8 +70,6 @@ SAME_NAME = {
 
 # Distributions whose import has another name.
 IMPORTED_AS = {
-    "jinja2": "jinja2",
-    "markupsafe": "markupsafe",
     "pillow": "PIL",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
