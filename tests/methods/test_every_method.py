@@ -28,6 +28,14 @@ def test_every_case_has_a_method():
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_groups_hold_each_parameter_that_can_train_once(method):
+    model = made(method)
+    held = [id(parameter) for group in model.parameter_groups().values() for parameter in group]
+    assert len(held) == len(set(held))
+    assert set(held) == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_a_stopped_run_goes_on_to_the_same_bits(method, tmp_path, trained):
     """In the middle of the run; all other moments are in training/test_resume.py."""
     model, whole, writes = trained(method)

@@ -6,44 +6,10 @@ import pytest
 import torch
 
 from methods.deformable.small_models import make
+from recipe_lines import recipe_lines
 from resemblance.config.errors import UserError
 from resemblance.core.training_step import TrainingStep
 from resemblance.methods.registry import build
-
-
-def test_the_schedule_is_the_authors():
-    recipe = make().recipe()
-    assert [stage.name for stage in recipe.stages] == [
-        "warm",
-        "warm encoder",
-        "joint 1",
-        "last layer 1",
-        "joint 2",
-        "last layer 2",
-    ]
-    assert [stage.epochs for stage in recipe.stages] == [5, 5, 10, 20, 10, 20]
-    assert [stage.end for stage in recipe.stages] == [(), (), ("project",), (), ("project",), ()]
-    assert (recipe.epochs, recipe.batch_size) == (30, 80)
-    joint = recipe.stages[2]
-    assert joint.groups["offsets"].lr == 1e-4
-    assert (joint.schedule.size, joint.schedule.gamma, joint.schedule.first) == (5, 0.2, 0)
-    assert [stage.fresh for stage in recipe.stages] == [False, True, True, False, False, False]
-    assert recipe.stages[-1].candidate
-
-
-def test_pretrained_encoders_wait_for_the_second_stage():
-    model = make()
-    model.config.weights = "some.safetensors"
-    stages = model.recipe().stages
-    assert list(stages[0].groups) == ["prototypes"]
-    assert stages[1].groups["encoder"].lr == 1e-4
-    assert "offsets" not in stages[1].groups
-
-
-def test_the_published_run_keeps_the_last_layer():
-    stages = make(variant="released").recipe().stages
-    assert all("last" not in stage.groups for stage in stages)
-    assert [stage.candidate for stage in stages] == [False, False, True, True]
 
 
 def test_orthogonality_counts_from_the_joint_stage_on():
@@ -77,3 +43,36 @@ def test_impossible_settings_are_refused_in_one_line():
         make(margin=2.0)
     with pytest.raises(UserError, match=r"6x6 parts do not fit on the map of 7x7 cells.*--upsample"):
         make(parts=6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "warm", "joint"),
+    [
+        ("trained", "", "encoder 0.0001 decay 0.001, "),
+        ("none", "encoder 0.001 decay 0.001, ", "encoder 0.001 decay 0.001, "),
+    ],
+)
+def test_the_recipe_is_the_authors(weights, warm, joint):
+    """Their published run keeps the last layer as it is."""
+    decay = "x 0.2 every 5 epochs"
+    for variant in ("paper", "released"):
+        model = make(variant=variant)
+        model.config.weights = weights
+        tuned = "last layer {}: 20 epochs of adam, last 0.0001, constant; candidate; not scaled"
+        last = [[tuned.format(1)], [tuned.format(2)]] if variant == "paper" else [[], []]
+        marks = "" if variant == "paper" else "; candidate"
+        assert recipe_lines(model.recipe()) == [
+            "batches of 80, augment none",
+            f"warm: 5 epochs of adam, {warm}prototypes 0.003, constant",
+            f"warm encoder: 5 epochs of adam, {joint}prototypes 0.003, constant; fresh",
+            f"joint 1: 10 epochs of adam, {joint}prototypes 0.003, offsets 0.0001, {decay}; then project; fresh{marks}",
+            *last[0],
+            f"joint 2: 10 epochs of adam, {joint}prototypes 0.003, offsets 0.0001, {decay}; then project{marks}",
+            *last[1],
+        ]
+
+
+def test_added_layers_train_as_in_protopnet():
+    for stage in make(addon="regular").recipe().stages:
+        if "prototypes" in stage.groups:
+            assert (stage.groups["addon"].lr, stage.groups["addon"].weight_decay) == (3e-3, 1e-3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from methods.flint.small_models import make
+from recipe_lines import recipe_lines
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
@@ -73,20 +74,14 @@ def test_all_terms_are_on_in_evaluation_and_after_the_first_stage():
     assert model.eval().weight("diversity") == 0.2
 
 
-def test_recipe_is_the_papers():
-    recipe = make(10).recipe()
-    (stage,) = recipe.stages
-    assert (stage.epochs, stage.optimizer, stage.end) == (12, "adam", ("relevance", "usage"))
-    assert (recipe.batch_size, recipe.augment) == (16, "none")
-    assert {(group.lr, group.weight_decay) for group in stage.groups.values()} == {(1e-4, 0.0)}
-    first, second = make(10, (32, 32), 3).recipe().stages
-    assert (first.epochs, first.end, first.fresh) == (18, (), False)
-    assert (second.epochs, second.end, second.fresh) == (7, ("relevance", "usage"), True)
-    assert {group.lr for group in second.groups.values()} == {4e-5}
-    for model in (make(), make(encoder="small")):
-        groups = model.parameter_groups()
-        trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-        assert sum(len(group) for group in groups.values()) == len(trained)
+@pytest.mark.parametrize(
+    ("setting", "attributes", "threshold"),
+    [("mnist", 25, 0.1), ("quickdraw", 24, 0.2), ("cifar", 36, 0.2), ("kmex", 5 * 3, 0.1)],
+)
+def test_attributes_and_threshold_are_the_settings(setting, attributes, threshold):
+    model = make(encoder="mnist", setting=setting)
+    assert len(model.prototypes) == attributes
+    assert model.setting.threshold == threshold
 
 
 @pytest.mark.parametrize(
@@ -115,3 +110,30 @@ def test_what_cannot_be_is_refused_in_one_line(wrong, message):
     with pytest.raises(UserError, match=message) as error:
         make(**wrong)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_the_recipe_is_the_papers(variant):
+    rates = "predictor {0}, attributes {0}, decoder {0}, interpreter {0}, constant"
+    ends = "; then relevance, usage"
+    mnist = make(10, variant=variant)
+    assert recipe_lines(mnist.recipe()) == [
+        "batches of 16, augment none",
+        f"train: 12 epochs of adam, {rates.format(0.0001)}{ends}",
+    ]
+    quickdraw = make(10, encoder="resnet", variant=variant)
+    assert recipe_lines(quickdraw.recipe()) == [
+        "batches of 64, augment none",
+        f"train: 12 epochs of adam, {rates.format(0.0001)}{ends}",
+    ]
+    cifar = make(10, (32, 32), 3, variant=variant)
+    assert recipe_lines(cifar.recipe()) == [
+        "batches of 64, augment crop",
+        f"train: 18 epochs of adam, {rates.format(0.0001)}",
+        f"slower: 7 epochs of adam, {rates.format('4e-05')}{ends}; fresh",
+    ]
+    kmex = make(10, encoder="small", variant=variant)
+    assert recipe_lines(kmex.recipe()) == [
+        "batches of 128, augment none",
+        f"train: 10 epochs of adam, {rates.format(0.0001)}{ends}",
+    ]

@@ -187,12 +187,6 @@ def test_training_is_judged_by_the_classifier_until_the_prototypes_are_there():
     assert model.selection_scores(output) is output.scores
 
 
-def test_the_recipe_trains_the_black_box_and_clusters():
-    recipe = make().recipe()
-    assert [stage.end for stage in recipe.stages] == [("cluster",)]
-    assert not make().prototypes.vectors.requires_grad
-
-
 def test_a_whole_model_serves_as_encoder():
     spec = spec_of()
     torch.manual_seed(0)

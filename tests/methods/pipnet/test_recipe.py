@@ -7,19 +7,13 @@ import torch
 from torch import nn
 
 from methods.pipnet.small_models import make, moment
+from recipe_lines import recipe_lines
 from resemblance.config.errors import UserError
 from resemblance.methods.pipnet.config import PIPNetConfig
 from resemblance.methods.pipnet.stages import first_and_later
 from resemblance.training.engine.optimizers import rate_factor
 
 STAGES = ["pretrain", "head", "last layers", "all"]
-
-
-def test_the_schedule_is_the_papers():
-    model = make(size=64, channels=3, encoder="test_resnet", module=None)
-    assert [stage.name for stage in model.recipe().stages] == ["pretrain", "head", "all"]  # from scratch
-    assert model.recipe().augment == "pipnet"
-    assert model.recipe().batch_size == 64
 
 
 def pretrained(name, size, tmp_path, **config):
@@ -111,10 +105,11 @@ def test_rates_fall_over_stages(variant, tmp_path):
     assert rates(model, "free") == pytest.approx(expected, rel=1e-4)
 
 
-def test_short_recipes_restart_every_five_epochs():
-    model = make(head_epochs=1, frozen_epochs=1, joint_epochs=8, pretrain_epochs=0)
+@pytest.mark.parametrize(("epochs", "cycles"), [(10, 2), (30, 6), (31, 3), (60, 6)])
+def test_recipes_of_up_to_thirty_epochs_restart_every_five(epochs, cycles):
+    model = make(head_epochs=1, frozen_epochs=1, joint_epochs=epochs - 2, pretrain_epochs=0)
     assert [stage.name for stage in model.recipe().stages] == ["head", "all"]
-    assert model.recipe().stages[0].groups["last"].schedule.cycles == 2
+    assert model.recipe().stages[0].groups["last"].schedule.cycles == cycles
 
 
 def test_weights_shrink_after_each_step_with_classes():
@@ -155,3 +150,44 @@ def test_impossible_settings_are_refused(settings, words):
 def test_too_coarse_maps_are_refused():
     with pytest.raises(UserError, match="4x4"):
         make(size=64, channels=3, encoder="test_resnet", finer=0)
+
+
+END = "; then concepts, assign, usage"
+
+
+@pytest.mark.parametrize(
+    ("variant", "whole", "last_layers", "rest"),
+    [
+        (
+            "paper",
+            "",
+            " from 0.0000 to 0.1228",
+            " from 0.1228 to 1.0000",
+        ),  # 57 epochs: all but the first three
+        ("released", " from 0.0000 to 0.9500", " from 0.0000 to 0.1167", " from 0.1167 to 0.9500"),  # of 60
+    ],
+)
+def test_the_recipe_is_the_papers(variant, whole, last_layers, rest):
+    scratch = make(variant=variant)
+    sheet = "last 0.05 (cosine to x 0.02 from {} in 6 cycles), constant"
+    head = "head: 3 epochs of adamw, " + sheet.format("0.0000 to 0.0500")
+    assert recipe_lines(scratch.recipe()) == [
+        "batches of 64, augment pipnet",
+        "pretrain: 10 epochs of adamw, free 0.0005, cosine to x 0.01",
+        head,
+        f"all: 57 epochs of adamw, free 0.0005 (cosine to x 0.01{whole}), "
+        f"{sheet.format('0.0500 to 1.0000')}{END}; fresh free",
+    ]
+    trained = make(size=64, channels=3, encoder="test_resnet", prototypes=9, variant=variant)
+    trained.config.weights = "trained"
+    early = f"free 0.0005 (cosine to x 0.01{last_layers}), addon 0.005 (cosine to x 0.01{last_layers})"
+    late = ", ".join(
+        f"{name} (cosine to x 0.01{rest})" for name in ("free 0.0005", "later 0.0005", "addon 0.005")
+    )
+    assert recipe_lines(trained.recipe()) == [
+        "batches of 64, augment pipnet",
+        "pretrain: 10 epochs of adamw, free 0.0005, addon 0.005, cosine to x 0.01",
+        head,
+        f"last layers: 7 epochs of adamw, {early}, {sheet.format('0.0500 to 0.1667')}; fresh free, addon",
+        f"all: 50 epochs of adamw, {late}, {sheet.format('0.1667 to 1.0000')}{END}",
+    ]

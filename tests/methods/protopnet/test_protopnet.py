@@ -156,26 +156,6 @@ def test_the_head_stays_in_float32_under_autocast():
     )
 
 
-def test_the_schedule_is_the_papers():
-    recipe = make(weights="none").recipe()
-    names = [stage.name for stage in recipe.stages]
-    assert names == ["warm", "joint 1", "last layer 1", "joint 2", "last layer 2"]
-    assert [stage.epochs for stage in recipe.stages] == [5, 5, 20, 10, 20]
-    assert recipe.stages[1].end == ("project",)
-    assert recipe.stages[1].fresh
-    assert not recipe.stages[3].fresh
-    assert recipe.stages[2].groups["last"].lr == 1e-4
-    assert recipe.batch_size == 80
-    assert recipe.stages[1].schedule.first == 1
-
-
-def test_every_group_of_the_recipe_exists():
-    for config in ({}, {"pool": "avg", "addon": "none"}, {"prune": True}):
-        model = make(**config)
-        for stage in model.recipe().stages:
-            assert stage.groups.keys() <= model.parameter_groups().keys()
-
-
 def test_impossible_settings_are_refused():
     with pytest.raises(UserError, match="at least 1"):
         make(prototypes_per_class=0)

@@ -6,32 +6,12 @@ import pytest
 import torch
 
 from methods.protopool.small_models import make
+from recipe_lines import recipe_lines
 from resemblance.config.errors import UserError
 from resemblance.core.training_step import TrainingStep
 from resemblance.methods.protopool.config import ProtoPoolConfig
 from resemblance.methods.protopool.slots import gumbel_scale
 from resemblance.training.engine.cached_outputs import CachedOutputs
-
-
-def test_the_schedule_is_the_authors():
-    recipe = make().recipe()
-    assert [stage.name for stage in recipe.stages] == ["warm", "joint", "last layer"]
-    assert [stage.epochs for stage in recipe.stages] == [9, 21, 25]
-    assert recipe.stages[1].end == ("assign", "project", "usage")
-    assert recipe.stages[1].fresh
-    assert recipe.stages[2].groups == {"last": recipe.stages[2].groups["last"]}
-    assert recipe.stages[2].groups["last"].lr == pytest.approx(1e-4)
-    assert recipe.batch_size == 80
-    assert recipe.scaled(12).stages[0].epochs == 4
-
-
-def test_a_trained_encoder_is_frozen_while_warm():
-    model = make()
-    assert "encoder" in model.recipe().stages[0].groups
-    model.config.weights = "a file"
-    stages = model.recipe().stages
-    assert "encoder" not in stages[0].groups
-    assert stages[1].groups["encoder"].lr == pytest.approx(1e-4)
 
 
 def scales(recipe, model):
@@ -94,3 +74,32 @@ def test_impossible_settings_are_refused():
             make(**{setting: 0})
     with pytest.raises(UserError, match="above 0"):
         make(rate=0.0)
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
+@pytest.mark.parametrize(
+    ("weights", "warm", "joint"),
+    [
+        ("trained", "", "encoder 0.0001 decay 0.001, "),
+        ("none", "encoder 0.001 decay 0.001, ", "encoder 0.001 decay 0.001, "),
+    ],
+)
+def test_the_recipe_is_the_authors(variant, weights, warm, joint):
+    model = make(variant=variant)
+    model.config.weights = weights
+    pool = "addon 0.003 decay 0.001, slots 0.003, prototypes 0.003"
+    recipe = model.recipe()
+    assert recipe_lines(recipe) == [
+        "batches of 80, augment none",
+        f"warm: 9 epochs of adam, {warm}{pool}, constant",
+        f"joint: 21 epochs of adam, {joint}{pool}, x 0.1 every 5 epochs; then assign, project, usage; fresh",
+        "last layer: 25 epochs of adam, last 0.0001 decay 0.001, x 0.95 every 5 epochs; not scaled",
+    ]
+    assert recipe.scaled(12).stages[0].epochs == 4
+
+
+def test_all_rates_follow_the_base_rate():
+    stages = make(rate=0.01).recipe().stages
+    rates = [{name: group.lr for name, group in stage.groups.items()} for stage in stages]
+    assert rates[1] == pytest.approx({"encoder": 0.01, "addon": 0.03, "slots": 0.03, "prototypes": 0.03})
+    assert rates[2] == pytest.approx({"last": 0.001})

@@ -6,19 +6,9 @@ import pytest
 import torch
 
 from methods.tesnet.small_models import make
+from recipe_lines import recipe_lines
 from resemblance.config.errors import UserError
 from resemblance.methods.registry import build
-
-
-def test_the_schedule_is_protopnets_and_ends_projected():
-    for variant in ("paper", "released"):
-        recipe = make(variant=variant).recipe()
-        assert [stage.epochs for stage in recipe.stages] == [5, 5, 20, 10, 20]
-        assert [stage.end for stage in recipe.stages] == [(), ("project",), (), ("project",), ()]
-        assert recipe.epochs == 20
-        assert recipe.batch_size == 80
-        assert recipe.stages[-1].candidate
-        assert recipe.stages[-1].groups.keys() == {"last"}
 
 
 def test_the_settings_of_the_paper():
@@ -35,3 +25,25 @@ def test_impossible_settings_are_refused():
         make(prototypes_per_class=0)
     with pytest.raises(UserError, match="has no setting"):
         make(similarity="log")
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
+@pytest.mark.parametrize(
+    ("weights", "warm", "joint"),
+    [
+        ("trained", "", "encoder 0.0001 decay 0.001, "),
+        ("none", "encoder 0.001 decay 0.001, ", "encoder 0.001 decay 0.001, "),
+    ],
+)
+def test_the_recipe_is_protopnets_and_ends_projected(variant, weights, warm, joint):
+    model = make(variant=variant)
+    model.config.weights = weights
+    parts, decay = "addon 0.003 decay 0.001, prototypes 0.003", "x 0.1 every 5 epochs, 1 counted as over"
+    assert recipe_lines(model.recipe()) == [
+        "batches of 80, augment none",
+        f"warm: 5 epochs of adam, {warm}{parts}, constant",
+        f"joint 1: 5 epochs of adam, {joint}{parts}, {decay}; then project; fresh",
+        "last layer 1: 20 epochs of adam, last 0.0001, constant; candidate; not scaled",
+        f"joint 2: 10 epochs of adam, {joint}{parts}, {decay}; then project",
+        "last layer 2: 20 epochs of adam, last 0.0001, constant; candidate; not scaled",
+    ]

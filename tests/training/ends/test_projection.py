@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from looking_glass import LookingGlass, Whole, batches
 from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
+from resemblance.methods.registry import build
 from resemblance.prototypes import vectors as vectors_module
 from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.maps import percentile_box, upsample
@@ -157,6 +160,29 @@ def test_the_box_is_the_papers_on_the_source_image(shape):
         distances = squared_distances(exact, model.prototypes.vectors[j : j + 1].double())[0, 0]
         heat = upsample(model.prototypes.activation(distances), (20, 20))
         assert tuple(model.prototypes.source_box[j].tolist()) == percentile_box(heat)
+
+
+def test_with_boxes_before_the_push_the_map_is_that_of_the_prototype_as_it_was():
+    model, latents, labels = scene(3, side=7)
+    model.traits = replace(model.traits, boxes_before_push=True)
+    before = model.prototypes.vectors.detach().clone()
+    project(model, batches(latents, labels, 4))
+    expected = []
+    for j, index in enumerate(model.prototypes.source_index.tolist()):
+        distances = squared_distances(latents[index : index + 1].double(), before[j : j + 1].double())[0, 0]
+        expected.append(percentile_box(upsample(model.prototypes.activation(distances), (20, 20))))
+    assert [tuple(box) for box in model.prototypes.source_box.tolist()] == expected
+    after, *_ = scene(3, side=7)
+    project(after, batches(latents, labels, 4))
+    assert not torch.equal(model.prototypes.source_box, after.prototypes.source_box)
+
+
+@pytest.mark.parametrize("method", ["protopnet", "tesnet", "protopshare", "deformable", "protopool"])
+def test_the_released_variants_cut_boxes_before_the_push(method):
+    spec = ModelSpec(("a", "b"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
+    for variant in ("paper", "released"):
+        model = build(method, {"encoder": "small", "variant": variant}, spec)
+        assert model.traits.boxes_before_push == (variant == "released")
 
 
 def test_whole_images_have_the_whole_image_as_box():
