@@ -27,7 +27,7 @@ from resemblance.data import (
     to_tensor,
 )
 from resemblance.data.augment import AUGMENTATIONS, get_augment
-from resemblance.data.loader import as_it_comes
+from resemblance.data.loader import identity_collate
 from resemblance.data.sources import files
 from resemblance.data.transforms import to_pixels
 
@@ -134,9 +134,9 @@ def test_workers_give_the_same_batches(zipped, start):
         pytest.skip(f"no {start} here")
     dataset = ImageDataset(zipped, GREY, AUGMENTATIONS["flip+crop"])
     keys = [[(3, i) for i in range(k, min(k + 4, len(zipped)))] for k in range(0, len(zipped), 4)]
-    expected = list(DataLoader(dataset, batch_sampler=keys, collate_fn=as_it_comes))
+    expected = list(DataLoader(dataset, batch_sampler=keys, collate_fn=identity_collate))
     workers = DataLoader(
-        dataset, batch_sampler=keys, collate_fn=as_it_comes, num_workers=2, multiprocessing_context=start
+        dataset, batch_sampler=keys, collate_fn=identity_collate, num_workers=2, multiprocessing_context=start
     )
     for one, other in zip(expected, workers, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))

@@ -27,9 +27,9 @@ def loader(
         workers: processes that read images; each uses one thread.
         sampler: another order.
     """
-    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, collate_fn=as_it_comes)
+    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, collate_fn=identity_collate)
 
 
-def as_it_comes(batch: T) -> T:
+def identity_collate(batch: T) -> T:
     """The collation of a data set that makes whole batches itself."""
     return batch

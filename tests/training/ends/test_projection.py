@@ -1,4 +1,4 @@
-"""Projection against a plain re-implementation, and its promises."""
+"""Projection against a simple re-implementation, and its guarantees."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from resemblance.training.ends.projection import project
 
 
 def scene(seed, images=17, classes=3, per_class=2, depth=4, side=5, shape=(1, 1), levels=None):
-    """Latents and prototypes; with few levels, ties abound."""
+    """Return a model, latents and labels; with few levels there are many ties."""
     generator = torch.Generator().manual_seed(seed)
     latents = torch.rand(images, depth, side, side, generator=generator)
     vectors = torch.rand(classes * per_class, depth, *shape, generator=generator)
@@ -38,7 +38,7 @@ def plain_projection(model, latents, labels):
     """For each prototype, go over all images and all windows, and keep the first that is strictly nearer."""
     vectors, owners = model.prototypes.vectors.detach().double(), model.prototypes.owners
     height, width = vectors.shape[2:]
-    found = []
+    nearest = []
     for j, vector in enumerate(vectors):
         best = (float("inf"), -1, None, None)
         for i, label in enumerate(labels.tolist()):
@@ -50,8 +50,8 @@ def plain_projection(model, latents, labels):
                     distance = (patch.double() - vector).square().sum().item()
                     if distance < best[0]:
                         best = (distance, i, (y, x), patch)
-        found.append(best)
-    return found
+        nearest.append(best)
+    return nearest
 
 
 @settings(deadline=None, max_examples=40)

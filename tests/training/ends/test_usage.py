@@ -1,4 +1,4 @@
-"""The survey against a plain re-implementation."""
+"""Usage counts against a simple re-implementation."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_counts_and_provenance_of_whole_images(seed, size, data):
     own = [0] * 6 + [-1]
     for row, label in zip(distances.tolist(), labels.tolist(), strict=True):
         most[row.index(min(row))] += 1
-        mine = [2 * label, 2 * label + 1]
-        own[min(mine, key=lambda j, row=row: row[j])] += 1
+        of_class = [2 * label, 2 * label + 1]
+        own[min(of_class, key=lambda j, row=row: row[j])] += 1
     prototypes = model.prototypes
     assert prototypes.activations.tolist() == most
     assert prototypes.own_activations.tolist() == own
@@ -78,7 +78,7 @@ def test_projected_prototypes_keep_their_provenance():
     assert model.prototypes.activations.sum() == 4
 
 
-def test_nothing_to_survey():
+def test_models_without_images_or_prototypes_are_refused():
     model = LookingGlass(torch.rand(2, 2, 1, 1), PrototypeLayer.class_major(1, 2), (12, 12))
     with pytest.raises(UserError, match="no training images"):
         count_usage(model, [])
@@ -113,7 +113,7 @@ def test_attributes_without_vectors_come_from_the_image_in_which_they_are_strong
         model = Attributes()
         assert not model.prototypes.has_vectors
         count_usage(model, loader(ImageDataset(source, model.spec.image), batch_size))
-        assert model.prototypes.source_index.tolist() == [1, 3]  # of equals the first
+        assert model.prototypes.source_index.tolist() == [1, 3]  # the first of equal ones
         assert model.prototypes.activations.tolist() == [3, 2]
         assert model.prototypes.source_distance.isnan().all()
         assert model.prototypes.source_box.tolist() == [[0, 0, 4, 4]] * 2

@@ -1,4 +1,4 @@
-"""Kills training runs with SIGKILL at chosen moments, resumes them, and compares the final weights.
+"""Kill training runs with SIGKILL at chosen moments, resume them, and compare the final weights.
 
 Run as a script: it imports once and forks a process for each run, so that many kills cost little.
 """
@@ -33,7 +33,7 @@ STAGES = (
 REAL_SAVE = torch.save
 
 
-# What is trained and killed: the tiny model, or the case of the method that is named.
+# The model that is trained and killed: the tiny one, or the case of the method named on the command line.
 CHOSEN = next((name for name in METHODS if name in sys.argv), "tiny")
 
 
@@ -42,7 +42,7 @@ def make_one(seed: int) -> Classifier:
 
 
 def end_actions() -> list[str]:
-    """All that change the model between stages."""
+    """Return the names of all end actions of the recipe."""
     return list(dict.fromkeys(name for stage in make_one(0).recipe().stages for name in stage.end))
 
 
@@ -51,7 +51,7 @@ def die() -> None:
 
 
 def at_step(number: int) -> None:
-    """In the middle of an optimiser step, after its forward pass."""
+    """Kill in the middle of an optimiser step."""
     seen = {"steps": 0}
     original = StageModule.training_step
 
@@ -65,7 +65,7 @@ def at_step(number: int) -> None:
 
 
 def while_writing(number: int) -> None:
-    """With half a checkpoint on the disk."""
+    """Kill with half a checkpoint on the disk."""
     seen = {"files": 0}
 
     def save(content, file):
@@ -80,7 +80,7 @@ def while_writing(number: int) -> None:
 
 
 def after_writing(number: int) -> None:
-    """Right after a checkpoint has got its name: between two stages, among other places."""
+    """Kill right after a checkpoint has been renamed, for instance between two stages."""
     seen = {"files": 0}
     original = os.replace
 
@@ -94,7 +94,7 @@ def after_writing(number: int) -> None:
 
 
 def in_action(name: str) -> None:
-    """While an end action has changed the model."""
+    """Kill right after an end action has changed the model."""
     original = actions.find(name, make_one())
 
     def act(model, context):
@@ -116,7 +116,7 @@ def run(folder: Path, weights: Path, resume: bool, **options) -> None:
 
 
 def fork(work: Callable[[], None]) -> int:
-    """Do it in another process; its exit status, or minus the signal that ended it."""
+    """Run it in another process; return its exit status, or minus the signal that ended it."""
     child = os.fork()
     if child == 0:
         try:
@@ -139,13 +139,13 @@ def survives(kill: Callable[[], None], expected: dict, where: Path, **options) -
     for path in (folder / "checkpoints").glob("*.ckpt"):
         torch.load(path, weights_only=True)
     assert fork(lambda: run(folder, weights, True, **options)) == 0
-    found = torch.load(weights, weights_only=True)
+    resumed = torch.load(weights, weights_only=True)
     with (folder / "logs" / "metrics.csv").open() as file:
         logged = [int(row["step"]) for row in csv.DictReader(file)]
     assert logged == [row["step"] for row in expected["history"]]
-    pairs = [(tensor, found["model"][name]) for name, tensor in expected["model"].items()]
+    pairs = [(tensor, resumed["model"][name]) for name, tensor in expected["model"].items()]
     equal = all(torch.equal(one.nan_to_num(7), other.nan_to_num(7)) for one, other in pairs)
-    return equal and found["history"] == expected["history"]
+    return equal and resumed["history"] == expected["history"]
 
 
 def main(thorough: bool) -> None:

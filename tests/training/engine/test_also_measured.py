@@ -1,4 +1,4 @@
-"""What a method measures of itself besides accuracy, from the hook to the files."""
+"""A method's extra metrics, from the hook to the files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from toy_model import Toy
 
 
 class Doubting(Toy):
-    """Also says how often its answer and its second thought are right, and how sure it is."""
+    """A model with two extra metrics: the accuracy of its second guess, and its mean confidence."""
 
     def extra_metrics(self, output, labels):
         second = output.scores.topk(2).indices[:, 1]
-        return {"second thought": second == labels, "sureness": output.scores.softmax(1).amax(1)}
+        return {"second guess": second == labels, "confidence": output.scores.softmax(1).amax(1)}
 
 
 @pytest.fixture
@@ -42,24 +42,24 @@ def test_means_are_over_images_whatever_the_batches(source):
     with torch.no_grad():
         scores = model(images).scores
     second = (scores.topk(2).indices[:, 1] == torch.from_numpy(np.asarray(source.labels))).float().mean()
-    expected = {"second thought": second.item(), "sureness": scores.softmax(1).amax(1).mean().item()}
+    expected = {"second guess": second.item(), "confidence": scores.softmax(1).amax(1).mean().item()}
     for batch_size in (1, 4, 128):
-        found = evaluate(model, source, batch_size=batch_size)
-        assert found.measured == pytest.approx(expected)
-        assert found.to_dict()["measured"] == pytest.approx(expected)
+        evaluation = evaluate(model, source, batch_size=batch_size)
+        assert evaluation.measured == pytest.approx(expected)
+        assert evaluation.to_dict()["measured"] == pytest.approx(expected)
     assert evaluate(Toy(), source).measured == {}
 
 
-def test_it_is_printed_and_written_with_the_run(source, tmp_path, capsys, monkeypatch):
+def test_extra_metrics_are_printed_and_written_with_the_run(source, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Doubting, "save", lambda self, folder: None)
     splits = DataSplits(train=source, val=source, test=None, classes=source.classes, name="noise")
     with screen(False) as out:
         finished = finish(Doubting(), splits, tmp_path, out, progress=False)
         print_finished(finished, out)
     printed = capsys.readouterr().out
-    assert "second thought" in printed
-    value = finished.evaluations["val"].measured["sureness"]
+    assert "second guess" in printed
+    value = finished.evaluations["val"].measured["confidence"]
     assert f"{100 * value:.2f} %" in printed
     written = json.loads((tmp_path / "metrics.json").read_text())
-    assert written["val"]["measured"]["sureness"] == pytest.approx(value)
-    assert run_report(finished.run, None).facts["Sureness, validation"] == f"{100 * value:.2f} %"
+    assert written["val"]["measured"]["confidence"] == pytest.approx(value)
+    assert run_report(finished.run, None).facts["Confidence, validation"] == f"{100 * value:.2f} %"

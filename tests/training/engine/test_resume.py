@@ -1,4 +1,4 @@
-"""A run that is killed, or stopped, goes on as if it had not been."""
+"""A run that was killed or stopped is resumed with the same result."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from resemblance.training.engine.interrupts import Interrupted
 from resemblance.training.engine.module import StageModule
 from tiny import Group, Stage, digits, make, same
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 
 
 def script(*arguments: str) -> list[str]:
     paths = [str(TESTS), str(TESTS.parent / "src"), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(TESTS / "training" / "killing.py"), *arguments]
+    command = [sys.executable, str(TESTS / "training" / "engine" / "killing.py"), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1500, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.splitlines()
@@ -49,7 +49,7 @@ def test_killed_runs_end_with_the_same_weights():
 @needs_fork
 @pytest.mark.parametrize("method", METHODS)
 def test_killed_runs_of_every_method_end_with_the_same_weights(method):
-    """Killed within a stage, while writing, between stages and in each end action."""
+    """Kill within a stage, while writing, between stages and in each end action."""
     actions = {action for stage in made(method).recipe().stages for action in stage.end}
     lines = script(method)
     assert len(lines) == 6 + len(actions)
@@ -64,7 +64,7 @@ def test_killed_anywhere():
 
 
 class Stop(BaseException):
-    """Stands for a kill, in this process."""
+    """Raised in this process in place of a kill."""
 
 
 def test_every_checkpoint_resumes_to_the_same_weights(tmp_path, monkeypatch):
@@ -100,7 +100,7 @@ def test_every_checkpoint_resumes_to_the_same_weights(tmp_path, monkeypatch):
         assert len(result.history) == len(whole.history)
 
 
-def test_control_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path, monkeypatch):
+def test_control_c_writes_a_checkpoint_and_says_how_to_resume(tmp_path, monkeypatch):
     reference, model = make(), make()
     fit(reference, digits(), tmp_path / "whole", TrainConfig(accelerator="cpu", progress=False))
     original, seen = StageModule.training_step, {"steps": 0}
@@ -156,8 +156,8 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_stage_gives_back_what_it_froze(tmp_path, monkeypatch):
-    """Products of what needs a gradient are rounded in another way: what a resumed run does next would differ."""
+def test_a_stage_restores_which_parameters_need_gradients(tmp_path, monkeypatch):
+    """Matrix products are rounded differently with gradients: the next result of a resumed run would differ."""
     seen = []
 
     def look(model, context):
