@@ -1,4 +1,4 @@
-"""Galleries: to files and back, and what hostile files get."""
+"""Galleries: writing and reading files, and refusing hostile ones."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ def test_damaged_indices_are_refused(change):
 
 
 @pytest.mark.parametrize("index", [b"", b"[]", b"{}", b"\xff\xfe", b'{"prototypes": 3}', b"[" * 100_000])
-def test_what_is_no_index_is_refused(index):
+def test_files_that_are_not_an_index_are_refused(index):
     with pytest.raises(UserError):
         Gallery.from_files({**make().to_files(), INDEX: index})
     with pytest.raises(UserError, match="missing"):
         Gallery.from_files({})
 
 
-def test_damaged_pictures_are_refused_when_looked_at():
+def test_damaged_pictures_are_refused_when_decoded():
     buffer = io.BytesIO()
     Image.fromarray(noise(0, 8, 8)).save(buffer, "BMP")
     whole = Picture.from_pixels(noise(0, 8, 8)).data

@@ -95,7 +95,7 @@ def after_writing(number: int) -> None:
 
 def in_action(name: str) -> None:
     """Kill right after an end action has changed the model."""
-    original = actions.find(name, make_one())
+    original = actions.find(name, make_one(0))
 
     def act(model, context):
         original(model, context)

@@ -121,7 +121,7 @@ class DeformablePrototypes(VectorPrototypes):
         seen = sample(z, images, cells.flatten(0, 1), weights.flatten(0, 1))  # (n·windows, ρ, E)
         return seen.transpose(1, 2).reshape(len(rows), count, self.channels, self.parts, self.parts)
 
-    def kept(self, patches: Tensor) -> Tensor:
+    def projected_vectors(self, patches: Tensor) -> Tensor:
         """Parts of length 64/√ρ, as the authors keep them: only directions count, but Adam's steps are as long as any.
 
         At length 1/√ρ they would turn 64 times as far in each step.
