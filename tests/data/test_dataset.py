@@ -1,4 +1,4 @@
-"""Batches: the same pixels by every way, augmentation a function of (seed, stage, epoch, index) alone."""
+"""Batches: the same pixels on every path; augmentation depends only on (seed, stage, epoch, index)."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_fast_path_equals_the_slow_one(stored, wanted, size):
     seed=st.integers(0, 2**40),
     stage=st.integers(0, 9),
 )
-def test_augmentation_depends_on_the_key_alone(name, keys, seed, stage):
+def test_augmentation_depends_only_on_the_key(name, keys, seed, stage):
     dataset = ImageDataset(source_of(), GREY, AUGMENTATIONS[name], seed, stage)
     together = dataset.__getitems__([*keys, 5]).images
     other = ImageDataset(Read(source_of()), GREY, AUGMENTATIONS[name], seed, stage)
@@ -213,7 +213,7 @@ def test_resizing_averages_and_ignores_the_aspect_ratio():
     torch.testing.assert_close(tensor, torch.full((1, 8, 8), 0.5), atol=0.02, rtol=0)
 
 
-def test_tensors_are_the_callers_own():
+def test_callers_may_change_the_tensors():
     image = noise(0, (10, 12), 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
