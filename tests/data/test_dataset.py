@@ -55,15 +55,15 @@ class Read(Source):
 
 
 @pytest.mark.parametrize("stored", [1, 3])
-@pytest.mark.parametrize("wanted", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(12, 10), (7, 15)])
-def test_the_fast_path_equals_the_slow_one(stored, wanted, size):
-    spec = ImageSpec(*size, wanted, (0.5,) * wanted, (0.5,) * wanted)
+def test_the_fast_path_equals_the_slow_one(stored, channels, size):
+    spec = ImageSpec(*size, channels, (0.5,) * channels, (0.5,) * channels)
     source = source_of(stored)
     fast = ImageDataset(source, spec).__getitems__([3, 0, 29])
     slow = ImageDataset(Read(source), spec).__getitems__([3, 0, 29])
     assert torch.equal(fast.images, slow.images)
-    assert fast.images.shape == (3, wanted, *size)
+    assert fast.images.shape == (3, channels, *size)
     assert fast.labels.tolist() == [0, 0, 2]
     assert fast.indices.tolist() == [3, 0, 29]
     assert torch.equal(fast.images[1], to_tensor(source.read(0), spec))
