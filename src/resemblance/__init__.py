@@ -15,21 +15,25 @@ if TYPE_CHECKING:
     from resemblance.config.image import ImageSpec
     from resemblance.config.model import ModelSpec
     from resemblance.convert.conversion import convert
-    from resemblance.core.model import Model
+    from resemblance.core.classifier import Classifier
+    from resemblance.core.prototype_model import PrototypeModel
     from resemblance.data.open import open_data
     from resemblance.explain.explanation import Explanation
     from resemblance.explain.reason import Reason
+    from resemblance.methods.ensemble.model import Ensemble, make_ensemble
     from resemblance.methods.loading import load
     from resemblance.methods.registry import build, list_methods
-    from resemblance.metrics.ensemble import Ensemble, evaluate_ensemble
+    from resemblance.metrics.ensemble import evaluate_ensemble
     from resemblance.metrics.evaluation import evaluate
     from resemblance.training.engine.fit import fit
 
 _HOMES = {
-    "Ensemble": "metrics.ensemble",
+    "Ensemble": "methods.ensemble.model",
+    "make_ensemble": "methods.ensemble.model",
     "Explanation": "explain.explanation",
     "ImageSpec": "config.image",
-    "Model": "core.model",
+    "Classifier": "core.classifier",
+    "PrototypeModel": "core.prototype_model",
     "ModelSpec": "config.model",
     "Reason": "explain.reason",
     "UserError": "config.errors",
@@ -44,11 +48,12 @@ _HOMES = {
 }
 
 __all__ = [
+    "Classifier",
     "Ensemble",
     "Explanation",
     "ImageSpec",
-    "Model",
     "ModelSpec",
+    "PrototypeModel",
     "Reason",
     "UserError",
     "__version__",
@@ -59,6 +64,7 @@ __all__ = [
     "fit",
     "list_methods",
     "load",
+    "make_ensemble",
     "open_data",
 ]
 

@@ -8,12 +8,15 @@ import torch
 from PIL import Image
 
 from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
 from resemblance.explain.explain import explain, explain_batch
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.reason import Reason
 from resemblance.explain.rounding import add_up, decimals_for
 from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.explain.selection import counter_classes
+from resemblance.methods.registry import build
 from toy_model import Ballot, Distances, Nearest, Toy
 
 MODELS = [Toy, Nearest, Distances, Ballot]
@@ -282,8 +285,8 @@ def test_the_model_is_given_back_as_it_was(images):
 
 
 def test_a_model_without_evidence_says_what_to_do(images):
-    model = Toy()
-    model.explains = False
+    spec = ModelSpec(("cat", "dog"), ImageSpec(16, 16, 3, (0.0,) * 3, (1.0,) * 3))
+    model = build("blackbox", {"encoder": "small"}, spec)
     with pytest.raises(UserError, match="resemblance convert RUN"):
         explain(model, images[0])
 

@@ -34,11 +34,11 @@ class Attributes(Toy):
     """Like FLINT: numbers of the whole image, some of no class."""
 
     name = "attributes"
-    maps = False
+    traits = replace(Toy.traits, maps=False)
 
     def __init__(self):
         super().__init__()
-        self.config = FLINTConfig()
+        self.traits = replace(self.traits, words=FLINTConfig.words)
         self.prototypes.owners[4] = False
         self.prototypes.activations.copy_(torch.tensor([5, 0, 3, 2, 9, 1]))
         self.gallery = Gallery(GalleryItem("training image", f"train/{i}.png") for i in range(6))
@@ -51,7 +51,7 @@ class Concepts(Attributes):
 
     def __init__(self):
         super().__init__()
-        self.config = SENNConfig()
+        self.traits = replace(self.traits, words=SENNConfig.words)
         self.prototypes.owners[:] = False
 
 
@@ -62,7 +62,7 @@ class Patches(Toy):
 
     def __init__(self):
         super().__init__()
-        self.config = PIPNetConfig()
+        self.traits = replace(self.traits, words=PIPNetConfig.words)
 
 
 def explained(model):

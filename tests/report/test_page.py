@@ -58,7 +58,7 @@ def run(kind=Toy, name="run", **options):
     count = len(model.prototypes)
     sources = [Picture.from_pixels(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)) for _ in range(count)]
     model.gallery = Gallery(
-        GalleryItem("training image", f"train/{i}.png", (2, 2, 9, 9) if model.maps else None, source)
+        GalleryItem("training image", f"train/{i}.png", (2, 2, 9, 9) if model.traits.maps else None, source)
         for i, source in enumerate(sources)
     )
     model.prototypes.activations.copy_(torch.tensor([5, 0, 3, 2, 9, 1]))

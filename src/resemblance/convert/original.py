@@ -16,7 +16,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.groups import ImageOptions
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.core.model_encoder import ModelEncoder
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.spec import infer_image_spec
@@ -80,7 +80,7 @@ def open_original(
         UserError: if it cannot be had, or its outputs do not fit the classes.
     """
     names = None if classes is None else read_classes(classes)
-    if isinstance(model, Model):
+    if isinstance(model, Classifier):
         return _from_model(copy.deepcopy(model), model.name, splits, images, names)
     if isinstance(model, nn.Module):
         kind = type(model)
@@ -153,7 +153,7 @@ def _order(outputs: tuple[str, ...], classes: tuple[str, ...], name: str, said: 
 
 
 def _from_model(
-    model: Model, name: str, splits: DataSplits, images: ImageOptions, names: tuple[str, ...] | None
+    model: Classifier, name: str, splits: DataSplits, images: ImageOptions, names: tuple[str, ...] | None
 ) -> Original:
     model.eval()
     outputs = names or model.spec.classes

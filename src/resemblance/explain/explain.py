@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from resemblance.config.errors import UserError
-from resemblance.core.model import Model
 from resemblance.core.output import Output
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import as_picture, as_tensor
 from resemblance.encoders.probe import evaluating
 from resemblance.explain.explanation import Explanation
@@ -25,7 +25,7 @@ from resemblance.prototypes.maps import percentile_boxes, upsample
 
 
 def explain(
-    model: Model,
+    model: PrototypeModel,
     image: Any,
     *,
     top: int | None = 10,
@@ -68,7 +68,7 @@ def explain(
 
 
 def explain_batch(
-    model: Model,
+    model: PrototypeModel,
     images: Tensor | Sequence[Any],
     *,
     top: int | None = 10,
@@ -113,7 +113,7 @@ def explain_batch(
 
 
 def _explain_output(
-    model: Model,
+    model: PrototypeModel,
     output: Output,
     images: Tensor,
     request: Request,
@@ -141,7 +141,7 @@ def _explain_output(
     heats = _heats(model, output, pairs, (images.shape[2], images.shape[3]))
 
     # A nearest prototype's similarity (KMEx) has no weights: no loss has made its softmax mean anything.
-    logits = model.score_kind == "logit" and taken[0].evidence.weights is not None
+    logits = model.traits.score_kind == "logit" and taken[0].evidence.weights is not None
     probabilities = model.probabilities(scores).cpu().numpy() if logits else None
     abstains = model.abstains(output)
     plain = scores.cpu().numpy()
@@ -157,15 +157,15 @@ def _explain_output(
                 classes=model.spec.classes,
                 scores=plain[row],
                 probabilities=None if probabilities is None else probabilities[row],
-                score_kind=model.score_kind,
-                order=model.order,
+                score_kind=model.traits.score_kind,
+                order=model.traits.order,
                 prediction=int(predictions[row]),
                 breakdowns=tuple(_breakdown(model, part, row, plain[row], known) for part in taken),
                 label=labels[row],
                 counter=counter[0] if counter else None,
                 counter_class=int(counters[row]),
                 chosen=request.prototypes is not None,
-                words=model.config.words,
+                words=model.traits.words,
                 abstained=abstains is not None and bool(abstains[row]),
             )
         )
@@ -196,7 +196,6 @@ class _Known:
 
 def _similarities(output: Output, pairs: list[tuple[int, int]]) -> list[float]:
     """Return the similarities of pairs of image and prototype."""
-    assert output.similarities is not None
     if not pairs:
         return []
     index = torch.tensor(pairs, device=output.similarities.device)
@@ -205,24 +204,29 @@ def _similarities(output: Output, pairs: list[tuple[int, int]]) -> list[float]:
 
 
 def _heats(
-    model: Model, output: Output, pairs: list[tuple[int, int]], size: tuple[int, int]
+    model: PrototypeModel, output: Output, pairs: list[tuple[int, int]], size: tuple[int, int]
 ) -> dict[tuple[int, int], tuple[np.ndarray[Any, np.dtype[np.float32]], tuple[int, int, int, int]]]:
     """Return upsampled similarity maps and their boxes for the pairs of image and prototype that are shown."""
-    if not model.maps or not pairs:
-        return {}
-    maps = model.similarity_maps(output.latents).float()
-    index = torch.tensor(pairs, device=maps.device)
-    chosen = maps[index[:, 0], index[:, 1]]
-    heats = upsample(chosen, size)
-    patches = model.boxes_at(chosen.flatten(1).argmax(dim=1), (chosen.shape[1], chosen.shape[2]))
-    boxes = (percentile_boxes(heats) if patches is None else patches).tolist()
-    return {
-        pair: (heat, tuple(box)) for pair, heat, box in zip(pairs, heats.cpu().numpy(), boxes, strict=True)
-    }
+    heats: dict[tuple[int, int], Any] = {}
+    for first, layer, latents in model.prototypes.components(output.latents):
+        own = [(row, p) for row, p in pairs if first <= p < first + len(layer)]
+        if not layer.has_maps or not own:
+            continue
+        rows, numbers = torch.tensor(own, device=model.device).T
+        which, column = (numbers - first).unique(return_inverse=True)
+        chosen = layer.maps(latents, which).float()[rows, column]
+        large = upsample(chosen, size)
+        cells, grid = chosen.flatten(1).argmax(dim=1), (chosen.shape[1], chosen.shape[2])
+        patches = layer.patch_boxes(cells, grid, size)
+        boxes = (percentile_boxes(large) if patches is None else patches).tolist()
+        heats |= {
+            pair: (heat, tuple(box)) for pair, heat, box in zip(own, large.cpu().numpy(), boxes, strict=True)
+        }
+    return heats
 
 
 def _breakdown(
-    model: Model,
+    model: PrototypeModel,
     taken: Selection,
     row: int,
     scores: np.ndarray[Any, np.dtype[np.float32]],

@@ -16,15 +16,16 @@ from torch.utils.data import DataLoader
 
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.core.output import Output
+from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.batch import Batch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.progress import track
 from resemblance.data.sources.source import Source
 from resemblance.metrics.confusion import accuracy, class_figures
-from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.training.ends.passes import evaluating
 
 
@@ -39,7 +40,7 @@ class Evaluation:
         prototypes: how many there are; None for a model without.
         unused: prototypes to which no training image is the most similar; None where that was not counted.
         wrong: indices of the misclassified images.
-        measured: shares of the images by name, of what the method has measured besides (`Model.also_measured`).
+        measured: shares of the images by name, of what the method has measured besides (`Classifier.extra_metrics`).
 
     Example:
         >>> evaluation = Evaluation(("cat", "dog"), np.array([[8, 2], [0, 10]]), black_box=0.95)
@@ -101,7 +102,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: Model, source: Source, *, batch_size: int = 128, workers: int = 0, progress: bool = False
+    model: Classifier, source: Source, *, batch_size: int = 128, workers: int = 0, progress: bool = False
 ) -> Evaluation:
     """Count right and wrong answers in one pass without augmentation.
 
@@ -120,8 +121,8 @@ def evaluate(
         batches = measured_images(model.spec.image, source, batch_size, workers)
         for images, labels, indices in track(batches, "measuring", progress):
             output = model(images.to(model.device, non_blocking=True))
-            tally.add(output, labels, indices, model.also_measured(output, labels.to(model.device)))
-    return tally.result(model.prototypes)
+            tally.add(output, labels, indices, model.extra_metrics(output, labels.to(model.device)))
+    return tally.result(prototypes_of(model))
 
 
 def measured_images(spec: ImageSpec, source: Source, batch_size: int, workers: int) -> DataLoader[Batch]:
@@ -165,7 +166,7 @@ class Tally:
             output: the answers.
             labels: (B,).
             indices: (B,) of the images.
-            also: what `Model.also_measured` says of them.
+            also: what `Classifier.extra_metrics` says of them.
         """
         predictions = output.scores.argmax(dim=1).cpu()
         self._confusion += confusion_matrix(labels, predictions, labels=range(len(self.classes)))
@@ -175,7 +176,7 @@ class Tally:
             self._black_box = (self._black_box or 0) + right
         self._sums.update({name: float(values.float().sum()) for name, values in (also or {}).items()})
 
-    def result(self, prototypes: Prototypes | None = None) -> Evaluation:
+    def result(self, prototypes: PrototypeLayer | None = None) -> Evaluation:
         """Return the counts, with the use of the model's prototypes."""
         confusion = self._confusion.copy()
         images = int(confusion.sum())

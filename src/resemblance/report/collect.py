@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import prototype_views
 from resemblance.report.content import ReportFigure, RunReport, SplitResult
 
 
 def collect(
-    model: Model,
+    model: Classifier,
     name: str,
     *,
     data: str = "",
@@ -67,7 +67,7 @@ def collect(
         data=data,
         command=command,
         results=results,
-        prototypes=prototype_views(model) if model.explains else [],
+        prototypes=prototype_views(model),
         explanations=list(explanations),
         facts=({"Encoder": encoder} if encoder else {}) | dict(facts or {}),
         notes=list(notes),

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from resemblance.config.errors import UserError
+from resemblance.core.prototype_model import PrototypeModel, prototypes_of
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import DataSplits, Source, Subset
@@ -62,10 +63,10 @@ def run_report(
         )
     else:
         name, source = choose(splits, "auto")
-        if model.explains and explain:
+        if isinstance(model, PrototypeModel) and explain:
             known = metrics.get(name, {}).get("wrong")
             chosen = pick(run, source, explain, seed, known, batch_size, workers)
-            explanations = explain_images(run, source, chosen, top)
+            explanations = explain_images(model, source, chosen, top)
         refit = bool(run.config.get("refit_on_all"))
         train = Joined(splits.train, splits.val) if refit else splits.train
         figures = _figures(run, source, train, seed, batch_size, workers)
@@ -102,10 +103,10 @@ def pick(
     return [*bad[:half], *good[: count - len(bad[:half])]]
 
 
-def explain_images(run: Run, source: Source, indices: list[int], top: int) -> list[Explanation]:
+def explain_images(model: PrototypeModel, source: Source, indices: list[int], top: int) -> list[Explanation]:
     """Explain images of a source, which knows their classes."""
     return explain_batch(
-        run.model,
+        model,
         [source.read(index) for index in indices],
         top=top,
         labels=[int(source.labels[index]) for index in indices],
@@ -140,7 +141,8 @@ def _figures(
         ReportFigure(title, png(drawn.figure), title, drawn.caption)
         for title, drawn in paper_figures(model, inputs).items()
     ]
-    if model.prototypes is not None and not model.prototypes.placed:
+    prototypes = prototypes_of(model)
+    if prototypes is not None and not prototypes.has_vectors:
         return figures
     embedded = embedded_images(run, source, DRAWN, seed, "pca", batch_size, workers)
     figures.append(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from resemblance.config.errors import UserError
+from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.sources.source import Source, Subset
@@ -71,8 +72,9 @@ def embedded_images(
             labels.append(truth.cpu())
         embeddings = torch.cat(parts).numpy()
         vectors = np.zeros((0, embeddings.shape[1]))
-        if model.prototypes is not None and model.prototypes.placed:
-            own = model.prototypes.vectors.detach().double().cpu()
+        prototypes = prototypes_of(model)
+        if prototypes is not None and prototypes.has_vectors:
+            own = prototypes.vectors.detach().double().cpu()
             vectors = (own.flatten(2).mean(dim=2) if own.dim() > 2 else own).numpy()
     if vectors.shape[1] != embeddings.shape[1]:
         raise UserError(f"{run.name}: prototypes and images of {model.name} have no common space to draw")

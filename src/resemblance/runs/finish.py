@@ -9,10 +9,12 @@ from typing import Any
 
 from resemblance.cli.console import Screen, share
 from resemblance.config.commands import ConvertCommand, ReportCommand, TrainCommand
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.sources.source import DataSplits, Source
+from resemblance.methods.saving import save
 from resemblance.metrics.evaluation import Evaluation, evaluate
 from resemblance.runs.run import METRICS, MODEL, Run, device, versions
 from resemblance.training.ends.gallery import build_gallery
@@ -36,7 +38,7 @@ class Finished:
     notes: list[str] = field(default_factory=list)
 
 
-def show_prototypes(model: Model, source: Source, batch_size: int, workers: int, progress: bool) -> None:
+def show_prototypes(model: Classifier, source: Source, batch_size: int, workers: int, progress: bool) -> None:
     """Count how the prototypes are used and collect their pictures, where that was not done yet.
 
     Args:
@@ -46,7 +48,7 @@ def show_prototypes(model: Model, source: Source, batch_size: int, workers: int,
         workers: loader processes.
         progress: whether to show a bar.
     """
-    if model.prototypes is None:
+    if not isinstance(model, PrototypeModel):
         return
     if not model.prototypes.usage_counted:
         images = loader(ImageDataset(source, model.spec.image), batch_size, workers)
@@ -55,7 +57,7 @@ def show_prototypes(model: Model, source: Source, batch_size: int, workers: int,
 
 
 def finish(
-    model: Model,
+    model: Classifier,
     splits: DataSplits,
     folder: Path,
     out: Screen,
@@ -99,13 +101,13 @@ def finish(
     black_box = {name: found.black_box for name, found in evaluations.items() if found.black_box is not None}
     if black_box:
         model.facts["black_box"] = black_box
-    if model.prototypes is not None:
+    if isinstance(model, PrototypeModel):
         model.facts["prototypes"] = len(model.prototypes)
     own_notes = notes or []
     notes = [*splits.notes, *own_notes]
     if notes:
         model.facts["notes"] = notes
-    model.save(folder / MODEL)
+    save(model, folder / MODEL)
     metrics = {
         "method": model.name,
         "data": splits.name,
@@ -164,8 +166,8 @@ def print_finished(finished: Finished, out: Screen) -> None:
         rows.append(row)
     columns = ["images", "accuracy", *(["black box", "gap"] if black_box else []), *measured]
     out.table(columns, rows)
-    if model.prototypes is not None:
-        words, idle = model.config.words, len(model.prototypes.unused())
+    if isinstance(model, PrototypeModel):
+        words, idle = model.traits.words, len(model.prototypes.unused())
         unused = f", {idle} of them unused on the training images" if words.rivals else ""
         out.say(f"{words.many}: {len(model.prototypes)}{unused}")
     for note in finished.notes:

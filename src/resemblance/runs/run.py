@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from resemblance.config.errors import UserError
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.data.open import open_data
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.methods.loading import load
@@ -36,7 +36,7 @@ class Run:
     """
 
     name: str
-    model: Model
+    model: Classifier
     folder: Path | None = None
     config: dict[str, Any] = field(default_factory=dict)
 

@@ -16,6 +16,7 @@ from resemblance.cli.console import Screen, screen, share
 from resemblance.config.commands import ConvertCommand, DemoCommand, ReportCommand, TrainCommand
 from resemblance.config.method import MethodConfig
 from resemblance.config.values import flag
+from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.progress import duration
 from resemblance.methods.blackbox.config import BlackBoxConfig
 from resemblance.methods.protopnet.config import ProtoPNetConfig
@@ -113,7 +114,7 @@ def _rows(finished: list[Finished]) -> list[dict[str, Any]]:
     reference = finished[0].evaluations["test"].accuracy
     rows = []
     for one in finished:
-        prototypes = one.run.model.prototypes
+        prototypes = prototypes_of(one.run.model)
         count = None if prototypes is None else len(prototypes)
         accuracy = one.evaluations["test"].accuracy
         rows.append(

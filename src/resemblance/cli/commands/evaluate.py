@@ -9,7 +9,8 @@ from resemblance.cli.console import Screen, screen, share
 from resemblance.config.commands import EvaluateCommand
 from resemblance.config.errors import UserError
 from resemblance.data.sources.source import DataSplits, Source
-from resemblance.metrics.ensemble import Ensemble, EnsembleEvaluation, evaluate_ensemble
+from resemblance.methods.ensemble.model import make_ensemble
+from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
 from resemblance.metrics.evaluation import Evaluation, evaluate
 from resemblance.runs.run import Run, choose, in_folder, make_folder, open_run, split_seed, write_text
 
@@ -29,7 +30,7 @@ def run(options: EvaluateCommand) -> int:
             make_folder(output.parent)
         runs = [open_run(path, options.allow_import, options.accelerator) for path in options.runs]
         if options.ensemble:
-            Ensemble([run.model for run in runs])  # refuses what is none before the images are opened
+            make_ensemble([run.model for run in runs])  # refuses what is none before the images are opened
             _same_data(runs, options.data)
         splits = runs[0].images(options.data, options.skip_bad_images)
         for note in splits.notes:
@@ -59,7 +60,7 @@ def _alone(
     for label, value in found.measured.items():
         out.say(f"{label}: {share(value)}")
     if found.unused is not None:
-        words = run.model.config.words
+        words = run.model.traits.words
         names = ": " + ", ".join(map(str, found.unused)) if found.unused else ""
         unused = f", {len(found.unused)} of them unused{names}" if words.rivals else ""
         out.say(f"{words.many}: {found.prototypes}{unused}")
@@ -102,7 +103,7 @@ def _together(
     _tables(found.whole, out)
     document = found.to_dict()
     document["members"] = [
-        {"run": run.name, "method": run.model.name, "score": run.model.score_kind, **member}
+        {"run": run.name, "method": run.model.name, "score": run.model.traits.score_kind, **member}
         for run, member in zip(runs, document["members"], strict=True)
     ]
     return {"ensemble": [run.name for run in runs], "data": splits.name, "split": split, **document}

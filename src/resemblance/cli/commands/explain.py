@@ -10,6 +10,7 @@ from resemblance.config.commands import ExplainCommand
 from resemblance.config.errors import UserError
 from resemblance.explain.explain import explain
 from resemblance.explain.explanation import Explanation
+from resemblance.explain.request import explainable
 from resemblance.runs.run import Run, check_writable, open_run
 
 PAGES = (".html", ".htm")
@@ -20,6 +21,7 @@ def run(options: ExplainCommand) -> int:
     with screen(options.json) as out:
         files = _files(options.images)
         run = open_run(options.run, options.allow_import)
+        model = explainable(run.model)
         output = options.output or (run.folder or Path()) / "explanations"
         _check_output(output, len(files))
         explanations: list[Explanation] = []
@@ -27,7 +29,7 @@ def run(options: ExplainCommand) -> int:
             try:
                 explanations.append(
                     explain(
-                        run.model,
+                        model,
                         path,
                         top=options.top,
                         prototypes=options.prototypes,

@@ -87,7 +87,7 @@ def figures(model: TesNet, material: FigureInputs | None = None) -> dict[str, Pa
     """
     owners, classes = model.prototypes.owners.cpu(), model.spec.classes
     with torch.no_grad():
-        basis = model.normalized(model.prototypes.vectors.double()).flatten(1).cpu()
+        basis = model.prototypes.normalized(model.prototypes.vectors.double()).flatten(1).cpu()
         cosines = basis @ basis.T
     members = [owners[:, c].nonzero().flatten().tolist() for c in range(len(classes))]
     present = [c for c, indices in enumerate(members) if indices]
