@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from methods.senn.small_models import batch, make
@@ -31,6 +32,19 @@ def test_contributions_are_concept_times_relevance():
     assert evidence.bias.abs().max() == 0
     assert not model.prototypes.owners.any()
     assert (make(10, concepts=3, positive=True).eval()(images).extras["theta"] > 0).all()
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2, 0.0])
+def test_relevances_are_dropped_in_training_only(share):
+    """Before the tanh, and what stays is made larger: what is dropped has relevance 0."""
+    model = make(10, concepts=20, dropout=share)
+    raw = torch.randn(50, 20 * 10)
+    latents = torch.cat([torch.ones(50, 20), raw], dim=1)
+    theta = model.train().head(latents).extras["theta"].flatten(1)
+    dropped = theta == 0
+    assert dropped.float().mean().item() == pytest.approx(share, abs=0.02)
+    assert torch.allclose(theta[~dropped], (raw / (1 - share)).tanh()[~dropped], atol=1e-6)
+    assert torch.allclose(model.eval().head(latents).extras["theta"].flatten(1), raw.tanh())
 
 
 def test_concepts_are_shown_by_the_images_in_which_they_are_strongest():
