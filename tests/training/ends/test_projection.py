@@ -162,6 +162,7 @@ def test_only_projected_prototypes_count_in_what_moved_and_what_repeats():
     assert report.unplaced == (3,)
     assert report.moved.tolist() == [1, 3, 4, 0]
     assert report.mean_moved == pytest.approx(8 / 3)
+    assert report.images == 2
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2)])
