@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from resemblance.version import __version__
 
 if TYPE_CHECKING:
     from resemblance.config.errors import UserError
@@ -18,21 +18,24 @@ if TYPE_CHECKING:
     from resemblance.core.classifier import Classifier
     from resemblance.core.prototype_model import PrototypeModel
     from resemblance.data.open import open_data
-    from resemblance.explain.explanation import Explanation, Reason
+    from resemblance.explain.explanation import Explanation
+    from resemblance.explain.reason import Reason
+    from resemblance.methods.ensemble.model import Ensemble, make_ensemble
     from resemblance.methods.loading import load
     from resemblance.methods.registry import build, list_methods
-    from resemblance.metrics.ensemble import Ensemble, evaluate_ensemble
+    from resemblance.metrics.ensemble import evaluate_ensemble
     from resemblance.metrics.evaluation import evaluate
     from resemblance.training.engine.fit import fit
 
 _HOMES = {
-    "Ensemble": "metrics.ensemble",
+    "Ensemble": "methods.ensemble.model",
+    "make_ensemble": "methods.ensemble.model",
     "Explanation": "explain.explanation",
     "ImageSpec": "config.image",
     "Classifier": "core.classifier",
     "PrototypeModel": "core.prototype_model",
     "ModelSpec": "config.model",
-    "Reason": "explain.explanation",
+    "Reason": "explain.reason",
     "UserError": "config.errors",
     "build": "methods.registry",
     "convert": "convert.conversion",
@@ -53,6 +56,7 @@ __all__ = [
     "PrototypeModel",
     "Reason",
     "UserError",
+    "__version__",
     "build",
     "convert",
     "evaluate",
@@ -60,6 +64,7 @@ __all__ = [
     "fit",
     "list_methods",
     "load",
+    "make_ensemble",
     "open_data",
 ]
 

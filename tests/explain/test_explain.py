@@ -12,8 +12,10 @@ from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.explain.explain import explain, explain_batch
 from resemblance.explain.prototype_view import PrototypeView
+from resemblance.explain.reason import Reason
 from resemblance.explain.rounding import add_up, decimals_for
-from resemblance.explain.score_breakdown import Reason, ScoreBreakdown
+from resemblance.explain.score_breakdown import ScoreBreakdown
+from resemblance.explain.selection import counter_classes
 from resemblance.methods.registry import build
 from toy_model import Ballot, Distances, Nearest, Toy
 
@@ -31,11 +33,11 @@ def test_reasons_others_and_bias_are_the_score(kind, images):
     scores = model(images).scores
     for top in (1, 2, None):
         for row, explanation in enumerate(explain_batch(model, images, top=top)):
-            account = explanation.account
-            assert account.adds_up
-            assert account.total == pytest.approx(scores[row].max().item(), abs=1e-5)
-            assert account.score == scores[row].max().item()
-            assert len(account.reasons) + account.others == len(model.prototypes)
+            breakdown = explanation.breakdown
+            assert breakdown.adds_up
+            assert breakdown.total == pytest.approx(scores[row].max().item(), abs=1e-5)
+            assert breakdown.score == scores[row].max().item()
+            assert len(breakdown.reasons) + breakdown.others == len(model.prototypes)
 
 
 def test_reasons_come_in_order_of_contribution(images):
@@ -60,16 +62,16 @@ def test_share_counts_what_is_not_shown(images):
     explanation = explain(model, images[0], top=1)
     expected = contributions.max() / contributions.abs().sum()
     assert explanation.share == pytest.approx(expected.item(), rel=1e-6)
-    account = explanation.account
-    assert account.others_for >= 0 >= account.others_against
+    breakdown = explanation.breakdown
+    assert breakdown.others_for >= 0 >= breakdown.others_against
 
 
 def test_below_half_is_said_in_words():
-    account = ScoreBreakdown(0, "a", 1.0, (Reason(PrototypeView(0, ("a",)), 1.0, 1.0),), 9, 3.0, -3.0)
+    breakdown = ScoreBreakdown(0, "a", 1.0, (Reason(PrototypeView(0, ("a",)), 1.0, 1.0),), 9, 3.0, -3.0)
     from resemblance.explain.text import share_text
 
-    assert account.share == pytest.approx(1 / 7)
-    assert "less than half" in share_text(account)
+    assert breakdown.share == pytest.approx(1 / 7)
+    assert "less than half" in share_text(breakdown)
 
 
 def test_heat_and_box_only_for_what_is_shown(images):
@@ -92,7 +94,7 @@ def test_batches_and_single_images_agree(images):
     for image, explanation in zip(images, whole, strict=True):
         single = explain(model, image)
         assert [r.prototype.index for r in single.reasons] == [r.prototype.index for r in explanation.reasons]
-        assert single.account.score == pytest.approx(explanation.account.score, rel=1e-5)
+        assert single.breakdown.score == pytest.approx(explanation.breakdown.score, rel=1e-5)
 
 
 def test_one_forward_pass_a_batch(images):
@@ -105,25 +107,25 @@ def test_one_forward_pass_a_batch(images):
 def test_chosen_prototypes_of_other_classes(images):
     explanation = explain(Toy(), images[0], prototypes=[5, 0, 5])
     assert [reason.prototype.index for reason in explanation.reasons] == [5, 0]
-    assert explanation.account.others == 4
-    assert explanation.account.adds_up
+    assert explanation.breakdown.others == 4
+    assert explanation.breakdown.adds_up
 
 
 def test_other_classes_can_be_explained(images):
     model = Toy()
     scores = model(images[:1]).scores[0]
     explanation = explain(model, images[0], classes=["eel", 0])
-    assert [account.class_name for account in explanation.accounts] == ["eel", "cat"]
-    for account in explanation.accounts:
-        assert account.score == scores[account.class_index].item()
-        assert account.adds_up
+    assert [breakdown.class_name for breakdown in explanation.breakdowns] == ["eel", "cat"]
+    for breakdown in explanation.breakdowns:
+        assert breakdown.score == scores[breakdown.class_index].item()
+        assert breakdown.adds_up
 
 
 def test_a_sparse_method_shows_one_reason_and_the_runner_up(images):
     model = Nearest()
     explanation = explain(model, images[0])
     assert len(explanation.reasons) == 1
-    assert explanation.reasons[0].contribution == explanation.account.score
+    assert explanation.reasons[0].contribution == explanation.breakdown.score
     runner_up = int(explanation.scores.argsort()[-2])
     assert explanation.counter_class == runner_up
     assert explanation.classes[runner_up] in explanation.counter.prototype.classes
@@ -145,6 +147,35 @@ def test_a_wrong_prediction_stands_beside_the_truth(kind, images):
     right = explain(model, images[0], label=explanation.predicted)
     assert right.correct
     assert right.counter_class != right.prediction
+
+
+def test_a_class_is_never_its_own_counter_class():
+    scores = torch.tensor([[0.0, 2.0, 1.0], [3.0, 3.0, -1.0], [0.5, 0.5, 0.5]])  # with ties
+    predictions = scores.argmax(dim=1)
+    for explained in range(3):
+        classes = torch.full((3,), explained)
+        for label in (None, 0, 1, 2):
+            counters = counter_classes(scores, predictions, classes, [label] * 3)
+            assert (counters != classes).all()
+            for row, counter in enumerate(counters.tolist()):
+                if label not in (None, explained, int(predictions[row])):
+                    assert counter == label
+                elif int(predictions[row]) != explained:
+                    assert counter == predictions[row]
+                else:
+                    others = scores[row].clone()
+                    others[explained] = -torch.inf
+                    assert counter == others.argmax()
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_beside_a_class_another_is_explained(kind, images):
+    model = kind()
+    for wanted in range(3):
+        for label in (None, 0, 1, 2):
+            explanation = explain(model, images[0], classes=[wanted], label=label)
+            assert explanation.breakdown.class_index == wanted
+            assert explanation.counter_class != wanted
 
 
 def test_labels_by_name_or_index(images):
@@ -180,7 +211,7 @@ def test_the_dictionary_is_json(images):
     assert len(text) < 10_000
     full = json.loads(json.dumps(explanation.to_dict(arrays=True), allow_nan=False))
     assert np.shape(full["image"]) == (16, 16, 3)
-    assert np.shape(full["explanations"][0]["reasons"][0]["heat"]) == (16, 16)
+    assert np.shape(full["breakdowns"][0]["reasons"][0]["heat"]) == (16, 16)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +294,7 @@ def test_a_model_without_evidence_says_what_to_do(images):
 def test_the_text_adds_up_as_printed(images):
     model = Toy()
     for explanation in explain_batch(model, images, top=3):
-        lines = explanation.account.lines()
+        lines = explanation.breakdown.lines()
         values = [float(line.value.replace("−", "-")) for line in lines]
         assert sum(values[:-1]) == pytest.approx(values[-1], abs=1e-9)
         assert explanation.name in str(explanation)
@@ -284,6 +315,22 @@ def test_rounded_parts_add_up_and_stay_near():
         absorbed, _ = add_up(parts, total, decimals, absorber=0)
         assert absorbed[1:] == [round(part * 10**decimals) / 10**decimals for part in parts[1:]]
         assert round(sum(absorbed) / unit) == round(whole / unit)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e6])
+@pytest.mark.parametrize("bias", [0.0, -2.0, 300.0])
+def test_sums_are_held_to_1e_5_of_what_was_added(size, bias):
+    def breakdown(error):
+        reasons = tuple(Reason(PrototypeView(i), 1.0, size * c) for i, c in enumerate((3.0, -1.0)))
+        total = size * (3.0 - 1.0 + 0.5 - 0.25 + bias)
+        allowed = 1e-5 * size * (3.0 + 1.0 + 0.5 + 0.25 + abs(bias))
+        return ScoreBreakdown(
+            0, "a", total + error * allowed, reasons, 9, size * 0.5, -size * 0.25, size * bias
+        )
+
+    for sign in (-1, 1):
+        assert breakdown(0.99 * sign).adds_up
+        assert not breakdown(1.01 * sign).adds_up
 
 
 def test_parts_that_do_not_make_the_total_are_not_made_to():

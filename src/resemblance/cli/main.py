@@ -13,7 +13,7 @@ from inspect import getdoc
 from typing import Any
 
 import resemblance
-from resemblance.cli.arguments import parse, parser_for
+from resemblance.cli.arguments import parse
 from resemblance.config.commands import COMMANDS, TrainCommand
 from resemblance.config.errors import UserError
 from resemblance.config.values import near
@@ -87,8 +87,8 @@ def dispatch(arguments: list[str]) -> int:
 
 def _options(name: str, arguments: list[str]) -> Any:
     config = COMMANDS[name]
-    parser = parser_for(f"{PROG} {name}", f"{config.line[0].upper()}{config.line[1:]}.", config)  # type: ignore[attr-defined]
-    return parse(parser, arguments, config)[0]
+    line: str = config.line  # type: ignore[attr-defined]
+    return parse(f"{PROG} {name}", f"{line[0].upper()}{line[1:]}.", arguments, config)[0]
 
 
 def _train_options(arguments: list[str]) -> TrainCommand:
@@ -103,13 +103,12 @@ def _train_options(arguments: list[str]) -> TrainCommand:
     if name not in methods:
         hint = near(name, list(methods)) or f"; the methods are {', '.join(methods)}"
         what = (
-            f"unknown method {name!r}" if name and not name.startswith("-") else "train wants a method first"
+            f"unknown method {name!r}" if name and not name.startswith("-") else "train needs a method first"
         )
         raise UserError(f"{what}{hint} (see {PROG} train --help)")
     config = methods[name]
     text = f"{(getdoc(config) or '').splitlines()[0]} {config.citation}."
-    parser = parser_for(f"{PROG} train {name}", text, TrainCommand, config)
-    options, method = parse(parser, arguments[1:], TrainCommand, config)
+    options, method = parse(f"{PROG} train {name}", text, arguments[1:], TrainCommand, config)
     options.method, options.name = method, name
     return options  # type: ignore[no-any-return]
 

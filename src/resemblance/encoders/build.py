@@ -51,7 +51,7 @@ def build_encoder(
     """
     name = config.encoder
     if module is not None or ":" in name:
-        from resemblance.encoders.module import ModuleEncoder, import_module_function
+        from resemblance.encoders.from_module import ModuleEncoder, import_module_function
 
         module = import_module_function(name) if module is None else module
         return ModuleEncoder.from_user(module, config, image, num_classes, load_weights)

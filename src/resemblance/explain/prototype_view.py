@@ -9,7 +9,8 @@ from typing import Any
 from resemblance.config.words import PROTOTYPES, Words
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.prototypes.gallery import Box, GalleryItem, Pixels
+from resemblance.data.images import Pixels
+from resemblance.prototypes.gallery import Box, GalleryItem
 
 OWNERS = 5  # classes that are named
 

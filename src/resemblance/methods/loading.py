@@ -78,7 +78,7 @@ def _own_module(config: Any, allow_import: str | None) -> nn.Module | None:
             f"this model stands on your own code, {name}; hand the network over (module=...) "
             f"or allow the import (allow_import={name!r}, on the command line --allow-import {name})"
         )
-    from resemblance.encoders.module import import_module_function
+    from resemblance.encoders.from_module import import_module_function
 
     return import_module_function(name)
 

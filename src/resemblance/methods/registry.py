@@ -52,7 +52,7 @@ def register(config: type[MethodConfig]) -> type[MethodConfig]:
 
 
 def method_configs() -> dict[str, type[MethodConfig]]:
-    """Return the configuration class of each method, by name.
+    """Return the configuration class of each method that can be trained, by name.
 
     Raises:
         UserError: if an installed package names a configuration that cannot be imported.
@@ -61,6 +61,11 @@ def method_configs() -> dict[str, type[MethodConfig]]:
         >>> method_configs()["kmex"].__name__
         'KMExConfig'
     """
+    return {name: config for name, config in _all_configs().items() if config.trains}
+
+
+def _all_configs() -> dict[str, type[MethodConfig]]:
+    """Those that are made of other models too."""
     return {**_shipped(), **_installed(), **_REGISTERED}
 
 
@@ -75,7 +80,7 @@ def get_config(name: str) -> type[MethodConfig]:
     Raises:
         UserError: for an unknown name, with the nearest known one.
     """
-    configs = method_configs()
+    configs = _all_configs()
     if name not in configs:
         near = difflib.get_close_matches(name, configs, 1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; choose from {', '.join(configs)}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from resemblance import __version__
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.store import save_folder
+from resemblance.version import __version__
 
 
 def save(model: Classifier, folder: Path | str) -> None:

@@ -1,4 +1,4 @@
-"""Gather what a page says of a model."""
+"""Gather the content of a page on a model."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def collect(
     configuration: str = "",
     figures: Sequence[ReportFigure] = (),
 ) -> RunReport:
-    """The report of a model: its prototypes and method, and whatever else the caller knows.
+    """Make the report of a model from its prototypes and method, and whatever else the caller knows.
 
     Args:
         model: any model; one without prototypes has accuracies only.
         name: the run's name.
         data: what it was trained on.
         command: what made it.
-        confusions: (C, C) counts by split, a row a true class.
+        confusions: (C, C) counts by split, one row per true class.
         black_box: the black box's accuracy by split.
         explanations: of single images.
         facts: further lines of the summary, by name.

@@ -1,4 +1,4 @@
-"""From a run folder to what its report says."""
+"""Gather the content of a report from a run folder and the images of the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from resemblance.cli.console import share
 from resemblance.config.errors import UserError
 from resemblance.core.prototype_model import PrototypeModel, prototypes_of
 from resemblance.data.dataset import ImageDataset
@@ -22,11 +21,11 @@ from resemblance.methods.paper_figures import FigureInputs, paper_figures
 from resemblance.metrics.evaluation import evaluate
 from resemblance.report.collect import collect
 from resemblance.report.content import ReportFigure, RunReport
-from resemblance.report.latent_space import embedded_images
+from resemblance.report.latent_space import embedded_images, latent_space_figure
 from resemblance.runs.run import CONFIG, METRICS, Run, choose
 from resemblance.training.watch.snapshots import read_snapshots
 
-SEARCHED = 1000  # images that are looked through for wrong answers, where no list of them is at hand
+SEARCHED = 1000  # images that are looked through for misclassified ones, where no list of them is at hand
 SPLITS = {"val": "validation", "test": "test"}
 DRAWN = 1000  # images in the figure of the latent space
 
@@ -41,15 +40,15 @@ def run_report(
     batch_size: int = 128,
     workers: int = 0,
 ) -> RunReport:
-    """Gather what there is to say of a run.
+    """Gather the content of a run's report.
 
     Args:
         run: with its model.
         splits: its images; None if they are not at hand: then nothing is explained.
-        explain: how many images to explain, wrong answers first.
+        explain: how many images to explain, misclassified ones first.
         top: reasons of each.
         seed: which images are explained follows from it.
-        batch_size: images a batch.
+        batch_size: images per batch.
         workers: loader processes.
     """
     model, metrics = run.model, _metrics(run)
@@ -72,13 +71,13 @@ def run_report(
         train = Joined(splits.train, splits.val) if refit else splits.train
         figures = _figures(run, source, train, seed, batch_size, workers)
     measured = {name: metrics[key] for key, name in SPLITS.items() if metrics.get(key)}
-    black_box = {name: found.get("black_box") for name, found in measured.items()}
+    black_box = {name: counts.get("black_box") for name, counts in measured.items()}
     return collect(
         model,
         run.name,
         data=str(model.facts.get("data", "")),
         command=_command(run),
-        confusions={name: np.array(found["confusion"]) for name, found in measured.items()},
+        confusions={name: np.array(counts["confusion"]) for name, counts in measured.items()},
         black_box={name: value for name, value in black_box.items() if value is not None},
         explanations=explanations,
         facts=_facts(run, metrics),
@@ -91,12 +90,12 @@ def run_report(
 def pick(
     run: Run, source: Source, count: int, seed: int, wrong: list[int] | None, batch_size: int, workers: int
 ) -> list[int]:
-    """Indices of images to explain: wrong answers first, half of them at most."""
+    """Choose images to explain: misclassified ones first, half of them at most."""
     order = np.random.default_rng(seed).permutation(len(source))
     if wrong is None:
         order = order[:SEARCHED]
-        found = evaluate(run.model, Subset(source, order), batch_size=batch_size, workers=workers)
-        wrong = [int(order[position]) for position in found.wrong]
+        evaluation = evaluate(run.model, Subset(source, order), batch_size=batch_size, workers=workers)
+        wrong = [int(order[position]) for position in evaluation.wrong]
     missed = set(wrong)
     bad = [int(index) for index in order if index in missed]
     good = [int(index) for index in order if index not in missed]
@@ -116,7 +115,7 @@ def explain_images(model: PrototypeModel, source: Source, indices: list[int], to
 
 
 def of_each_class(labels: ArrayLike, count: int) -> list[int]:
-    """Indices of a few images: the first of each class, then the second of each, and so on.
+    """Return the indices of a few images: the first of each class, then the second of each, and so on.
 
     Example:
         >>> of_each_class([0, 0, 0, 1, 1, 2], 5)
@@ -127,15 +126,13 @@ def of_each_class(labels: ArrayLike, count: int) -> list[int]:
     for label in np.asarray(labels).tolist():
         ranks.append(seen.get(label, 0))
         seen[label] = ranks[-1] + 1
-    found: list[int] = np.argsort(ranks, kind="stable")[:count].tolist()
-    return found
+    indices: list[int] = np.argsort(ranks, kind="stable")[:count].tolist()
+    return indices
 
 
 def _figures(
     run: Run, source: Source, train: Source, seed: int, batch_size: int, workers: int
 ) -> list[ReportFigure]:
-    from resemblance.report.latent_space import latent_space_figure
-
     model = run.model
     few = ImageDataset(source, model.spec.image).__getitems__(of_each_class(source.labels, 8))
     snapshots = read_snapshots(run.folder) if run.folder is not None else []
@@ -172,7 +169,7 @@ def _facts(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
             facts[key.capitalize()] = run.config[key]
     for split, title in SPLITS.items():
         for name, value in metrics.get(split, {}).get("measured", {}).items():
-            facts[f"{name.capitalize()}, {title}"] = share(value)
+            facts[f"{name.capitalize()}, {title}"] = f"{100 * value:.2f} %"
     facts["PyTorch"] = metrics.get("versions", {}).get("torch", torch.__version__)
     return facts
 
@@ -182,10 +179,10 @@ def _metrics(run: Run) -> dict[str, Any]:
     if path is None or not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        metrics = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
-    return found if isinstance(found, dict) else {}
+    return metrics if isinstance(metrics, dict) else {}
 
 
 def _command(run: Run) -> str:

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 import yaml
 
-import resemblance
 from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
 from resemblance.data.open import open_data
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.methods.loading import load
 from resemblance.training.engine.devices import DistributedContext, find_accelerator
+from resemblance.version import __version__
 
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "Pillow", "safetensors")
 CONFIG, METRICS, MODEL = "config.yaml", "metrics.json", "model"
@@ -247,7 +247,7 @@ def absolute(data: str) -> str:
 
 def versions() -> dict[str, str]:
     """The versions of what computes."""
-    found = {"resemblance": resemblance.__version__, "python": platform.python_version()}
+    found = {"resemblance": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = version(package)

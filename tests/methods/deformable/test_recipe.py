@@ -39,7 +39,7 @@ def test_the_settings_of_the_paper():
 def test_impossible_settings_are_refused_in_one_line():
     with pytest.raises(UserError, match="parts must be at least 2"):
         make(parts=1)
-    with pytest.raises(UserError, match="margin is an angle"):
+    with pytest.raises(UserError, match="margin must be an angle"):
         make(margin=2.0)
     with pytest.raises(UserError, match=r"6x6 parts do not fit on the map of 7x7 cells.*--upsample"):
         make(parts=6)

@@ -100,7 +100,7 @@ def test_predictor_and_setting_follow_the_images(size, channels, name, count):
         ({"attributes": 0}, "--attributes must be at least 1"),
         ({"sparsity": -1.0}, "--sparsity must be at least 0"),
         ({"setting": "cub"}, "--setting: .cub. is not one of auto, mnist"),
-        ({"encoder": "mnist", "weights": "pretrained"}, "no pretrained weights of --encoder mnist"),
+        ({"encoder": "mnist", "weights": "pretrained"}, "no pretrained weights for --encoder mnist"),
         ({"encoder": "resnet", "weights": "file.pth"}, "--encoder resnet takes neither --weights nor --cut"),
         ({"encoder": "mnist", "size": (3, 28)}, "4 to 256 pixels"),
         ({"encoder": "resnet", "size": (28, 7)}, "at least 8 pixels"),

@@ -66,11 +66,11 @@ def test_a_saved_model_does_not_need_its_start(start, tmp_path):
         ({"prototype_depth": 9}, "--prototype-depth 9 contradicts --start .*, which has 8; drop it"),
         ({"encoder": "resnet18"}, "--encoder resnet18 contradicts"),
         ({"similarity": "log"}, "--similarity log contradicts"),
-        ({"warm_epochs": 3}, "--warm-epochs is for training from the beginning"),
-        ({"prune": True}, "--prune is for training from the beginning"),
-        ({"keep": 0.5, "merge": 2}, "give one"),
-        ({"keep": 0}, "--keep is a share between 0 and 1 or a whole number, not 0"),
-        ({"merge": 2.5}, "--merge is a share"),
+        ({"warm_epochs": 3}, "--warm-epochs is for training a ProtoPNet first"),
+        ({"prune": True}, "--prune is for training a ProtoPNet first"),
+        ({"keep": 0.5, "merge": 2}, "give only one of them"),
+        ({"keep": 0}, "--keep must be a share between 0 and 1 or a whole number, not 0"),
+        ({"merge": 2.5}, "--merge must be a share"),
         ({"merge_by": "both"}, "'both' is not one of data, vectors"),
         ({"rounds": 0}, "--rounds must be at least 1"),
     ],
@@ -91,7 +91,7 @@ def test_what_is_no_protopnet_is_refused(start, tmp_path):
     with pytest.raises(UserError, match="not finished"):
         ProtoPShareConfig(start=str(tmp_path / "half"))
     build("blackbox", {"encoder": "small"}, spec).save(tmp_path / "blackbox")
-    with pytest.raises(UserError, match=r"takes a protopnet or protopshare, .* holds a blackbox"):
+    with pytest.raises(UserError, match=r"needs a protopnet or protopshare, but .* holds a blackbox"):
         ProtoPShareConfig(start=str(tmp_path / "blackbox"))
     with pytest.raises(UserError, match="other classes or images"):
         build("protopshare", {"start": start[1]}, ModelSpec(CLASSES[::-1], IMAGE))

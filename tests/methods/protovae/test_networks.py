@@ -105,7 +105,7 @@ def test_the_resnet_has_the_decoder_for_224_pixels():
 
 
 def test_weights_without_an_encoder_are_refused():
-    with pytest.raises(UserError, match="have no weights to load"):
+    with pytest.raises(UserError, match="no weights to load for the convolutions"):
         make(architecture="mnist", weights="pretrained")
     with pytest.raises(UserError, match="at least 1"):
         make(latent=0)

@@ -9,7 +9,8 @@ from resemblance.cli.console import Screen, screen, share
 from resemblance.config.commands import EvaluateCommand
 from resemblance.config.errors import UserError
 from resemblance.data.sources.source import DataSplits, Source
-from resemblance.metrics.ensemble import Ensemble, EnsembleEvaluation, evaluate_ensemble
+from resemblance.methods.ensemble.model import make_ensemble
+from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
 from resemblance.metrics.evaluation import Evaluation, evaluate
 from resemblance.runs.run import Run, choose, in_folder, make_folder, open_run, split_seed, write_text
 
@@ -29,7 +30,7 @@ def run(options: EvaluateCommand) -> int:
             make_folder(output.parent)
         runs = [open_run(path, options.allow_import, options.accelerator) for path in options.runs]
         if options.ensemble:
-            Ensemble([run.model for run in runs])  # refuses what is none before the images are opened
+            make_ensemble([run.model for run in runs])  # refuses what is none before the images are opened
             _same_data(runs, options.data)
         splits = runs[0].images(options.data, options.skip_bad_images)
         for note in splits.notes:

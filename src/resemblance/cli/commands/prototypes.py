@@ -35,7 +35,7 @@ def run(options: PrototypesCommand) -> int:
             view for view in prototype_views(model) if not options.classes or set(view.classes) & set(classes)
         ]
 
-        from resemblance.report.gallery import gallery_figure
+        from resemblance.report.gallery_figure import gallery_figure
 
         title = f"{run.name}: {words.many}"
         path = save_figure(

@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resemblance.data.images import Pixels
 from resemblance.data.inputs import as_picture
 from resemblance.data.transforms import to_tensor
 from resemblance.drawing.cut import more
@@ -26,7 +27,6 @@ from resemblance.encoders.probe import evaluating
 from resemblance.explain.rounding import signed
 from resemblance.methods.deformable.model import Deformable
 from resemblance.methods.paper_figures import FigureInputs, PaperFigure
-from resemblance.prototypes.gallery import Pixels
 
 IMAGES = 4  # drawn at most
 REASONS = 3  # of an image

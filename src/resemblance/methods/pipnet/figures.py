@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from resemblance.data.dataset import ImageDataset
+from resemblance.data.images import Pixels
 from resemblance.data.inputs import as_picture
 from resemblance.data.loader import loader
 from resemblance.data.sources.source import Source, Subset
@@ -24,7 +25,7 @@ from resemblance.explain.prototype_view import PrototypeView, prototype_views
 from resemblance.methods.paper_figures import FigureInputs, PaperFigure
 from resemblance.methods.pipnet.losses import SHRINK
 from resemblance.methods.pipnet.model import PIPNet
-from resemblance.prototypes.gallery import Box, Pixels
+from resemblance.prototypes.gallery import Box
 
 SHOWN, CLASSES, POINTS = 24, 6, 6  # prototypes; classes and prototypes of a scoring sheet
 COUNTED = 1000  # images in which present prototypes are counted

@@ -13,13 +13,13 @@ import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from resemblance.data.images import Pixels
 from resemblance.drawing.cut import more
 from resemblance.drawing.matrix import SIGNED, Cells, Floats, draw_matrix, matrix_figure
 from resemblance.drawing.sheet import picture, sheet, text
 from resemblance.drawing.style import MUTED, plain
 from resemblance.methods.paper_figures import FigureInputs, PaperFigure
 from resemblance.methods.tesnet.model import TesNet, subspace_distances
-from resemblance.prototypes.gallery import Pixels
 
 CONCEPTS = 10  # of a class, drawn at most
 BASES = 4  # classes whose concepts are drawn
