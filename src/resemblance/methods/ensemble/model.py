@@ -16,11 +16,12 @@ from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.config.words import PROTOTYPES
 from resemblance.core.classifier import Classifier
-from resemblance.core.output import Evidence, Output, Paths
+from resemblance.core.output import Evidence, Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.core.traits import ScoreKind, Traits
 from resemblance.methods.base import Method, PrototypeMethod
 from resemblance.methods.ensemble.config import EnsembleConfig
+from resemblance.methods.ensemble.evidence import joined, shifted
 from resemblance.methods.ensemble.prototypes import JointPrototypes
 from resemblance.methods.ensemble.rule import additive, combine, rule_for, share
 from resemblance.methods.registry import build
@@ -197,12 +198,12 @@ class PrototypeEnsemble(Ensemble, PrototypeMethod):
                 evidence.prototypes.to(here) + first,
                 weights,
                 similarities.to(here),
-                _shifted(evidence.paths, first, here),
+                shifted(evidence.paths, first, here),
             )
             parts.append(part)
             bias = bias + part.bias * factor.to(here) + constant.to(here)
             first += len(model.prototypes)
-        return _joined(parts, bias)
+        return joined(parts, bias)
 
     def abstains(self, output: Output) -> Tensor | None:
         """Where every member abstains."""
@@ -255,42 +256,6 @@ def _largest(images: Sequence[ImageSpec]) -> ImageSpec:
 
 def _pictures(model: PrototypeModel) -> Sequence[GalleryItem]:
     return model.gallery if model.gallery is not None else [GalleryItem()] * len(model.prototypes)
-
-
-def _shifted(paths: Paths | None, first: int, device: torch.device) -> Paths | None:
-    if paths is None:
-        return None
-    numbers = torch.where(paths.prototypes >= 0, paths.prototypes + first, -1)
-    return Paths(numbers.to(device), paths.present.to(device))
-
-
-def _joined(parts: Sequence[Evidence], bias: Tensor) -> Evidence:
-    """Several evidences side by side; where some reasons are paths, the others are paths without steps."""
-    weights = [part.weights for part in parts]
-    similarities = [part.similarities for part in parts]
-    known = [weight for weight in weights if weight is not None]
-    return Evidence(
-        torch.cat([part.contributions for part in parts], dim=1),
-        bias,
-        torch.cat([part.prototypes for part in parts]),
-        torch.cat(known, dim=1) if len(known) == len(parts) else None,
-        torch.cat([part for part in similarities if part is not None], dim=1),
-        _joined_paths(parts),
-    )
-
-
-def _joined_paths(parts: Sequence[Evidence]) -> Paths | None:
-    longest = max((part.paths.prototypes.shape[1] for part in parts if part.paths is not None), default=0)
-    if longest == 0:
-        return None
-    prototypes, present = [], []
-    for part in parts:
-        count = len(part.prototypes)
-        steps = part.paths.prototypes if part.paths else part.prototypes.new_full((count, 0), -1)
-        turns = part.paths.present if part.paths else steps.bool()
-        prototypes.append(F.pad(steps, (0, longest - steps.shape[1]), value=-1))
-        present.append(F.pad(turns, (0, longest - turns.shape[1])))
-    return Paths(torch.cat(prototypes), torch.cat(present))
 
 
 def _check_classes(first: tuple[str, ...], other: tuple[str, ...], number: int) -> None:
