@@ -19,7 +19,7 @@ class Case:
         alike: settings without what differs from process to process by design, where there is any.
         remove_draws: replace the method's own random draws, by which processes differ, in a model.
         command: options of ``resemblance train`` on the digits.
-        measured: what it measures besides accuracy, and the least that each must reach.
+        measured: what it measures other than accuracy, and the least that each must reach.
         explained: words that its explanations must have.
         page: words that its report must have.
     """

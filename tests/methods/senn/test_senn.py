@@ -50,12 +50,12 @@ def test_relevances_are_dropped_in_training_only(share):
 def test_concepts_are_shown_by_the_images_in_which_they_are_strongest():
     model = make(4, concepts=5)
     images = source(model)
-    survey_batches = list(loader(ImageDataset(images, model.spec.image), 7))
-    find_concepts(model, survey_batches)
-    count_usage(model, survey_batches)
+    batches = list(loader(ImageDataset(images, model.spec.image), 7))
+    find_concepts(model, batches)
+    count_usage(model, batches)
     model.eval()
     with torch.no_grad():
-        output = model(torch.cat([part.images for part in survey_batches]))
+        output = model(torch.cat([part.images for part in batches]))
     h, labels = output.similarities, torch.from_numpy(images.labels)
     for concept in range(5):
         order = sorted(range(len(images)), key=lambda i: -float(h[i, concept]))

@@ -38,7 +38,7 @@ def plain_projection(model, latents, labels):
     """For each prototype, go over all images and all windows, and keep the first that is strictly nearer."""
     vectors, owners = model.prototypes.vectors.detach().double(), model.prototypes.owners
     height, width = vectors.shape[2:]
-    found = []
+    nearest = []
     for j, vector in enumerate(vectors):
         best = (float("inf"), -1, None, None)
         for i, label in enumerate(labels.tolist()):
@@ -50,8 +50,8 @@ def plain_projection(model, latents, labels):
                     distance = (patch.double() - vector).square().sum().item()
                     if distance < best[0]:
                         best = (distance, i, (y, x), patch)
-        found.append(best)
-    return found
+        nearest.append(best)
+    return nearest
 
 
 @settings(deadline=None, max_examples=40)

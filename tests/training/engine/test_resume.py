@@ -1,4 +1,4 @@
-"""A run that is killed, or stopped, goes on as if it had not been."""
+"""A run that was killed or stopped resumes as if it had not been."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_facts_go_on_where_they_were(tmp_path, monkeypatch):
         assert same(resumed, reference), stop
 
 
-def test_control_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path, monkeypatch):
+def test_control_c_writes_a_checkpoint_and_says_how_to_resume(tmp_path, monkeypatch):
     reference, model = make(), make()
     fit(reference, digits(), tmp_path / "whole", TrainConfig(accelerator="cpu", progress=False))
     original, seen = StageModule.training_step, {"steps": 0}
