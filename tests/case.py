@@ -1,4 +1,4 @@
-"""The case of a method: what the tests that every method must pass need to know of it."""
+"""The case of a method: all that the tests that every method must pass need to know of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Case:
-    """How a method is tried.
+    """The settings under which a method is tested.
 
     Args:
         settings: of a model so small that it is trained in a second.

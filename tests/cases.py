@@ -1,6 +1,6 @@
 """Every method as a case of the tests that every method must pass.
 
-A method brings its case and its variants in ``methods/NAME/cases.py``: ``CASE``, how it is trained, and
+A method has its case and its variants in ``methods/NAME/cases.py``: ``CASE``, how it is trained, and
 ``VARIANTS``, its main switches by name, on which ``test_contract.py`` runs the contract.
 """
 

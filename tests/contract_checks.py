@@ -1,4 +1,4 @@
-"""What every model must satisfy, whatever its method and state."""
+"""The contract that every model must keep, whatever its method and state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests read off figures."""
+"""Checks of figures."""
 
 from __future__ import annotations
 

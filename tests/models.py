@@ -12,7 +12,7 @@ from resemblance.methods.registry import build
 
 
 def spec_of(classes=3, size=28, channels=1, mean=0.5, std=0.25):
-    """Describe so many classes, and images of that size, square where it is one number."""
+    """Describe a number of classes, and images of a size, square where it is one number."""
     height, width = (size, size) if isinstance(size, int) else size
     image = ImageSpec(height, width, channels, (mean,) * channels, (std,) * channels)
     return ModelSpec(tuple(f"class {c}" for c in range(classes)), image)

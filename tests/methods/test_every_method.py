@@ -1,4 +1,4 @@
-"""What every trained method must do: resume after an interruption, and load from its folder."""
+"""Every trained method: it resumes after an interruption, and loads from its folder."""
 
 from __future__ import annotations
 

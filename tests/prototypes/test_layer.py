@@ -1,4 +1,4 @@
-"""What all kinds of prototypes share: owners, provenance and use."""
+"""Owners, provenance and use, which all kinds of prototypes have."""
 
 from __future__ import annotations
 

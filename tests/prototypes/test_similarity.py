@@ -99,7 +99,7 @@ def test_pairwise_squared_agrees_with_differences():
 def test_nearest_distances_and_their_gradients(
     side: int, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As by plain gathering, however many images are taken at once."""
+    """Plain gathering has the same result, however many images are computed at once."""
     monkeypatch.setattr(similarity, "_images", lambda vectors, device: at_once)
     generator = torch.Generator().manual_seed(0)
     latents = torch.rand(6, 3, 4, 5, generator=generator, dtype=torch.float64, requires_grad=True)

@@ -84,7 +84,7 @@ def test_no_windows_at_all():
 
 
 def test_a_projected_prototype_is_wholly_there_in_its_source():
-    """Where all its parts lie on the map: the interpolation that it is made by is the one that it is read by."""
+    """If all its parts lie on the map: parts are stored and compared by the same interpolation."""
     generator = torch.Generator().manual_seed(0)
     model = glass(torch.rand(2, 6, generator=generator))
     z = torch.rand(2, 6, 7, 7, generator=generator).square()

@@ -1,4 +1,4 @@
-"""What a method measures of itself other than accuracy, from the hook to the files."""
+"""Metrics of a method's own, from the hook to the files."""
 
 from __future__ import annotations
 
