@@ -74,8 +74,7 @@ def plain(name, prototypes, latents):
     return distances
 
 
-@every
-@pytest.mark.parametrize("shape", [(1, 1), ()])
+@pytest.mark.parametrize(("name", "shape"), SHAPES)
 def test_answers_agree_with_plain_loops(name, shape):
     prototypes, latents = scene(name, shape)
     expected = plain(name, prototypes, latents)
