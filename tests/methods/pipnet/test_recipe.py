@@ -81,7 +81,7 @@ def rates(model, group):
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
 def test_rates_fall_over_stages(variant, tmp_path):
-    """PyTorch's schedulers give the same, stepped as the authors do: after each batch, and by the share of the epoch."""
+    """PyTorch's schedulers give the same, stepped as the authors do: by batches, and by the share of the epoch."""
     model = pretrained("test_resnet", 64, tmp_path, variant=variant)
     weight = nn.Parameter(torch.zeros(()))
     head = torch.optim.AdamW([weight], lr=0.05)
