@@ -17,9 +17,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "add-a-method.md"
 
 
 def blocks() -> dict[str, str]:
-    """The page's code by title."""
-    found = re.findall(r'^```python title="(\S+)"\n(.*?)^```$', PAGE.read_text(encoding="utf-8"), re.M | re.S)
-    return dict(found)
+    """Return the page's code by title."""
+    code = re.findall(r'^```python title="(\S+)"\n(.*?)^```$', PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    return dict(code)
 
 
 @pytest.fixture

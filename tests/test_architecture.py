@@ -108,13 +108,13 @@ def statements(path: Path) -> list[tuple[int, str]]:
 @cache
 def arrows() -> dict[str, dict[str, int]]:
     """The modules of the library that each module imports, with the line."""
-    found: dict[str, dict[str, int]] = {name: {} for name in modules()}
+    targets: dict[str, dict[str, int]] = {name: {} for name in modules()}
     for name, path in modules().items():
         for line, target in statements(path):
             inner = target if target in modules() else target.rpartition(".")[0]
             if inner in modules() and inner != name:
-                found[name].setdefault(inner, line)
-    return found
+                targets[name].setdefault(inner, line)
+    return targets
 
 
 def where(name: str, line: int) -> str:
