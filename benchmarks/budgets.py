@@ -182,7 +182,7 @@ def projection(quick: bool) -> tuple[float, float]:
 
 def conversion(quick: bool) -> tuple[float, float]:
     """KMEx conversion of 60,000 small grey images against one forward pass."""
-    from resemblance.convert.conversion import cluster
+    from resemblance.methods.kmex.clustering import cluster
 
     count = 6_000 if quick else 60_000
     generator = np.random.default_rng(0)

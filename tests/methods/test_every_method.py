@@ -7,7 +7,6 @@ import torch
 
 import resemblance
 from cases import CASES, METHODS, OPTIONS, made, train
-from resemblance.convert.conversion import convert
 from stopping import Stop, stopping
 from tiny import digits, same
 
@@ -57,7 +56,11 @@ def test_kmex_stands_on_its_encoder(method, tmp_path, trained):
     """Its answers stand beside KMEx's own, and all of it comes back from a folder."""
     original = trained(method).model
     original.save(tmp_path / "model")
-    model = convert(str(tmp_path / "model"), digits(96, 40), prototypes_per_class=2, force=True)
+    images = digits(96, 40)
+    run = resemblance.convert(
+        tmp_path / "model", images, tmp_path / "run", prototypes_per_class=2, force=True
+    )
+    model = run.model
     model.save(tmp_path / "kmex")
     loaded = resemblance.load(tmp_path / "kmex")
     images = torch.rand(3, 1, 16, 16)

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from resemblance.config.groups import DATA, ImageOptions, JsonOption, RunOptions, SourceOptions
+from resemblance.config.groups import JsonOption, RunOptions, SourceOptions
 from resemblance.config.method import MethodConfig
 from resemblance.config.options import option
-from resemblance.config.training import ACCELERATORS, TrainConfig
+from resemblance.config.runs import IMPORT, ConvertOptions, TrainOptions
 
 SPLITS = ("auto", "train", "val", "test")
-IMPORT = "package.module:function that a model around your own code may import"
 
 
 @dataclass
@@ -34,70 +33,20 @@ class MethodsCommand(JsonOption):
 
 
 @dataclass
-class TrainCommand(ImageOptions, JsonOption, TrainConfig):
+class TrainCommand(TrainOptions, JsonOption):
     """Train a method; the method's own options come from its configuration."""
 
-    group: ClassVar[str] = "output"
     line: ClassVar[str] = "train a model"
 
-    data: str = option(None, DATA, metavar="DATA", required=True, title="data")
-    output: Path | None = option(None, "run folder (default: runs/METHOD-DATA)", metavar="DIR")
-    report: bool = option(True, "write report.html at the end")
     name: str = ""
     method: MethodConfig = field(default_factory=MethodConfig)
 
-    def __post_init__(self) -> None:
-        TrainConfig.__post_init__(self)
-
 
 @dataclass
-class ConvertCommand(ImageOptions, JsonOption):
+class ConvertCommand(ConvertOptions, JsonOption):
     """Make a self-explaining model of a trained classifier, by KMEx."""
 
-    group: ClassVar[str] = "model"
     line: ClassVar[str] = "turn a trained classifier into a self-explaining one (KMEx)"
-
-    model: str = option(
-        None,
-        "run or model folder, timm name, torchvision/NAME, or package.module:function",
-        positional=True,
-        metavar="MODEL",
-    )
-    data: str | None = option(
-        None, DATA + " (default: what the run was trained on)", metavar="DATA", title="data"
-    )
-    weights: str = option("none", "none, pretrained, or a file of weights; for timm and torchvision names")
-    stem: str = option("auto", "ResNet stem that the weights are for", choices=("auto", "standard", "small"))
-    cut: str | None = option(None, "name of the layer whose output is the latent map (own modules only)")
-    classes: str | None = option(
-        None, "order of the classifier's outputs: names separated by commas, or a file with a name a line"
-    )
-    prototypes_per_class: int = option(5, "clusters, and so prototypes, a class", least=1, title="method")
-    patches: bool = option(False, "prototypes of patches before pooling, deciding by votes", title="method")
-    n_init: int = option(1, "restarts of k-means", least=1, title="method")
-    subset: int | None = option(
-        None, "cluster at most this many embeddings a class (default: all)", least=1, title="method"
-    )
-    variant: str = option(
-        "paper",
-        "paper, or released (what the authors' code does)",
-        choices=("paper", "released"),
-        title="method",
-    )
-    seed: int = option(0, "all random choices follow from it", least=0, title="method")
-    batch_size: int = option(128, "images a batch; no result depends on it", least=1, title="data")
-    workers: int = option(0, "processes that read images", least=0, title="data")
-    accelerator: str = option("auto", "what to compute on", choices=ACCELERATORS, title="data")
-    allow_import: str | None = option(None, IMPORT, metavar="NAME")
-    force: bool = option(False, "convert even if the classifier does not fit these images", title="method")
-    progress: bool = option(True, "show progress and estimates of time", title="output")
-    output: Path | None = option(
-        None,
-        "run folder (default: runs/kmex-MODEL, or runs/kmex-patches-MODEL)",
-        metavar="DIR",
-        title="output",
-    )
-    report: bool = option(True, "write report.html at the end", title="output")
 
 
 @dataclass

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from resemblance.config.errors import UserError
 from resemblance.config.model import ModelSpec
+from resemblance.config.version import __version__
 from resemblance.core.model import Model
 from resemblance.encoders.base import Encoder
-from resemblance.methods.registry import build
+from resemblance.methods.registry import CURE, build, method_configs
 from resemblance.prototypes.gallery import Gallery
 from resemblance.store import load_folder, save_folder
 
@@ -25,8 +26,6 @@ def save(model: Model, folder: Path | str) -> None:
         model: any model of this library.
         folder: where to; an older model folder there is replaced.
     """
-    from resemblance import __version__
-
     config = {
         "resemblance": __version__,
         "method": model.name,
@@ -67,6 +66,8 @@ def load(
         facts = dict(stored.config.get("facts", {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} has a damaged config.json: {type(error).__name__} {error}") from None
+    if method not in method_configs():
+        raise UserError(f"{path} holds a model of the method {method!r}, which is not known here: {CURE}")
     module = module or _own_module(config, allow_import)
     try:
         model = build(method, config, spec, module=module, tensors=stored.tensors, load_weights=False)

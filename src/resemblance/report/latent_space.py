@@ -14,7 +14,7 @@ from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.sources.source import Source, Subset
 from resemblance.explain.prototype_view import prototype_views
-from resemblance.runs.run import Run
+from resemblance.runs.run import RunRecord
 from resemblance.training.ends.passes import evaluating, latents_of
 
 DIMENSIONS = {"pca": "principal component", "umap": "UMAP dimension"}
@@ -40,7 +40,13 @@ class Embedded:
 
 
 def embedded_images(
-    run: Run, source: Source, limit: int, seed: int, projection: str, batch_size: int = 128, workers: int = 0
+    run: RunRecord,
+    source: Source,
+    limit: int,
+    seed: int,
+    projection: str,
+    batch_size: int = 128,
+    workers: int = 0,
 ) -> Embedded:
     """Embed images and prototypes and bring both to two dimensions.
 
@@ -80,7 +86,7 @@ def embedded_images(
     return Embedded(points, torch.cat(labels).numpy(), squares, projection, explained)
 
 
-def latent_space_figure(run: Run, embedded: Embedded) -> Any:
+def latent_space_figure(run: RunRecord, embedded: Embedded) -> Any:
     """The figure of it, as KMEx's figure 1."""
     from resemblance.drawing.latent_space import latent_figure
 

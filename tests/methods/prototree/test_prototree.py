@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import models
+import resemblance
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.config.training import TrainConfig
-from resemblance.convert.conversion import convert
 from resemblance.core.output import Output
 from resemblance.core.training_step import TrainingStep
 from resemblance.data import ArraySource
@@ -495,5 +495,7 @@ def test_kmex_converts_its_encoder(tmp_path):
     data = splits()
     fit(model, data, tmp_path / "run", settings(epochs=6))
     model.save(tmp_path / "model")
-    found = convert(tmp_path / "model", data, prototypes_per_class=2, progress=False, accelerator="cpu")
-    assert found(torch.rand(2, 1, 16, 16)).scores.shape == (2, 3)
+    run = resemblance.convert(
+        tmp_path / "model", data, tmp_path / "kmex", prototypes_per_class=2, accelerator="cpu"
+    )
+    assert run.model(torch.rand(2, 1, 16, 16)).scores.shape == (2, 3)
