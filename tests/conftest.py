@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from cases import OPTIONS, made, train
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.training.engine.fit import FitResult
 from stopping import stopping
 
@@ -33,7 +33,7 @@ def real_data() -> Callable[[str], Path]:
 class Trained(NamedTuple):
     """A trained model, what came of training it, and how many checkpoints were written."""
 
-    model: Model
+    model: Classifier
     result: FitResult
     writes: int
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
+from resemblance.core.prototype_model import PrototypeModel
 
 
-def assert_contract(model: Model, images: torch.Tensor) -> None:
-    """Check outputs, evidence, maps, losses and purity of ``model`` on ``images``."""
+def assert_contract(model: Classifier, images: torch.Tensor, *, maps_hold_similarities: bool = True) -> None:
+    """Check outputs, evidence, maps, losses and purity of ``model`` on ``images``.
+
+    ``maps_hold_similarities``: the largest value of a map is the similarity.
+    """
     model.eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     output = model(images)
@@ -20,28 +24,28 @@ def assert_contract(model: Model, images: torch.Tensor) -> None:
     assert torch.allclose(one.scores, output.scores[:1], rtol=1e-3, atol=1e-3)
     assert_loss(model, output)
     assert_recipe(model)
-    if model.explains:
+    assert output.similarities.shape[0] == batch
+    if isinstance(model, PrototypeModel):
         assert_evidence(model, output)
-        assert model.prototypes is not None
         assert output.similarities.shape == (batch, len(model.prototypes))
         assert output.similarities.isfinite().all()
-        match = model.match(output.latents)
+        match = model.prototypes.match(output.latents)
         assert match.values.shape == match.cells.shape == output.similarities.shape
-    if model.maps:
-        assert_maps(model, output)
-    if model.decodes:
+    if model.traits.maps:
+        assert_maps(model, output, maps_hold_similarities)
+    if model.traits.decodes:
         decoded = model.decode(model.prototypes.vectors)
         assert decoded.shape == (len(model.prototypes), *images.shape[1:])
         assert decoded.min() >= 0
         assert decoded.max() <= 1
-    if model.differentiable:
+    if model.traits.differentiable:
         assert_gradient(model, images)
     after = model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name].nan_to_num(), after[name].nan_to_num()) for name in before)
 
 
-def assert_evidence(model: Model, output) -> None:
+def assert_evidence(model: PrototypeModel, output) -> None:
     """Contributions and bias add up to the score of any class."""
     batch, classes = output.scores.shape
     for wanted in (
@@ -59,15 +63,15 @@ def assert_evidence(model: Model, output) -> None:
         assert ((total - score).abs() <= allowed).all()
 
 
-def assert_maps(model: Model, output) -> None:
+def assert_maps(model: PrototypeModel, output, hold_similarities: bool) -> None:
     """The best cell of a map has the similarity that counted, unless cells vote."""
-    maps = model.similarity_maps(output.latents)
+    maps = model.prototypes.maps(output.latents)
     assert maps.shape[:2] == output.similarities.shape
-    if model.score_kind != "votes":
+    if hold_similarities and model.traits.score_kind != "votes":
         assert torch.allclose(maps.flatten(2).amax(2), output.similarities, rtol=1e-4, atol=1e-4)
 
 
-def assert_loss(model: Model, output) -> None:
+def assert_loss(model: Classifier, output) -> None:
     """The terms are named scalars with a finite sum."""
     labels = torch.arange(len(output.scores)) % model.spec.num_classes
     terms = model.loss(output, labels)
@@ -76,7 +80,7 @@ def assert_loss(model: Model, output) -> None:
     assert sum(terms.values()).isfinite()
 
 
-def assert_recipe(model: Model) -> None:
+def assert_recipe(model: Classifier) -> None:
     """Stages name groups that exist; together the groups hold each parameter at most once."""
     groups = model.parameter_groups()
     for stage in model.recipe().stages:
@@ -86,7 +90,7 @@ def assert_recipe(model: Model) -> None:
     assert len({stage.name for stage in model.recipe().stages}) == len(model.recipe().stages)
 
 
-def assert_gradient(model: Model, images: torch.Tensor) -> None:
+def assert_gradient(model: Classifier, images: torch.Tensor) -> None:
     """The winning score has a gradient with respect to the image."""
     images = images.clone().requires_grad_()
     model(images).scores.amax(1).sum().backward()

@@ -7,60 +7,42 @@ import torch
 from resemblance.config.image import ImageSpec
 from resemblance.config.method import MethodConfig
 from resemblance.config.model import ModelSpec
-from resemblance.core.model import Model
-from resemblance.core.output import Match, Output
+from resemblance.core.output import Output
+from resemblance.core.traits import Traits
 from resemblance.data.batch import Batch
-from resemblance.prototypes.layer import Prototypes
-from resemblance.prototypes.similarity import log_similarity, nearest_patches, squared_distances
+from resemblance.methods.base import PrototypeMethod
+from resemblance.prototypes.similarity import linear_similarity, log_similarity
+from resemblance.prototypes.vectors import VectorPrototypes
 
 
-class LookingGlass(Model):
+class LookingGlass(PrototypeMethod):
     """Patches of the image against the prototypes, by squared distance."""
 
     name = "looking glass"
-    maps = True
-    projects = True
-    prunes = True
+    traits = Traits(maps=True, projects=True, prunes=True)
+    activation = staticmethod(log_similarity)
 
     def __init__(self, vectors, owners, size):
         classes = tuple(f"class {c}" for c in range(max(owners.shape[1], 2)))
         super().__init__(MethodConfig(), ModelSpec(classes, ImageSpec(*size, 1, (0.0,), (1.0,))))
-        self.prototypes = Prototypes(vectors.clone(), owners)
+        self.prototypes = VectorPrototypes(vectors.clone(), owners, activation=self.activation)
 
     def latents(self, images):
         return images
 
     def head(self, latents):
-        similarities = self.similarity_maps(latents).flatten(2).amax(2)
+        similarities = self.prototypes(latents).similarities
         return Output(similarities @ self.prototypes.owners.float(), similarities, latents)
-
-    def match(self, latents):
-        return Match(*nearest_patches(latents, self.prototypes.vectors))
-
-    def similarity_maps(self, latents):
-        return log_similarity(squared_distances(latents, self.prototypes.vectors))
-
-    def similarity_of(self, distances):
-        return log_similarity(distances)
 
 
 class Whole(LookingGlass):
     """The same of whole images, without maps; its prototypes stay where they are."""
 
-    maps = False
-    projects = False
-    prunes = False
+    traits = Traits()
+    activation = staticmethod(linear_similarity)
 
     def latents(self, images):
         return images.flatten(1)
-
-    def head(self, latents):
-        similarities = -self.match(latents).values
-        return Output(similarities @ self.prototypes.owners.float(), similarities, latents)
-
-    def match(self, latents):
-        distances = (latents[:, None] - self.prototypes.vectors).square().sum(2)
-        return Match(distances, torch.zeros_like(distances, dtype=torch.int64))
 
 
 def batches(images, labels, size, order=None):

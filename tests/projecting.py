@@ -6,7 +6,7 @@ import torch
 from torch import distributed as dist
 
 from looking_glass import LookingGlass, batches
-from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.training.ends.projection import project
 
 
@@ -15,7 +15,7 @@ def scene():
     latents = torch.randint(4, (14, 3, 3, 3), generator=generator).float()
     labels = torch.randint(3, (14,), generator=generator)
     vectors = torch.randint(4, (8, 3, 1, 1), generator=generator).float()
-    return LookingGlass(vectors, Prototypes.class_major(2, 4), (12, 12)), latents, labels
+    return LookingGlass(vectors, PrototypeLayer.class_major(2, 4), (12, 12)), latents, labels
 
 
 def work(rank, folder):

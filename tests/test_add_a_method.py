@@ -52,5 +52,5 @@ def test_the_example_trains_explains_and_saves(folder, capsys):
     again = resemblance.load(folder / "runs" / "exemplar")
     assert len(again.gallery) == 20
     explanation = again.explain(splits.test.read(0))
-    assert explanation.account.adds_up
+    assert explanation.breakdown.adds_up
     assert explanation.to_dict() == model.explain(splits.test.read(0)).to_dict()

@@ -10,163 +10,32 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from cases import VARIANTS
 from contract_checks import assert_contract
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data import ArraySource, ImageDataset, loader
 from resemblance.methods.registry import build, list_methods
 from resemblance.training.ends import actions
 
-# Name, method and settings: the methods with their main switches.
-VARIANTS = {
-    "blackbox": ("blackbox", {"encoder": "small"}),
-    "deformable": (
-        "deformable",
-        {"encoder": "small", "prototypes_per_class": 2, "offset_channels": 8, "prune": True},
-    ),
-    "deformable released": (
-        "deformable",
-        {
-            "encoder": "small",
-            "prototypes_per_class": 2,
-            "offset_channels": 8,
-            "parts": 2,
-            "variant": "released",
-        },
-    ),
-    "deformable regular": (
-        "deformable",
-        {
-            "encoder": "small",
-            "prototypes_per_class": 1,
-            "addon": "regular",
-            "prototype_depth": 8,
-            "offset_channels": 8,
-            "upsample": 1,
-        },
-    ),
-    "flint": ("flint", {"encoder": "mnist", "attributes": 7}),
-    "flint released": ("flint", {"encoder": "mnist", "attributes": 7, "variant": "released"}),
-    "flint small": ("flint", {"encoder": "small"}),
-    "kmex": ("kmex", {"encoder": "small", "prototypes_per_class": 3}),
-    "kmex released": ("kmex", {"encoder": "small", "prototypes_per_class": 3, "variant": "released"}),
-    "kmex patches": ("kmex", {"encoder": "small", "prototypes_per_class": 2, "patches": True}),
-    "pipnet": ("pipnet", {"encoder": "small"}),
-    "pipnet released": ("pipnet", {"encoder": "small", "prototypes": 12, "variant": "released"}),
-    "protopnet": (
-        "protopnet",
-        {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 16, "prune": True},
-    ),
-    "protopnet 2x2": (
-        "protopnet",
-        {
-            "encoder": "small",
-            "prototypes_per_class": 1,
-            "prototype_depth": 8,
-            "prototype_height": 2,
-            "prototype_width": 2,
-        },
-    ),
-    "protopnet linear": (
-        "protopnet",
-        {"encoder": "small", "prototypes_per_class": 2, "similarity": "linear"},
-    ),
-    "protopnet avg": (
-        "protopnet",
-        {"encoder": "small", "prototypes_per_class": 2, "pool": "avg", "addon": "none"},
-    ),
-    "protopshare": (
-        "protopshare",
-        {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": 16, "rounds": 2, "keep": 0.4},
-    ),
-    "protopshare released": (
-        "protopshare",
-        {
-            "encoder": "small",
-            "prototypes_per_class": 2,
-            "prototype_depth": 8,
-            "merge": 0.5,
-            "variant": "released",
-        },
-    ),
-    "protopshare vectors": (
-        "protopshare",
-        {
-            "encoder": "small",
-            "prototypes_per_class": 2,
-            "pool": "avg",
-            "addon": "none",
-            "merge_by": "vectors",
-        },
-    ),
-    "protopool": ("protopool", {"encoder": "small", "slots": 3, "prototype_depth": 16}),
-    "protopool released": (
-        "protopool",
-        {"encoder": "small", "slots": 3, "prototype_depth": 16, "variant": "released"},
-    ),
-    "protopool plain": (
-        "protopool",
-        {"encoder": "small", "slots": 4, "prototypes": 3, "focal": False, "mixup": False},
-    ),
-    "prototree": ("prototree", {"encoder": "small", "prototype_depth": 16}),
-    "prototree log": (
-        "prototree",
-        {"encoder": "small", "prototype_depth": 16, "log_probabilities": True, "variant": "released"},
-    ),
-    "prototree 2x2 with trained leaves": (
-        "prototree",
-        {
-            "encoder": "small",
-            "prototype_depth": 8,
-            "prototype_height": 2,
-            "prototype_width": 2,
-            "leaves": "trained",
-            "depth": 3,
-        },
-    ),
-    "prototree greedy": ("prototree", {"encoder": "small", "prototype_depth": 8, "inference": "greedy"}),
-    "prototree sample_max": (
-        "prototree",
-        {"encoder": "small", "prototype_depth": 8, "inference": "sample_max"},
-    ),
-    "prototypedl": ("prototypedl", {}),
-    "prototypedl released": ("prototypedl", {"variant": "released"}),
-    "prototypedl fixed": ("prototypedl", {"fixed_weights": True}),
-    "tesnet": ("tesnet", {"encoder": "small", "prototypes_per_class": 2, "prune": True}),
-    "tesnet released": (
-        "tesnet",
-        {"encoder": "small", "prototypes_per_class": 2, "addon": "none", "variant": "released"},
-    ),
-    "senn": ("senn", {}),
-    "senn released": ("senn", {"variant": "released"}),
-    "senn positive": ("senn", {"concepts": 5, "positive": True, "robustness": 0.0, "directions": 2}),
-    "protovae": ("protovae", {"prototypes_per_class": 2, "latent": 16}),
-    "protovae released": (
-        "protovae",
-        {"prototypes_per_class": 2, "latent": 16, "variant": "released", "architecture": "quickdraw"},
-    ),
-    "protovae encoder": (
-        "protovae",
-        {"prototypes_per_class": 1, "latent": 8, "encoder": "small", "architecture": "svhn"},
-    ),
-}
 EMPTY = 1  # the class without images
 
 
-def make(variant: str, classes: int = 3, height: int = 29, width: int = 26, channels: int = 1) -> Model:
+def make(variant: str, classes: int = 3, height: int = 29, width: int = 26, channels: int = 1) -> Classifier:
     method, config = VARIANTS[variant]
     image = ImageSpec(height, width, channels, (0.5,) * channels, (0.25,) * channels)
     torch.manual_seed(0)
     return build(method, config, ModelSpec(tuple(f"class {c}" for c in range(classes)), image))
 
 
-def images_of(model: Model, count: int = 4, seed: int = 0) -> torch.Tensor:
+def images_of(model: Classifier, count: int = 4, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(count, model.spec.image.channels, *model.spec.image.size, generator=generator)
 
 
-def source_of(model: Model, count: int = 24) -> ArraySource:
+def source_of(model: Classifier, count: int = 24) -> ArraySource:
     """Labelled noise with a bright corner for each class; class 1 has no images."""
     generator = np.random.default_rng(0)
     image, classes = model.spec.image, model.spec.num_classes
@@ -176,7 +45,7 @@ def source_of(model: Model, count: int = 24) -> ArraySource:
     return ArraySource(pixels, labels, model.spec.classes)
 
 
-def train(model: Model, steps: int = 20, **autocast: object) -> None:
+def train(model: Classifier, steps: int = 20, **autocast: object) -> None:
     source = source_of(model)
     batches = list(loader(ImageDataset(source, model.spec.image), 8))
     parameters = [p for group in model.parameter_groups().values() for p in group if p.requires_grad]
@@ -193,7 +62,7 @@ def train(model: Model, steps: int = 20, **autocast: object) -> None:
     assert total.isfinite()
 
 
-def finish(model: Model) -> None:
+def finish(model: Classifier) -> None:
     """The end actions of the recipe, in order."""
     model.eval()
     source = source_of(model)
@@ -234,7 +103,7 @@ def test_trained_in_bfloat16(variant):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = model(images_of(model))
         assert output.scores.dtype == torch.float32
-        if model.explains:
+        if isinstance(model, PrototypeModel):
             predicted = output.scores.argmax(1)
             evidence = model.evidence(output, predicted)
             total = evidence.contributions.sum(1) + evidence.bias

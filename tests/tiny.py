@@ -16,10 +16,11 @@ from resemblance.config.image import ImageSpec
 from resemblance.config.method import MethodConfig
 from resemblance.config.model import ModelSpec
 from resemblance.core.distributed import gather
-from resemblance.core.model import Model
 from resemblance.core.output import Evidence, Output
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.core.recipe import Group, Recipe, Schedule, Stage
-from resemblance.prototypes.layer import Prototypes
+from resemblance.methods.base import PrototypeMethod
+from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.training.ends import actions
 from resemblance.training.engine.state import RunState
 
@@ -48,7 +49,7 @@ def two_stages() -> tuple[Stage, ...]:
     )
 
 
-class Tiny(Model):
+class Tiny(PrototypeMethod):
     """One hidden layer, prototypes on it, logits −d²; with dropout and, if wanted, batch norm."""
 
     name = "tiny"
@@ -62,7 +63,9 @@ class Tiny(Model):
             nn.ReLU(),
             nn.Dropout(config.dropout),
         )
-        self.prototypes = Prototypes(torch.rand(10 * per_class, 16), Prototypes.class_major(per_class, 10))
+        self.prototypes = PrototypeLayer(
+            PrototypeLayer.class_major(per_class, 10), torch.rand(10 * per_class, 16)
+        )
         self.last = nn.Linear(10 * per_class, 10)
         self._recipe = recipe or Recipe(two_stages(), batch_size=64, augment="none")
 
@@ -116,7 +119,7 @@ class LateReader(Tiny):
 
 
 @actions.action("nudge")
-def nudge(model: Model, context: actions.ActionContext) -> None:
+def nudge(model: PrototypeModel, context: actions.ActionContext) -> None:
     """Stands for projection: prototypes move to values that depend on the data and the seed."""
     labels = torch.from_numpy(context.train.labels)
     with torch.no_grad():
@@ -126,7 +129,7 @@ def nudge(model: Model, context: actions.ActionContext) -> None:
 
 
 @actions.action("halve")
-def halve(model: Model, context: actions.ActionContext) -> None:
+def halve(model: PrototypeModel, context: actions.ActionContext) -> None:
     """Stands for pruning."""
     context.kept = torch.arange(0, len(model.prototypes), 2)
     model.keep(context.kept)

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from resemblance.config.image import ImageSpec
 from resemblance.config.method import MethodConfig
 from resemblance.config.model import ModelSpec
-from resemblance.core.model import Model
 from resemblance.core.output import Evidence, Output
-from resemblance.prototypes.layer import Prototypes
-from resemblance.prototypes.similarity import log_similarity, squared_distances
+from resemblance.core.traits import Traits
+from resemblance.methods.base import PrototypeMethod
+from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.prototypes.similarity import linear_similarity, log_similarity
+from resemblance.prototypes.vectors import VectorPrototypes
 
 
-class Toy(Model):
+class Unmapped(VectorPrototypes):
+    """The same similarities, without saying where they are."""
+
+    @property
+    def has_maps(self):
+        return False
+
+    def compared(self, latents):
+        return latents
+
+    def nearest(self, latents):
+        return self.geometry.nearest(latents, self.vectors)
+
+
+class Toy(PrototypeMethod):
     """Latents are the image's 4×4 blocks; each prototype is one colour; weight × similarity + bias."""
 
     name = "toy"
-    maps = True
-    projects = True
+    traits = Traits(maps=True, projects=True)
+    activation = staticmethod(log_similarity)
 
     def __init__(self, classes=("cat", "dog", "eel"), per_class=2, size=16, channels=3):
         spec = ModelSpec(
@@ -27,8 +45,10 @@ class Toy(Model):
         )
         super().__init__(MethodConfig(), spec)
         generator = torch.Generator().manual_seed(0)
-        owners = Prototypes.class_major(per_class, len(classes))
-        self.prototypes = Prototypes(torch.rand(len(owners), channels, 1, 1, generator=generator), owners)
+        owners = PrototypeLayer.class_major(per_class, len(classes))
+        vectors = torch.rand(len(owners), channels, 1, 1, generator=generator)
+        kind = VectorPrototypes if self.traits.maps else Unmapped
+        self.prototypes = kind(vectors, owners, activation=self.activation)
         self.last = nn.Linear(len(owners), len(classes))
         with torch.no_grad():
             self.last.weight.copy_(owners.T * 1.5 - 0.5)
@@ -38,11 +58,8 @@ class Toy(Model):
         return nn.functional.avg_pool2d(self.normalize(images), 4)
 
     def head(self, latents: Tensor) -> Output:
-        similarities = self.similarity_maps(latents).amax(dim=(2, 3))
+        similarities = self.prototypes(latents).similarities
         return Output(self.last(similarities), similarities, latents)
-
-    def similarity_maps(self, latents: Tensor) -> Tensor:
-        return log_similarity(squared_distances(latents, self.prototypes.vectors))
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
         weights = self.last.weight[classes]
@@ -58,10 +75,10 @@ class Nearest(Toy):
     """Like KMEx: a class's score is the similarity of its nearest prototype, without weights or maps."""
 
     name = "nearest"
-    maps = False
+    traits = replace(Toy.traits, maps=False)
 
     def head(self, latents: Tensor) -> Output:
-        similarities = self.similarity_maps(latents).amax(dim=(2, 3))
+        similarities = self.prototypes(latents).similarities
         own = similarities[:, None].masked_fill(~self.prototypes.owners.T, -torch.inf)  # (B, C, P)
         return Output(own.amax(dim=2), similarities, latents)
 
@@ -78,16 +95,12 @@ class Distances(Toy):
     """Like PrototypeDL: similarity is a negative squared distance, reasons are ordered by it."""
 
     name = "distances"
-    maps = False
-    order = "similarity"
-
-    def head(self, latents: Tensor) -> Output:
-        similarities = -squared_distances(latents, self.prototypes.vectors).amin(dim=(2, 3))
-        return Output(self.last(similarities), similarities, latents)
+    traits = Traits(projects=True, order="similarity")
+    activation = staticmethod(linear_similarity)
 
 
 class Ballot(Nearest):
     """Like KMEx with patches: scores are votes."""
 
     name = "ballot"
-    score_kind = "votes"
+    traits = replace(Nearest.traits, score_kind="votes")

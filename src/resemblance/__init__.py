@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from resemblance.config.lazy import import_name
-from resemblance.config.version import __version__
+from resemblance.version import __version__
 
 if TYPE_CHECKING:
     from resemblance.api import Run, convert, evaluate, explain, open_run, report, train
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from resemblance.config.image import ImageSpec
     from resemblance.config.model import ModelSpec
     from resemblance.config.training import TrainConfig
-    from resemblance.core.model import Model
+    from resemblance.core.classifier import Classifier
+    from resemblance.core.prototype_model import PrototypeModel
     from resemblance.data.dataset import ImageDataset
     from resemblance.data.loader import loader
     from resemblance.data.open import open_data, register_source
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from resemblance.data.spec import infer_image_spec
     from resemblance.explain.explanation import Explanation
     from resemblance.explain.prototype_view import PrototypeView, prototype_views
-    from resemblance.explain.score_breakdown import Reason, ScoreBreakdown
+    from resemblance.explain.reason import Reason
     from resemblance.methods.loading import load
     from resemblance.methods.registry import build, list_methods
     from resemblance.metrics.ensemble import Ensemble, EnsembleEvaluation, evaluate_ensemble
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ArraySource": "data.sources.source",
+    "Classifier": "core.classifier",
     "DataSplits": "data.sources.source",
     "Ensemble": "metrics.ensemble",
     "EnsembleEvaluation": "metrics.ensemble",
@@ -43,12 +45,11 @@ _HOMES = {
     "FitResult": "training.engine.fit",
     "ImageDataset": "data.dataset",
     "ImageSpec": "config.image",
-    "Model": "core.model",
     "ModelSpec": "config.model",
+    "PrototypeModel": "core.prototype_model",
     "PrototypeView": "explain.prototype_view",
-    "Reason": "explain.score_breakdown",
+    "Reason": "explain.reason",
     "Run": "api",
-    "ScoreBreakdown": "explain.score_breakdown",
     "Source": "data.sources.source",
     "Subset": "data.sources.source",
     "TrainConfig": "config.training",
@@ -73,6 +74,7 @@ _HOMES = {
 
 __all__ = [
     "ArraySource",
+    "Classifier",
     "DataSplits",
     "Ensemble",
     "EnsembleEvaluation",
@@ -81,12 +83,11 @@ __all__ = [
     "FitResult",
     "ImageDataset",
     "ImageSpec",
-    "Model",
     "ModelSpec",
+    "PrototypeModel",
     "PrototypeView",
     "Reason",
     "Run",
-    "ScoreBreakdown",
     "Source",
     "Subset",
     "TrainConfig",

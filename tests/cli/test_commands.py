@@ -112,7 +112,7 @@ def test_explain(runs: Path, images: list[str], tmp_path: Path, said: Run) -> No
     )
     assert code == 0
     [explanation] = json.loads(out)
-    assert len(explanation["explanations"]) == 2
+    assert len(explanation["breakdowns"]) == 2
 
 
 def test_outputs_are_files_or_folders(runs: Path, images: list[str], tmp_path: Path, said: Run) -> None:

@@ -101,7 +101,7 @@ def test_a_network_becomes_a_model_that_explains_itself(convert, tmp_path):
     assert model.facts["accuracy"] == {"val": 1.0, "test": 1.0}
     assert model.prototypes.owners.sum(0).tolist() == [2] * 4
     assert len(model.gallery) == 8
-    assert model.explain(torch.rand(1, 16, 16)).account.adds_up
+    assert model.explain(torch.rand(1, 16, 16)).breakdown.adds_up
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     model.save(tmp_path / "model")
     with pytest.raises(UserError, match="your own code"):

@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from resemblance.drawing.heat import heat_layer, overlay, rescaled
-from resemblance.drawing.latent_space import class_colors, latent_figure
+from resemblance.drawing.latent_figure import class_colors, latent_figure
 from resemblance.drawing.style import plain, png
 from resemblance.explain.explain import explain
 from resemblance.explain.figure import explanation_figure
 from resemblance.explain.prototype_view import PrototypeView, prototype_views
 from resemblance.methods.paper_figures import FigureInputs, paper_figures
 from resemblance.methods.registry import method_configs
-from resemblance.report.confusion import class_figures, confusion_figure, frequent_confusions
-from resemblance.report.gallery import by_class, gallery_figure
+from resemblance.metrics.confusion import class_figures, frequent_confusions
+from resemblance.report.confusion_figure import confusion_figure
+from resemblance.report.gallery_figure import by_class, gallery_figure
 from toy_model import Ballot, Distances, Nearest, Toy
 
 HOSTILE = "$\\frac{a}{$ _^\n\x1b[31m" + "x" * 300

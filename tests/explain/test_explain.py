@@ -8,10 +8,14 @@ import torch
 from PIL import Image
 
 from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
 from resemblance.explain.explain import explain, explain_batch
 from resemblance.explain.prototype_view import PrototypeView
+from resemblance.explain.reason import Reason
 from resemblance.explain.rounding import add_up, decimals_for
-from resemblance.explain.score_breakdown import Reason, ScoreBreakdown
+from resemblance.explain.score_breakdown import ScoreBreakdown
+from resemblance.methods.registry import build
 from toy_model import Ballot, Distances, Nearest, Toy
 
 MODELS = [Toy, Nearest, Distances, Ballot]
@@ -28,11 +32,11 @@ def test_reasons_others_and_bias_are_the_score(kind, images):
     scores = model(images).scores
     for top in (1, 2, None):
         for row, explanation in enumerate(explain_batch(model, images, top=top)):
-            account = explanation.account
-            assert account.adds_up
-            assert account.total == pytest.approx(scores[row].max().item(), abs=1e-5)
-            assert account.score == scores[row].max().item()
-            assert len(account.reasons) + account.others == len(model.prototypes)
+            breakdown = explanation.breakdown
+            assert breakdown.adds_up
+            assert breakdown.total == pytest.approx(scores[row].max().item(), abs=1e-5)
+            assert breakdown.score == scores[row].max().item()
+            assert len(breakdown.reasons) + breakdown.others == len(model.prototypes)
 
 
 def test_reasons_come_in_order_of_contribution(images):
@@ -57,16 +61,16 @@ def test_share_counts_what_is_not_shown(images):
     explanation = explain(model, images[0], top=1)
     expected = contributions.max() / contributions.abs().sum()
     assert explanation.share == pytest.approx(expected.item(), rel=1e-6)
-    account = explanation.account
-    assert account.others_for >= 0 >= account.others_against
+    breakdown = explanation.breakdown
+    assert breakdown.others_for >= 0 >= breakdown.others_against
 
 
 def test_below_half_is_said_in_words():
-    account = ScoreBreakdown(0, "a", 1.0, (Reason(PrototypeView(0, ("a",)), 1.0, 1.0),), 9, 3.0, -3.0)
+    breakdown = ScoreBreakdown(0, "a", 1.0, (Reason(PrototypeView(0, ("a",)), 1.0, 1.0),), 9, 3.0, -3.0)
     from resemblance.explain.text import share_text
 
-    assert account.share == pytest.approx(1 / 7)
-    assert "less than half" in share_text(account)
+    assert breakdown.share == pytest.approx(1 / 7)
+    assert "less than half" in share_text(breakdown)
 
 
 def test_heat_and_box_only_for_what_is_shown(images):
@@ -89,7 +93,7 @@ def test_batches_and_single_images_agree(images):
     for image, explanation in zip(images, whole, strict=True):
         single = explain(model, image)
         assert [r.prototype.index for r in single.reasons] == [r.prototype.index for r in explanation.reasons]
-        assert single.account.score == pytest.approx(explanation.account.score, rel=1e-5)
+        assert single.breakdown.score == pytest.approx(explanation.breakdown.score, rel=1e-5)
 
 
 def test_one_forward_pass_a_batch(images):
@@ -102,25 +106,25 @@ def test_one_forward_pass_a_batch(images):
 def test_chosen_prototypes_of_other_classes(images):
     explanation = explain(Toy(), images[0], prototypes=[5, 0, 5])
     assert [reason.prototype.index for reason in explanation.reasons] == [5, 0]
-    assert explanation.account.others == 4
-    assert explanation.account.adds_up
+    assert explanation.breakdown.others == 4
+    assert explanation.breakdown.adds_up
 
 
 def test_other_classes_can_be_explained(images):
     model = Toy()
     scores = model(images[:1]).scores[0]
     explanation = explain(model, images[0], classes=["eel", 0])
-    assert [account.class_name for account in explanation.accounts] == ["eel", "cat"]
-    for account in explanation.accounts:
-        assert account.score == scores[account.class_index].item()
-        assert account.adds_up
+    assert [breakdown.class_name for breakdown in explanation.breakdowns] == ["eel", "cat"]
+    for breakdown in explanation.breakdowns:
+        assert breakdown.score == scores[breakdown.class_index].item()
+        assert breakdown.adds_up
 
 
 def test_a_sparse_method_shows_one_reason_and_the_runner_up(images):
     model = Nearest()
     explanation = explain(model, images[0])
     assert len(explanation.reasons) == 1
-    assert explanation.reasons[0].contribution == explanation.account.score
+    assert explanation.reasons[0].contribution == explanation.breakdown.score
     runner_up = int(explanation.scores.argsort()[-2])
     assert explanation.counter_class == runner_up
     assert explanation.classes[runner_up] in explanation.counter.prototype.classes
@@ -177,7 +181,7 @@ def test_the_dictionary_is_json(images):
     assert len(text) < 10_000
     full = json.loads(json.dumps(explanation.to_dict(arrays=True), allow_nan=False))
     assert np.shape(full["image"]) == (16, 16, 3)
-    assert np.shape(full["explanations"][0]["reasons"][0]["heat"]) == (16, 16)
+    assert np.shape(full["breakdowns"][0]["reasons"][0]["heat"]) == (16, 16)
 
 
 @pytest.mark.parametrize(
@@ -251,8 +255,8 @@ def test_the_model_is_given_back_as_it_was(images):
 
 
 def test_a_model_without_evidence_says_what_to_do(images):
-    model = Toy()
-    model.explains = False
+    spec = ModelSpec(("cat", "dog"), ImageSpec(16, 16, 3, (0.0,) * 3, (1.0,) * 3))
+    model = build("blackbox", {"encoder": "small"}, spec)
     with pytest.raises(UserError, match="resemblance convert RUN"):
         explain(model, images[0])
 
@@ -260,7 +264,7 @@ def test_a_model_without_evidence_says_what_to_do(images):
 def test_the_text_adds_up_as_printed(images):
     model = Toy()
     for explanation in explain_batch(model, images, top=3):
-        lines = explanation.account.lines()
+        lines = explanation.breakdown.lines()
         values = [float(line.value.replace("−", "-")) for line in lines]
         assert sum(values[:-1]) == pytest.approx(values[-1], abs=1e-9)
         assert explanation.name in str(explanation)

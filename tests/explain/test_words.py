@@ -23,7 +23,7 @@ from resemblance.methods.registry import build, method_configs
 from resemblance.methods.senn.config import SENNConfig
 from resemblance.prototypes.gallery import Gallery, GalleryItem
 from resemblance.report.collect import collect
-from resemblance.report.gallery import by_class, gallery_figure
+from resemblance.report.gallery_figure import by_class, gallery_figure
 from resemblance.report.page import report_html
 from toy_model import Toy
 
@@ -34,11 +34,11 @@ class Attributes(Toy):
     """Like FLINT: numbers of the whole image, some of no class."""
 
     name = "attributes"
-    maps = False
+    traits = replace(Toy.traits, maps=False)
 
     def __init__(self):
         super().__init__()
-        self.config = FLINTConfig()
+        self.traits = replace(self.traits, words=FLINTConfig.words)
         self.prototypes.owners[4] = False
         self.prototypes.activations.copy_(torch.tensor([5, 0, 3, 2, 9, 1]))
         self.gallery = Gallery(GalleryItem("training image", f"train/{i}.png") for i in range(6))
@@ -51,7 +51,7 @@ class Concepts(Attributes):
 
     def __init__(self):
         super().__init__()
-        self.config = SENNConfig()
+        self.traits = replace(self.traits, words=SENNConfig.words)
         self.prototypes.owners[:] = False
 
 
@@ -62,7 +62,7 @@ class Patches(Toy):
 
     def __init__(self):
         super().__init__()
-        self.config = PIPNetConfig()
+        self.traits = replace(self.traits, words=PIPNetConfig.words)
 
 
 def explained(model):
@@ -166,11 +166,11 @@ def test_a_page_says_what_its_boxes_are():
 
 def test_no_answer_is_not_called_a_weak_one():
     answered, silent = explained(Patches())
-    accounts = tuple(
-        replace(a, reasons=(), score=0.0, others=6, others_for=0.0, others_against=0.0)
-        for a in silent.accounts
+    breakdowns = tuple(
+        replace(b, reasons=(), score=0.0, others=6, others_for=0.0, others_against=0.0)
+        for b in silent.breakdowns
     )
-    silent = replace(silent, abstained=True, accounts=accounts)
+    silent = replace(silent, abstained=True, breakdowns=breakdowns)
     warnings = collect(Patches(), "run", explanations=[silent]).warnings
     assert "The model gives no answer to 1 of the 1 images below." in warnings
     assert not any("less than half" in text for text in warnings)
@@ -213,7 +213,7 @@ def test_data_keep_their_names():
         True,
         0,
     )
-    reason = explained(model)[0].to_dict()["explanations"][0]["reasons"][0]
+    reason = explained(model)[0].to_dict()["breakdowns"][0]["reasons"][0]
     assert {"prototype", "similarity", "weight", "contribution"} <= set(reason)
 
 

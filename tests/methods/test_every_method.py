@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import resemblance
-from cases import CASES, METHODS, OPTIONS, made, train
+from cases import CASES, METHODS, OPTIONS, case_of, made, train
+from resemblance.core.prototype_model import PrototypeModel
 from stopping import Stop, stopping
 from tiny import digits, same
 
@@ -16,7 +17,21 @@ def without_seconds(history):
 
 
 def test_every_method_has_a_case():
-    assert sorted(CASES) == METHODS
+    for method in METHODS:
+        case_of(method)
+
+
+def test_every_case_has_a_method():
+    for folder in CASES:
+        assert folder in METHODS, f"tests/methods/{folder}/cases.py is the case of no registered method"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_groups_hold_each_parameter_that_can_train_once(method):
+    model = made(method)
+    held = [id(parameter) for group in model.parameter_groups().values() for parameter in group]
+    assert len(held) == len(set(held))
+    assert set(held) == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -46,7 +61,7 @@ def test_a_trained_model_comes_back_from_its_folder(method, tmp_path, trained):
     images = torch.rand(3, 1, 16, 16)
     with torch.no_grad():
         assert torch.equal(loaded(images).scores, model(images).scores)
-    if model.explains:
+    if isinstance(model, PrototypeModel):
         image = digits().val.read(0)
         assert loaded.explain(image).to_dict() == model.explain(image).to_dict()
 

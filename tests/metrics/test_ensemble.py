@@ -9,7 +9,7 @@ import torch
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.sources.source import ArraySource
 from resemblance.methods.registry import build
@@ -19,7 +19,7 @@ from resemblance.metrics.evaluation import evaluate
 CLASSES = ("ant", "bee", "cow", "dog")
 
 
-def member(method="protopnet", size=32, channels=1, classes=CLASSES, seed=0, **config) -> Model:
+def member(method="protopnet", size=32, channels=1, classes=CLASSES, seed=0, **config) -> Classifier:
     torch.manual_seed(seed)
     image = ImageSpec(size, size, channels, (0.5,) * channels, (0.25,) * channels)
     config = {"encoder": "small", "prototypes_per_class": 2, **config}
@@ -34,7 +34,7 @@ def source(count=23, classes=CLASSES) -> ArraySource:
     return ArraySource(generator.integers(0, 256, (count, 32, 32, 1), dtype=np.uint8), labels, classes)
 
 
-def answers(model: Model, images: ArraySource) -> torch.Tensor:
+def answers(model: Classifier, images: ArraySource) -> torch.Tensor:
     """Scores (N, C), image by image, in the order of `CLASSES`."""
     data = ImageDataset(images, model.spec.image)
     with torch.no_grad():

@@ -12,7 +12,8 @@ import torch
 from resemblance.explain.explain import explain_batch
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import PrototypeView
-from resemblance.explain.score_breakdown import Reason, ScoreBreakdown
+from resemblance.explain.reason import Reason
+from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.prototypes.gallery import Gallery, GalleryItem, Picture
 from resemblance.report.collect import collect
 from resemblance.report.content import ReportFigure, RunReport, SplitResult
@@ -57,7 +58,7 @@ def run(kind=Toy, name="run", **options):
     count = len(model.prototypes)
     sources = [Picture.from_pixels(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)) for _ in range(count)]
     model.gallery = Gallery(
-        GalleryItem("training image", f"train/{i}.png", (2, 2, 9, 9) if model.maps else None, source)
+        GalleryItem("training image", f"train/{i}.png", (2, 2, 9, 9) if model.traits.maps else None, source)
         for i, source in enumerate(sources)
     )
     model.prototypes.activations.copy_(torch.tensor([5, 0, 3, 2, 9, 1]))
@@ -166,10 +167,10 @@ def test_hostile_names_stay_text():
 def test_what_does_not_hold_is_said():
     text = " ".join(run().warnings)
     assert "1 of 6 prototypes is unused" in text
-    assert "7.0 points are the price" in text
+    assert "7.0 percentage points are the price" in text
     page = "".join(Page(report_html([run()])).text)
     assert "1 of 6 prototypes is unused" in page
-    assert "7.0 points are the price" in page
+    assert "7.0 percentage points are the price" in page
     assert "1 (cat)." in page  # the unused one is named
 
 
@@ -227,7 +228,7 @@ def test_2000_prototypes_and_50_images_stay_under_15_mb(tmp_path):
     explanations = []
     for i in range(50):
         reasons = tuple(Reason(views[40 * i + k], 1.0, 1.0, 1.0, heat, (9, 9, 99, 99)) for k in range(10))
-        account = ScoreBreakdown(0, classes[0], 10.0, reasons, 1990)
+        breakdown = ScoreBreakdown(0, classes[0], 10.0, reasons, 1990)
         explanations.append(
             Explanation(
                 f"{i}.jpg",
@@ -239,7 +240,7 @@ def test_2000_prototypes_and_50_images_stay_under_15_mb(tmp_path):
                 "logit",
                 "contribution",
                 0,
-                (account,),
+                (breakdown,),
                 1,
                 reasons[0],
                 1,

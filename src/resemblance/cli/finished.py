@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from resemblance.cli.console import Screen
+from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.text import share
 from resemblance.report.run_pages import PAGE
 from resemblance.runs.run import RunRecord
@@ -17,11 +18,10 @@ def show_finished(run: RunRecord, out: Screen) -> None:
     """
     columns, rows = _accuracies(run)
     out.table(columns, rows)
-    model = run.model
-    if model.prototypes is not None:
-        words, idle = model.config.words, len(model.prototypes.unused())
+    if (prototypes := prototypes_of(run.model)) is not None:
+        words, idle = run.model.traits.words, len(prototypes.unused())
         unused = f", {idle} of them unused on the training images" if words.rivals else ""
-        out.say(f"{words.many}: {len(model.prototypes)}{unused}")
+        out.say(f"{words.many}: {len(prototypes)}{unused}")
     said = run.splits.notes if run.splits is not None else []
     for note in run.notes:
         if note not in said:

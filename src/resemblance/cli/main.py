@@ -13,7 +13,7 @@ from inspect import getdoc
 from typing import Any
 
 import resemblance
-from resemblance.cli.arguments import parse, parser_for
+from resemblance.cli.arguments import parse
 from resemblance.config.commands import COMMANDS, TrainCommand
 from resemblance.config.errors import UserError
 from resemblance.config.values import near
@@ -105,8 +105,10 @@ def split_imports(arguments: list[str]) -> tuple[list[str], list[str]]:
         >>> split_imports(["--import", "exemplar", "train", "exemplar", "--import=tiles"])
         (['train', 'exemplar'], ['exemplar', 'tiles'])
     """
-    rest, modules = [], []
-    words = iter(arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    rest: list[str] = []
+    modules: list[str] = []
+    words = iter(arguments[:end])
     for word in words:
         if word == IMPORT or word.startswith(f"{IMPORT}="):
             name = next(words, "") if word == IMPORT else word.removeprefix(f"{IMPORT}=")
@@ -115,15 +117,14 @@ def split_imports(arguments: list[str]) -> tuple[list[str], list[str]]:
             modules.append(name)
         else:
             rest.append(word)
-    return rest, modules
+    return rest + arguments[end:], modules
 
 
 def _options(name: str, arguments: list[str]) -> Any:
     config = COMMANDS[name]
     line: str = config.line  # type: ignore[attr-defined]
-    epilog = None if name in WITHOUT_IMPORT else IMPORT_HELP
-    parser = parser_for(f"{PROG} {name}", f"{line[0].upper()}{line[1:]}.", config, epilog=epilog)
-    return parse(parser, arguments, config)[0]
+    epilog = "" if name in WITHOUT_IMPORT else IMPORT_HELP
+    return parse(f"{PROG} {name}", f"{line[0].upper()}{line[1:]}.", arguments, config, epilog=epilog)[0]
 
 
 def _train_options(arguments: list[str]) -> TrainCommand:
@@ -138,13 +139,14 @@ def _train_options(arguments: list[str]) -> TrainCommand:
     if name not in methods:
         hint = near(name, list(methods)) or f"; the methods are {', '.join(methods)}"
         what = (
-            f"unknown method {name!r}" if name and not name.startswith("-") else "train wants a method first"
+            f"unknown method {name!r}" if name and not name.startswith("-") else "train needs a method first"
         )
         raise UserError(f"{what}{hint} (see {PROG} train --help)")
     config = methods[name]
     text = f"{(getdoc(config) or '').splitlines()[0]} {config.citation}."
-    parser = parser_for(f"{PROG} train {name}", text, TrainCommand, config, epilog=IMPORT_HELP)
-    options, method = parse(parser, arguments[1:], TrainCommand, config)
+    options, method = parse(
+        f"{PROG} train {name}", text, arguments[1:], TrainCommand, config, epilog=IMPORT_HELP
+    )
     options.method, options.name = method, name
     return options  # type: ignore[no-any-return]
 

@@ -1,1 +1,1 @@
-"""The ground floor: typed, torch-free dataclasses that commands and methods are configured by."""
+"""The lowest floor: typed dataclasses, without torch, that configure commands and methods."""

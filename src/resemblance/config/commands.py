@@ -6,28 +6,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from resemblance.config.groups import JsonOption, RunOptions, SourceOptions
+from resemblance.config.groups import IMPORT, RUN, SKIP, JsonOption, RunOptions, SourceOptions
 from resemblance.config.method import MethodConfig
 from resemblance.config.options import option
-from resemblance.config.runs import IMPORT, ConvertOptions, TrainOptions
+from resemblance.config.runs import ConvertOptions, TrainOptions
+from resemblance.config.training import SEED
 
 SPLITS = ("auto", "train", "val", "test")
+PICTURE = "picture to write (.png, .pdf or .svg), or a folder for it (default: the run folder)"
 
 
 @dataclass
 class DemoCommand(JsonOption):
-    """Everything once, on the embedded digits."""
+    """Train, convert and explain once, on the embedded digits."""
 
     group: ClassVar[str] = "output"
     line: ClassVar[str] = "train, convert and explain on the embedded digits, in two minutes"
 
-    output: Path = option(Path("resemblance-demo"), "folder for runs and report", metavar="DIR")
-    seed: int = option(0, "all random choices follow from it", least=0)
+    output: Path = option(Path("resemblance-demo"), "folder for the runs and the report", metavar="DIR")
+    seed: int = option(0, SEED, least=0)
 
 
 @dataclass
 class MethodsCommand(JsonOption):
-    """The methods there are."""
+    """List the methods."""
 
     line: ClassVar[str] = "list the methods"
 
@@ -44,29 +46,31 @@ class TrainCommand(TrainOptions, JsonOption):
 
 @dataclass
 class ConvertCommand(ConvertOptions, JsonOption):
-    """Make a self-explaining model of a trained classifier, by KMEx."""
+    """Convert a trained classifier into a self-explaining model, with KMEx."""
 
-    line: ClassVar[str] = "turn a trained classifier into a self-explaining one (KMEx)"
+    line: ClassVar[str] = "convert a trained classifier into a self-explaining one (KMEx)"
 
 
 @dataclass
 class ExplainCommand(RunOptions):
-    """Explain images."""
+    """Explain a model's predictions for images."""
 
     group: ClassVar[str] = "explanation"
-    line: ClassVar[str] = "explain a model's answers to images"
+    line: ClassVar[str] = "explain a model's predictions for images"
 
     images: list[str] = option(list, "image files", positional=True, many=True, metavar="IMAGE")
-    top: int = option(5, "how many reasons to show", least=1)
-    prototypes: tuple[int, ...] | None = option(None, "show these prototypes instead, of whatever class")
-    classes: tuple[str, ...] | None = option(
-        None, "explain the scores of these classes, not of the predicted one"
+    top: int = option(5, "number of reasons to show", least=1)
+    prototypes: tuple[int, ...] | None = option(
+        None, "numbers of the prototypes to show instead, whatever their class"
     )
-    label: str | None = option(None, "the images' true class", metavar="CLASS")
-    skip_bad_images: bool = option(False, "leave out unreadable images, naming them, instead of stopping")
+    classes: tuple[str, ...] | None = option(
+        None, "classes whose scores are explained (default: the predicted class)"
+    )
+    label: str | None = option(None, "true class of the images", metavar="CLASS")
+    skip_bad_images: bool = option(False, SKIP)
     output: Path | None = option(
         None,
-        "folder for a page and figures, or a picture or .html file (default: explanations/ in the run folder)",
+        "folder for an HTML page and figures, or one picture or .html file (default: explanations/ in the run folder)",
         metavar="PATH",
         title="output",
     )
@@ -74,58 +78,49 @@ class ExplainCommand(RunOptions):
 
 @dataclass
 class PrototypesCommand(RunOptions):
-    """Show the prototypes."""
+    """List a model's prototypes, and draw them."""
 
     line: ClassVar[str] = "list a model's prototypes, and draw them"
     group: ClassVar[str] = "output"
 
-    classes: tuple[str, ...] | None = option(None, "only those of these classes")
-    output: Path | None = option(
-        None,
-        "picture (.png, .pdf, .svg) to write, or a folder for it (default: the run folder)",
-        metavar="PATH",
-    )
+    classes: tuple[str, ...] | None = option(None, "classes whose prototypes are shown (default: all)")
+    output: Path | None = option(None, PICTURE, metavar="PATH")
 
 
 @dataclass
 class EvaluateCommand(SourceOptions, JsonOption):
-    """Measure a model, or several together."""
+    """Measure one model, or several together."""
 
-    line: ClassVar[str] = "accuracy, confusion, figures a class, gap to the black box, unused prototypes"
+    line: ClassVar[str] = (
+        "measure accuracy, confusion, figures per class, gap to the black box, unused prototypes"
+    )
     group: ClassVar[str] = "data"
 
-    runs: list[str] = option(
-        list, "run folder, model folder or Hugging Face hub id", positional=True, many=True, metavar="RUN"
-    )
-    ensemble: bool = option(False, "measure the runs' answers put together", title="model")
+    runs: list[str] = option(list, RUN, positional=True, many=True, metavar="RUN")
+    ensemble: bool = option(False, "combine the runs into one ensemble and measure that", title="model")
     allow_import: str | None = option(None, IMPORT, metavar="NAME", title="output")
-    split: str = option("auto", "images to measure on; auto: test, else val", choices=SPLITS)
+    split: str = option("auto", "images to measure on; auto is test, else val", choices=SPLITS)
     output: Path | None = option(
-        None, "file, or folder, to write the result to as well, as JSON", metavar="PATH", title="output"
+        None, "also write the result, as JSON, to this file or folder", metavar="PATH", title="output"
     )
 
 
 @dataclass
 class ReportCommand(SourceOptions):
-    """One page of one or more runs."""
+    """Write one HTML page about one or more runs."""
 
-    line: ClassVar[str] = "write one HTML page of runs, side by side"
+    line: ClassVar[str] = "write one HTML page that shows runs side by side"
     group: ClassVar[str] = "report"
 
-    runs: list[str] = option(list, "run or model folders", positional=True, many=True, metavar="RUN")
-    explain: int = option(8, "how many test images to explain, wrong answers first", least=0)
-    top: int = option(5, "how many reasons to show of each", least=1)
-    title: str | None = option(None, "the page's title")
-    seed: int = option(0, "which images are explained follows from it", least=0)
-    allow_import: str | None = option(
-        None,
-        IMPORT,
-        metavar="NAME",
-        title="output",
-    )
+    runs: list[str] = option(list, RUN, positional=True, many=True, metavar="RUN")
+    explain: int = option(8, "number of test images to explain, misclassified ones first", least=0)
+    top: int = option(5, "number of reasons to show for each image", least=1)
+    title: str | None = option(None, "title of the page")
+    seed: int = option(0, "seed of the choice of images", least=0)
+    allow_import: str | None = option(None, IMPORT, metavar="NAME", title="output")
     output: Path | None = option(
         None,
-        "the page's file, or a folder for it (default: the first run folder)",
+        "file of the page, or a folder for it (default: the first run folder)",
         metavar="PATH",
         title="output",
     )
@@ -133,21 +128,18 @@ class ReportCommand(SourceOptions):
 
 @dataclass
 class EmbedCommand(SourceOptions, RunOptions):
-    """Draw the latent space."""
+    """Draw the latent space, with the prototypes in it."""
 
     line: ClassVar[str] = "draw the latent space in two dimensions, with the prototypes"
     group: ClassVar[str] = "figure"
 
-    projection: str = option("pca", "pca, or umap (pip install 'resemblance[umap]')", choices=("pca", "umap"))
-    split: str = option("auto", "images to draw; auto: test, else val", choices=SPLITS)
-    limit: int = option(2000, "draw at most so many images", least=1)
-    seed: int = option(0, "which images are drawn, and UMAP's layout", least=0)
-    output: Path | None = option(
-        None,
-        "picture (.png, .pdf, .svg) to write, or a folder for it (default: the run folder)",
-        metavar="PATH",
-        title="output",
+    projection: str = option(
+        "pca", "pca, or umap (needs pip install 'resemblance[umap]')", choices=("pca", "umap")
     )
+    split: str = option("auto", "images to draw; auto is test, else val", choices=SPLITS)
+    limit: int = option(2000, "largest number of images to draw", least=1)
+    seed: int = option(0, "seed of the choice of images and of UMAP's layout", least=0)
+    output: Path | None = option(None, PICTURE, metavar="PATH", title="output")
 
 
 COMMANDS: dict[str, type] = {

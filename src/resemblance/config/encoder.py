@@ -1,4 +1,4 @@
-"""Which encoder a method stands on."""
+"""Options of the encoder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import ClassVar
 
 from resemblance.config.options import option
 
+ENCODER = "timm name, torchvision/NAME, small (a compact CNN), or package.module:function"
+WEIGHTS = "none, pretrained (ImageNet, downloaded), or a file of weights"
+STEMS = ("auto", "standard", "small")
+CUT = "name of the layer whose output is the latent map (only for your own module)"
+
 
 @dataclass
 class EncoderConfig:
@@ -14,13 +19,11 @@ class EncoderConfig:
 
     group: ClassVar[str] = "model"
 
-    encoder: str = option(
-        "resnet18", "timm name, torchvision/NAME, small (a compact CNN), or package.module:function"
-    )
-    weights: str = option("none", "none, pretrained (ImageNet, downloaded), or a file of weights")
+    encoder: str = option("resnet18", ENCODER)
+    weights: str = option("none", WEIGHTS)
     stem: str = option(
         "auto",
-        "ResNet stem: standard, small (3x3, stride 1, no max-pool), or auto (small under 64 px)",
-        choices=("auto", "standard", "small"),
+        "ResNet stem: standard, small (3x3, stride 1, no max pooling), or auto (small for images under 64 pixels)",
+        choices=STEMS,
     )
-    cut: str | None = option(None, "name of the layer whose output is the latent map (own modules only)")
+    cut: str | None = option(None, CUT)

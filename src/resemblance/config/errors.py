@@ -1,10 +1,10 @@
-"""The one exception that is meant for the user's eyes."""
+"""The exception whose text is shown to the user."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something the user can mend: one line that says what was wrong, what was expected, what to do.
+    """A mistake that the user can correct; its text is one line: what is wrong, what was expected, what to do.
 
     Example:
         >>> raise UserError("no such folder: 'pets'; did you mean 'pet'?")

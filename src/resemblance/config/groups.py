@@ -8,49 +8,59 @@ from typing import ClassVar
 from resemblance.config.options import option
 from resemblance.config.training import ACCELERATORS
 
-DATA = "folder of class folders, .zip or .npz of it, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, or digits"
+DATA = "folder with one subfolder per class, a .zip or .npz file, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, or digits"
+TRAINED_ON = " (default: the data that the run was trained on)"
+SKIP = "leave out unreadable images and name them, instead of stopping"
+IMPORT = "package.module:function that may be imported, for a model around your own network"
+RUN = "run folder, model folder, or ID of a model on the Hugging Face Hub"
 
 
 @dataclass
 class SourceOptions:
-    """Which images."""
+    """The images that a command reads, and how."""
 
     group: ClassVar[str] = "data"
 
-    data: str | None = option(None, DATA + " (default: what the run was trained on)", metavar="DATA")
-    skip_bad_images: bool = option(False, "leave out unreadable images, naming them, instead of stopping")
-    batch_size: int = option(128, "images a batch; no result depends on it", least=1)
+    data: str | None = option(None, DATA + TRAINED_ON, metavar="DATA")
+    skip_bad_images: bool = option(False, SKIP)
+    batch_size: int = option(128, "images per batch; does not change the results", least=1)
     workers: int = option(0, "processes that read images", least=0)
-    accelerator: str = option("auto", "what to compute on", choices=ACCELERATORS)
+    accelerator: str = option("auto", "hardware to compute on", choices=ACCELERATORS)
 
 
 @dataclass
 class ImageOptions:
-    """How images are brought to the model; what is None follows from the weights or the data."""
+    """Size and normalisation of the images for a new model; what is None follows from the weights or the data."""
 
     group: ClassVar[str] = "data"
 
     image_size: int | tuple[int, int] | None = option(
         None,
-        "pixels, or HEIGHT,WIDTH (default: from the weights, else from the data)",
+        "pixels per side, or HEIGHT,WIDTH (default: from the weights, else from the data)",
         metavar="N",
     )
-    channels: int | None = option(None, "1 (grey) or 3 (RGB) (default: likewise)", choices=(1, 3))
-    mean: tuple[float, ...] | None = option(None, "mean of each channel, in [0, 1] (default: likewise)")
-    std: tuple[float, ...] | None = option(None, "standard deviation of each channel (default: likewise)")
-    val_fraction: float = option(
-        0.1, "share of the training images for validation, where the data bring none", least=0.0
+    channels: int | None = option(None, "1 (grey) or 3 (RGB); default as for --image-size", choices=(1, 3))
+    mean: tuple[float, ...] | None = option(
+        None, "mean of each channel, in [0, 1]; default as for --image-size"
     )
-    skip_bad_images: bool = option(False, "leave out unreadable images, naming them, instead of stopping")
+    std: tuple[float, ...] | None = option(
+        None, "standard deviation of each channel; default as for --image-size"
+    )
+    val_fraction: float = option(
+        0.1,
+        "share of the training images used for validation if the data has no validation images",
+        least=0.0,
+    )
+    skip_bad_images: bool = option(False, SKIP)
 
 
 @dataclass
 class JsonOption:
-    """The result as JSON."""
+    """The choice of JSON as output."""
 
     group: ClassVar[str] = "output"
 
-    json: bool = option(False, "print the result as JSON on standard output, and nothing else there")
+    json: bool = option(False, "print the result as JSON on standard output, and nothing else")
 
 
 @dataclass
@@ -59,7 +69,5 @@ class RunOptions(JsonOption):
 
     group: ClassVar[str] = "output"
 
-    run: str = option(None, "run folder, model folder or Hugging Face hub id", positional=True, metavar="RUN")
-    allow_import: str | None = option(
-        None, "package.module:function that a model around your own code may import", metavar="NAME"
-    )
+    run: str = option(None, RUN, positional=True, metavar="RUN")
+    allow_import: str | None = option(None, IMPORT, metavar="NAME")

@@ -1,4 +1,4 @@
-"""What a model expects of an image."""
+"""Size and normalisation of the images that a model reads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import inf
 
 from resemblance.config.errors import UserError
 
-LARGEST = 10_000  # pixels a side
+LARGEST = 10_000  # pixels per side
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ImageSpec:
         std: per channel, in units of [0, 1].
 
     Raises:
-        UserError: if the numbers do not fit together.
+        UserError: if the values do not fit together.
 
     Example:
         >>> ImageSpec(28, 28, 1, (0.1307,), (0.3081,)).size
@@ -43,13 +43,13 @@ class ImageSpec:
         object.__setattr__(self, "std", tuple(float(value) for value in self.std))
         if not (1 <= self.height <= LARGEST and 1 <= self.width <= LARGEST):
             raise UserError(
-                f"image size {self.height}x{self.width} is not within 1 to {LARGEST} pixels a side"
+                f"image size {self.height}x{self.width} is not within 1 to {LARGEST} pixels per side"
             )
         if self.channels not in (1, 3):
-            raise UserError(f"images have {self.channels} channels; 1 (grey) or 3 (RGB) are supported")
+            raise UserError(f"images have {self.channels} channels; supported are 1 (grey) and 3 (RGB)")
         if len(self.mean) != self.channels or len(self.std) != self.channels:
             raise UserError(
-                f"{self.channels}-channel images need {self.channels} values for mean and for std, "
+                f"images with {self.channels} channels need {self.channels} values for mean and for std, "
                 f"not {len(self.mean)} and {len(self.std)}"
             )
         if not all(0 <= value <= 1 for value in self.mean):  # also refuses NaN
@@ -59,7 +59,7 @@ class ImageSpec:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
+        """The height and the width in pixels."""
         return self.height, self.width
 
 

@@ -1,4 +1,4 @@
-"""What the configurations of all methods share."""
+"""The base class of the methods' configurations."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from resemblance.config.options import option
 from resemblance.config.values import check_fields
 from resemblance.config.words import PROTOTYPES, Words
 
+VARIANT = "paper, or released (as the authors' code, where it differs from the paper)"
+
 
 @dataclass
 class MethodConfig:
-    """Base of the methods' configurations.
+    """Options that all methods have, and facts about a method.
 
     Attributes:
-        name: what the method is called on the command line.
-        model: its model, ``package.module:Class``; imported when one is built.
+        name: the method's name on the command line.
+        model: its model, ``package.module:Class``, which is imported when a model is built.
         line: one line for lists of methods.
         citation: its paper.
-        words: what the method calls its prototypes, and the numbers beside them.
+        words: the method's terms for its prototypes and their numbers.
         variants: the values of ``variant`` that it offers.
     """
 
@@ -32,11 +34,11 @@ class MethodConfig:
     words: ClassVar[Words] = PROTOTYPES
     variants: ClassVar[tuple[str, ...]] = ("paper",)
 
-    variant: str = option("paper", "paper, or released (what the authors' code does, where it differs)")
+    variant: str = option("paper", VARIANT)
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.variant not in self.variants:
             raise UserError(
-                f"variant {self.variant!r} is not offered here; choose from {', '.join(self.variants)}"
+                f"--variant: this method has no variant {self.variant!r}; choose from {', '.join(self.variants)}"
             )

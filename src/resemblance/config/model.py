@@ -1,4 +1,4 @@
-"""What a model is made for: its classes and its images."""
+"""The classes and images that a model is made for."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from resemblance.config.image import ImageSpec
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """The classes that a model tells apart and the images that it reads.
+    """The classes between which a model decides, and the images that it reads.
 
     Args:
-        classes: the names, in the order of the labels.
+        classes: their names, in the order of the labels.
         image: size, channels and normalisation.
 
     Raises:
@@ -36,14 +36,14 @@ class ModelSpec:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
         return len(self.classes)
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready dictionary."""
+        """Return a dictionary that JSON can hold."""
         return {"classes": list(self.classes), "image": asdict(self.image)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelSpec:
-        """The inverse of `to_dict`."""
+        """Make a specification of what `to_dict` returned."""
         return cls(tuple(values["classes"]), ImageSpec(**values["image"]))

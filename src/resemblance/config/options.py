@@ -1,18 +1,43 @@
-"""Fields of a configuration: a default and the line of help that the command line shows."""
+"""Fields of a configuration: a default and the help text that the command line shows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
 
 
-def option(default: Any, help: str, **metadata: Any) -> Any:
-    """Declare a dataclass field with its help text; mutable defaults are given as a factory.
+def option(
+    default: Any,
+    help: str,
+    *,
+    off: str | None = None,
+    choices: Sequence[Any] | None = None,
+    least: float | None = None,
+    metavar: str | None = None,
+    title: str | None = None,
+    positional: bool = False,
+    many: bool = False,
+    required: bool = False,
+    hidden: bool = False,
+) -> Any:
+    """Declare a dataclass field together with its help text.
 
     Args:
         default: the default value, or a callable that makes one (``list``, ``dict``).
         help: one line, as the command line prints it.
-        metadata: further hints, such as ``choices=(...)``.
+        off: for a switch whose default is not false: what ``--no-NAME`` does, as the command line prints it.
+        choices: the values that are allowed.
+        least: the smallest number that is allowed.
+        metavar: what stands for the value in the help.
+        title: the group in the help; by default the class variable ``group`` of the class that declares the field.
+        positional: the value is a word without ``--NAME`` before it.
+        many: a positional value that takes all the remaining words.
+        required: the option must be given.
+        hidden: the option can stand in a configuration file only, and the help does not show it.
+
+    Raises:
+        ValueError: if a switch that is on by default does not say what ``--no-NAME`` does.
 
     Example:
         >>> from dataclasses import dataclass, fields
@@ -22,7 +47,20 @@ def option(default: Any, help: str, **metadata: Any) -> Any:
         >>> fields(Config)[0].metadata["help"]
         'learning rate'
     """
-    details = {"help": help, **metadata}
+    if default is True and not off:
+        raise ValueError(f"the switch {help!r} is on by default: say in `off` what --no-NAME does")
+    given = {
+        "off": off,
+        "choices": choices,
+        "least": least,
+        "metavar": metavar,
+        "title": title,
+        "positional": positional or None,
+        "many": many or None,
+        "required": required or None,
+        "hidden": hidden or None,
+    }
+    metadata = {"help": help} | {name: value for name, value in given.items() if value is not None}
     if callable(default):
-        return field(default_factory=default, metadata=details)
-    return field(default=default, metadata=details)
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)

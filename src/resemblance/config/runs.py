@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from resemblance.config.groups import DATA, ImageOptions
+from resemblance.config.encoder import CUT, STEMS
+from resemblance.config.groups import DATA, IMPORT, TRAINED_ON, ImageOptions
+from resemblance.config.method import VARIANT
 from resemblance.config.options import option
-from resemblance.config.training import ACCELERATORS, TrainConfig
+from resemblance.config.training import ACCELERATORS, NO_PROGRESS, PROGRESS, SEED, TrainConfig
 from resemblance.config.values import check_fields
 
-IMPORT = "package.module:function that a model around your own code may import"
+REPORT, NO_REPORT = "write report.html at the end", "do not write report.html at the end"
 
 
 @dataclass
@@ -26,7 +28,7 @@ class TrainOptions(ImageOptions, TrainConfig):
     output: Path | None = option(
         None, "run folder (default: runs/METHOD-DATA)", metavar="DIR", title="output"
     )
-    report: bool = option(True, "write report.html at the end", title="output")
+    report: bool = option(True, REPORT, off=NO_REPORT, title="output")
 
 
 @dataclass
@@ -40,56 +42,48 @@ class ConvertOptions(ImageOptions):
 
     model: str | None = option(
         None,
-        "run or model folder, timm name, torchvision/NAME, or package.module:function",
+        "run folder, model folder, timm name, torchvision/NAME, or package.module:function",
         positional=True,
         metavar="MODEL",
     )
-    data: str | None = option(
-        None, DATA + " (default: what the run was trained on)", metavar="DATA", title="data"
-    )
+    data: str | None = option(None, DATA + TRAINED_ON, metavar="DATA", title="data")
     weights: str = option(
-        "none", "none, pretrained, or a file of weights; for timm and torchvision names", title="model"
+        "none", "none, pretrained, or a file of weights (only for timm and torchvision names)", title="model"
     )
-    stem: str = option(
-        "auto",
-        "ResNet stem that the weights are for",
-        choices=("auto", "standard", "small"),
-        title="model",
-    )
-    cut: str | None = option(
-        None, "name of the layer whose output is the latent map (own modules only)", title="model"
-    )
+    stem: str = option("auto", "ResNet stem that the weights belong to", choices=STEMS, title="model")
+    cut: str | None = option(None, CUT, title="model")
     classes: str | tuple[str, ...] | None = option(
         None,
-        "order of the classifier's outputs: names separated by commas, or a file with a name a line",
+        "class names in the order of the classifier's outputs: separated by commas, or a file with one name per line",
         title="model",
     )
-    prototypes_per_class: int = option(5, "clusters, and so prototypes, a class", least=1, title="method")
-    patches: bool = option(False, "prototypes of patches before pooling, deciding by votes", title="method")
-    n_init: int = option(1, "restarts of k-means", least=1, title="method")
+    prototypes_per_class: int = option(
+        5, "clusters, and therefore prototypes, per class", least=1, title="method"
+    )
+    patches: bool = option(
+        False, "prototypes of patches of the image, before pooling, which vote for classes", title="method"
+    )
+    n_init: int = option(
+        1, "runs of k-means from different starting points; the best is kept", least=1, title="method"
+    )
     subset: int | None = option(
-        None, "cluster at most this many embeddings a class (default: all)", least=1, title="method"
+        None, "cluster at most this many embeddings per class (default: all)", least=1, title="method"
     )
-    variant: str = option(
-        "paper",
-        "paper, or released (what the authors' code does)",
-        choices=("paper", "released"),
-        title="method",
-    )
-    seed: int = option(0, "all random choices follow from it", least=0, title="method")
-    batch_size: int = option(128, "images a batch; no result depends on it", least=1, title="data")
+    variant: str = option("paper", VARIANT, choices=("paper", "released"), title="method")
+    seed: int = option(0, SEED, least=0, title="method")
+    batch_size: int = option(128, "images per batch; does not change the results", least=1, title="data")
     workers: int = option(0, "processes that read images", least=0, title="data")
-    accelerator: str = option("auto", "what to compute on", choices=ACCELERATORS, title="data")
+    accelerator: str = option("auto", "hardware to compute on", choices=ACCELERATORS, title="data")
     allow_import: str | None = option(None, IMPORT, metavar="NAME", title="model")
     force: bool = option(False, "convert even if the classifier does not fit these images", title="method")
-    progress: bool = option(True, "show progress and estimates of time", title="output")
+    progress: bool = option(True, PROGRESS, off=NO_PROGRESS, title="output")
     output: Path | None = option(
         None,
         "run folder (default: runs/kmex-MODEL, or runs/kmex-patches-MODEL)",
         metavar="DIR",
         title="output",
     )
-    report: bool = option(True, "write report.html at the end", title="output")
+    report: bool = option(True, REPORT, off=NO_REPORT, title="output")
 
     def __post_init__(self) -> None:
         check_fields(self)

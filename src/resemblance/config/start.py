@@ -1,4 +1,4 @@
-"""What a model folder says of itself: read without torch, for methods that start from a trained model."""
+"""Read the description in a model folder, without torch, for methods that start from a trained model."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from resemblance.config.errors import UserError
 
 
 def describe(path: str) -> dict[str, Any]:
-    """The method, configuration, classes and images of a model in a run or model folder.
+    """Read the method, the configuration, the classes and the images of a model in a run or model folder.
 
     Args:
         path: the folder.
 
     Returns:
-        ``method``, ``config``, ``spec`` and whatever else its config.json holds; its checksums are for those who
-        load the model.
+        ``method``, ``config``, ``spec`` and whatever else its config.json holds. The checksums in it are not checked:
+        loading the model does that.
 
     Raises:
         UserError: if there is no model there.
@@ -26,15 +26,15 @@ def describe(path: str) -> dict[str, Any]:
     if not folder.is_dir():
         raise UserError(f"--start {path}: no such folder; a run or model folder was expected")
     if not (folder / "model").is_dir() and (folder / "checkpoints").is_dir():
-        raise UserError(f"--start {path} holds a run that is not finished; go on with it by train --resume")
+        raise UserError(f"--start {path} holds a run that is not finished; continue it with train --resume")
     file = (folder / "model" if (folder / "model").is_dir() else folder) / "config.json"
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        method, config, spec = found["method"], found["config"], found["spec"]
+        description = json.loads(file.read_text(encoding="utf-8"))
+        method, config, spec = description["method"], description["config"], description["spec"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UserError(
             f"--start {path} is neither a run folder (with model/) nor a model folder (with config.json)"
         ) from None
     if not (isinstance(method, str) and isinstance(config, dict) and isinstance(spec, dict)):
-        raise UserError(f"--start {path}: {file.name} is damaged")
-    return dict(found)
+        raise UserError(f"--start {path}: its {file.name} is damaged")
+    return dict(description)

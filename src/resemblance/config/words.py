@@ -1,4 +1,4 @@
-"""What a method calls the things that its reasons are about."""
+"""A method's terms for its prototypes, attributes or concepts, and for the numbers beside them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Words:
-    """The words of texts, figures and pages for a method's reasons and the numbers beside them.
+    """The terms that texts, figures and pages use for a method's reasons and the numbers beside them.
 
     Args:
-        one: what a reason is about: a prototype, an attribute, a concept.
+        one: what a reason is about: "prototype", "attribute" or "concept".
         similarity: the number that an image has for it.
-        weight: the factor between that number and the contribution.
-        picture: above the picture that stands for it.
-        source: before the name of the training image behind it.
-        owned: it belongs to classes, or may.
-        rivals: an image uses the one that it is most similar to, so that others may be unused. Else an image has
-            all of them, and that one's number is never the largest of all says little of it.
-        counted: what the per cent beside each says; by default where its number is the largest of all.
-        about: what they are, in sentences that go on from their name.
-        similarity_says: what ``similarity`` says, likewise.
-        weight_says: and ``weight``.
-        box_says: and the yellow box on an image, where the method looks at parts.
+        weight: the factor between this number and the contribution.
+        picture: the title above the picture that represents it.
+        source: the words before the name of its training image.
+        owned: whether it can belong to classes.
+        rivals: whether an image uses only the one that it is most similar to, so that others can be unused. Otherwise
+            an image has all of them, and it means little if the number of one is never the largest.
+        counted: what the percentage beside each one means; by default, the images in which its number is the largest.
+        about: a description that continues a sentence beginning with their name in the plural.
+        similarity_says: a description that continues a sentence beginning with ``similarity``.
+        weight_says: the same for ``weight``.
+        box_says: the same for the yellow box on an image, if the method looks at parts.
 
     Example:
         >>> words = Words("attribute")
@@ -40,7 +40,7 @@ class Words:
     counted: str = ""
     about: str = (
         "are training images, or parts of them, that the model keeps as examples of a class. It compares each image "
-        "with them: what an image resembles decides what the model says."
+        "with them: what an image resembles decides what the model predicts."
     )
     similarity_says: str = "how much the image resembles the prototype in the model's own view"
     weight_says: str = "how much that counts for the class"
@@ -48,17 +48,17 @@ class Words:
 
     @property
     def many(self) -> str:
-        """More than one of them."""
+        """The plural."""
         return f"{self.one}s"
 
     @property
     def a(self) -> str:
-        """One of them, with its article."""
+        """The singular with its article."""
         return f"{'an' if self.one[0] in 'aeiou' else 'a'} {self.one}"
 
     @property
     def share(self) -> str:
-        """What the per cent beside each says, where they are no rivals.
+        """The meaning of the percentage beside each one, if they are not rivals.
 
         Example:
             >>> Words("concept", "value").share
@@ -67,7 +67,7 @@ class Words:
         return self.counted or f"training images in which {self.a}'s {self.similarity} is the largest of all"
 
     def count(self, number: int) -> str:
-        """So many of them.
+        """Return a number of them in words.
 
         Example:
             >>> Words().count(1), Words("concept").count(0)

@@ -14,7 +14,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.runs import ConvertOptions
 from resemblance.convert.original import Original
-from resemblance.core.model import Normalize
+from resemblance.core.classifier import Normalize
 from resemblance.core.model_encoder import ModelEncoder
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader

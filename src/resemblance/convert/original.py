@@ -17,7 +17,7 @@ from resemblance.config.groups import ImageOptions
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.config.runs import ConvertOptions
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.core.model_encoder import ModelEncoder
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.spec import infer_image_spec
@@ -66,7 +66,7 @@ def open_original(model: str | Path | nn.Module, splits: DataSplits, options: Co
     """
     names = None if options.classes is None else read_classes(options.classes)
     weights, stem, cut = options.weights, options.stem, options.cut
-    if isinstance(model, Model):
+    if isinstance(model, Classifier):
         return _from_model(copy.deepcopy(model), model.name, splits, options, names)
     if isinstance(model, nn.Module):
         kind = type(model)
@@ -139,7 +139,7 @@ def _order(outputs: tuple[str, ...], classes: tuple[str, ...], name: str, said: 
 
 
 def _from_model(
-    model: Model, name: str, splits: DataSplits, images: ImageOptions, names: tuple[str, ...] | None
+    model: Classifier, name: str, splits: DataSplits, images: ImageOptions, names: tuple[str, ...] | None
 ) -> Original:
     model.eval()
     outputs = names or model.spec.classes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.encoders.base import Encoder
 
 
@@ -29,9 +30,10 @@ class ModelEncoder(Encoder):
         (128, (7, 7), True)
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Classifier) -> None:
         super().__init__(f"of {model.name}", f"the encoder of a trained {model.name}")
-        model.gallery = None
+        if isinstance(model, PrototypeModel):
+            model.gallery = None
         self.model = model
         self.trained_head = True
         self._measure(model.spec.image)

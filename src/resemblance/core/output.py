@@ -12,14 +12,14 @@ class Output:
     """The self-sufficient answer of a model to a batch of images.
 
     Args:
-        scores: (B, C) float32; the argmax is the prediction.
-        similarities: (B, P) float32, pooled over the image; None for a black box.
+        scores: (B, C) float32, or float64 where the model is double; the argmax is the prediction.
+        similarities: (B, P) likewise, pooled over the image; (B, 0) for a model without prototypes.
         latents: what the head read: a map (B, D, H, W) or embeddings (B, E).
         extras: whatever the method computed on the way and its loss or evidence needs.
     """
 
     scores: Tensor
-    similarities: Tensor | None
+    similarities: Tensor
     latents: Tensor
     extras: dict[str, Tensor] = field(default_factory=dict)
 
@@ -65,16 +65,3 @@ class Evidence:
     weights: Tensor | None = None
     similarities: Tensor | None = None
     paths: Paths | None = None
-
-
-@dataclass
-class Match:
-    """How near each image comes to each prototype, and where.
-
-    Args:
-        values: (B, P), smaller is nearer.
-        cells: (B, P) int64, flat index of the nearest position in the latent map (0 for whole images).
-    """
-
-    values: Tensor
-    cells: Tensor

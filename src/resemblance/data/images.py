@@ -19,6 +19,7 @@ MAX_PIXELS = 100_000_000  # beyond, a file is taken for a decompression bomb
 # What Pillow decodes by itself; EPS, for one, would start Ghostscript.
 FORMATS = "JPEG", "PNG", "TIFF", "GIF", "BMP", "DIB", "WEBP", "AVIF", "PPM", "JPEG2000", "ICO", "PCX"
 SUFFIXES = ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".avif", ".pgm", ".ppm", ".jp2"
+Pixels = NDArray[np.uint8]  # (H, W, 3) unless said otherwise
 BRIGHTEST = "brightest of 16 bits"
 _BITS_PER_SAMPLE = 258  # TIFF tag
 

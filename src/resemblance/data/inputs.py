@@ -14,9 +14,8 @@ from torch import Tensor
 
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
-from resemblance.data.images import read_image
+from resemblance.data.images import Pixels, read_image
 from resemblance.data.transforms import to_tensor
-from resemblance.prototypes.gallery import Pixels
 
 # Kinds of PIL images that no file format here keeps, and what holds the same.
 KEPT_AS = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"}

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib import colormaps
 from numpy.typing import NDArray
 
-from resemblance.prototypes.gallery import Pixels
+from resemblance.data.images import Pixels
 
 OPACITY = (0.35, 0.6)  # at the least and at the most similar place
 

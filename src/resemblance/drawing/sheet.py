@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from resemblance.data.images import Pixels
 from resemblance.drawing.style import FAINT, INK, MUTED, SMALL, draw_box, new_figure
-from resemblance.prototypes.gallery import Box, Pixels
+from resemblance.prototypes.gallery import Box
 
 CELL = 0.62  # inches
 

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from resemblance.prototypes.gallery import Box, Pixels
+from resemblance.data.images import Pixels
+from resemblance.prototypes.gallery import Box
 
 INK = "#1c2330"
 MUTED = "#5b6472"

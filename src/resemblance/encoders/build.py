@@ -10,7 +10,14 @@ from resemblance.config.image import ImageSpec
 from resemblance.encoders.base import Encoder
 from resemblance.encoders.names import TORCHVISION, pretrained_image_spec
 
-__all__ = ["Encoder", "build_encoder", "check_map", "pretrained_image_spec"]
+__all__ = [
+    "Encoder",
+    "build_encoder",
+    "build_map_encoder",
+    "check_map",
+    "check_part",
+    "pretrained_image_spec",
+]
 
 MINIMUM_MAP = 4
 
@@ -44,7 +51,7 @@ def build_encoder(
     """
     name = config.encoder
     if module is not None or ":" in name:
-        from resemblance.encoders.module import ModuleEncoder, import_module_function
+        from resemblance.encoders.from_module import ModuleEncoder, import_module_function
 
         module = import_module_function(name) if module is None else module
         return ModuleEncoder.from_user(module, config, image, num_classes, load_weights)
@@ -59,6 +66,32 @@ def build_encoder(
     from resemblance.encoders.from_timm import TimmEncoder
 
     return TimmEncoder(config, image, num_classes, load_weights)
+
+
+def build_map_encoder(
+    config: EncoderConfig,
+    image: ImageSpec,
+    module: nn.Module | None = None,
+    load_weights: bool = True,
+    parts: bool = True,
+) -> Encoder:
+    """Build an encoder of which only the latent map is kept, for methods that read nothing else.
+
+    Args:
+        config: name, weights, stem, cut.
+        image: size and channels of the images.
+        module: the user's own network, if it is one.
+        load_weights: see `build_encoder`.
+        parts: whether prototypes stand for parts, for which the map must not be too small.
+
+    Raises:
+        UserError: as `build_encoder` and `check_map`.
+    """
+    encoder = build_encoder(config, image, None, load_weights=load_weights, module=module)
+    encoder.keep_map_only()
+    if parts:
+        check_map(encoder, image)
+    return encoder
 
 
 def check_map(encoder: Encoder, image: ImageSpec) -> None:

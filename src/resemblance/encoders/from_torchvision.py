@@ -11,8 +11,8 @@ from resemblance.config.encoder import EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.encoders.base import first_line
+from resemblance.encoders.from_module import ModuleEncoder
 from resemblance.encoders.hub import require_torchvision
-from resemblance.encoders.module import ModuleEncoder
 from resemblance.encoders.names import torchvision_name, torchvision_weights
 from resemblance.encoders.stem import use_small_stem, wants_small_stem
 from resemblance.encoders.surgery import grey_first_convolution

@@ -11,20 +11,21 @@ import torch
 from torch import Tensor
 
 from resemblance.config.errors import UserError
-from resemblance.core.model import Model
 from resemblance.core.output import Output
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import as_picture, as_tensor
 from resemblance.encoders.probe import evaluating
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import PrototypeView, prototype_views
+from resemblance.explain.reason import Reason, Step
 from resemblance.explain.request import Request, class_index
-from resemblance.explain.score_breakdown import Reason, ScoreBreakdown, Step
+from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.explain.selection import Selection, best_reason, counter_classes, select
 from resemblance.prototypes.maps import percentile_boxes, upsample
 
 
 def explain(
-    model: Model,
+    model: PrototypeModel,
     image: Any,
     *,
     top: int | None = 10,
@@ -55,19 +56,19 @@ def explain(
         >>> spec = ModelSpec(("zero", "one"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
         >>> model = build("protopnet", {"encoder": "small"}, spec)
         >>> explanation = model.explain(torch.rand(1, 28, 28), top=3, label="one")
-        >>> len(explanation.reasons), explanation.account.others, explanation.account.adds_up
+        >>> len(explanation.reasons), explanation.breakdown.others, explanation.breakdown.adds_up
         (3, 17, True)
     """
     labels = None if label is None else [label]
     names = None if name is None else [name]
-    found = explain_batch(
+    explanations = explain_batch(
         model, [image], top=top, prototypes=prototypes, classes=classes, labels=labels, names=names
     )
-    return found[0]
+    return explanations[0]
 
 
 def explain_batch(
-    model: Model,
+    model: PrototypeModel,
     images: Tensor | Sequence[Any],
     *,
     top: int | None = 10,
@@ -81,13 +82,13 @@ def explain_batch(
 
     Args:
         model: any model that has evidence.
-        images: (B, C, H, W) in [0, 1], or whatever `explain` takes, many.
-        top: see `explain`; so ``prototypes`` and ``classes``.
+        images: (B, C, H, W) in [0, 1], or a sequence of what `explain` takes.
+        top: see `explain`; also ``prototypes`` and ``classes``.
         prototypes: shown for every image.
         classes: explained for every image.
         labels: the true class of each image.
         names: the name of each image.
-        batch_size: images a forward pass.
+        batch_size: images per forward pass.
 
     Raises:
         UserError: as `explain`.
@@ -112,7 +113,7 @@ def explain_batch(
 
 
 def _explain_output(
-    model: Model,
+    model: PrototypeModel,
     output: Output,
     images: Tensor,
     request: Request,
@@ -140,7 +141,7 @@ def _explain_output(
     heats = _heats(model, output, pairs, (images.shape[2], images.shape[3]))
 
     # A nearest prototype's similarity (KMEx) has no weights: no loss has made its softmax mean anything.
-    logits = model.score_kind == "logit" and taken[0].evidence.weights is not None
+    logits = model.traits.score_kind == "logit" and taken[0].evidence.weights is not None
     probabilities = model.probabilities(scores).cpu().numpy() if logits else None
     abstains = model.abstains(output)
     plain = scores.cpu().numpy()
@@ -156,15 +157,15 @@ def _explain_output(
                 classes=model.spec.classes,
                 scores=plain[row],
                 probabilities=None if probabilities is None else probabilities[row],
-                score_kind=model.score_kind,
-                order=model.order,
+                score_kind=model.traits.score_kind,
+                order=model.traits.order,
                 prediction=int(predictions[row]),
-                accounts=tuple(_account(model, part, row, plain[row], known) for part in taken),
+                breakdowns=tuple(_breakdown(model, part, row, plain[row], known) for part in taken),
                 label=labels[row],
                 counter=counter[0] if counter else None,
                 counter_class=int(counters[row]),
                 chosen=request.prototypes is not None,
-                words=model.config.words,
+                words=model.traits.words,
                 abstained=abstains is not None and bool(abstains[row]),
             )
         )
@@ -180,12 +181,12 @@ class _Known:
     similarities: dict[tuple[int, int], float]
 
     def place(self, row: int, prototype: int) -> tuple[Any, Any]:
-        """Map and box."""
-        found: tuple[Any, Any] = self.heats.get((row, prototype), (None, None))
-        return found
+        """Return map and box."""
+        heat_and_box: tuple[Any, Any] = self.heats.get((row, prototype), (None, None))
+        return heat_and_box
 
     def steps(self, row: int, way: list[tuple[int, bool]]) -> tuple[Step, ...]:
-        """The questions of a path: a prototype's similarity is the probability that it is there."""
+        """Return the questions of a path: a prototype's similarity is the probability that it is there."""
         there = [self.similarities[row, prototype] for prototype, _ in way]
         return tuple(
             Step(self.views[p], present, value if present else 1 - value, *self.place(row, p))
@@ -194,34 +195,35 @@ class _Known:
 
 
 def _similarities(output: Output, pairs: list[tuple[int, int]]) -> list[float]:
-    """Of pairs of image and prototype."""
-    assert output.similarities is not None
+    """Return the similarities of pairs of image and prototype."""
     if not pairs:
         return []
     index = torch.tensor(pairs, device=output.similarities.device)
-    found: list[float] = output.similarities.float()[index[:, 0], index[:, 1]].tolist()
-    return found
+    values: list[float] = output.similarities.float()[index[:, 0], index[:, 1]].tolist()
+    return values
 
 
 def _heats(
-    model: Model, output: Output, pairs: list[tuple[int, int]], size: tuple[int, int]
+    model: PrototypeModel, output: Output, pairs: list[tuple[int, int]], size: tuple[int, int]
 ) -> dict[tuple[int, int], tuple[np.ndarray[Any, np.dtype[np.float32]], tuple[int, int, int, int]]]:
-    """Upsampled similarity maps and their boxes, of the pairs of image and prototype that are shown."""
-    if not model.maps or not pairs:
+    """Return upsampled similarity maps and their boxes for the pairs of image and prototype that are shown."""
+    prototypes = model.prototypes
+    if not prototypes.has_maps or not pairs:
         return {}
-    maps = model.similarity_maps(output.latents).float()
-    index = torch.tensor(pairs, device=maps.device)
-    chosen = maps[index[:, 0], index[:, 1]]
+    rows, numbers = torch.tensor(pairs, device=model.device).T
+    which, column = numbers.unique(return_inverse=True)
+    chosen = prototypes.maps(output.latents, which).float()[rows, column]
     heats = upsample(chosen, size)
-    patches = model.boxes_at(chosen.flatten(1).argmax(dim=1), (chosen.shape[1], chosen.shape[2]))
+    cells, grid = chosen.flatten(1).argmax(dim=1), (chosen.shape[1], chosen.shape[2])
+    patches = prototypes.patch_boxes(cells, grid, size)
     boxes = (percentile_boxes(heats) if patches is None else patches).tolist()
     return {
         pair: (heat, tuple(box)) for pair, heat, box in zip(pairs, heats.cpu().numpy(), boxes, strict=True)
     }
 
 
-def _account(
-    model: Model,
+def _breakdown(
+    model: PrototypeModel,
     taken: Selection,
     row: int,
     scores: np.ndarray[Any, np.dtype[np.float32]],

@@ -1,170 +1,60 @@
-"""Explanations as data: what was predicted, and for which reasons."""
+"""`Explanation`, the answer of `explain`: its data, and how it looks in words, as a figure and in a notebook."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from matplotlib.figure import Figure
 
-from resemblance.config.words import PROTOTYPES, Words
-from resemblance.explain.prototype_view import PrototypeView
-from resemblance.explain.rounding import finite
-from resemblance.explain.score_breakdown import Reason, ScoreBreakdown, Step
-from resemblance.prototypes.gallery import Pixels
-
-__all__ = ["ScoreBreakdown", "Explanation", "PrototypeView", "Reason", "Step"]
+from resemblance.explain import text
+from resemblance.explain.explanation_data import ExplanationData
+from resemblance.explain.figure import explanation_figure
+from resemblance.explain.html import explanation_html
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """Why a model says what it says of an image.
+class Explanation(ExplanationData):
+    """Why a model says what it says of an image; `explain` makes it.
 
-    Args:
-        name: the image's name.
-        image: (H, W, 3) uint8, as the model saw it.
-        method: the model's method.
-        classes: the names of all classes.
-        scores: (C,) as computed.
-        probabilities: (C,) their softmax, where scores are logits of weighted reasons; else None.
-        score_kind: ``logit``, ``probability`` or ``votes``.
-        order: by what the reasons are ordered.
-        prediction: index of the predicted class.
-        accounts: one for each class that was asked for; by default, the predicted one.
-        label: index of the true class, where known.
-        counter: the best reason for ``counter_class``: the true class if the prediction is wrong, else the
-            predicted one if another was asked for, else the runner-up.
-        counter_class: index of that class.
-        chosen: the prototypes were chosen by the caller.
-        words: what the method calls its prototypes, and the numbers beside them.
-        abstained: the model gives no answer; ``prediction`` is then without meaning.
+    Print it for a table of reasons that adds up; in a notebook it shows itself. Its fields are those of
+    `ExplanationData`.
 
     Example:
+        >>> import numpy as np
+        >>> from resemblance.explain.prototype_view import PrototypeView
+        >>> from resemblance.explain.reason import Reason
+        >>> from resemblance.explain.score_breakdown import ScoreBreakdown
         >>> reason = Reason(PrototypeView(3, ("cat",)), similarity=2.0, contribution=2.0, weight=1.0)
-        >>> account = ScoreBreakdown(0, "cat", 2.0, (reason,))
+        >>> breakdown = ScoreBreakdown(0, "cat", 2.0, (reason,))
         >>> scores = np.array([2.0, 1.0])
         >>> image = np.zeros((8, 8, 3), np.uint8)
         >>> explanation = Explanation("a.png", image, "protopnet", ("cat", "dog"), scores, None, "logit",
-        ...                           "contribution", prediction=0, accounts=(account,), label=1)
+        ...                           "contribution", prediction=0, breakdowns=(breakdown,), label=1)
         >>> explanation.predicted, explanation.correct, explanation.reasons[0].prototype.index
         ('cat', False, 3)
     """
 
-    name: str
-    image: Pixels
-    method: str
-    classes: tuple[str, ...]
-    scores: NDArray[np.float32]
-    probabilities: NDArray[np.float32] | None
-    score_kind: Literal["logit", "probability", "votes"]
-    order: Literal["contribution", "similarity"]
-    prediction: int
-    accounts: tuple[ScoreBreakdown, ...]
-    label: int | None = None
-    counter: Reason | None = None
-    counter_class: int | None = None
-    chosen: bool = False
-    words: Words = PROTOTYPES
-    abstained: bool = False
-
-    @property
-    def predicted(self) -> str:
-        """The predicted class's name."""
-        return self.classes[self.prediction]
-
-    @property
-    def true(self) -> str | None:
-        """The true class's name, where known."""
-        return None if self.label is None else self.classes[self.label]
-
-    @property
-    def correct(self) -> bool | None:
-        """Whether the prediction is right, which no abstention is; None where the truth is unknown."""
-        return None if self.label is None else not self.abstained and self.label == self.prediction
-
-    @property
-    def account(self) -> ScoreBreakdown:
-        """The account of the first class that was asked for; by default, of the prediction."""
-        return self.accounts[0]
-
-    @property
-    def reasons(self) -> tuple[Reason, ...]:
-        """The reasons shown for that class."""
-        return self.account.reasons
-
-    @property
-    def share(self) -> float:
-        """The share of all contributions to that class that the reasons shown carry."""
-        return self.account.share
-
-    @property
-    def bias(self) -> float:
-        """The part of that class's score that no reason carries."""
-        return self.account.bias
-
-    @property
-    def all_reasons(self) -> list[Reason]:
-        """The reasons shown for all classes that were asked for, and the one beside them."""
-        shown = [reason for account in self.accounts for reason in account.reasons]
-        return [*shown, *([self.counter] if self.counter else [])]
-
-    @property
-    def paths(self) -> bool:
-        """Whether the reasons are paths through a tree of prototypes."""
-        return any(reason.steps for reason in self.all_reasons)
-
-    @property
-    def located(self) -> bool:
-        """Whether the reasons say where in the image they are."""
-        parts: list[Reason | Step] = [*self.all_reasons]
-        parts += [step for reason in self.all_reasons for step in reason.steps]
-        return any(part.heat is not None for part in parts)
-
     @property
     def warnings(self) -> list[str]:
-        """Where the reasons should not be taken at their word, in words."""
-        from resemblance.explain.text import warnings
-
-        return warnings(self)
+        """Where the reasons should not be taken at their word, in sentences."""
+        return text.warnings(self)
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
-        """A JSON-ready dictionary; image, maps and pictures as nested lists only if ``arrays``."""
-        record: dict[str, Any] = {
-            "name": self.name,
-            "method": self.method,
-            "prediction": self.predicted,
-            "prediction_index": self.prediction,
-            "label": self.true,
-            "correct": self.correct,
-            "abstained": self.abstained,
-            "score_kind": self.score_kind,
-            "scores": {name: finite(score) for name, score in zip(self.classes, self.scores, strict=True)},
-            "probabilities": None
-            if self.probabilities is None
-            else {name: finite(p) for name, p in zip(self.classes, self.probabilities, strict=True)},
-            "order": self.order,
-            "explanations": [account.to_dict(arrays) for account in self.accounts],
-            "counter": None if self.counter is None else self.counter.to_dict(arrays),
-            "counter_class": None if self.counter_class is None else self.classes[self.counter_class],
-            "warnings": self.warnings,
-        }
-        if arrays:
-            record["image"] = self.image.tolist()
-        return record
+        """Return a JSON-ready dictionary; image, maps and pictures as nested lists only if ``arrays``."""
+        return super().to_dict(arrays) | {"warnings": self.warnings}
 
-    def plot(self) -> Any:
-        """A matplotlib figure of the image and its reasons."""
-        from resemblance.explain.figure import explanation_figure  # data draws itself: the one upward glance
+    def plot(self, paper: bool = False) -> Figure:
+        """Draw the image and its reasons.
 
-        return explanation_figure(self)
+        Args:
+            paper: overlay maps as the papers do (see `drawing.heat`).
+
+        Returns:
+            A matplotlib figure, drawn without a display.
+        """
+        return explanation_figure(self, paper)
 
     def _repr_html_(self) -> str:
-        from resemblance.report.page import explanation_html
-
         return explanation_html(self)
 
     def __str__(self) -> str:
-        from resemblance.explain.text import text_table
-
-        return text_table(self)
+        return text.text_table(self)

@@ -22,10 +22,11 @@ from resemblance.drawing.style import (
     show,
     write,
 )
-from resemblance.explain.explanation import Explanation
+from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.path_figure import draw_path, strip_height, strip_width
+from resemblance.explain.reason import Reason
 from resemblance.explain.rounding import signed
-from resemblance.explain.score_breakdown import Reason, ScoreBreakdown
+from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.explain.text import (
     counter_text,
     headline,
@@ -34,6 +35,7 @@ from resemblance.explain.text import (
     share_text,
     similarity_text,
     similarity_word,
+    warnings,
     weight_text,
     weight_word,
 )
@@ -43,10 +45,10 @@ TEXT, BAR = 3.1, 2.1
 LINE = 0.26
 
 
-def explanation_figure(explanation: Explanation, paper: bool = False) -> Figure:
+def explanation_figure(explanation: ExplanationData, paper: bool = False) -> Figure:
     """Draw an explanation.
 
-    A row a reason: where the image resembles the prototype (models with maps), the prototype, the training
+    One row per reason: where the image resembles the prototype (models with maps), the prototype, the training
     image that it comes from, and its contribution. Below, the lines that make the sum complete.
 
     Args:
@@ -57,19 +59,19 @@ def explanation_figure(explanation: Explanation, paper: bool = False) -> Figure:
         >>> import numpy as np
         >>> from resemblance.explain.score_breakdown import ScoreBreakdown
         >>> from resemblance.explain.prototype_view import PrototypeView
-        >>> account = ScoreBreakdown(0, "cat", 2.0, (Reason(PrototypeView(3, ("cat",)), 2.0, 2.0),))
+        >>> breakdown = ScoreBreakdown(0, "cat", 2.0, (Reason(PrototypeView(3, ("cat",)), 2.0, 2.0),))
         >>> figure = explanation_figure(
-        ...     Explanation("a.png", np.zeros((8, 8, 3), np.uint8), "kmex", ("cat", "dog"),
-        ...                 np.array([2.0, 1.0]), None, "logit", "contribution", 0, (account,)))
+        ...     ExplanationData("a.png", np.zeros((8, 8, 3), np.uint8), "kmex", ("cat", "dog"),
+        ...                 np.array([2.0, 1.0]), None, "logit", "contribution", 0, (breakdown,)))
         >>> figure.savefig("explanation.png")  # doctest: +SKIP
     """
-    return _Sheet(explanation, paper).draw()
+    return _Layout(explanation, paper).draw()
 
 
-class _Sheet:
+class _Layout:
     """The layout of one figure, in inches from its upper left corner."""
 
-    def __init__(self, explanation: Explanation, paper: bool) -> None:
+    def __init__(self, explanation: ExplanationData, paper: bool) -> None:
         self.explanation = explanation
         self.paper = paper
         reasons = explanation.all_reasons
@@ -86,30 +88,30 @@ class _Sheet:
         self.width = max(self.text_x + TEXT + BAR + MARGIN, 2 * MARGIN + strip_width(steps), 7.4)
 
     def draw(self) -> Figure:
-        """The figure."""
+        """Draw the figure."""
         explanation = self.explanation
         beside = self.width - 2 * MARGIN - HEAD
         self.title = _wrap(_upper(plain(headline(explanation), 160)), beside, 14.5)
-        self.warnings = [line for text in explanation.warnings for line in _wrap(f"! {text}", beside, 8.5)]
+        self.warnings = [line for text in warnings(explanation) for line in _wrap(f"! {text}", beside, 8.5)]
         top = max(HEAD, 0.7 + 0.25 * len(self.title) + 0.2 * len(self.warnings))
-        height = MARGIN + top + sum(self._height(account) for account in explanation.accounts)
+        height = MARGIN + top + sum(self._height(breakdown) for breakdown in explanation.breakdowns)
         if explanation.counter is not None:
             height += self._row(explanation.counter) + 0.75
         self.figure = new_figure(self.width, height)
         self._head()
         y = MARGIN + top
-        for account in explanation.accounts:
-            y = self._account(account, y)
+        for breakdown in explanation.breakdowns:
+            y = self._breakdown(breakdown, y)
         if explanation.counter is not None:
             self._rule(y, "--")
             write(self.figure, MARGIN, y + 0.12, plain(counter_text(explanation), 110), fontweight="bold")
             self._reason(explanation.counter, y + 0.45, signed(explanation.counter.contribution, 3), None)
         return self.figure
 
-    def _height(self, account: ScoreBreakdown) -> float:
-        lines = 2 + bool(account.others)
-        share = 0.17 * len(self._share(account)) + 0.32
-        rows = sum(self._row(reason) + GAP for reason in account.reasons)
+    def _height(self, breakdown: ScoreBreakdown) -> float:
+        lines = 2 + bool(breakdown.others)
+        share = 0.17 * len(self._share(breakdown)) + 0.32
+        rows = sum(self._row(reason) + GAP for reason in breakdown.reasons)
         return 0.55 + rows + lines * LINE + share
 
     def _row(self, reason: Reason) -> float:
@@ -130,7 +132,7 @@ class _Sheet:
             write(self.figure, x, y, line, color=WARN, fontsize=8.5)
             y += 0.2
 
-    def _account(self, account: ScoreBreakdown, y: float) -> float:
+    def _breakdown(self, breakdown: ScoreBreakdown, y: float) -> float:
         explanation = self.explanation
         self._rule(y, "-")
         word = score_word(explanation)
@@ -138,7 +140,7 @@ class _Sheet:
             self.figure,
             MARGIN,
             y + 0.1,
-            f"Why {plain(account.class_name)} has {'these' if word.endswith('s') else 'this'} {word}",
+            f"Why {plain(breakdown.class_name)} has {'these' if word.endswith('s') else 'this'} {word}",
             fontweight="bold",
         )
         beside = "image" in self.columns
@@ -147,7 +149,7 @@ class _Sheet:
             "prototype": "… " * beside + explanation.words.picture,
             "source": "which comes from" if beside else "nearest training image",
         }
-        for number, column in enumerate(self.columns if account.reasons else []):
+        for number, column in enumerate(self.columns if breakdown.reasons else []):
             x = MARGIN + number * (SIDE + GAP)
             write(self.figure, x, y + 0.32, titles[column], color=MUTED, fontsize=8)
         if not self.columns:
@@ -155,11 +157,11 @@ class _Sheet:
             write(self.figure, MARGIN, y + 0.32, how, color=MUTED, fontsize=8)
         write(self.figure, self.width - MARGIN, y + 0.32, "contribution", color=MUTED, fontsize=8, ha="right")
         y += 0.55
-        lines = account.lines()
+        lines = breakdown.lines()
         values = [
-            *(reason.contribution for reason in account.reasons),
-            account.others_contribution,
-            account.bias,
+            *(reason.contribution for reason in breakdown.reasons),
+            breakdown.others_contribution,
+            breakdown.bias,
         ]
         span = min([0.0, *values]), max([1e-12, *values])
         for line in lines:
@@ -169,19 +171,19 @@ class _Sheet:
                 continue
             if line.kind == "score":
                 self._rule(y - 0.02, "-", self.text_x)
-                self._line(f"{word} of {plain(account.class_name, 28)}", None, line.value, span, y)
+                self._line(f"{word} of {plain(breakdown.class_name, 28)}", None, line.value, span, y)
             elif line.kind == "others":
-                self._line(others_text(account), account.others_contribution, line.value, span, y)
+                self._line(others_text(breakdown), breakdown.others_contribution, line.value, span, y)
             else:
-                self._line("bias", account.bias, line.value, span, y)
+                self._line("bias", breakdown.bias, line.value, span, y)
             y += LINE
-        for text in self._share(account):
+        for text in self._share(breakdown):
             write(self.figure, self.text_x, y + 0.04, text, color=MUTED, fontsize=8)
             y += 0.17
         return y + 0.32
 
-    def _share(self, account: ScoreBreakdown) -> list[str]:
-        return _wrap(share_text(account), self.width - MARGIN - self.text_x, 7.6)
+    def _share(self, breakdown: ScoreBreakdown) -> list[str]:
+        return _wrap(share_text(breakdown), self.width - MARGIN - self.text_x, 7.6)
 
     def _reason(self, reason: Reason, y: float, value: str, span: tuple[float, float] | None) -> None:
         view = reason.prototype
@@ -228,7 +230,7 @@ class _Sheet:
             self._bar(reason.contribution, span, y + 0.12, 0.16)
 
     def _path(self, reason: Reason, y: float, value: str, span: tuple[float, float] | None) -> None:
-        """A path below a line of numbers."""
+        """Draw a path below a line of numbers."""
         numbers = f"reached with {similarity_text(self.explanation, reason)}"
         numbers += f" × {weight_text(reason)} of the class at its end" if reason.weight is not None else ""
         write(self.figure, MARGIN, y + 0.02, numbers, fontsize=9.5, fontweight="bold")
@@ -247,7 +249,7 @@ class _Sheet:
             self._bar(value, span, y + 0.07, 0.12)
 
     def _bar(self, value: float, span: tuple[float, float], y: float, height: float) -> None:
-        """A bar on the scale that all lines of the account share, the largest 1.1 inches wide."""
+        """Draw a bar on the scale that all lines of the breakdown share, the largest 1.1 inches wide."""
         width = 1.1
         axes: Axes = place(self.figure, self.width - MARGIN - 0.75 - width, y, width, height)
         axes.barh([0], [value], color=FOR if value >= 0 else AGAINST, height=0.9)
@@ -263,7 +265,7 @@ class _Sheet:
 
 
 def _wrap(text: str, width: float, size: float) -> list[str]:
-    """Lines of so many points that fit into so many inches."""
+    """Break a text into lines of so many points that fit into so many inches."""
     return textwrap.wrap(text, max(12, int(width / inches("a", size)))) or [""]
 
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from resemblance.data.images import Pixels
 from resemblance.drawing.heat import overlay
 from resemblance.drawing.style import AGAINST, FOR, MUTED, plain, show, write
-from resemblance.explain.score_breakdown import Reason
+from resemblance.explain.reason import Reason
 from resemblance.explain.text import percent
-from resemblance.prototypes.gallery import Pixels
 
 CELL, PITCH, STRIP, IN_A_ROW = 1.05, 1.3, 2.85, 9
 
 
 def strip_width(steps: int) -> float:
-    """Inches that so many steps take side by side."""
+    """Return the inches that so many steps take side by side."""
     return min(steps, IN_A_ROW) * PITCH
 
 
 def strip_height(reason: Reason) -> float:
-    """Inches that a path takes."""
+    """Return the height in inches that a path takes."""
     return -(-len(reason.steps) // IN_A_ROW) * STRIP
 
 

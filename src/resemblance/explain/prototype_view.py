@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from resemblance.config.words import PROTOTYPES, Words
-from resemblance.prototypes.gallery import Box, GalleryItem, Pixels
-
-if TYPE_CHECKING:
-    from resemblance.core.model import Model
-
+from resemblance.core.classifier import Classifier
+from resemblance.core.prototype_model import PrototypeModel
+from resemblance.data.images import Pixels
+from resemblance.prototypes.gallery import Box, GalleryItem
 
 OWNERS = 5  # classes that are named
 
@@ -131,7 +130,7 @@ class PrototypeView:
         return record
 
 
-def prototype_views(model: Model, indices: Sequence[int] | None = None) -> list[PrototypeView]:
+def prototype_views(model: Classifier, indices: Sequence[int] | None = None) -> list[PrototypeView]:
     """Pictures, provenance and use of a model's prototypes.
 
     Args:
@@ -147,9 +146,9 @@ def prototype_views(model: Model, indices: Sequence[int] | None = None) -> list[
         >>> view.index, view.owner, view.activations
         (12, 'one', None)
     """
-    prototypes = model.prototypes
-    if prototypes is None:
+    if not isinstance(model, PrototypeModel):
         return []
+    prototypes = model.prototypes
     owners = prototypes.owner_names(model.spec.classes)
     used, own = prototypes.activations.tolist(), prototypes.own_activations.tolist()
     uses = sum(used) if prototypes.usage_counted else 0
@@ -164,7 +163,7 @@ def prototype_views(model: Model, indices: Sequence[int] | None = None) -> list[
             activations=used[index] if prototypes.usage_counted else None,
             own_activations=own[index] if own[index] >= 0 else None,
             importance=used[index] / uses if uses else None,
-            words=model.config.words,
+            words=model.traits.words,
         )
         for index in (range(len(prototypes)) if indices is None else indices)
     ]

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resemblance.config.errors import UserError
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
+from resemblance.core.prototype_model import PrototypeModel
 
 
-def class_index(model: Model, value: int | str) -> int:
+def class_index(model: Classifier, value: int | str) -> int:
     """The index of a class given by name or index.
 
     Raises:
@@ -32,6 +33,17 @@ def class_index(model: Model, value: int | str) -> int:
     return index
 
 
+def explainable(model: Classifier) -> PrototypeModel:
+    """Return the model, if it has reasons to give.
+
+    Raises:
+        UserError: if it has none.
+    """
+    if not isinstance(model, PrototypeModel):
+        raise UserError(f"{model.name} has no evidence to explain; convert it with `resemblance convert RUN`")
+    return model
+
+
 @dataclass(frozen=True)
 class Request:
     """What was asked for.
@@ -49,7 +61,7 @@ class Request:
     @classmethod
     def of(
         cls,
-        model: Model,
+        model: PrototypeModel,
         top: int | None,
         prototypes: Sequence[int] | None,
         classes: Sequence[int | str] | None,
@@ -59,9 +71,7 @@ class Request:
         Raises:
             UserError: for what the model has not.
         """
-        if not model.explains or model.prototypes is None:
-            name = model.name or type(model).__name__
-            raise UserError(f"{name} has no evidence to explain; convert it with `resemblance convert RUN`")
+        explainable(model)
         if top is not None and (not isinstance(top, int) or top < 1):
             raise UserError(f"top must be at least 1, a whole number, not {top!r}")
         count = len(model.prototypes)

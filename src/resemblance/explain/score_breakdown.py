@@ -1,86 +1,14 @@
-"""The score of a class, taken apart into reasons that add up to it."""
+"""The score of a class, broken down into contributions that add up to it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from resemblance.explain.prototype_view import PrototypeView
+from resemblance.explain.reason import Reason
 from resemblance.explain.rounding import add_up, decimals_for, finite, signed
-from resemblance.prototypes.gallery import Box
 
-
-@dataclass(frozen=True)
-class Step:
-    """A question on the way to a reason that is a path: is the prototype there?
-
-    Args:
-        prototype: that is asked for.
-        present: the way goes on because it is there; else because it is not.
-        probability: of this turn.
-        heat: (H, W) float32, the similarity map upsampled to the image; None where the model has no maps.
-        box: around the image's pixels at or above the map's 95th percentile, or the patch that the method frames: x0,
-            y0, x1, y1, exclusive.
-    """
-
-    prototype: PrototypeView
-    present: bool
-    probability: float
-    heat: NDArray[np.float32] | None = None
-    box: Box | None = None
-
-    def to_dict(self, arrays: bool = False) -> dict[str, Any]:
-        """A JSON-ready dictionary; the map and the picture as nested lists only if ``arrays``."""
-        record = self.prototype.to_dict(arrays) | {
-            "present": self.present,
-            "probability": finite(self.probability),
-            "box": list(self.box) if self.box else None,
-        }
-        if arrays:
-            record["heat"] = None if self.heat is None else self.heat.tolist()
-        return record
-
-
-@dataclass(frozen=True)
-class Reason:
-    """One prototype's part in the score of a class, or that of a path through several of them.
-
-    Args:
-        prototype: the prototype.
-        similarity: of the image to the prototype.
-        contribution: what it adds to the score.
-        weight: the factor between the two, where there is one.
-        heat: (H, W) float32, the similarity map upsampled to the image; None where the model has no maps.
-        box: around the image's pixels at or above the map's 95th percentile, or the patch that the method frames: x0,
-            y0, x1, y1, exclusive.
-        steps: the questions on the way, where the reason is a path; ``prototype`` is then the last one,
-            ``similarity`` the probability of the path and ``weight`` that of the class at its end.
-    """
-
-    prototype: PrototypeView
-    similarity: float
-    contribution: float
-    weight: float | None = None
-    heat: NDArray[np.float32] | None = None
-    box: Box | None = None
-    steps: tuple[Step, ...] = ()
-
-    def to_dict(self, arrays: bool = False) -> dict[str, Any]:
-        """A JSON-ready dictionary; the map and the picture as nested lists only if ``arrays``."""
-        record: dict[str, Any] = self.prototype.to_dict(arrays) | {
-            "similarity": finite(self.similarity),
-            "weight": finite(self.weight),
-            "contribution": finite(self.contribution),
-            "box": list(self.box) if self.box else None,
-        }
-        if self.steps:
-            record["steps"] = [step.to_dict(arrays) for step in self.steps]
-        if arrays:
-            record["heat"] = None if self.heat is None else self.heat.tolist()
-        return record
+TOLERANCE = 1e-5  # of Σ|contributions| + |bias|, the numbers that were rounded
 
 
 @dataclass(frozen=True)
@@ -94,7 +22,9 @@ class Line:
 
 @dataclass(frozen=True)
 class ScoreBreakdown:
-    """The score of one class, taken apart: reasons shown + the others + bias = score.
+    """The score of one class: reasons shown + the other reasons + bias = score.
+
+    Sums are made in float64 (Python's floats), so that they add no rounding to the model's own.
 
     Args:
         class_index: the class.
@@ -107,9 +37,10 @@ class ScoreBreakdown:
         bias: the part of the score that no reason carries.
 
     Example:
+        >>> from resemblance.explain.prototype_view import PrototypeView
         >>> reason = Reason(PrototypeView(3, ("cat",)), similarity=2.0, contribution=2.0, weight=1.0)
-        >>> account = ScoreBreakdown(0, "cat", 1.5, (reason,), others=9, others_for=0.5, others_against=-1.0)
-        >>> round(account.share, 3), [line.value for line in account.lines()]
+        >>> breakdown = ScoreBreakdown(0, "cat", 1.5, (reason,), others=9, others_for=0.5, others_against=-1.0)
+        >>> round(breakdown.share, 3), [line.value for line in breakdown.lines()]
         (0.571, ['+2.000', '−0.500', '0.000', '1.500'])
     """
 
@@ -146,12 +77,11 @@ class ScoreBreakdown:
 
     @property
     def adds_up(self) -> bool:
-        """Whether the total is the score, within 1e-5 of the sum of all that was added."""
-        scale = self.absolute + abs(self.bias) + abs(self.score)
-        return abs(self.total - self.score) <= 1e-5 * scale + 1e-6
+        """True if the total is the score, within 1e-5 × (Σ|contributions| + |bias|)."""
+        return abs(self.total - self.score) <= TOLERANCE * (self.absolute + abs(self.bias))
 
     def lines(self) -> list[Line]:
-        """The table's lines, rounded so that they add up; the others take what rounding leaves over."""
+        """Return the table's lines, rounded so that they add up; the others take what rounding leaves over."""
         parts = [reason.contribution for reason in self.reasons]
         parts += [self.others_contribution] * bool(self.others) + [self.bias]
         decimals = decimals_for([*parts, self.score])
@@ -164,7 +94,7 @@ class ScoreBreakdown:
         return [*lines, Line("bias", texts[-1]), Line("score", signed(score, decimals).removeprefix("+"))]
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
-        """A JSON-ready dictionary."""
+        """Return a JSON-ready dictionary; maps and pictures as nested lists only if ``arrays``."""
         return {
             "class": self.class_name,
             "class_index": self.class_index,

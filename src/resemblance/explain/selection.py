@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from resemblance.core.model import Model
 from resemblance.core.output import Evidence, Output
+from resemblance.core.prototype_model import PrototypeModel
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Selection:
 
 
 def select(
-    model: Model, output: Output, classes: Tensor, top: int | None, chosen: list[int] | None
+    model: PrototypeModel, output: Output, classes: Tensor, top: int | None, chosen: list[int] | None
 ) -> Selection:
     """The ``top`` reasons (all: None) for one class an image, or those of the ``chosen`` prototypes.
 
@@ -50,12 +50,12 @@ def select(
         found = [(evidence.prototypes == p).nonzero().flatten() for p in chosen]
         return Selection(classes, evidence, similarities, [torch.cat(found)] * len(classes))
     order = similarities.argsort(dim=1, descending=True, stable=True)
-    if model.order == "contribution":  # equal contributions: the more similar first
+    if model.traits.order == "contribution":  # equal contributions: the more similar first
         order = order.gather(1, contributions.gather(1, order).argsort(dim=1, descending=True, stable=True))
     shown = []
     least = 0.0 if evidence.paths is None else 1e-3
     for row, ranked in enumerate(order):
-        if model.order == "contribution":
+        if model.traits.order == "contribution":
             parts = contributions[row, ranked].abs()
             ranked = ranked[(parts > 0) & (parts >= least * parts.sum())]
         if chosen is not None and evidence.paths is not None:
@@ -65,11 +65,10 @@ def select(
     return Selection(classes, evidence, similarities, shown)
 
 
-def _evidence(model: Model, output: Output, classes: Tensor) -> tuple[Evidence, Tensor]:
+def _evidence(model: PrototypeModel, output: Output, classes: Tensor) -> tuple[Evidence, Tensor]:
     evidence = model.evidence(output, classes)
     if evidence.similarities is not None:
         return evidence, evidence.similarities.float()
-    assert output.similarities is not None
     return evidence, output.similarities.float()[:, evidence.prototypes]
 
 
@@ -85,9 +84,8 @@ def counter_classes(
     return counters
 
 
-def best_reason(model: Model, output: Output, classes: Tensor) -> Selection:
+def best_reason(model: PrototypeModel, output: Output, classes: Tensor) -> Selection:
     """The one best reason for each class; none where a class has neither contributions nor prototypes."""
-    assert model.prototypes is not None
     evidence, similarities = _evidence(model, output, classes)
     contributions = evidence.contributions
     own = model.prototypes.owners[evidence.prototypes].T[classes]  # (B, R)

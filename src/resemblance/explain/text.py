@@ -1,22 +1,23 @@
-"""What an explanation says in words: the same on a terminal, in a figure and on a page."""
+"""An explanation in words: the same on a terminal, in a figure and on a page."""
 
 from __future__ import annotations
 
-from resemblance.explain.explanation import Explanation
+from resemblance.explain.explanation_data import ExplanationData
+from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import decimals_for, signed
-from resemblance.explain.score_breakdown import Reason, ScoreBreakdown, Step
+from resemblance.explain.score_breakdown import ScoreBreakdown
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 SCORE_WORDS = {"logit": "score", "probability": "probability", "votes": "votes"}
 
 
-def score_word(explanation: Explanation) -> str:
-    """What a score is called: score, probability or votes."""
+def score_word(explanation: ExplanationData) -> str:
+    """Return what a score is called: score, probability or votes."""
     return SCORE_WORDS[explanation.score_kind]
 
 
-def score_text(explanation: Explanation, index: int) -> str:
-    """The score of a class in words, with its probability where scores are logits."""
+def score_text(explanation: ExplanationData, index: int) -> str:
+    """Return the score of a class in words, with its probability where scores are logits."""
     score = float(explanation.scores[index])
     if explanation.score_kind == "probability":
         return f"probability {percent(score)}"
@@ -27,7 +28,7 @@ def score_text(explanation: Explanation, index: int) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in per cent that never rounds to 0 or 100 what is neither; its blank does not break.
+    """Return a share in per cent, 0 or 100 only where it is exactly that; its blank does not break.
 
     Example:
         >>> [percent(share).replace("\N{NO-BREAK SPACE}", " ") for share in (0.5, 0.9999, 0.0002, 1.0)]
@@ -44,35 +45,35 @@ def percent(share: float) -> str:
     return text.replace(" ", NO_BREAK) + NO_BREAK + "%"
 
 
-def similarity_word(explanation: Explanation) -> str:
-    """What the nearness column holds: PrototypeDL and its like speak of squared distances, trees of their paths."""
+def similarity_word(explanation: ExplanationData) -> str:
+    """Return the name of the similarity column: squared distances for PrototypeDL, path probabilities for trees."""
     if explanation.paths:
         return "path probability"
     return "distance²" if explanation.order == "similarity" else explanation.words.similarity
 
 
-def similarity_text(explanation: Explanation, reason: Reason) -> str:
-    """A reason's similarity, as a squared distance where that is what the method speaks of."""
+def similarity_text(explanation: ExplanationData, reason: Reason) -> str:
+    """Return a reason's similarity, as a squared distance where that is what the method speaks of."""
     if reason.steps:
         return percent(reason.similarity)
     value = -reason.similarity if explanation.order == "similarity" else reason.similarity
     return f"{value:.3f}".replace("-", "−")
 
 
-def weight_word(explanation: Explanation) -> str:
-    """What the factor between similarity and contribution is called."""
+def weight_word(explanation: ExplanationData) -> str:
+    """Return the name of the factor between similarity and contribution."""
     return "class probability" if explanation.paths else explanation.words.weight
 
 
 def weight_text(reason: Reason) -> str:
-    """A reason's weight; empty where the method has none."""
+    """Return a reason's weight; empty where the method has none."""
     if reason.weight is None:
         return ""
     return percent(reason.weight) if reason.steps else signed(reason.weight, 3)
 
 
 def step_text(step: Step) -> str:
-    """Whether the image has the part that a step asks for, and how surely.
+    """Return whether the image has the part that a step asks for, and how probably.
 
     Example:
         >>> from resemblance.explain.prototype_view import PrototypeView
@@ -83,104 +84,110 @@ def step_text(step: Step) -> str:
 
 
 def way_text(reason: Reason) -> str:
-    """The questions of a path in short: what it has and what it lacks, in order."""
+    """Return the questions of a path in short: what the image has and what it lacks, in order."""
     return ", ".join(f"{'has' if step.present else 'lacks'} {step.prototype.index}" for step in reason.steps)
 
 
-def path_text(account: ScoreBreakdown, reason: Reason) -> str:
-    """A path in one sentence: its questions and what they lead to."""
+def path_text(breakdown: ScoreBreakdown, reason: Reason) -> str:
+    """Return a path in one sentence: its questions and what they lead to."""
     way = ", ".join(step_text(step) for step in reason.steps)
-    end = f"{percent(reason.weight or 0.0)} of {account.class_name}"
+    end = f"{percent(reason.weight or 0.0)} of {breakdown.class_name}"
     return f"{way}: a leaf with {end}, reached with {percent(reason.similarity)}"
 
 
-def share_text(account: ScoreBreakdown) -> str:
-    """What part of the evidence the reasons shown carry, in words where it is below half."""
-    if account.absolute == 0:
-        return "Nothing contributes to this score" + ("; it is the bias alone." if account.bias else ".")
-    shown = len(account.reasons)
-    paths = any(reason.steps for reason in account.reasons)
-    if not account.others:
+def share_text(breakdown: ScoreBreakdown) -> str:
+    """Return what part of the evidence the reasons shown carry, with a warning where it is below half."""
+    if breakdown.absolute == 0:
+        return "Nothing contributes to this score" + ("; it is the bias alone." if breakdown.bias else ".")
+    shown = len(breakdown.reasons)
+    paths = any(reason.steps for reason in breakdown.reasons)
+    if not breakdown.others:
         return "These are all the reasons there are."
-    if paths and not account.others_contribution:
+    if paths and not breakdown.others_contribution:
         return "This path alone answers; the others are not asked."
     if paths:
         what = "path shown carries" if shown == 1 else f"{shown} paths shown carry"
-        text = f"The {what} {percent(account.share)} of the score"
+        text = f"The {what} {percent(breakdown.share)} of the score"
         return text + (
-            f": less than half. Most of it lies in the other {account.others}."
-            if account.share < 0.5
+            f": less than half. Most of it lies in the other {breakdown.others}."
+            if breakdown.share < 0.5
             else "."
         )
     what = "reason shown carries" if shown == 1 else f"{shown} reasons shown carry"
-    text = f"The {what} {percent(account.share)} of all contributions"
-    if account.share < 0.5:
-        return text + f": less than half. Most of the evidence lies in the other {account.others}."
+    text = f"The {what} {percent(breakdown.share)} of all contributions"
+    if breakdown.share < 0.5:
+        return text + f": less than half. Most of the evidence lies in the other {breakdown.others}."
     return text + "."
 
 
-def others_text(account: ScoreBreakdown) -> str:
-    """The line for the reasons that are not shown."""
-    which = "the other" if account.reasons else "all"
-    text = f"{which} {account.others:,}".replace(",", NO_BREAK)
-    if account.others_for and account.others_against:
-        decimals = decimals_for([account.others_for, account.others_against])
-        return f"{text} ({signed(account.others_for, decimals)} {signed(account.others_against, decimals)})"
+def others_text(breakdown: ScoreBreakdown) -> str:
+    """Return the line for the reasons that are not shown."""
+    which = "the other" if breakdown.reasons else "all"
+    text = f"{which} {breakdown.others:,}".replace(",", NO_BREAK)
+    if breakdown.others_for and breakdown.others_against:
+        decimals = decimals_for([breakdown.others_for, breakdown.others_against])
+        return (
+            f"{text} ({signed(breakdown.others_for, decimals)} {signed(breakdown.others_against, decimals)})"
+        )
     return text
 
 
-def warnings(explanation: Explanation) -> list[str]:
-    """Where the reasons of an explanation should not be taken at their word."""
-    found = []
-    for account in explanation.accounts:
-        of = f" for {account.class_name}" if len(explanation.accounts) > 1 else ""
-        if not account.adds_up:
-            found.append(
-                f"The reasons{of} add up to {account.total:.6g}, but the model computed {account.score:.6g}."
+def warnings(explanation: ExplanationData) -> list[str]:
+    """Return sentences that say where the reasons of an explanation should not be taken at their word."""
+    sentences = []
+    for breakdown in explanation.breakdowns:
+        of = f" for {breakdown.class_name}" if len(explanation.breakdowns) > 1 else ""
+        if not breakdown.adds_up:
+            sentences.append(
+                f"The reasons{of} add up to {breakdown.total:.6g}, but the model computed {breakdown.score:.6g}."
             )
-        if account.absolute == 0 and explanation.abstained:
-            found.append(f"All scores are zero: {account.class_name} is no answer, only the first class.")
-        elif account.absolute == 0:
-            found.append(f"No {explanation.words.one} contributes to the score{of}.")
-        elif account.share < 0.5 and account.others:
-            found.append(f"The reasons shown{of} carry only {percent(account.share)} of all contributions.")
-        if not account.reasons or explanation.chosen:
+        if breakdown.absolute == 0 and explanation.abstained:
+            sentences.append(
+                f"All scores are zero: {breakdown.class_name} is no answer, only the first class."
+            )
+        elif breakdown.absolute == 0:
+            sentences.append(f"No {explanation.words.one} contributes to the score{of}.")
+        elif breakdown.share < 0.5 and breakdown.others:
+            sentences.append(
+                f"The reasons shown{of} carry only {percent(breakdown.share)} of all contributions."
+            )
+        if not breakdown.reasons or explanation.chosen:
             continue
-        best, view = account.reasons[0], account.reasons[0].prototype
+        best, view = breakdown.reasons[0], breakdown.reasons[0].prototype
         if best.steps:  # the classes at the end of a path are not those of the prototype before it
             continue
         first = "nearest prototype" if explanation.order == "similarity" else "strongest reason"
-        if view.classes and account.class_name not in view.classes:
-            found.append(f"The {first}{of} is {view.words.a} of {view.owner}.")
+        if view.classes and breakdown.class_name not in view.classes:
+            sentences.append(f"The {first}{of} is {view.words.a} of {view.owner}.")
         if best.contribution and view.unused:
-            found.append(f"The {first}{of}, {view.title}, is the most similar to no training image.")
-    return found
+            sentences.append(f"The {first}{of}, {view.title}, is the most similar to no training image.")
+    return sentences
 
 
-def headline(explanation: Explanation) -> str:
-    """The prediction in one line, with the truth where it is known."""
+def headline(explanation: ExplanationData) -> str:
+    """Return the prediction in one line, with the truth where it is known."""
     if explanation.abstained:
         text = "abstains: no prototype that speaks for any class is present"
         return text + (f"; it is {explanation.true}" if explanation.true is not None else "")
     text = f"predicted {explanation.predicted} ({score_text(explanation, explanation.prediction)})"
     if explanation.correct is False:
         return f"{text}, but it is {explanation.true}"
-    return text + (", rightly" if explanation.correct else "")
+    return text + (", correctly" if explanation.correct else "")
 
 
-def first_text(explanation: Explanation, account: ScoreBreakdown) -> str:
-    """What the first of the reasons is, in words."""
+def first_text(explanation: ExplanationData, breakdown: ScoreBreakdown) -> str:
+    """Return what the first of the reasons is, in words."""
     if explanation.chosen:
-        return f"Chosen, for {account.class_name}"
+        return f"Chosen, for {breakdown.class_name}"
     what = "path" if explanation.paths else "reason"
-    predicted = "the predicted class, " if account.class_index == explanation.prediction else ""
+    predicted = "the predicted class, " if breakdown.class_index == explanation.prediction else ""
     if explanation.order == "similarity":
-        return f"Nearest prototype, towards {predicted}{account.class_name}"
-    return f"Best {what} for {predicted}{account.class_name}"
+        return f"Nearest prototype, towards {predicted}{breakdown.class_name}"
+    return f"Best {what} for {predicted}{breakdown.class_name}"
 
 
-def counter_text(explanation: Explanation) -> str:
-    """What the reason beside the others is, in words."""
+def counter_text(explanation: ExplanationData) -> str:
+    """Return what the reason beside the others is, in words."""
     if explanation.counter_class is None:
         return ""
     name = explanation.classes[explanation.counter_class]
@@ -194,32 +201,32 @@ def counter_text(explanation: Explanation) -> str:
     return f"Best {what} for {role} ({score_text(explanation, explanation.counter_class)})"
 
 
-def text_table(explanation: Explanation) -> str:
-    """The explanation as plain text for a terminal: a table for each class that adds up."""
+def text_table(explanation: ExplanationData) -> str:
+    """Return the explanation as plain text for a terminal: for each class a table that adds up."""
     blocks = [f"{explanation.name}: {headline(explanation)}"]
-    for account in explanation.accounts:
+    for breakdown in explanation.breakdowns:
         words = explanation.words
         first, weight = "path" if explanation.paths else words.one, weight_word(explanation)
         head = [first, "class", similarity_word(explanation), weight, "contribution", words.source]
         rows, ways = [], list[str]()
-        for line in account.lines():
+        for line in breakdown.lines():
             if line.reason is None:
                 label = {
-                    "others": others_text(account),
+                    "others": others_text(breakdown),
                     "bias": "bias",
-                    "score": f"{score_word(explanation)} of {account.class_name}",
+                    "score": f"{score_word(explanation)} of {breakdown.class_name}",
                 }[line.kind]
                 rows.append([label, "", "", "", line.value, ""])
                 continue
             view = line.reason.prototype
             if line.reason.steps:
-                ways.append(f"path {len(ways) + 1}: {path_text(account, line.reason)}.")
+                ways.append(f"path {len(ways) + 1}: {path_text(breakdown, line.reason)}.")
                 reached = similarity_text(explanation, line.reason)
                 rows.append([str(len(ways)), "", reached, weight_text(line.reason), line.value, ""])
                 continue
             numbers = [similarity_text(explanation, line.reason), weight_text(line.reason), line.value]
             rows.append([str(view.index), view.owner if words.owned else "", *numbers, view.source_name])
-        blocks += [align(head, rows), *ways, share_text(account)]
+        blocks += [align(head, rows), *ways, share_text(breakdown)]
     reason = explanation.counter
     if reason is not None and reason.steps:
         way = ", ".join(step_text(step) for step in reason.steps)
@@ -231,12 +238,12 @@ def text_table(explanation: Explanation) -> str:
             f"{similarity_word(explanation)} {similarity_text(explanation, reason)}, "
             f"contribution {signed(reason.contribution, 3)}."
         )
-    blocks += [f"Mind: {text}" for text in explanation.warnings]
+    blocks += [f"Warning: {text}" for text in warnings(explanation)]
     return "\n".join(blocks)
 
 
 def align(head: list[str], rows: list[list[str]]) -> str:
-    """Columns as wide as their widest cell, numbers to the right; columns that are empty are left out."""
+    """Return columns as wide as their widest cell, numbers to the right; empty columns are left out."""
     table = [head, *rows]
     used = [column for column in range(len(head)) if any(row[column] for row in rows)]
     widths = {column: max(len(row[column]) for row in table) for column in used}

@@ -20,20 +20,24 @@ if TYPE_CHECKING:
     from resemblance.config.options import option
     from resemblance.config.words import Words
     from resemblance.core.distributed import gather
-    from resemblance.core.model import Model
-    from resemblance.core.output import Evidence, Match, Output, Paths
+    from resemblance.core.output import Evidence, Output, Paths
     from resemblance.core.recipe import Group, Recipe, Schedule, Stage
     from resemblance.core.training_step import TrainingStep
+    from resemblance.core.traits import Traits
     from resemblance.encoders.addon import AddOn
     from resemblance.encoders.base import Encoder
     from resemblance.encoders.build import build_encoder, check_map
+    from resemblance.methods.base import Method, PrototypeMethod
     from resemblance.methods.paper_figures import FigureInputs, PaperFigure
     from resemblance.methods.registry import build, get_config, list_methods, register
     from resemblance.methods.weighted_parts.config import WeightedPartsConfig
     from resemblance.methods.weighted_parts.model import WeightedParts
-    from resemblance.prototypes.layer import Prototypes
+    from resemblance.prototypes.comparison import Comparison, Match, Places
+    from resemblance.prototypes.geometry import Geometry, InnerProduct, SquaredDistance
+    from resemblance.prototypes.layer import PrototypeLayer
     from resemblance.prototypes.maps import cell_boxes, percentile_boxes, upsample
-    from resemblance.prototypes.precision import full_precision
+    from resemblance.prototypes.precision import full_precision, widened
+    from resemblance.prototypes.scalars import ScalarPrototypes
     from resemblance.prototypes.similarity import (
         linear_similarity,
         log_similarity,
@@ -43,32 +47,42 @@ if TYPE_CHECKING:
         pairwise_squared,
         squared_distances,
     )
+    from resemblance.prototypes.vectors import VectorPrototypes
     from resemblance.training.ends.actions import ActionContext, action
     from resemblance.training.ends.gallery import build_gallery
-    from resemblance.training.ends.passes import evaluating, latents_of, training_images
+    from resemblance.training.ends.passes import latents_of, training_images
 
 _HOMES = {
     "ActionContext": "training.ends.actions",
     "AddOn": "encoders.addon",
+    "Comparison": "prototypes.comparison",
     "Encoder": "encoders.base",
     "EncoderConfig": "config.encoder",
     "Evidence": "core.output",
     "FigureInputs": "methods.paper_figures",
+    "Geometry": "prototypes.geometry",
     "Group": "core.recipe",
     "ImageSpec": "config.image",
-    "Match": "core.output",
+    "InnerProduct": "prototypes.geometry",
+    "Match": "prototypes.comparison",
+    "Method": "methods.base",
     "MethodConfig": "config.method",
-    "Model": "core.model",
     "ModelSpec": "config.model",
     "Output": "core.output",
     "PaperFigure": "methods.paper_figures",
     "Paths": "core.output",
-    "Prototypes": "prototypes.layer",
+    "Places": "prototypes.comparison",
+    "PrototypeLayer": "prototypes.layer",
+    "PrototypeMethod": "methods.base",
     "Recipe": "core.recipe",
+    "ScalarPrototypes": "prototypes.scalars",
     "Schedule": "core.recipe",
+    "SquaredDistance": "prototypes.geometry",
     "Stage": "core.recipe",
     "TrainingStep": "core.training_step",
+    "Traits": "core.traits",
     "UserError": "config.errors",
+    "VectorPrototypes": "prototypes.vectors",
     "WeightedParts": "methods.weighted_parts.model",
     "WeightedPartsConfig": "methods.weighted_parts.config",
     "Words": "config.words",
@@ -78,7 +92,6 @@ _HOMES = {
     "build_gallery": "training.ends.gallery",
     "cell_boxes": "prototypes.maps",
     "check_map": "encoders.build",
-    "evaluating": "training.ends.passes",
     "full_precision": "prototypes.precision",
     "gather": "core.distributed",
     "get_config": "methods.registry",
@@ -96,30 +109,40 @@ _HOMES = {
     "squared_distances": "prototypes.similarity",
     "training_images": "training.ends.passes",
     "upsample": "prototypes.maps",
+    "widened": "prototypes.precision",
 }
 
 __all__ = [
     "ActionContext",
     "AddOn",
+    "Comparison",
     "Encoder",
     "EncoderConfig",
     "Evidence",
     "FigureInputs",
+    "Geometry",
     "Group",
     "ImageSpec",
+    "InnerProduct",
     "Match",
+    "Method",
     "MethodConfig",
-    "Model",
     "ModelSpec",
     "Output",
     "PaperFigure",
     "Paths",
-    "Prototypes",
+    "Places",
+    "PrototypeLayer",
+    "PrototypeMethod",
     "Recipe",
+    "ScalarPrototypes",
     "Schedule",
+    "SquaredDistance",
     "Stage",
     "TrainingStep",
+    "Traits",
     "UserError",
+    "VectorPrototypes",
     "WeightedParts",
     "WeightedPartsConfig",
     "Words",
@@ -129,7 +152,6 @@ __all__ = [
     "build_gallery",
     "cell_boxes",
     "check_map",
-    "evaluating",
     "full_precision",
     "gather",
     "get_config",
@@ -147,6 +169,7 @@ __all__ = [
     "squared_distances",
     "training_images",
     "upsample",
+    "widened",
 ]
 
 

@@ -1,8 +1,7 @@
-"""Models to folders and back: joins the store, which knows no method, and the registry."""
+"""Models from folders: joins the store, which knows no method, and the registry."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +10,17 @@ from torch import Tensor, nn
 
 from resemblance.config.errors import UserError
 from resemblance.config.model import ModelSpec
-from resemblance.config.version import __version__
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.encoders.base import Encoder
-from resemblance.methods.registry import CURE, build, method_configs
+from resemblance.methods.registry import CURE, build, get_config, method_configs, model_class
 from resemblance.prototypes.gallery import Gallery
-from resemblance.store import load_folder, save_folder
-
-
-def save(model: Model, folder: Path | str) -> None:
-    """Write a model folder: configuration, tensors, prototype pictures.
-
-    Args:
-        model: any model of this library.
-        folder: where to; an older model folder there is replaced.
-    """
-    config = {
-        "resemblance": __version__,
-        "method": model.name,
-        "config": asdict(model.config),
-        "spec": model.spec.to_dict(),
-        "facts": model.facts,
-        # A rebuilt encoder would say that it has no weights.
-        "encoder": getattr(getattr(model, "encoder", None), "description", None),
-    }
-    files = model.gallery.to_files() if model.gallery is not None else {}
-    save_folder(folder, config, model.state_dict(), files)
+from resemblance.store import load_folder
 
 
 def load(
     path: Path | str, *, module: nn.Module | None = None, allow_import: str | None = None, device: str = "cpu"
-) -> Model:
+) -> Classifier:
     """Load a model from its folder, from a run folder, or from the Hugging Face hub.
 
     Args:
@@ -70,15 +49,19 @@ def load(
         raise UserError(f"{path} holds a model of the method {method!r}, which is not known here: {CURE}")
     module = module or _own_module(config, allow_import)
     try:
-        model = build(method, config, spec, module=module, tensors=stored.tensors, load_weights=False)
+        renamed = model_class(get_config(method)).renamed_tensors
+        tensors = {renamed.get(name, name): tensor for name, tensor in stored.tensors.items()}
+        model = build(method, config, spec, module=module, tensors=tensors, load_weights=False)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} cannot be rebuilt: {type(error).__name__} {error}") from None
-    _load_strictly(model, stored.tensors, path)
+    _load_strictly(model, tensors, path)
     if stored.files:
-        model.gallery = Gallery.from_files(stored.files)
-        count = 0 if model.prototypes is None else len(model.prototypes)
-        if len(model.gallery) != count:
-            raise UserError(f"{path} has pictures of {len(model.gallery)} prototypes, but {count} prototypes")
+        gallery = Gallery.from_files(stored.files)
+        count = len(model.prototypes) if isinstance(model, PrototypeModel) else 0
+        if len(gallery) != count:
+            raise UserError(f"{path} has pictures of {len(gallery)} prototypes, but {count} prototypes")
+        if isinstance(model, PrototypeModel):
+            model.gallery = gallery
     model.facts = facts
     description = stored.config.get("encoder")
     encoder = getattr(model, "encoder", None)
@@ -97,12 +80,12 @@ def _own_module(config: Any, allow_import: str | None) -> nn.Module | None:
             f"this model stands on your own code, {name}; hand the network over (module=...) "
             f"or allow the import (allow_import={name!r}, on the command line --allow-import {name})"
         )
-    from resemblance.encoders.module import import_module_function
+    from resemblance.encoders.from_module import import_module_function
 
     return import_module_function(name)
 
 
-def _load_strictly(model: Model, tensors: dict[str, Tensor], path: Path | str) -> None:
+def _load_strictly(model: Classifier, tensors: dict[str, Tensor], path: Path | str) -> None:
     own = model.state_dict()
     missing = sorted(own.keys() - tensors.keys())
     foreign = sorted(tensors.keys() - own.keys())

@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.data.sources.source import Source
 
 
@@ -42,7 +42,7 @@ class PaperFigure:
     caption: str = ""
 
 
-def paper_figures(model: Model, inputs: FigureInputs) -> dict[str, PaperFigure]:
+def paper_figures(model: Classifier, inputs: FigureInputs) -> dict[str, PaperFigure]:
     """Draw the figures of a method's paper for a trained model, by title.
 
     A method has them in the module ``figures`` beside its model: ``figures(model, inputs)``. Empty without one.
@@ -51,5 +51,5 @@ def paper_figures(model: Model, inputs: FigureInputs) -> dict[str, PaperFigure]:
     name = f"{package}.figures"
     if not package or find_spec(name) is None:
         return {}
-    draw: Callable[[Model, FigureInputs], dict[str, PaperFigure]] = import_module(name).figures
+    draw: Callable[[Classifier, FigureInputs], dict[str, PaperFigure]] = import_module(name).figures
     return draw(model, inputs)

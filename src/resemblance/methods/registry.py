@@ -12,6 +12,7 @@ from dataclasses import fields
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resemblance.config.errors import UserError
@@ -23,7 +24,7 @@ from resemblance.config.values import near
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from resemblance.core.model import Model
+    from resemblance.core.classifier import Classifier
 
 ENTRY_POINTS = "resemblance.methods"
 CURE = "import the module that registers it, on the command line by --import package.module, or pip install its package"
@@ -111,7 +112,7 @@ def find_class(name: str) -> type | None:
     return None
 
 
-def model_class(config: type[MethodConfig]) -> type[Model]:
+def model_class(config: type[MethodConfig]) -> type[Classifier]:
     """Import the model of a configuration.
 
     Raises:
@@ -119,7 +120,7 @@ def model_class(config: type[MethodConfig]) -> type[Model]:
     """
     module, _, name = config.model.partition(":")
     try:
-        model: type[Model] = getattr(import_module(module), name)
+        model: type[Classifier] = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise UserError(f"the method {config.name!r} names a model that is not there: {error}") from None
     return model
@@ -133,7 +134,7 @@ def build(
     module: nn.Module | None = None,
     tensors: Mapping[str, Tensor] | None = None,
     load_weights: bool = True,
-) -> Model:
+) -> Classifier:
     """Make a model.
 
     Args:
@@ -168,13 +169,11 @@ def build(
 @lru_cache(maxsize=1)
 def _shipped() -> dict[str, type[MethodConfig]]:
     """Each folder beside this file whose ``config.py`` has a configuration with a name of its own is a method."""
-    import resemblance.methods as here
-
     configs: dict[str, type[MethodConfig]] = {}
-    for entry in pkgutil.iter_modules(here.__path__):
+    for entry in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if not entry.ispkg:
             continue
-        module = import_module(f"{here.__name__}.{entry.name}.config")
+        module = import_module(f"resemblance.methods.{entry.name}.config")
         for value in vars(module).values():
             own = isinstance(value, type) and value.__module__ == module.__name__
             if own and issubclass(value, MethodConfig) and value.name == entry.name:

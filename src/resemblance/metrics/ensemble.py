@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from resemblance.config.errors import UserError
-from resemblance.core.model import Model, ScoreKind
+from resemblance.core.classifier import Classifier
 from resemblance.core.output import Evidence, Output
+from resemblance.core.prototype_model import PrototypeModel, prototypes_of
+from resemblance.core.traits import ScoreKind
 from resemblance.data.progress import track
 from resemblance.data.sources.source import Source
 from resemblance.metrics.evaluation import Evaluation, Tally, measured_images
@@ -91,12 +93,12 @@ class Ensemble:
         True
     """
 
-    def __init__(self, models: Sequence[Model]) -> None:
+    def __init__(self, models: Sequence[Classifier]) -> None:
         if len(models) < 2:
             raise UserError(f"an ensemble needs at least 2 models, not {len(models)}")
         self.models = tuple(models)
         self.classes = models[0].spec.classes
-        self.kinds = tuple(model.score_kind for model in models)
+        self.kinds = tuple(model.traits.score_kind for model in models)
         self.rule = rule_for(self.kinds)
         for number, model in enumerate(models[1:], 2):
             _check_classes(self.classes, model.spec.classes, number)
@@ -134,7 +136,7 @@ class Ensemble:
                 "contributions add up only where logits are summed; explain the members one by one"
             )
         for model in self.models:
-            if not model.explains:
+            if not isinstance(model, PrototypeModel):
                 raise UserError(f"{model.name} has no evidence; leave it out of the ensemble, or convert it")
         return [
             model.evidence(output, columns[classes.cpu()].to(model.device))
@@ -166,7 +168,7 @@ class EnsembleEvaluation:
 
 
 def evaluate_ensemble(
-    models: Sequence[Model],
+    models: Sequence[Classifier],
     source: Source,
     *,
     batch_size: int = 128,
@@ -202,14 +204,14 @@ def evaluate_ensemble(
             outputs = ensemble.outputs(images)
             for model, tally, output, columns in zip(models, tallies, outputs, ensemble.columns, strict=True):
                 labels = columns[batch.labels]
-                tally.add(output, labels, batch.indices, model.also_measured(output, labels.to(model.device)))
-            together = Output(ensemble.scores(outputs), None, outputs[0].latents)
+                tally.add(output, labels, batch.indices, model.extra_metrics(output, labels.to(model.device)))
+            together = Output(ensemble.scores(outputs), outputs[0].similarities[:, :0], outputs[0].latents)
             whole.add(together, batch.labels, batch.indices)
-    members = [tally.result(model.prototypes) for tally, model in zip(tallies, models, strict=True)]
+    members = [tally.result(prototypes_of(model)) for tally, model in zip(tallies, models, strict=True)]
     return EnsembleEvaluation(ensemble.rule, tuple(members), whole.result())
 
 
-def _size(model: Model) -> tuple[int, int, int]:
+def _size(model: Classifier) -> tuple[int, int, int]:
     return (*model.spec.image.size, model.spec.image.channels)
 
 

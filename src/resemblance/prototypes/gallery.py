@@ -10,10 +10,10 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from resemblance.config.errors import UserError
+from resemblance.data.images import Pixels
 
 FOLDER = "prototypes"
 INDEX = f"{FOLDER}/index.json"
@@ -22,7 +22,6 @@ LARGEST_SIDE = 8192
 Box = tuple[int, int, int, int]
 Kind = Literal["training image", "decoded", "none"]
 KINDS = ("training image", "decoded", "none")
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def full_precision(tensor: Tensor) -> AbstractContextManager[None]:
-    """A context without autocast on the tensor's device: prototype layers and heads run in float32.
+    """Return a context without autocast on the tensor's device: prototype layers and heads run in float32.
 
     Example:
         >>> a = torch.ones(2, 2)
@@ -18,3 +18,23 @@ def full_precision(tensor: Tensor) -> AbstractContextManager[None]:
         torch.float32
     """
     return torch.autocast(tensor.device.type, enabled=False)
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """Return the tensor in float32 at least; float64 stays, for models that are double.
+
+    Example:
+        >>> widened(torch.ones(1, dtype=torch.bfloat16)).dtype, widened(torch.ones(1, dtype=torch.float64)).dtype
+        (torch.float32, torch.float64)
+    """
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """Return the widest floating point type that the device has: float64, or float32 on Apple's GPUs.
+
+    Example:
+        >>> widest(torch.device("cpu"))
+        torch.float64
+    """
+    return torch.float32 if device.type == "mps" else torch.float64

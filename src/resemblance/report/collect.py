@@ -1,4 +1,4 @@
-"""Gather what a page says of a model."""
+"""Gather the content of a page on a model."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import prototype_views
 from resemblance.report.content import ReportFigure, RunReport, SplitResult
 
 
 def collect(
-    model: Model,
+    model: Classifier,
     name: str,
     *,
     data: str = "",
@@ -28,14 +28,14 @@ def collect(
     configuration: str = "",
     figures: Sequence[ReportFigure] = (),
 ) -> RunReport:
-    """The report of a model: its prototypes and method, and whatever else the caller knows.
+    """Make the report of a model from its prototypes and method, and whatever else the caller knows.
 
     Args:
         model: any model; one without prototypes has accuracies only.
         name: the run's name.
         data: what it was trained on.
         command: what made it.
-        confusions: (C, C) counts by split, a row a true class.
+        confusions: (C, C) counts by split, one row per true class.
         black_box: the black box's accuracy by split.
         explanations: of single images.
         facts: further lines of the summary, by name.
@@ -67,7 +67,7 @@ def collect(
         data=data,
         command=command,
         results=results,
-        prototypes=prototype_views(model) if model.explains else [],
+        prototypes=prototype_views(model),
         explanations=list(explanations),
         facts=({"Encoder": encoder} if encoder else {}) | dict(facts or {}),
         notes=list(notes),

@@ -1,4 +1,4 @@
-"""All that a report page says, as data."""
+"""The content of a report page, as data."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from resemblance.config.words import PROTOTYPES, Words
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.text import percent
+from resemblance.metrics.confusion import accuracy
 
 BIG_GAP = 0.01  # of accuracy, to the black box
 
 
 @dataclass(frozen=True)
 class SplitResult:
-    """How well a model does on one set of images.
+    """The accuracy and the confusion matrix of a model on one set of images.
 
     Args:
         name: ``validation`` or ``test``, usually.
-        confusion: (C, C) counts, a row a true class, a column a predicted one.
+        confusion: (C, C) counts, one row per true class, one column per predicted class.
         black_box: accuracy of the black box on the same images, where known.
 
     Example:
+        >>> import numpy as np
         >>> result = SplitResult("test", np.array([[8, 2], [0, 10]]), black_box=0.95)
         >>> result.images, result.accuracy, round(result.gap, 3)
         (20, 0.9, 0.05)
@@ -43,12 +44,12 @@ class SplitResult:
 
     @property
     def accuracy(self) -> float:
-        """The share of them that was told rightly; NaN without images."""
-        return float(np.trace(self.confusion) / self.images) if self.images else float("nan")
+        """The share of them that is classified correctly; NaN without images."""
+        return accuracy(self.confusion)
 
     @property
     def gap(self) -> float | None:
-        """How much better the black box is; negative where it is worse."""
+        """The accuracy lost against the black box; negative where the model is better."""
         return None if self.black_box is None else self.black_box - self.accuracy
 
 
@@ -71,7 +72,7 @@ class ReportFigure:
 
 @dataclass
 class RunReport:
-    """What a report says of one run.
+    """The content of a report on one run.
 
     Args:
         name: the run's name.
@@ -142,20 +143,20 @@ class RunReport:
     @property
     def warnings(self) -> list[str]:
         """Where the model's reasons should not be taken at their word."""
-        found = [text for result in self.results for text in _gap_warning(result)]
+        sentences = [text for result in self.results for text in _gap_warning(result)]
         words, count = self.words, len(self.prototypes)
         if self.unused:
             verb, it = ("is", "it") if len(self.unused) == 1 else ("are", "one of them")
             use = f"has {it} as its most similar one"
             if any(explanation.paths for explanation in self.explanations):
                 use = f"has {it} on its most probable path"
-            found.append(
+            sentences.append(
                 f"{len(self.unused)} of {count} {words.many} {verb} unused: no training image {use}."
             )
         if self.duplicates:
             total = sum(len(group) for group in self.duplicates)
             parts = any(view.box for group in self.duplicates for view in group)
-            found.append(
+            sentences.append(
                 f"{total} {words.many} show {len(self.duplicates)} picture{'s' * (len(self.duplicates) > 1)} "
                 f"between them: the same {'part of the same ' * parts}training image, several times."
             )
@@ -163,31 +164,31 @@ class RunReport:
             names = ", ".join(self.without_prototypes[:5]) + (
                 ", …" if len(self.without_prototypes) > 5 else ""
             )
-            found.append(
+            sentences.append(
                 f"No {words.one} belongs to {names}: the model can give no reason of their own for them."
             )
         silent = [e for e in self.explanations if e.abstained]
         if silent:
-            found.append(
+            sentences.append(
                 f"The model gives no answer to {len(silent)} of the {len(self.explanations)} images below."
             )
         answered = [e for e in self.explanations if not e.abstained]
-        weak = [e for e in answered if any(a.share < 0.5 and a.others for a in e.accounts)]
+        weak = [e for e in answered if any(b.share < 0.5 and b.others for b in e.breakdowns)]
         if weak:
-            found.append(
+            sentences.append(
                 f"In {len(weak)} of {len(self.explanations)} explanations the reasons shown carry less than "
                 "half of what was added up."
             )
-        broken = [e for e in self.explanations if not all(a.adds_up for a in e.accounts)]
+        broken = [e for e in self.explanations if not all(b.adds_up for b in e.breakdowns)]
         if broken:
-            found.append(f"In {len(broken)} explanations the reasons do not add up to the score.")
-        return found
+            sentences.append(f"In {len(broken)} explanations the reasons do not add up to the score.")
+        return sentences
 
 
 def _gap_warning(result: SplitResult) -> list[str]:
     if result.gap is None or not result.gap > BIG_GAP:
         return []
     return [
-        f"On the {result.name} images the model tells {percent(result.accuracy)} rightly, the black box "
-        f"{percent(result.black_box or 0.0)}: {100 * result.gap:.1f} points are the price of its reasons."
+        f"Of the {result.name} images the model classifies {percent(result.accuracy)} correctly, the black box "
+        f"{percent(result.black_box or 0.0)}: {100 * result.gap:.1f} percentage points are the price of its reasons."
     ]

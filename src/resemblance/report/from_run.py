@@ -1,4 +1,4 @@
-"""From a run folder to what its report says."""
+"""Gather the content of a report from a run folder and the images of the run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from resemblance.config.errors import UserError
+from resemblance.core.prototype_model import PrototypeModel, prototypes_of
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import DataSplits, Source, Subset
@@ -20,12 +21,12 @@ from resemblance.methods.paper_figures import FigureInputs, paper_figures
 from resemblance.metrics.evaluation import evaluate
 from resemblance.report.collect import collect
 from resemblance.report.content import ReportFigure, RunReport
-from resemblance.report.latent_space import embedded_images
+from resemblance.report.latent_space import embedded_images, latent_space_figure
 from resemblance.runs.folders import METRICS
 from resemblance.runs.run import RunRecord, choose
 from resemblance.training.watch.snapshots import read_snapshots
 
-SEARCHED = 1000  # images that are looked through for wrong answers, where no list of them is at hand
+SEARCHED = 1000  # images that are looked through for misclassified ones, where no list of them is at hand
 SPLITS = {"val": "validation", "test": "test"}
 DRAWN = 1000  # images in the figure of the latent space
 
@@ -40,15 +41,15 @@ def run_report(
     batch_size: int = 128,
     workers: int = 0,
 ) -> RunReport:
-    """Gather what there is to say of a run.
+    """Gather the content of a run's report.
 
     Args:
         run: with its model.
         splits: its images; None if they are not at hand: then nothing is explained.
-        explain: how many images to explain, wrong answers first.
+        explain: how many images to explain, misclassified ones first.
         top: reasons of each.
         seed: which images are explained follows from it.
-        batch_size: images a batch.
+        batch_size: images per batch.
         workers: loader processes.
     """
     model, metrics, notes = run.model, run.metrics, run.notes
@@ -63,10 +64,10 @@ def run_report(
         )
     else:
         name, source = choose(splits, "auto")
-        if model.explains and explain:
+        if isinstance(model, PrototypeModel) and explain:
             known = metrics.get(name, {}).get("wrong")
             chosen = pick(run, source, explain, seed, known, batch_size, workers)
-            explanations = explain_images(run, source, chosen, top)
+            explanations = explain_images(model, source, chosen, top)
         refit = bool(run.config.get("refit_on_all"))
         train = Joined(splits.train, splits.val) if refit else splits.train
         figures = _figures(run, source, train, seed, batch_size, workers)
@@ -114,12 +115,12 @@ def pick(
     batch_size: int,
     workers: int,
 ) -> list[int]:
-    """Indices of images to explain: wrong answers first, half of them at most."""
+    """Choose images to explain: misclassified ones first, half of them at most."""
     order = np.random.default_rng(seed).permutation(len(source))
     if wrong is None:
         order = order[:SEARCHED]
-        found = evaluate(run.model, Subset(source, order), batch_size=batch_size, workers=workers)
-        wrong = [int(order[position]) for position in found.wrong]
+        evaluation = evaluate(run.model, Subset(source, order), batch_size=batch_size, workers=workers)
+        wrong = [int(order[position]) for position in evaluation.wrong]
     missed = set(wrong)
     bad = [int(index) for index in order if index in missed]
     good = [int(index) for index in order if index not in missed]
@@ -127,10 +128,10 @@ def pick(
     return [*bad[:half], *good[: count - len(bad[:half])]]
 
 
-def explain_images(run: RunRecord, source: Source, indices: list[int], top: int) -> list[Explanation]:
+def explain_images(model: PrototypeModel, source: Source, indices: list[int], top: int) -> list[Explanation]:
     """Explain images of a source, which knows their classes."""
     return explain_batch(
-        run.model,
+        model,
         [source.read(index) for index in indices],
         top=top,
         labels=[int(source.labels[index]) for index in indices],
@@ -139,7 +140,7 @@ def explain_images(run: RunRecord, source: Source, indices: list[int], top: int)
 
 
 def of_each_class(labels: ArrayLike, count: int) -> list[int]:
-    """Indices of a few images: the first of each class, then the second of each, and so on.
+    """Return the indices of a few images: the first of each class, then the second of each, and so on.
 
     Example:
         >>> of_each_class([0, 0, 0, 1, 1, 2], 5)
@@ -150,15 +151,13 @@ def of_each_class(labels: ArrayLike, count: int) -> list[int]:
     for label in np.asarray(labels).tolist():
         ranks.append(seen.get(label, 0))
         seen[label] = ranks[-1] + 1
-    found: list[int] = np.argsort(ranks, kind="stable")[:count].tolist()
-    return found
+    indices: list[int] = np.argsort(ranks, kind="stable")[:count].tolist()
+    return indices
 
 
 def _figures(
     run: RunRecord, source: Source, train: Source, seed: int, batch_size: int, workers: int
 ) -> list[ReportFigure]:
-    from resemblance.report.latent_space import latent_space_figure
-
     model = run.model
     few = ImageDataset(source, model.spec.image).__getitems__(of_each_class(source.labels, 8))
     snapshots = read_snapshots(run.folder) if run.folder is not None else []
@@ -167,7 +166,8 @@ def _figures(
         ReportFigure(title, png(drawn.figure), title, drawn.caption)
         for title, drawn in paper_figures(model, inputs).items()
     ]
-    if model.prototypes is not None and not model.prototypes.placed:
+    prototypes = prototypes_of(model)
+    if prototypes is not None and not prototypes.has_vectors:
         return figures
     embedded = embedded_images(run, source, DRAWN, seed, "pca", batch_size, workers)
     figures.append(

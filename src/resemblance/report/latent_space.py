@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
 
 from resemblance.config.errors import UserError
+from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.sources.source import Source, Subset
+from resemblance.drawing.latent_figure import latent_figure
 from resemblance.explain.prototype_view import prototype_views
 from resemblance.runs.run import RunRecord
 from resemblance.training.ends.passes import evaluating, latents_of
@@ -21,7 +24,7 @@ DIMENSIONS = {"pca": "principal component", "umap": "UMAP dimension"}
 
 
 @dataclass
-class Embedded:
+class EmbeddedImages:
     """Images and prototypes as points.
 
     Args:
@@ -47,7 +50,7 @@ def embedded_images(
     projection: str,
     batch_size: int = 128,
     workers: int = 0,
-) -> Embedded:
+) -> EmbeddedImages:
     """Embed images and prototypes and bring both to two dimensions.
 
     Part prototypes lie among the cells of the latent maps, images at the mean of their cells; so does a
@@ -75,24 +78,21 @@ def embedded_images(
             labels.append(truth.cpu())
         embeddings = torch.cat(parts).numpy()
         vectors = np.zeros((0, embeddings.shape[1]))
-        if model.prototypes is not None and model.prototypes.placed:
-            found = model.prototypes.vectors.detach().double().cpu()
-            found = found.flatten(2).mean(dim=2) if found.dim() > 2 else found
-            vectors = found.numpy()
+        prototypes = prototypes_of(model)
+        if prototypes is not None and prototypes.has_vectors:
+            own = prototypes.vectors.detach().double().cpu()
+            vectors = (own.flatten(2).mean(dim=2) if own.dim() > 2 else own).numpy()
     if vectors.shape[1] != embeddings.shape[1]:
         raise UserError(f"{run.name}: prototypes and images of {model.name} have no common space to draw")
     reduce = _pca if projection == "pca" else _umap
     points, squares, explained = reduce(embeddings, vectors, seed)
-    return Embedded(points, torch.cat(labels).numpy(), squares, projection, explained)
+    return EmbeddedImages(points, torch.cat(labels).numpy(), squares, projection, explained)
 
 
-def latent_space_figure(run: RunRecord, embedded: Embedded) -> Any:
-    """The figure of it, as KMEx's figure 1."""
-    from resemblance.drawing.latent_space import latent_figure
-
-    views = (
-        prototype_views(run.model) if len(embedded.prototypes) else []
-    )  # concepts have no place among the images
+def latent_space_figure(run: RunRecord, embedded: EmbeddedImages) -> Figure:
+    """Draw the latent space of a run as KMEx's figure 1."""
+    # concepts have no place among the images
+    views = prototype_views(run.model) if len(embedded.prototypes) else []
     classes = list(run.model.spec.classes)
     owners = np.array(
         [classes.index(view.classes[0]) if view.classes else -1 for view in views], dtype=np.int64
@@ -115,12 +115,12 @@ Reduced = tuple[NDArray[np.float64], NDArray[np.float64], float]
 
 
 def _pca(embeddings: NDArray[np.float64], vectors: NDArray[np.float64], seed: int) -> Reduced:
-    centre = embeddings.mean(axis=0)
-    _, sizes, axes = np.linalg.svd(embeddings - centre, full_matrices=False)
-    two = axes[:2]
-    two = two * np.where(two[np.arange(len(two)), np.abs(two).argmax(axis=1)] < 0, -1, 1)[:, None]
-    explained = float((sizes[:2] ** 2).sum() / max((sizes**2).sum(), 1e-300))
-    return _plane((embeddings - centre) @ two.T), _plane((vectors - centre) @ two.T), explained
+    pca = PCA(min(2, *embeddings.shape), svd_solver="full")
+    with np.errstate(invalid="ignore", divide="ignore"):  # a single image has no variance
+        pca.fit(embeddings)
+    explained = float(np.nan_to_num(pca.explained_variance_ratio_).sum())
+    points = _plane(pca.transform(np.concatenate([embeddings, vectors])))
+    return points[: len(embeddings)], points[len(embeddings) :], explained
 
 
 def _umap(embeddings: NDArray[np.float64], vectors: NDArray[np.float64], seed: int) -> Reduced:
@@ -137,5 +137,5 @@ def _umap(embeddings: NDArray[np.float64], vectors: NDArray[np.float64], seed: i
 
 
 def _plane(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Two columns, even where the space has but one dimension."""
+    """Return two columns, even where the space has one dimension only."""
     return np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))

@@ -8,21 +8,17 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
-import resemblance
 from resemblance.drawing.style import png
-from resemblance.explain import text as wording
-from resemblance.explain.explanation import Explanation
-from resemblance.explain.pictures import Embedded, Entry, Limit, data_uri, heat_uri
-from resemblance.explain.prototype_view import PrototypeView
-from resemblance.explain.rounding import signed
-from resemblance.explain.score_breakdown import Reason, Step
-from resemblance.prototypes.gallery import Box
-from resemblance.report.confusion import NUMBERED, class_figures, confusion_figure, frequent_confusions
+from resemblance.explain.embedded_pictures import PictureLimit, data_uri
+from resemblance.explain.html import CROP, IMAGE, SOURCE, HtmlRenderer, read_style, template_environment
+from resemblance.metrics.confusion import class_figures, frequent_confusions
+from resemblance.report.confusion_figure import NUMBERED, confusion_figure
 from resemblance.report.content import RunReport, SplitResult
-from resemblance.report.gallery import by_class
+from resemblance.report.gallery_figure import by_class
+from resemblance.version import __version__
 
 # Bytes of pictures in a whole page. In base64, and with the text around them, this stays under 15 MB.
 GALLERY_BYTES, IMAGE_BYTES, SOURCE_BYTES = 4_500_000, 2_500_000, 2_500_000
@@ -54,61 +50,32 @@ def write_report(
 
 
 def report_html(runs: Sequence[RunReport], title: str = "", date: datetime | None = None) -> str:
-    """The page of `write_report` as text."""
-    scribe = _Scribe(runs)
+    """Return the page of `write_report` as text."""
+    renderer = PageRenderer(runs)
     names = " · ".join(run.name for run in runs[:3]) + (" …" if len(runs) > 3 else "")
-    body = scribe.render("body.html.j2", runs=runs)
-    page = scribe.render(
+    body = renderer.render("body.html.j2", runs=runs)
+    styles = [read_style(renderer.environment, name) for name in ("explanation.css", "page.css")]
+    page = renderer.render(
         "page.html.j2",
         title=title or f"Why the model says what it says: {names}",
         date=(date or datetime.now()).strftime("%d %B %Y, %H:%M").lstrip("0"),
-        version=resemblance.__version__,
+        version=__version__,
         runs=runs,
-        style=_style(),
+        style=Markup().join(styles),
         body=body,
     )
     return str(page)
 
 
-def explanation_html(explanation: Explanation) -> str:
-    """One explanation as a fragment for a notebook, with its style and its pictures."""
-    scribe = _Scribe([RunReport("", explanation.method, explanation.classes, explanations=[explanation])])
-    body = scribe.render("fragment.html.j2", explanation=explanation)
-    whole = Markup('<div class="resemblance fragment"><style>{}</style>{}{}</div>')
-    return str(whole.format(_style(), scribe.pictures.definitions(), body))
+class PageRenderer(HtmlRenderer):
+    """Fills in the templates of a page, with pictures so small that the whole page stays small.
 
+    Args:
+        runs: what the page says.
 
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("resemblance.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
-        wording=wording,
-        signed=signed,
-        by_class=by_class,
-        class_figures=class_figures,
-        frequent_confusions=frequent_confusions,
-        NUMBERED=NUMBERED,
-        WITH_CONTEXT=WITH_CONTEXT,
-        isnan=np.isnan,
-    )
-    environment.filters.update(percent=_percent, fact=_fact)
-    return environment
-
-
-def _style() -> Markup:
-    loader = _environment().loader
-    assert loader is not None
-    return Markup(loader.get_source(_environment(), "style.css")[0])
-
-
-class _Scribe:
-    """Renders templates and embeds the pictures that they ask for."""
+    Attributes:
+        words: of each method on the page, once.
+    """
 
     def __init__(self, runs: Sequence[RunReport]) -> None:
         shows = [run for run in runs if run.prototypes or run.explanations]
@@ -125,75 +92,39 @@ class _Scribe:
         sources = len(shown) + (prototypes if prototypes <= WITH_CONTEXT else 0)
         # Crops of shown prototypes are embedded with the gallery's, at one size.
         crops = max(prototypes, len(shown))
-        self.pictures = Embedded(
-            {
-                "crop": Limit(128 if crops <= 300 else 88, _budget(GALLERY_BYTES, crops, 8000)),
-                "image": Limit(288, _budget(IMAGE_BYTES, images, 40_000)),
-                "source": Limit(224, _budget(SOURCE_BYTES, sources, 14_000)),
-            }
-        )
-
-    def render(self, template: str, **values: object) -> Markup:
-        """Fill a template in; its result is safe because the environment escapes."""
-        return Markup(_environment().get_template(template).render(scribe=self, **values))
-
-    def image(self, explanation: Explanation) -> Markup:
-        """The image that is explained."""
-        entry = self.pictures.add_pixels("image", explanation.image)
-        return _svg(entry, f"The image {explanation.name}")
-
-    def place(self, explanation: Explanation, reason: Reason | Step) -> Markup:
-        """The image with the similarity map and the box of a reason, or of a step of one."""
-        entry = self.pictures.add_pixels("image", explanation.image)
-        heat = ""
-        if reason.heat is not None:
-            heat = Markup('<image width="{}" height="{}" preserveAspectRatio="none" href="{}"/>').format(
-                entry.width, entry.height, heat_uri(reason.heat)
-            )
-        alt = f"Where {explanation.name} resembles {reason.prototype.title}"
-        return _svg(entry, alt, heat, reason.box)
-
-    def crop(self, view: PrototypeView) -> Markup:
-        """What stands for a prototype."""
-        item = view.item
-        picture = item.decoding if view.decoded else item.source
-        if picture is None:
-            return Markup('<span class="none">no picture</span>')
-        entry = self.pictures.add("crop", picture.data, picture.pixels, None if view.decoded else view.box)
-        title = f"decoded {view.title}" if view.decoded else view.title
-        alt = f"{title}, {view.owner}" if view.words.owned else title
-        return _svg(entry, alt[0].upper() + alt[1:])
-
-    def source(self, view: PrototypeView) -> Markup:
-        """The training image behind a prototype, with its part marked; empty where it is all of it."""
-        source = view.item.source
-        if source is None or not (view.box or view.decoded):
-            return Markup()
-        entry = self.pictures.add("source", source.data, source.pixels)
-        return _svg(entry, f"Training image {view.source_name}", box=view.box)
+        limits = {
+            "crop": PictureLimit(
+                CROP.side if crops <= 300 else 88, _budget(GALLERY_BYTES, crops, CROP.budget)
+            ),
+            "image": PictureLimit(IMAGE.side, _budget(IMAGE_BYTES, images, IMAGE.budget)),
+            "source": PictureLimit(SOURCE.side, _budget(SOURCE_BYTES, sources, SOURCE.budget)),
+        }
+        super().__init__(_environment(), limits)
 
     def confusion(self, result: SplitResult, classes: Sequence[str]) -> Markup:
-        """The confusion matrix as a picture, where there are too many classes for a table."""
+        """Show the confusion matrix as a picture, where there are too many classes for a table."""
         figure = confusion_figure(result.confusion, classes)
         alt = f"Confusion matrix of the {result.name} images, {len(classes)} classes"
         return Markup('<img src="{}" alt="{}">').format(data_uri(png(figure), "image/png"), alt)
 
     def png(self, data: bytes) -> str:
-        """The address of a finished figure."""
+        """Return the address of a finished figure."""
         return data_uri(data, "image/png")
 
 
-def _svg(entry: Entry, alt: str, layer: str = "", box: Box | None = None) -> Markup:
-    frame = Markup()
-    if box is not None:
-        x0, y0, x1, y1 = box
-        rectangle = Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>')
-        frame = Markup().join(
-            rectangle.format(kind, x0, y0, x1 - x0, y1 - y0) for kind in ("box under", "box")
-        )
-    return Markup(
-        '<svg class="pic" viewBox="0 0 {} {}" role="img" aria-label="{}"><use href="#{}"/>{}{}</svg>'
-    ).format(entry.width, entry.height, alt, entry.name, layer, frame)
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = template_environment("resemblance.report", "resemblance.explain")
+    environment.globals.update(
+        by_class=by_class,
+        class_figures=class_figures,
+        frequent_confusions=frequent_confusions,
+        NUMBERED=NUMBERED,
+        WITH_CONTEXT=WITH_CONTEXT,
+        isnan=np.isnan,
+    )
+    environment.filters.update(percent=_percent, fact=_fact)
+    return environment
 
 
 def _budget(total: int, count: int, most: int) -> int:

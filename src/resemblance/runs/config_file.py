@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from resemblance.config.version import __version__
 from resemblance.runs.folders import CONFIG, make_folder
+from resemblance.version import __version__
 
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "Pillow", "safetensors")
 LEFT_OUT = ("resume", "json")  # they change nothing about the run

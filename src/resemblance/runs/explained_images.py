@@ -10,16 +10,17 @@ from typing import Any
 from torch import Tensor
 
 from resemblance.config.errors import UserError
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.explain.explain import explain
 from resemblance.explain.explanation import Explanation
+from resemblance.explain.request import explainable
 from resemblance.runs.messages import Messages
 
 Labels = list[int | str | None] | tuple[int | str | None, ...] | int | str | None
 
 
 def explain_images(
-    model: Model,
+    model: Classifier,
     images: Sequence[Any],
     top: int | None,
     prototypes: Sequence[int] | None,
@@ -31,7 +32,7 @@ def explain_images(
     """Explain images one by one.
 
     Args:
-        model: any model with prototypes.
+        model: with prototypes.
         images: as `list_images` gives them.
         top: how many reasons to show; None for all.
         prototypes: show these instead.
@@ -46,6 +47,7 @@ def explain_images(
     truth = list(labels) if isinstance(labels, list | tuple) else [labels] * len(images)
     if len(truth) != len(images):
         raise UserError(f"{len(truth)} labels for {len(images)} images")
+    model = explainable(model)
     explanations = []
     for image, label in zip(images, truth, strict=True):
         try:

@@ -7,10 +7,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.sources.source import DataSplits, Source
+from resemblance.methods.saving import save
 from resemblance.metrics.evaluation import Evaluation, evaluate
 from resemblance.runs.config_file import versions
 from resemblance.runs.folders import METRICS, MODEL, read_config, write_text
@@ -21,7 +23,7 @@ from resemblance.training.ends.usage import count_usage
 
 
 def finish(
-    model: Model,
+    model: Classifier,
     splits: DataSplits,
     folder: Path,
     *,
@@ -59,7 +61,7 @@ def finish(
         }
     notes = [*splits.notes, *notes]
     _remember(model, splits, evaluations, notes)
-    model.save(folder / MODEL)
+    save(model, folder / MODEL)
     sizes = {"train": len(splits.train)} | {name: found.images for name, found in evaluations.items()}
     metrics = {
         "method": model.name,
@@ -76,7 +78,7 @@ def finish(
     return RunRecord(name, model, folder, read_config(folder), splits)
 
 
-def show_prototypes(model: Model, source: Source, batch_size: int, workers: int, progress: bool) -> None:
+def show_prototypes(model: Classifier, source: Source, batch_size: int, workers: int, progress: bool) -> None:
     """Count how the prototypes are used and collect their pictures, where that was not done yet.
 
     Args:
@@ -86,7 +88,7 @@ def show_prototypes(model: Model, source: Source, batch_size: int, workers: int,
         workers: loader processes.
         progress: whether to show a bar.
     """
-    if model.prototypes is None:
+    if not isinstance(model, PrototypeModel):
         return
     if not model.prototypes.usage_counted:
         images = loader(ImageDataset(source, model.spec.image), batch_size, workers)
@@ -94,7 +96,9 @@ def show_prototypes(model: Model, source: Source, batch_size: int, workers: int,
     model.gallery = build_gallery(model, source, progress=progress)
 
 
-def _remember(model: Model, splits: DataSplits, evaluations: dict[str, Evaluation], notes: list[str]) -> None:
+def _remember(
+    model: Classifier, splits: DataSplits, evaluations: dict[str, Evaluation], notes: list[str]
+) -> None:
     """Put what was measured into the facts that are saved with the model."""
     facts = model.facts
     facts["data"] = splits.name
@@ -102,7 +106,7 @@ def _remember(model: Model, splits: DataSplits, evaluations: dict[str, Evaluatio
     black_box = {name: e.black_box for name, e in evaluations.items() if e.black_box is not None}
     if black_box:
         facts["black_box"] = {**facts.get("black_box", {}), **black_box}
-    if model.prototypes is not None:
+    if isinstance(model, PrototypeModel):
         facts["prototypes"] = len(model.prototypes)
     if notes:
         facts["notes"] = notes

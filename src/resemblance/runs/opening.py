@@ -12,13 +12,13 @@ import torch
 from torch import nn
 
 from resemblance.config.errors import UserError
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.methods.loading import load
 from resemblance.runs.folders import CHECKPOINTS, find_run_folder, read_config
 from resemblance.runs.run import RunRecord
 from resemblance.training.engine.devices import DistributedContext, find_accelerator
 
-Openable = RunRecord | Model | Path | str
+Openable = RunRecord | Classifier | Path | str
 
 
 def read_run(
@@ -84,7 +84,7 @@ def device(accelerator: str) -> torch.device:
 
 
 @contextmanager
-def computing_on(model: Model, accelerator: str) -> Iterator[Model]:
+def computing_on(model: Classifier, accelerator: str) -> Iterator[Classifier]:
     """Move a model to another device for a while; afterwards it is where it was."""
     before = model.device
     model.to(device(accelerator))
@@ -95,7 +95,7 @@ def computing_on(model: Model, accelerator: str) -> Iterator[Model]:
 
 
 def _as_run(run: Openable, accelerator: str) -> RunRecord:
-    if isinstance(run, Model):
+    if isinstance(run, Classifier):
         return RunRecord(run.name, run)
     return run if isinstance(run, RunRecord) else read_run(run, accelerator=accelerator)
 

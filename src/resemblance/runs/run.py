@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from resemblance.config.errors import UserError
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.data.open import open_data
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.runs.folders import CONFIG, METRICS, check_writable, in_folder
@@ -28,7 +28,7 @@ class RunRecord:
     """
 
     name: str
-    model: Model = field(repr=False)
+    model: Classifier = field(repr=False)
     folder: Path | None = None
     config: dict[str, Any] = field(default_factory=dict, repr=False)
     splits: DataSplits | None = field(default=None, repr=False)

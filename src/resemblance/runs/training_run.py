@@ -57,8 +57,7 @@ def train_run(
     spec = _spec(method, splits, options, start)
     torch.manual_seed(options.seed)  # the initial weights follow from the seed
     model = build(method.name, method, spec)
-    settled = {"split_seed": split["seed"], "val_fraction": split["val_fraction"]}
-    record(folder, "train", {**asdict(options), "method": method.name, **asdict(method), **settled})
+    record(folder, "train", recorded(method, options, split))
     messages.say(f"{method.name} on {overview(splits, spec)}")
     if description := getattr(getattr(model, "encoder", None), "description", ""):
         messages.say(f"encoder: {description}")
@@ -84,6 +83,18 @@ def train_run(
         progress=options.progress,
         accelerator=options.accelerator,
     )
+
+
+def recorded(method: MethodConfig, options: TrainOptions, split: dict[str, Any]) -> dict[str, Any]:
+    """Return what config.yaml says of a run: all options by name, the method's own too.
+
+    Args:
+        method: the configuration of the method.
+        options: of training and of the images.
+        split: ``seed`` and ``val_fraction`` by which validation images were set aside.
+    """
+    settled = {"split_seed": split["seed"], "val_fraction": split["val_fraction"]}
+    return {**asdict(options), "method": method.name, **asdict(method), **settled}
 
 
 def default_folder(method: str, data: str) -> Path:

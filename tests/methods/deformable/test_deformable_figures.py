@@ -79,8 +79,10 @@ def test_boxes_are_those_of_the_parts_cut_at_the_edge():
     with torch.no_grad():
         output = model(some.images[:1])
         row = int(model.evidence(output, output.scores.argmax(1)).contributions.argmax())
-        cell = model.match(output.latents).cells[:, row]
-        expected = model.part_boxes(output.latents, torch.tensor([0]), cell)[0]
+        cell = model.prototypes.match(output.latents).cells[:, row]
+        size = model.spec.image.size
+        shares = model.prototypes.part_boxes(output.latents, torch.tensor([0]), cell)[0]
+        expected = shares * torch.tensor([size[1], size[0], size[1], size[0]])
     figure = figures(model, some)["Deformable prototypes"].figure
     boxes = frames(figure.axes[1])[::2]  # each is drawn twice: a dark edge, then its colour
     shown = expected.clamp(0, 28)

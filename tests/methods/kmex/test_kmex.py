@@ -13,7 +13,7 @@ from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.methods.kmex.model import ballot, largest_by_class
 from resemblance.methods.registry import build
-from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.layer import PrototypeLayer
 
 
 def spec_of(classes=3, size=28, channels=1):
@@ -26,7 +26,7 @@ def make(classes=3, **config):
     model = build("kmex", {"encoder": "small", "prototypes_per_class": 2, **config}, spec_of(classes)).eval()
     with torch.no_grad():  # prototypes where the embeddings are
         latents = model.latents(torch.rand(64, 1, 28, 28))
-        rows = latents.transpose(0, 1).flatten(1).T if model.maps else latents
+        rows = latents.transpose(0, 1).flatten(1).T if model.traits.maps else latents
         chosen = rows[torch.arange(len(model.prototypes)) * 7 % len(rows)]
         model.prototypes.vectors.copy_(chosen.reshape(model.prototypes.vectors.shape))
         model.prototypes.vectors.add_(0.01 * torch.randn_like(model.prototypes.vectors))
@@ -158,7 +158,7 @@ def test_patches_have_maps_whose_best_cell_is_the_similarity():
     model = make(patches=True)
     with torch.no_grad():
         output = model(torch.rand(2, 1, 28, 28))
-        maps = model.similarity_maps(output.latents)
+        maps = model.prototypes.maps(output.latents)
     assert maps.shape == (2, 6, 7, 7)
     assert torch.allclose(maps.flatten(2).amax(2), output.similarities)
 
@@ -185,12 +185,6 @@ def test_training_is_judged_by_the_classifier_until_the_prototypes_are_there():
     assert model.selection_scores(output) is output.extras["blackbox"]
     model.prototypes.activations.zero_()
     assert model.selection_scores(output) is output.scores
-
-
-def test_the_recipe_trains_the_black_box_and_clusters():
-    recipe = make().recipe()
-    assert [stage.end for stage in recipe.stages] == [("cluster",)]
-    assert not make().prototypes.vectors.requires_grad
 
 
 def test_a_whole_model_serves_as_encoder():
@@ -228,7 +222,7 @@ def test_a_vision_transformer_embeds_by_its_class_token():
 
 def test_a_coarse_map_is_refused_for_patches_only():
     config = {"encoder": "resnet18", "stem": "standard"}
-    assert not build("kmex", config, spec_of(size=32)).maps
+    assert not build("kmex", config, spec_of(size=32)).traits.maps
     with pytest.raises(UserError, match="--stem small"):
         build("kmex", config | {"patches": True}, spec_of(size=32))
 
@@ -245,4 +239,4 @@ def test_prototypes_can_be_dropped():
     assert len(model.prototypes) == 2
     with torch.no_grad():
         assert_adds_up(model, model(torch.rand(2, 1, 28, 28)))
-    assert isinstance(model.prototypes, Prototypes)
+    assert isinstance(model.prototypes, PrototypeLayer)

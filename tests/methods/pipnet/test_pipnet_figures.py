@@ -62,7 +62,7 @@ def test_places_are_where_the_prototype_is_most_present():
     model, material = trained()
     places = top_places(model, material.train, range(len(model.prototypes)))
     batches = loader(ImageDataset(material.train, model.spec.image), 30)
-    maps = model.similarity_maps(model.latents(next(iter(batches)).images)).flatten(2)
+    maps = model.prototypes.maps(model.latents(next(iter(batches)).images)).flatten(2)
     for p, spots in places.items():
         strengths = maps[:, p].amax(dim=1)
         best = int(strengths.argmax())
@@ -96,7 +96,7 @@ def test_many_are_cut_and_it_is_said(classes, prototypes, channels, size):
 
 def test_prototypes_that_are_nowhere_are_not_drawn():
     model, material = trained()
-    best = model.strengths[:, 0]
+    best = model.prototypes.strengths[:, 0]
     model.config.least_presence = float(best.median()) + 1e-6
     shown = set(texts(figures(model, material)["Prototypes"].figure))
     for p, present in enumerate(best > best.median()):

@@ -127,11 +127,11 @@ def test_pruning_drops_the_right_columns():
 def test_maps_peak_at_the_pooled_similarity():
     model = make().eval()
     output = model(torch.rand(2, 1, 28, 28))
-    maps = model.similarity_maps(output.latents)
+    maps = model.prototypes.maps(output.latents)
     assert torch.allclose(maps.flatten(2).amax(2), output.similarities, atol=1e-5)
-    match = model.match(output.latents)
+    match = model.prototypes.match(output.latents)
     rows = torch.arange(2).repeat_interleave(6)
-    patches = model.patch_vectors(output.latents, rows, match.cells.flatten())
+    patches = model.prototypes.patches(output.latents, rows)[torch.arange(12), match.cells.flatten()]
     squared = (patches - model.prototypes.vectors.repeat(2, 1, 1, 1)).square().flatten(1).sum(1)
     assert torch.allclose(squared, match.values.flatten(), atol=1e-4)
 
@@ -140,7 +140,7 @@ def test_whole_images_have_embeddings_instead_of_maps():
     model = make(pool="avg", addon="none").eval()
     output = model(torch.rand(2, 1, 28, 28))
     assert output.latents.dim() == 2
-    assert not model.maps
+    assert not model.traits.maps
     assert model.prototypes.vectors.shape == (6, model.encoder.channels)
 
 
@@ -154,26 +154,6 @@ def test_the_head_stays_in_float32_under_autocast():
     assert torch.allclose(
         total, output.scores.amax(1), atol=1e-5 * evidence.contributions.abs().sum(1).max().item()
     )
-
-
-def test_the_schedule_is_the_papers():
-    recipe = make(weights="none").recipe()
-    names = [stage.name for stage in recipe.stages]
-    assert names == ["warm", "joint 1", "last layer 1", "joint 2", "last layer 2"]
-    assert [stage.epochs for stage in recipe.stages] == [5, 5, 20, 10, 20]
-    assert recipe.stages[1].end == ("project",)
-    assert recipe.stages[1].fresh
-    assert not recipe.stages[3].fresh
-    assert recipe.stages[2].groups["last"].lr == 1e-4
-    assert recipe.batch_size == 80
-    assert recipe.stages[1].schedule.first == 1
-
-
-def test_every_group_of_the_recipe_exists():
-    for config in ({}, {"pool": "avg", "addon": "none"}, {"prune": True}):
-        model = make(**config)
-        for stage in model.recipe().stages:
-            assert stage.groups.keys() <= model.parameter_groups().keys()
 
 
 def test_impossible_settings_are_refused():

@@ -222,19 +222,6 @@ def test_bfloat16_leaves_the_prototype_layer_in_float32():
     assert all(term.dtype == torch.float32 for term in losses.values())
 
 
-@pytest.mark.parametrize(("variant", "rate"), [("paper", 1e-4), ("released", 2e-3)])
-def test_recipe_is_the_papers(variant, rate):
-    model = make(variant=variant)
-    recipe = model.recipe()
-    (stage,) = recipe.stages
-    assert (stage.epochs, stage.optimizer, stage.end) == (1500, "adam", ("usage",))
-    assert (recipe.batch_size, recipe.augment) == (250, "elastic")
-    groups = model.parameter_groups()
-    assert {group.lr for group in stage.groups.values()} == {rate}
-    assert stage.groups.keys() == groups.keys()
-    assert sum(len(group) for group in groups.values()) == len(list(model.parameters()))
-
-
 def test_a_prototype_at_an_image_decodes_to_its_reconstruction():
     model = make().eval()
     images, _ = batch(model, 1)

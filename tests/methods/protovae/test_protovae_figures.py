@@ -63,7 +63,7 @@ def test_all_figures_of_a_model(classes, channels):
     ]
     assert all(drawn(part.figure) for part in found.values())
     # The ways end at the decoded prototype nearest in the latent space.
-    nearest = model.match(model.latents(images)).values.argmin(1)[0]
+    nearest = model.prototypes.match(model.latents(images)).values.argmin(1)[0]
     last = found["From images to their nearest prototypes"].figure.axes[0].images[6].get_array()
     expected = (model.decode(model.prototypes.vectors[nearest][None])[0] * 255).round().byte()
     assert np.allclose(np.asarray(last).reshape(16, 16, -1), expected.permute(1, 2, 0), atol=1)

@@ -62,7 +62,7 @@ def test_top_images_are_the_training_images_or_none():
     found = top_images(model, source)
     assert list(found) == [0, 1, 2, 3]
     for concept, images in found.items():
-        for place, index in enumerate(model.examples[concept].tolist()):
+        for place, index in enumerate(model.prototypes.examples[concept].tolist()):
             assert torch.equal(images[place], ImageDataset(source, model.spec.image)[index].images[0])
     other = ArraySource(source.array[::-1].copy(), source.labels, source.classes)
     assert top_images(model, other) == {}

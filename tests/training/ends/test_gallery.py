@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from looking_glass import LookingGlass
 from resemblance.config.errors import UserError
 from resemblance.data.sources.source import ArraySource
 from resemblance.prototypes.gallery import Gallery
-from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.training.ends.gallery import build_gallery
 
 
@@ -32,7 +33,7 @@ def make_source(count=6, size=(16, 12), channels=3):
 
 
 def make_model(size=(16, 12), count=4):
-    model = LookingGlass(torch.rand(count, 3, 1, 1), Prototypes.class_major(count // 2, 2), size)
+    model = LookingGlass(torch.rand(count, 3, 1, 1), PrototypeLayer.class_major(count // 2, 2), size)
     model.prototypes.source_index.copy_(torch.tensor([4, 1, 4, -1]))
     model.prototypes.source_box.copy_(
         torch.tensor([[2, 3, 7, 9], [0, 0, 12, 16], [0, 0, 1, 1], [0, 0, 0, 0]])
@@ -56,7 +57,7 @@ def test_pictures_are_cut_from_the_sources():
 
 def test_decoded_prototypes_come_with_their_nearest_image():
     model, source = make_model(), make_source(channels=1)
-    model.decodes = True
+    model.traits = replace(model.traits, decodes=True)
     model.decode = lambda vectors: vectors[:, :1].expand(-1, 1, 16, 12)
     gallery = build_gallery(model, source)
     grey = (model.prototypes.vectors[2, 0, 0, 0] * 255).round().item()
@@ -79,7 +80,7 @@ def test_other_images_than_the_sources_are_refused():
 
 
 def test_two_thousand_prototypes_are_quick_and_small():
-    model = LookingGlass(torch.rand(2000, 3, 1, 1), Prototypes.class_major(10, 200), (64, 64))
+    model = LookingGlass(torch.rand(2000, 3, 1, 1), PrototypeLayer.class_major(10, 200), (64, 64))
     coarse = np.random.default_rng(0).integers(0, 256, (500, 8, 8, 1), dtype=np.uint8)
     source = ArraySource(coarse.repeat(8, axis=1).repeat(8, axis=2), np.zeros(500), ("a", "b"))
     model.prototypes.source_index.copy_(torch.arange(2000) % 500)

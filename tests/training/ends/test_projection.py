@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 
 from looking_glass import LookingGlass, Whole, batches
 from resemblance.config.errors import UserError
-from resemblance.prototypes.layer import Prototypes
+from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
+from resemblance.methods.registry import build
+from resemblance.prototypes import vectors as vectors_module
+from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.maps import percentile_box, upsample
 from resemblance.prototypes.similarity import squared_distances
-from resemblance.training.ends import nearest as nearest_module
 from resemblance.training.ends.projection import project
 
 
@@ -26,7 +30,7 @@ def scene(seed, images=17, classes=3, per_class=2, depth=4, side=5, shape=(1, 1)
     if levels is not None:
         latents, vectors = (latents * levels).floor(), (vectors * levels).floor()
     labels = torch.randint(classes, (images,), generator=generator)
-    model = LookingGlass(vectors, Prototypes.class_major(per_class, classes), (20, 20))
+    model = LookingGlass(vectors, PrototypeLayer.class_major(per_class, classes), (20, 20))
     return model, latents, labels
 
 
@@ -87,7 +91,7 @@ def test_a_second_projection_moves_nothing_even_among_patches_that_rounding_conf
     latents[7] = latents[3]  # a duplicate image
     labels = torch.arange(12) % 2
     vectors = centre.expand(6, -1, *shape) + 0.1 * torch.rand(6, 64, *shape, generator=generator)
-    model = LookingGlass(vectors, Prototypes.class_major(3, 2), (16, 16))
+    model = LookingGlass(vectors, PrototypeLayer.class_major(3, 2), (16, 16))
     loader = batches(latents, labels, 5)
     expected = plain_projection(model, latents, labels)
     project(model, loader)
@@ -137,7 +141,7 @@ def test_a_class_without_images_keeps_its_prototypes_and_is_named():
 
 def test_collapsed_prototypes_are_counted():
     latents = torch.tensor([0.0, 9.0]).reshape(2, 1, 1, 1)
-    owners = Prototypes.class_major(3, 1)
+    owners = PrototypeLayer.class_major(3, 1)
     model = LookingGlass(torch.tensor([1.0, 2.0, 8.0]).reshape(3, 1, 1, 1), owners, (4, 4))
     report = project(model, batches(latents, torch.zeros(2, dtype=torch.int64), 2))
     assert report.collapsed == {"class 0": 1}
@@ -154,14 +158,37 @@ def test_the_box_is_the_papers_on_the_source_image(shape):
     for j, index in enumerate(model.prototypes.source_index.tolist()):
         exact = (latents[index : index + 1] - 0).double()
         distances = squared_distances(exact, model.prototypes.vectors[j : j + 1].double())[0, 0]
-        heat = upsample(model.similarity_of(distances), (20, 20))
+        heat = upsample(model.prototypes.activation(distances), (20, 20))
         assert tuple(model.prototypes.source_box[j].tolist()) == percentile_box(heat)
+
+
+def test_with_boxes_before_the_push_the_map_is_that_of_the_prototype_as_it_was():
+    model, latents, labels = scene(3, side=7)
+    model.traits = replace(model.traits, boxes_before_push=True)
+    before = model.prototypes.vectors.detach().clone()
+    project(model, batches(latents, labels, 4))
+    expected = []
+    for j, index in enumerate(model.prototypes.source_index.tolist()):
+        distances = squared_distances(latents[index : index + 1].double(), before[j : j + 1].double())[0, 0]
+        expected.append(percentile_box(upsample(model.prototypes.activation(distances), (20, 20))))
+    assert [tuple(box) for box in model.prototypes.source_box.tolist()] == expected
+    after, *_ = scene(3, side=7)
+    project(after, batches(latents, labels, 4))
+    assert not torch.equal(model.prototypes.source_box, after.prototypes.source_box)
+
+
+@pytest.mark.parametrize("method", ["protopnet", "tesnet", "protopshare", "deformable", "protopool"])
+def test_the_released_variants_cut_boxes_before_the_push(method):
+    spec = ModelSpec(("a", "b"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
+    for variant in ("paper", "released"):
+        model = build(method, {"encoder": "small", "variant": variant}, spec)
+        assert model.traits.boxes_before_push == (variant == "released")
 
 
 def test_whole_images_have_the_whole_image_as_box():
     latents = torch.rand(5, 3, 2, 2)
-    model = Whole(torch.rand(2, 12), Prototypes.class_major(1, 2), (20, 30))
-    model.projects = True
+    model = Whole(torch.rand(2, 12), PrototypeLayer.class_major(1, 2), (20, 30))
+    model.traits = replace(model.traits, projects=True)
     labels = torch.tensor([0, 1, 0, 1, 0])
     squared = (latents.flatten(1)[:, None] - model.prototypes.vectors.detach()).square().sum(2)
     expected = [squared[labels == j, j].min().item() for j in range(2)]
@@ -186,7 +213,7 @@ def test_small_chunks_change_nothing(monkeypatch):
     model, latents, labels = scene(5, levels=2)
     other = copy.deepcopy(model)
     project(model, batches(latents, labels, 6))
-    monkeypatch.setattr(nearest_module, "CHUNK", 1)
+    monkeypatch.setattr(vectors_module, "CHUNK", 1)
     project(other, batches(latents, labels, 6))
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name])
@@ -198,6 +225,6 @@ def test_what_cannot_be_projected_is_refused():
         project(model, [])
     with pytest.raises(UserError, match="diverged"):
         project(model, batches(latents * torch.nan, labels, 4))
-    model.projects = False
+    model.traits = replace(model.traits, projects=False)
     with pytest.raises(UserError, match="does not project"):
         project(model, batches(latents, labels, 4))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from looking_glass import LookingGlass, batches
 from resemblance.config.errors import UserError
-from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.training.ends.pruning import prune
 
 
@@ -59,7 +61,7 @@ def test_pruning_agrees_with_a_plain_re_implementation_whatever_the_batches(seed
     latents = torch.randint(4, (13, 2, 3, 3), generator=generator).float()
     labels = torch.randint(3, (13,), generator=generator)
     vectors = torch.randint(4, (7, 2, 1, 1), generator=generator).float()
-    owners = torch.cat([Prototypes.class_major(2, 3), torch.zeros(1, 3, dtype=torch.bool)])
+    owners = torch.cat([PrototypeLayer.class_major(2, 3), torch.zeros(1, 3, dtype=torch.bool)])
     threshold = data.draw(st.integers(1, k))
     order = data.draw(st.permutations(range(13)))
     model = LookingGlass(vectors, owners, (12, 12))
@@ -94,6 +96,6 @@ def test_what_cannot_be_pruned_is_refused():
         prune(model, [])
     with pytest.raises(UserError, match="threshold"):
         prune(model, [], k=3, threshold=4)
-    model.prunes = False
+    model.traits = replace(model.traits, prunes=False)
     with pytest.raises(UserError, match="does not prune"):
         prune(model, [])

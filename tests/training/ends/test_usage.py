@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,11 +15,13 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.method import MethodConfig
 from resemblance.config.model import ModelSpec
-from resemblance.core.model import Model
 from resemblance.core.output import Output
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data import ArraySource, ImageDataset, loader
-from resemblance.prototypes.layer import Prototypes
+from resemblance.methods.registry import build
+from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.maps import cell_boxes
+from resemblance.prototypes.scalars import ScalarPrototypes
 from resemblance.training.ends.usage import count_usage
 
 
@@ -28,7 +32,7 @@ def test_counts_and_provenance_of_whole_images(seed, size, data):
     images = torch.randint(3, (11, 1, 2, 2), generator=generator).float()
     labels = torch.randint(3, (11,), generator=generator)
     vectors = torch.randint(3, (7, 4), generator=generator).float()
-    owners = torch.cat([Prototypes.class_major(2, 3), torch.zeros(1, 3, dtype=torch.bool)])
+    owners = torch.cat([PrototypeLayer.class_major(2, 3), torch.zeros(1, 3, dtype=torch.bool)])
     model = Whole(vectors, owners, (12, 14))
     count_usage(model, batches(images, labels, size, data.draw(st.permutations(range(11)))))
     distances = (images.flatten(1)[:, None] - vectors).square().sum(2)
@@ -56,8 +60,8 @@ def test_counts_and_provenance_of_whole_images(seed, size, data):
 
 def test_patches_that_do_not_project_get_their_cell_as_box():
     images = torch.rand(6, 3, 4, 5, generator=torch.Generator().manual_seed(0))
-    model = LookingGlass(images[[1, 4], :, 2:3, 3:4].clone(), Prototypes.class_major(1, 2), (32, 40))
-    model.projects = False
+    model = LookingGlass(images[[1, 4], :, 2:3, 3:4].clone(), PrototypeLayer.class_major(1, 2), (32, 40))
+    model.traits = replace(model.traits, projects=False)
     count_usage(model, batches(images, torch.tensor([0, 0, 0, 1, 1, 1]), 4))
     assert model.prototypes.source_index.tolist() == [1, 4]
     expected = cell_boxes(torch.tensor([2 * 5 + 3] * 2), (4, 5), (32, 40))
@@ -66,7 +70,7 @@ def test_patches_that_do_not_project_get_their_cell_as_box():
 
 def test_projected_prototypes_keep_their_provenance():
     images = torch.rand(4, 2, 3, 3)
-    model = LookingGlass(torch.rand(2, 2, 1, 1), Prototypes.class_major(1, 2), (12, 12))
+    model = LookingGlass(torch.rand(2, 2, 1, 1), PrototypeLayer.class_major(1, 2), (12, 12))
     model.prototypes.source_index.fill_(7)
     count_usage(model, batches(images, torch.tensor([0, 1, 0, 1]), 4))
     assert model.prototypes.source_index.tolist() == [7, 7]
@@ -75,22 +79,23 @@ def test_projected_prototypes_keep_their_provenance():
 
 
 def test_nothing_to_survey():
-    model = LookingGlass(torch.rand(2, 2, 1, 1), Prototypes.class_major(1, 2), (12, 12))
+    model = LookingGlass(torch.rand(2, 2, 1, 1), PrototypeLayer.class_major(1, 2), (12, 12))
     with pytest.raises(UserError, match="no training images"):
         count_usage(model, [])
-    model.prototypes = None
+    spec = model.spec
+    model = build("blackbox", {"encoder": "small"}, spec)
     with pytest.raises(UserError, match="no prototypes"):
         count_usage(model, [])
 
 
-class Attributes(Model):
+class Attributes(PrototypeModel):
     """Two attributes without vectors: the brightness of the left half and that of the right half."""
 
     name = "attributes"
 
     def __init__(self):
         super().__init__(MethodConfig(), ModelSpec(("left", "right"), ImageSpec(4, 4, 1, (0.0,), (1.0,))))
-        self.prototypes = Prototypes.without_vectors(torch.eye(2))
+        self.prototypes = ScalarPrototypes(torch.eye(2))
 
     def latents(self, images):
         return torch.stack([images[..., :2].mean((1, 2, 3)), images[..., 2:].mean((1, 2, 3))], dim=1)
@@ -106,7 +111,7 @@ def test_attributes_without_vectors_come_from_the_image_in_which_they_are_strong
     source = ArraySource(pixels, np.array([0, 0, 0, 1, 1]), ("left", "right"))
     for batch_size in (1, 2, 5):
         model = Attributes()
-        assert not model.prototypes.placed
+        assert not model.prototypes.has_vectors
         count_usage(model, loader(ImageDataset(source, model.spec.image), batch_size))
         assert model.prototypes.source_index.tolist() == [1, 3]  # of equals the first
         assert model.prototypes.activations.tolist() == [3, 2]

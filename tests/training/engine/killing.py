@@ -18,7 +18,7 @@ import torch
 
 from cases import METHODS, made, train
 from resemblance.config.training import TrainConfig
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.training.ends import actions
 from resemblance.training.engine import checkpoints
 from resemblance.training.engine.fit import fit
@@ -37,7 +37,7 @@ REAL_SAVE = torch.save
 CHOSEN = next((name for name in METHODS if name in sys.argv), "tiny")
 
 
-def make_one(seed: int) -> Model:
+def make_one(seed: int) -> Classifier:
     return make(seed, STAGES) if CHOSEN == "tiny" else made(CHOSEN, seed)
 
 

@@ -22,7 +22,7 @@ from toy_model import Toy
 class Doubting(Toy):
     """Also says how often its answer and its second thought are right, and how sure it is."""
 
-    def also_measured(self, output, labels):
+    def extra_metrics(self, output, labels):
         second = output.scores.topk(2).indices[:, 1]
         return {"second thought": second == labels, "sureness": output.scores.softmax(1).amax(1)}
 

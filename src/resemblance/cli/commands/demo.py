@@ -12,6 +12,7 @@ from resemblance.api import Run, convert, report, train
 from resemblance.cli.console import Screen, screen
 from resemblance.config.commands import DemoCommand
 from resemblance.config.values import flag
+from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.progress import duration
 from resemblance.data.text import share
 from resemblance.runs.folders import CONFIG, MODEL, check_writable
@@ -99,7 +100,7 @@ def _rows(runs: list[Run]) -> list[dict[str, Any]]:
     reference = runs[0].metrics["test"]["accuracy"]
     rows = []
     for run in runs:
-        prototypes = run.model.prototypes
+        prototypes = prototypes_of(run.model)
         count = None if prototypes is None else len(prototypes)
         accuracy = run.metrics["test"]["accuracy"]
         rows.append(

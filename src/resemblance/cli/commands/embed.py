@@ -23,7 +23,7 @@ def run(options: EmbedCommand) -> int:
         save_figure(latent_space_figure(run, embedded), path)
         note = "" if options.projection == "umap" else f", {embedded.explained:.0%} of the variance"
         count = len(embedded.prototypes)  # none where they are no vectors
-        beside = f" and {run.model.config.words.count(count)}" if count else ""
+        beside = f" and {run.model.traits.words.count(count)}" if count else ""
         out.say(f"{len(embedded.labels)} {split} images{beside}{note}: {path}")
         out.result(
             {

@@ -65,7 +65,7 @@ def _alone(
     for label, value in found.measured.items():
         out.say(f"{label}: {share(value)}")
     if found.unused is not None:
-        words = run.model.config.words
+        words = run.model.traits.words
         names = ": " + ", ".join(map(str, found.unused)) if found.unused else ""
         unused = f", {len(found.unused)} of them unused{names}" if words.rivals else ""
         out.say(f"{words.many}: {found.prototypes}{unused}")
@@ -108,7 +108,7 @@ def _together(
     _tables(found.whole, out)
     document = found.to_dict()
     document["members"] = [
-        {"run": run.name, "method": run.model.name, "score": run.model.score_kind, **member}
+        {"run": run.name, "method": run.model.name, "score": run.model.traits.score_kind, **member}
         for run, member in zip(runs, document["members"], strict=True)
     ]
     return {"ensemble": [run.name for run in runs], "data": splits.name, "split": split, **document}

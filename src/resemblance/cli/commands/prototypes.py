@@ -6,11 +6,12 @@ from resemblance.api import open_run
 from resemblance.cli.console import screen
 from resemblance.config.commands import PrototypesCommand
 from resemblance.config.errors import UserError
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.explain.prototype_view import prototype_views
 from resemblance.explain.request import class_index
 from resemblance.explain.text import percent
 from resemblance.report.figure_files import save_figure
-from resemblance.report.gallery import gallery_figure
+from resemblance.report.gallery_figure import gallery_figure
 
 LISTED = 200
 
@@ -19,8 +20,8 @@ def run(options: PrototypesCommand) -> int:
     """List the prototypes by class with their importance and source, and draw them."""
     with screen(options.json) as out:
         run = open_run(options.run, allow_import=options.allow_import)
-        model, words = run.model, run.model.config.words
-        if model.prototypes is None:
+        model, words = run.model, run.model.traits.words
+        if not isinstance(model, PrototypeModel):
             raise UserError(
                 f"{run.name} is a {model.name} and has no prototypes; try: resemblance convert {options.run}"
             )

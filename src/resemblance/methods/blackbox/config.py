@@ -13,7 +13,7 @@ from resemblance.config.options import option
 
 @dataclass
 class BlackBoxConfig(EncoderConfig, MethodConfig):
-    """An encoder with a linear classifier, the baseline of everything."""
+    """An encoder with a linear classifier: the baseline for all methods."""
 
     name: ClassVar[str] = "blackbox"
     model: ClassVar[str] = "resemblance.methods.blackbox.model:BlackBox"
@@ -22,7 +22,9 @@ class BlackBoxConfig(EncoderConfig, MethodConfig):
 
     rate: float = option(1e-3, "learning rate")
     weight_decay: float = option(1e-4, "weight decay (AdamW)")
-    label_smoothing: float = option(0.0, "share of each label spread evenly over the classes, 0 to below 1")
+    label_smoothing: float = option(
+        0.0, "share of each label that is spread evenly over the classes, from 0 to below 1"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

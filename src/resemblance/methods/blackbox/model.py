@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resemblance.config.model import ModelSpec
-from resemblance.core.model import Model
 from resemblance.core.output import Output
 from resemblance.core.recipe import Group, Recipe, Schedule, Stage
 from resemblance.encoders.build import Encoder, build_encoder
+from resemblance.methods.base import Method
 from resemblance.methods.blackbox.config import BlackBoxConfig
-from resemblance.prototypes.precision import full_precision
+from resemblance.prototypes.precision import full_precision, widened
 
 EPOCHS = 20
 
@@ -32,13 +32,14 @@ def blackbox_stage(config: BlackBoxConfig, end: tuple[str, ...] = ()) -> Stage:
     )
 
 
-class BlackBox(Model):
+class BlackBox(Method):
     """An ordinary classifier under the same contract; it has scores but no evidence.
 
     Args:
         config: the configuration.
         spec: classes and images.
         encoder: an encoder with its classifier.
+        saved: has nothing that the model's shape depends on.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
@@ -49,28 +50,28 @@ class BlackBox(Model):
         torch.Size([3, 2])
     """
 
-    explains = False
-
-    def __init__(self, config: BlackBoxConfig, spec: ModelSpec, encoder: Encoder) -> None:
+    def __init__(
+        self,
+        config: BlackBoxConfig,
+        spec: ModelSpec,
+        encoder: Encoder,
+        saved: Mapping[str, Tensor] | None = None,
+    ) -> None:
         super().__init__(config, spec)
         self.config: BlackBoxConfig = config
         self.encoder = encoder
 
     @classmethod
-    def build(
+    def make_encoder(
         cls,
         config: BlackBoxConfig,
         spec: ModelSpec,
-        *,
-        module: nn.Module | None = None,
-        tensors: Mapping[str, Tensor] | None = None,
-        load_weights: bool = True,
-    ) -> BlackBox:
-        """Make the black box with its encoder."""
-        encoder = build_encoder(
-            config, spec.image, spec.num_classes, load_weights=load_weights, module=module
-        )
-        return cls(config, spec, encoder)
+        module: nn.Module | None,
+        tensors: Mapping[str, Tensor] | None,
+        load_weights: bool,
+    ) -> Encoder:
+        """Make the encoder with its classifier."""
+        return build_encoder(config, spec.image, spec.num_classes, load_weights=load_weights, module=module)
 
     def latents(self, images: Tensor) -> Tensor:
         """Embeddings (B, E), as the classifier reads them."""
@@ -79,8 +80,8 @@ class BlackBox(Model):
     def head(self, latents: Tensor) -> Output:
         """The classifier's logits."""
         with full_precision(latents):
-            latents = latents.float()
-            return Output(self.encoder.classify(latents).float(), None, latents)
+            latents = widened(latents)
+            return Output(widened(self.encoder.classify(latents)), latents[:, :0], latents)
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """Cross entropy; smoothed labels draw each class's embeddings together (Müller et al. 2019)."""

@@ -12,7 +12,7 @@ from resemblance.methods.weighted_parts.config import WeightedPartsConfig
 
 @dataclass
 class DeformableConfig(WeightedPartsConfig):
-    """Prototypes of several parts, which move with the image."""
+    """Prototypes of several parts, which move to where the image has them."""
 
     name: ClassVar[str] = "deformable"
     model: ClassVar[str] = "resemblance.methods.deformable.model:Deformable"
@@ -23,17 +23,21 @@ class DeformableConfig(WeightedPartsConfig):
     )
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 
-    prototypes_per_class: int = option(6, "prototypes a class", least=1)
-    parts: int = option(3, "parts of a prototype, a side: 3 makes 3x3", least=2)
-    addon: str = option("none", "add-on layers", choices=("regular", "bottleneck", "none"))
-    prototype_depth: int = option(128, "channels of a part, where there are add-on layers", least=1)
-    upsample: int = option(2, "the encoder's map is enlarged bilinearly, so many times", least=1)
+    prototypes_per_class: int = option(6, "prototypes per class", least=1)
+    parts: int = option(3, "parts per side of a prototype: 3 makes 3x3 parts", least=2)
+    addon: str = option(
+        "none", "layers between the encoder and the prototypes", choices=("regular", "bottleneck", "none")
+    )
+    prototype_depth: int = option(128, "channels of a part if there are add-on layers", least=1)
+    upsample: int = option(2, "factor by which the latent map is enlarged, bilinearly", least=1)
     offset_channels: int = option(128, "hidden channels of the layers that predict the offsets", least=1)
     margin: float = option(
-        0.1, "angle in radians by which foreign prototypes are brought nearer in training", least=0
+        0.1, "angle in radians by which prototypes of other classes count as nearer in training", least=0
     )
-    orthogonality: float = option(0.1, "weight of the loss that makes a class's parts orthogonal", least=0)
-    l1: float = option(1e-2, "weight of the L1 norm of foreign last-layer weights", least=0)
+    orthogonality: float = option(
+        0.1, "weight of the loss that makes the parts of a class orthogonal", least=0
+    )
+    l1: float = option(1e-2, "weight of the L1 norm of last-layer weights to other classes", least=0)
     warm_epochs: int = option(5, "epochs of the first stage, which trains prototypes", least=0)
     encoder_epochs: int = option(5, "epochs of the second stage, which trains the encoder too", least=0)
     joint_epochs: int = option(20, "epochs of the third stage, which trains the offsets too", least=0)
@@ -41,4 +45,9 @@ class DeformableConfig(WeightedPartsConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.margin >= 1.5:
-            raise UserError(f"--margin is an angle below 1.5 radians, not {self.margin}")
+            raise UserError(f"--margin must be an angle below 1.5 radians, not {self.margin}")
+
+    @property
+    def part_size(self) -> tuple[int, ...]:
+        """Rows and columns of parts."""
+        return (self.parts, self.parts)

@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resemblance.data.images import Pixels
 from resemblance.data.inputs import as_picture
 from resemblance.data.transforms import to_tensor
 from resemblance.drawing.cut import more
@@ -26,7 +27,6 @@ from resemblance.encoders.probe import evaluating
 from resemblance.explain.rounding import signed
 from resemblance.methods.deformable.model import Deformable
 from resemblance.methods.paper_figures import FigureInputs, PaperFigure
-from resemblance.prototypes.gallery import Pixels
 
 IMAGES = 4  # drawn at most
 REASONS = 3  # of an image
@@ -157,7 +157,7 @@ def _explained(model: Deformable, material: FigureInputs) -> PaperFigure:
     images = material.images[:IMAGES].to(model.device)
     output = model(images)
     predicted = output.scores.argmax(dim=1)
-    evidence, cells = model.evidence(output, predicted), model.match(output.latents).cells
+    evidence, cells = model.evidence(output, predicted), model.prototypes.match(output.latents).cells
     assert output.similarities is not None
     assert evidence.weights is not None
     rows = []
@@ -198,7 +198,7 @@ def _several(model: Deformable, material: FigureInputs) -> PaperFigure | None:
         chosen = np.flatnonzero(labels == c)[:SEVERAL].tolist()
         images = torch.stack([to_tensor(material.source.read(i), model.spec.image) for i in chosen])
         latents = model.latents(images.to(model.device))
-        match = model.match(latents)
+        match = model.prototypes.match(latents)
         others = [
             (
                 (as_picture(images[n]), _boxes(model, latents[n : n + 1], int(match.cells[n, j]))),
@@ -222,11 +222,12 @@ def _about(model: Deformable, j: int) -> str:
 
 def _boxes(model: Deformable, latents: Tensor, cell: int) -> NDArray[np.float64]:
     device = latents.device
-    boxes = model.part_boxes(
+    boxes = model.prototypes.part_boxes(
         latents, torch.zeros(1, dtype=torch.int64, device=device), torch.tensor([cell], device=device)
     )
-    found: NDArray[np.float64] = boxes[0].double().cpu().numpy()
-    return found
+    height, width = model.spec.image.size
+    pixels: NDArray[np.float64] = boxes[0].double().cpu().numpy() * (width, height, width, height)
+    return pixels
 
 
 def _source(model: Deformable, j: int) -> Boxed:
@@ -236,4 +237,4 @@ def _source(model: Deformable, j: int) -> Boxed:
         return None, np.zeros((0, 4))
     image = torch.tensor(pixels[..., : model.spec.image.channels]).permute(2, 0, 1) / 255
     latents = model.latents(image[None].to(model.device))
-    return pixels, _boxes(model, latents, int(model.match(latents).cells[0, j]))
+    return pixels, _boxes(model, latents, int(model.prototypes.match(latents).cells[0, j]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from resemblance.config.encoder import EncoderConfig
+from resemblance.config.encoder import ENCODER, EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.method import MethodConfig
 from resemblance.config.options import option
@@ -16,11 +16,11 @@ OWN_ENCODERS = ("auto", "mnist", "resnet")
 
 @dataclass(frozen=True)
 class Term:
-    """A loss term's weight and when it is on.
+    """A loss term's weight, and the epochs in which it counts.
 
     Args:
-        weight: once it is fully on.
-        steps: (epoch, share of the weight from then on), epochs numbered from 1.
+        weight: its full weight.
+        steps: pairs of an epoch, numbered from 1, and the share of the weight from then on.
 
     Example:
         >>> sparsity = Term(0.3, ((2, 0.1), (3, 1.0)))
@@ -32,28 +32,28 @@ class Term:
     steps: tuple[tuple[int, float], ...] = ((1, 1.0),)
 
     def at(self, progress: float, epochs: int) -> float:
-        """The weight when a share ``progress`` of the ``epochs`` that the steps are counted in is over."""
+        """Return the weight after a share ``progress`` of the ``epochs`` by which the steps are counted."""
         shares = [share for epoch, share in self.steps if progress >= (epoch - 1) / epochs]
         return self.weight * shares[-1] if shares else 0.0
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the authors chose for a data set.
+    """The authors' choices for a data set.
 
     Args:
-        attributes: J; a multiple of the classes if ``per_class``.
-        prediction: weight of the predictor's cross entropy.
-        input_fidelity: γ.
-        output_fidelity: β.
-        sparsity: δ·η.
-        conciseness: δ of the entropy of each image's attributes.
-        diversity: δ of the entropy of the batch's mean attributes.
-        threshold: of class relevance, above which an attribute belongs to a class.
-        epochs: in all.
-        batch_size: images a step.
-        augment: of the training images.
-        per_class: see ``attributes``.
+        attributes: J; with ``per_class``, J divided by the number of classes.
+        prediction: weight of the predictor's cross-entropy.
+        input_fidelity: γ, weight of the reconstruction.
+        output_fidelity: β, weight of the interpreter's agreement with the predictor.
+        sparsity: δ·η, weight of the L1 norm of the attributes.
+        conciseness: δ, weight of the entropy of each image's attributes.
+        diversity: δ, weight of the entropy of the batch's mean attributes.
+        threshold: class relevance above which an attribute belongs to a class.
+        epochs: in total.
+        batch_size: images per step.
+        augment: augmentation of the training images.
+        per_class: whether ``attributes`` counts those of one class.
     """
 
     attributes: int
@@ -98,7 +98,7 @@ SETTINGS = {
         epochs=25,
         augment="crop",
     ),
-    # Gautam et al. 2024, table 10, on a ResNet-34; when each term starts is not given: as for MNIST.
+    # Gautam et al. 2024, table 10, on a ResNet-34; it does not say when each term starts: as for MNIST.
     "kmex": Setting(
         5,
         _from(1, 0.8),
@@ -118,11 +118,13 @@ WEIGHTS = ("prediction", "input_fidelity", "output_fidelity", "sparsity", "conci
 
 @dataclass
 class FLINTConfig(EncoderConfig, MethodConfig):
-    """A classifier and its interpreter, learned together."""
+    """A classifier and its interpreter, which are trained together."""
 
     name: ClassVar[str] = "flint"
     model: ClassVar[str] = "resemblance.methods.flint.model:FLINT"
-    line: ClassVar[str] = "a classifier and an interpreter on its hidden layers, learned together; attributes"
+    line: ClassVar[str] = (
+        "a classifier and an interpreter on its hidden layers, trained together; explains by attributes"
+    )
     citation: ClassVar[str] = (
         "Parekh, Mozharovskyi, d'Alché-Buc: A Framework to Learn with Interpretation. NeurIPS 2021"
     )
@@ -132,8 +134,8 @@ class FLINTConfig(EncoderConfig, MethodConfig):
         picture="strongest in this",
         source="strongest in",
         rivals=False,
-        about="are numbers that the model reads off its inner layers for each image: how strongly the image has this "
-        "or that, and zero where it has nothing of it. Their weighted sum decides what the model says. An "
+        about="are numbers that the model computes from its hidden layers for each image: how strongly the image has a "
+        "property, and zero if it does not have it. Their weighted sum decides what the model predicts. An "
         "attribute is shown by the training image in which it is strongest, and belongs to the classes to which "
         "it is relevant.",
         similarity_says="how strongly the image has the attribute",
@@ -142,35 +144,49 @@ class FLINTConfig(EncoderConfig, MethodConfig):
 
     encoder: str = option(
         "auto",
-        "the predictor: mnist or resnet (the paper's), auto (the one for the images), or a timm name, "
-        "torchvision/NAME, small, package.module:function",
+        "the predictor: mnist or resnet (those of the paper), auto (one of these two, by the images), or a "
+        + ENCODER,
+        title="model",
     )
     setting: str = option(
         "auto",
-        "data set whose weights, attributes and epochs are taken; kmex: those of the KMEx paper",
+        "data set for which the paper gives weights, attributes and epochs, or kmex (those in the KMEx paper), "
+        "or auto (by the images)",
         choices=("auto", *SETTINGS),
     )
     attributes: int | None = option(
-        None, "J, attributes shared by all classes (default: the setting's)", least=1
+        None, "J: number of attributes, which all classes share (default: as in --setting)", least=1
     )
-    prediction: float | None = option(None, "weight of the predictor's cross entropy", least=0)
+    prediction: float | None = option(
+        None, "weight of the predictor's cross-entropy (default: as in --setting)", least=0
+    )
     input_fidelity: float | None = option(
-        None, "gamma: weight of the reconstruction from attributes", least=0
+        None, "gamma: weight of the reconstruction from attributes (default: as in --setting)", least=0
     )
     output_fidelity: float | None = option(
-        None, "beta: weight of the interpreter's agreement with the predictor", least=0
+        None,
+        "beta: weight of the interpreter's agreement with the predictor (default: as in --setting)",
+        least=0,
     )
-    sparsity: float | None = option(None, "delta eta: weight of the attributes' L1 norm", least=0)
-    conciseness: float | None = option(None, "delta: weight of the entropy of an image's attributes", least=0)
+    sparsity: float | None = option(
+        None, "delta eta: weight of the L1 norm of the attributes (default: as in --setting)", least=0
+    )
+    conciseness: float | None = option(
+        None, "delta: weight of the entropy of each image's attributes (default: as in --setting)", least=0
+    )
     diversity: float | None = option(
-        None, "delta: weight of the entropy of the batch's mean attributes, negated", least=0
+        None,
+        "delta: weight of the entropy of the batch's mean attributes, negated (default: as in --setting)",
+        least=0,
     )
-    threshold: float | None = option(None, "class relevance above which an attribute belongs to a class")
+    threshold: float | None = option(
+        None, "class relevance above which an attribute belongs to a class (default: as in --setting)"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.encoder in OWN_ENCODERS and self.weights == "pretrained":
             raise UserError(
-                f"there are no pretrained weights of --encoder {self.encoder}; name a network that has some, "
+                f"there are no pretrained weights for --encoder {self.encoder}; name a network that has some, "
                 "such as --encoder resnet18"
             )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resemblance.data.dataset import ImageDataset
+from resemblance.data.images import Pixels
 from resemblance.data.inputs import pixels
 from resemblance.data.loader import loader
 from resemblance.data.sources.source import Source, Subset
@@ -24,7 +25,6 @@ from resemblance.methods.flint.networks import MnistPredictor
 from resemblance.methods.flint.relevance import FACTORS, concise, local_relevance
 from resemblance.methods.flint.sheets import attribute_sheet, conciseness_curve, local_sheet, relevance_matrix
 from resemblance.methods.paper_figures import FigureInputs, PaperFigure
-from resemblance.prototypes.gallery import Pixels
 from resemblance.training.ends.passes import evaluating
 
 LOOKED_THROUGH = 1000  # images among which the most activating ones are sought; the authors look at 1020

@@ -27,11 +27,11 @@ from torch.nn import functional as F
 from resemblance.config.errors import UserError
 from resemblance.config.model import ModelSpec
 from resemblance.core.distributed import gather
-from resemblance.core.model import Model
-from resemblance.core.output import Evidence, Match, Output
+from resemblance.core.output import Evidence, Output
 from resemblance.core.recipe import Group, Recipe, Stage
 from resemblance.core.training_step import TrainingStep
 from resemblance.encoders.build import build_encoder
+from resemblance.methods.base import PrototypeMethod
 from resemblance.methods.flint.config import OWN_ENCODERS, SETTINGS, WEIGHTS, FLINTConfig, Setting
 from resemblance.methods.flint.networks import (
     Attributes,
@@ -43,8 +43,8 @@ from resemblance.methods.flint.networks import (
     build_decoder,
     choose_predictor,
 )
-from resemblance.prototypes.layer import Prototypes
-from resemblance.prototypes.precision import full_precision
+from resemblance.prototypes.precision import full_precision, widened
+from resemblance.prototypes.scalars import ScalarPrototypes
 
 FRESH_AFTER = 18  # epochs: longer training goes on with a new optimiser and a smaller rate
 DROPOUT = 0.01  # of the attributes before h
@@ -96,15 +96,14 @@ def settle(config: FLINTConfig, spec: ModelSpec) -> tuple[str, Setting]:
     return name, setting
 
 
-class FLINT(Model):
+class FLINT(PrototypeMethod):
     """A predictor, and attributes on its hidden layers whose weighted sum answers in its place.
 
     Args:
         config: the configuration.
         spec: classes and images.
-        predictor: f.
-        name: the predictor's, by which its decoder is chosen.
-        setting: weights and their schedule.
+        encoder: the predictor f.
+        saved: has nothing that the model's shape depends on.
 
     Attributes:
         relevance: (C, J) mean relevance of each attribute to the images predicted as a class; 0 where there is none.
@@ -124,53 +123,54 @@ class FLINT(Model):
     relevance: Tensor
 
     def __init__(
-        self, config: FLINTConfig, spec: ModelSpec, predictor: Predictor, name: str, setting: Setting
+        self,
+        config: FLINTConfig,
+        spec: ModelSpec,
+        encoder: Predictor,
+        saved: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(config, spec)
         self.config: FLINTConfig = config
+        name, setting = settle(config, spec)
         self.setting = setting
         count, classes = setting.attributes, spec.num_classes
         released = config.variant == "released"
-        self.predictor = predictor
+        self.predictor = encoder
         hidden: nn.Module = nn.LeakyReLU() if name == "mnist" else nn.ReLU()
         # Φ ≥ 0, says the paper; the released code for MNIST lets small negatives through, and takes |Φ| in L_cd.
         last: nn.Module = nn.ReLU()
         if name == "mnist":
             last = nn.LeakyReLU() if released else Magnitude()
-        self.attributes = Attributes(predictor.taps, count, hidden, last)
+        self.attributes = Attributes(encoder.taps, count, hidden, last)
         self.decoder = build_decoder(name, count, spec.image)
         self.interpreter = nn.Linear(count, classes)
         self.dropout = nn.Dropout(DROPOUT)
-        self.prototypes: Prototypes = Prototypes.without_vectors(torch.zeros(count, classes))
+        self.prototypes: ScalarPrototypes = ScalarPrototypes(torch.zeros(count, classes), absent_at_zero=True)
         self.register_buffer("relevance", torch.zeros(classes, count))
         # MNIST and QuickDraw go in as they are, CIFAR standardised.
         self.standardised = not (name == "mnist" or (name == "resnet" and spec.image.channels == 1))
         self.absolute_error = released and name == "resnet" and spec.image.channels == 3
-        self.moment: TrainingStep | None = None
+        self.step: TrainingStep | None = None
 
     @classmethod
-    def build(
+    def make_encoder(
         cls,
         config: FLINTConfig,
         spec: ModelSpec,
-        *,
-        module: nn.Module | None = None,
-        tensors: Mapping[str, Tensor] | None = None,
-        load_weights: bool = True,
-    ) -> FLINT:
-        """Make the model with its predictor."""
-        name, setting = settle(config, spec)
-        predictor: Predictor
+        module: nn.Module | None,
+        tensors: Mapping[str, Tensor] | None,
+        load_weights: bool,
+    ) -> Predictor:
+        """Make the predictor: the paper's, or any encoder with a classifier."""
+        name, _ = settle(config, spec)
         if module is None and name in OWN_ENCODERS:
             if config.weights != "none" or config.cut is not None:
                 raise UserError(f"--encoder {name} takes neither --weights nor --cut")
             own = MnistPredictor if name == "mnist" else ResNetPredictor
-            predictor = own(spec.image, spec.num_classes)
-        else:
-            config = replace(config, encoder=name)
-            encoder = build_encoder(config, spec.image, None, load_weights=load_weights, module=module)
-            predictor = EncoderPredictor(encoder, spec.num_classes)
-        return cls(config, spec, predictor, name, setting)
+            return own(spec.image, spec.num_classes)
+        named = replace(config, encoder=name)
+        encoder = build_encoder(named, spec.image, None, load_weights=load_weights, module=module)
+        return EncoderPredictor(encoder, spec.num_classes)
 
     @property
     def encoder(self) -> nn.Module:
@@ -196,8 +196,8 @@ class FLINT(Model):
     def head(self, latents: Tensor) -> Output:
         """g: scores h(Φ(x)) = W Φ(x) + b, before the softmax."""
         with full_precision(latents):
-            latents = latents.float()
-            attributes, logits = latents.tensor_split([self.setting.attributes], dim=1)
+            latents = widened(latents)
+            attributes, logits = self.prototypes(latents).similarities, latents[:, self.setting.attributes :]
             used = self.dropout(attributes)
             return Output(self.interpreter(used), attributes, latents, {"predictor": logits, "used": used})
 
@@ -211,17 +211,11 @@ class FLINT(Model):
         """Φ(x), (B, J)."""
         return latents[:, : self.setting.attributes]
 
-    def match(self, latents: Tensor) -> Match:
-        """−φ: the strongest image is nearest; an image without the attribute is infinitely far."""
-        attributes = self.embed(latents).detach().float()
-        values = torch.where(attributes > 0, -attributes, torch.inf)
-        return Match(values, torch.zeros_like(values, dtype=torch.int64))
-
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
         """Contributions φ_j w_jc, and the class's bias."""
-        weights = self.interpreter.weight.float()[classes]
+        weights = widened(self.interpreter.weight)[classes]
         prototypes = torch.arange(self.setting.attributes, device=classes.device)
-        bias = self.interpreter.bias.float()[classes]
+        bias = widened(self.interpreter.bias)[classes]
         return Evidence(weights * output.extras["used"], bias, prototypes, weights)
 
     def as_images(self, inputs: Tensor) -> Tensor:
@@ -238,7 +232,7 @@ class FLINT(Model):
         """An attribute belongs to the classes to which its relevance is above the threshold."""
         self.prototypes.owners.copy_((self.relevance > self.setting.threshold).T)
 
-    def also_measured(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+    def extra_metrics(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """How often f is right (FLINT-f), and how often g answers like f (fidelity)."""
         predicted = output.extras["predictor"].argmax(dim=1)
         return {
@@ -248,22 +242,21 @@ class FLINT(Model):
 
     # training
 
-    def before_step(self, moment: TrainingStep) -> None:
+    def before_step(self, step: TrainingStep) -> None:
         """The terms come in one after the other."""
-        self.moment = moment
+        self.step = step
 
     def weight(self, term: str) -> float:
         """A term's weight now; all of it where nothing trains, and after the first stage."""
-        moment, found = self.moment, getattr(self.setting, term)
-        if not self.training or moment is None or moment.before > 0:
-            return float(found.weight)
+        step, scheduled = self.step, getattr(self.setting, term)
+        if not self.training or step is None or step.before > 0:
+            return float(scheduled.weight)
         # Epochs are shares of the first stage, so that a shorter training has all the terms as well.
-        return float(found.at(moment.progress, min(self.setting.epochs, FRESH_AFTER)))
+        return float(scheduled.at(step.progress, min(self.setting.epochs, FRESH_AFTER)))
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """L_pred, L_if, L_of and the three parts of L_cd, by their weights of the moment."""
+        """L_pred, L_if, L_of and the three parts of L_cd, by their weights of the step."""
         attributes, logits = output.similarities, output.extras["predictor"]
-        assert attributes is not None
         error = self.decoder(attributes).float() - self.inputs(output.extras["images"]).float()
         # The interpreter follows the predictor, which is not held to it. Printed is the other direction,
         # −h(Φ)ᵀ log f: h then settles on one class for all images, where its gradient vanishes.

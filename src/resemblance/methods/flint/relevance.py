@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from resemblance.core.model import Model
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch
 from resemblance.training.ends.actions import ActionContext, action
 from resemblance.training.ends.passes import evaluating, latents_of, training_images
@@ -37,7 +37,7 @@ def concise(contributions: Tensor, factors: Sequence[float] = FACTORS) -> Tensor
     return (contributions[:, :, None] > limits[:, None]).sum(dim=1)
 
 
-def class_relevance(model: Model, loader: Iterable[Batch], *, progress: bool = False) -> Tensor:
+def class_relevance(model: PrototypeModel, loader: Iterable[Batch], *, progress: bool = False) -> Tensor:
     """The mean local relevance of each reason to the images that are predicted as a class.
 
     Args:
@@ -65,7 +65,7 @@ def class_relevance(model: Model, loader: Iterable[Batch], *, progress: bool = F
 
 
 @action("relevance")
-def _relevance(model: Model, context: ActionContext) -> None:
+def _relevance(model: PrototypeModel, context: ActionContext) -> None:
     found = class_relevance(model, training_images(model, context), progress=context.progress)
     buffer = model.get_buffer("relevance")
     buffer.copy_(found)

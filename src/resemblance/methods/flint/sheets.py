@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from resemblance.data.images import Pixels
 from resemblance.drawing.cut import largest, more
 from resemblance.drawing.matrix import SIGNED, Cells, matrix_figure
 from resemblance.drawing.sheet import picture, sheet, text
 from resemblance.drawing.style import FAINT, FOR, INK, MUTED, new_figure, place, plain
 from resemblance.methods.flint.relevance import FACTORS
-from resemblance.prototypes.gallery import Pixels
 
 SIDE, GAP, MARGIN = 0.8, 0.08, 0.3
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from resemblance.config.errors import UserError
-from resemblance.core.model import Model
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch
 from resemblance.data.progress import track
 from resemblance.methods.kmex.embeddings import BUDGET, Embeddings, Vectors
@@ -98,7 +98,7 @@ def cluster(
         UserError: without images, or if embeddings are not finite.
     """
     with evaluating(model):
-        if not model.maps:
+        if not model.config.patches:
             return _cluster_images(model, loader, seed, budget, progress)
         found = _cluster_patches(model, loader, seed, budget, progress)
     count_usage(model, loader, progress=progress)
@@ -184,7 +184,7 @@ def _place(model: KMEx, rows_by_class: Iterable[Vectors], seed: int, progress: b
     counts = torch.tensor([len(part) for part in found])
     vectors = torch.from_numpy(np.concatenate([part for part in found if len(part)]))
     owners = torch.eye(len(found), dtype=torch.bool).repeat_interleave(counts, dim=0)
-    model.place(vectors[:, :, None, None] if model.maps else vectors, owners)
+    model.place(vectors[:, :, None, None] if model.config.patches else vectors, owners)
     return tuple(counts.tolist())
 
 
@@ -193,7 +193,7 @@ def _some(names: list[str]) -> str:
 
 
 @action("cluster")
-def _cluster(model: Model, context: ActionContext) -> None:
+def _cluster(model: PrototypeModel, context: ActionContext) -> None:
     assert isinstance(model, KMEx)
     found = cluster(model, training_images(model, context), seed=context.seed, progress=context.progress)
     context.notes += found.lines()

@@ -23,10 +23,14 @@ class KMExConfig(BlackBoxConfig):
     )
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 
-    prototypes_per_class: int = option(5, "clusters, and so prototypes, a class", least=1)
-    patches: bool = option(False, "prototypes of patch embeddings before pooling, deciding by votes")
-    n_init: int = option(1, "restarts of k-means", least=1)
-    subset: int | None = option(None, "cluster at most this many embeddings a class (default: all)", least=1)
+    prototypes_per_class: int = option(5, "clusters, and therefore prototypes, per class", least=1)
+    patches: bool = option(
+        False, "prototypes of patches of the image, before pooling, which vote for classes"
+    )
+    n_init: int = option(1, "runs of k-means from different starting points; the best is kept", least=1)
+    subset: int | None = option(
+        None, "cluster at most this many embeddings per class (default: all)", least=1
+    )
     base: dict[str, Any] | None = option(
         None, "the prototype model whose encoder is reused (written by convert)", hidden=True
     )

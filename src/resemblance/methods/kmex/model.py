@@ -19,6 +19,7 @@ so that the majority decides, ties go to the class that is more alike, and the s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,24 +28,29 @@ from torch.nn import functional as F
 
 from resemblance.config.errors import UserError
 from resemblance.config.model import ModelSpec
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.core.model_encoder import ModelEncoder
-from resemblance.core.output import Evidence, Match, Output
+from resemblance.core.output import Evidence, Output
 from resemblance.core.recipe import Recipe
+from resemblance.core.traits import ScoreKind
 from resemblance.encoders.build import Encoder, build_encoder, check_map
 from resemblance.methods import registry
+from resemblance.methods.base import PrototypeMethod
 from resemblance.methods.blackbox.model import blackbox_stage
 from resemblance.methods.kmex.config import KMExConfig
-from resemblance.prototypes.layer import Prototypes
-from resemblance.prototypes.precision import full_precision
+from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.prototypes.precision import full_precision, widened
 from resemblance.prototypes.similarity import (
     log_similarity,
-    nearest_patches,
-    pairwise_squared,
-    squared_distances,
 )
+from resemblance.prototypes.vectors import VectorPrototypes
 
 BASE = "encoder.model."  # where the tensors of a model that serves as encoder are
+
+
+def root_log_similarity(squared: Tensor) -> Tensor:
+    """s as the released code computes it, of the distance instead of its square."""
+    return log_similarity(squared.clamp_min(1e-24).sqrt())  # the clamp keeps the gradient at 0 finite
 
 
 def largest_by_class(similarities: Tensor, owner: Tensor, classes: int) -> Tensor:
@@ -73,14 +79,14 @@ def ballot(nearest: Tensor, similarity: Tensor, prototypes: int) -> Tensor:
     return votes + won / (won.sum(dim=1, keepdim=True) + 1)
 
 
-class KMEx(Model):
+class KMEx(PrototypeMethod):
     """The nearest prototype decides; the prototypes are cluster centres of a trained encoder's embeddings.
 
     Args:
         config: the configuration.
         spec: classes and images.
         encoder: with its trained classifier, if it has one, whose logits are ``extras["blackbox"]``.
-        owners: (P, C) class of each prototype; by default ``prototypes_per_class`` for each class.
+        saved: a saved state, whose owners are taken over; by default ``prototypes_per_class`` for each class.
 
     Attributes:
         outputs: (C,) the output of the encoder's own classifier that stands for each class.
@@ -101,31 +107,35 @@ class KMEx(Model):
     outputs: Tensor
 
     def __init__(
-        self, config: KMExConfig, spec: ModelSpec, encoder: Encoder, owners: Tensor | None = None
+        self,
+        config: KMExConfig,
+        spec: ModelSpec,
+        encoder: Encoder,
+        saved: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(config, spec)
         self.config: KMExConfig = config
-        self.maps = config.patches
-        self.score_kind = "votes" if config.patches else "logit"
+        kind: ScoreKind = "votes" if config.patches else "logit"
+        self.traits = replace(self.traits, maps=config.patches, score_kind=kind)
         self.encoder = encoder
-        if owners is None:
-            owners = Prototypes.class_major(config.prototypes_per_class, spec.num_classes)
-        shape = (encoder.channels, 1, 1) if self.maps else (encoder.embedding,)
-        self.prototypes: Prototypes
+        owners = PrototypeLayer.class_major(config.prototypes_per_class, spec.num_classes)
+        if saved is not None:
+            owners = saved["prototypes.owners"]
+        shape = (encoder.channels, 1, 1) if config.patches else (encoder.embedding,)
+        self.prototypes: VectorPrototypes
         self.place(torch.rand(len(owners), *shape), owners)
         self.register_buffer("outputs", torch.arange(spec.num_classes))
 
     @classmethod
-    def build(
+    def make_encoder(
         cls,
         config: KMExConfig,
         spec: ModelSpec,
-        *,
-        module: nn.Module | None = None,
-        tensors: Mapping[str, Tensor] | None = None,
-        load_weights: bool = True,
-    ) -> KMEx:
-        """Make the model with its encoder, which may be another model (``config.base``)."""
+        module: nn.Module | None,
+        tensors: Mapping[str, Tensor] | None,
+        load_weights: bool,
+    ) -> Encoder:
+        """Make the encoder with its classifier; it may be another model (``config.base``)."""
         encoder: Encoder
         if config.base is not None:
             encoder = ModelEncoder(_base_model(config.base, module, tensors, load_weights))
@@ -135,11 +145,12 @@ class KMEx(Model):
             encoder = build_encoder(config, spec.image, classes, load_weights=load_weights, module=module)
         if config.patches:
             check_map(encoder, spec.image)
-        return cls(config, spec, encoder, None if tensors is None else tensors["prototypes.owners"])
+        return encoder
 
     def place(self, vectors: Tensor, owners: Tensor) -> None:
         """Put other prototypes (P, E) or (P, D, 1, 1) in; what was known of the old ones is forgotten."""
-        self.prototypes = Prototypes(vectors, owners).to(self.device)
+        activation = root_log_similarity if self.config.variant == "released" else log_similarity
+        self.prototypes = VectorPrototypes(vectors, owners, activation=activation).to(self.device)
         self.prototypes.vectors.requires_grad_(False)  # they are found, not trained
 
     # image → embedding or map → similarities → scores
@@ -148,64 +159,42 @@ class KMEx(Model):
         """Answer images (B, C, H, W) in [0, 1], with the original classifier's logits beside."""
         features = self.encoder.features(self.normalize(images))
         embedding = self.encoder.embed(features)
-        output = self.head(self.encoder.map(features) if self.maps else embedding)
+        output = self.head(self.encoder.map(features) if self.config.patches else embedding)
         with full_precision(images):
-            answer = self.encoder.answer(_float(features), embedding.float())
+            answer = self.encoder.answer(_widened(features), widened(embedding))
         if answer is not None:
-            output.extras["blackbox"] = answer.float()[:, self.outputs]
+            output.extras["blackbox"] = widened(answer)[:, self.outputs]
         return output
 
     def latents(self, images: Tensor) -> Tensor:
         """z = f(x): embeddings (B, E), or the map (B, D, h, w) of patch embeddings."""
         features = self.encoder.features(self.normalize(images))
-        return self.encoder.map(features) if self.maps else self.encoder.embed(features)
+        return self.encoder.map(features) if self.config.patches else self.encoder.embed(features)
 
     def head(self, latents: Tensor) -> Output:
         """Similarities (B, P) and scores (B, C): of the nearest prototype, or by votes."""
-        vectors, classes = self.prototypes.vectors, self.spec.num_classes
+        prototypes, classes = self.prototypes, self.spec.num_classes
         with full_precision(latents):
-            latents = latents.float()
-            if not self.maps:
-                similarities = self.similarity_of(pairwise_squared(latents, vectors))
+            latents = widened(latents)
+            if not self.config.patches:
+                similarities = prototypes(latents).similarities
                 return Output(largest_by_class(similarities, self._owner, classes), similarities, latents)
-            distances = squared_distances(latents, vectors).flatten(2)  # (B, P, cells)
+            distances = prototypes.geometry.distances(latents, prototypes.vectors).flatten(2)  # (B, P, cells)
             nearest = distances.argmin(dim=1)
-            best = self.similarity_of(distances.gather(1, nearest[:, None])).squeeze(1)
-            contributions = ballot(nearest, best, len(vectors))
+            best = prototypes.activation(distances.gather(1, nearest[:, None])).squeeze(1)
+            contributions = ballot(nearest, best, len(prototypes))
             scores = contributions.new_zeros(len(latents), classes).index_add(1, self._owner, contributions)
-            similarities = self.similarity_of(distances.amin(dim=2))
+            similarities = prototypes.activation(distances.amin(dim=2))
             return Output(scores, similarities, latents, {"contributions": contributions})
 
     @property
     def _owner(self) -> Tensor:
         return self.prototypes.owners.int().argmax(dim=1)
 
-    def similarity_of(self, distances: Tensor) -> Tensor:
-        """s at squared distances; the released code puts the distance itself in the formula."""
-        if self.config.variant == "released":
-            distances = distances.clamp_min(1e-24).sqrt()  # the clamp keeps the gradient at 0 finite
-        return log_similarity(distances)
-
-    def match(self, latents: Tensor) -> Match:
-        """Smallest squared distances and their cells."""
-        with full_precision(latents):
-            if self.maps:
-                return Match(*nearest_patches(latents.float(), self.prototypes.vectors))
-            distances = pairwise_squared(latents.float(), self.prototypes.vectors)
-            return Match(distances, torch.zeros_like(distances, dtype=torch.int64))
-
-    def similarity_maps(self, latents: Tensor) -> Tensor:
-        """Similarity of each patch to each prototype, (B, P, h, w); only with ``patches``."""
-        if not self.maps:
-            return super().similarity_maps(latents)
-        with full_precision(latents):
-            return self.similarity_of(squared_distances(latents.float(), self.prototypes.vectors))
-
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
         """The similarity of the class' nearest prototype, or each prototype's votes and share; no bias."""
-        assert output.similarities is not None
         own = self.prototypes.owners.T[classes]  # (B, P)
-        if self.maps:
+        if self.config.patches:
             contributions = output.extras["contributions"] * own
         else:
             best = output.similarities.masked_fill(~own, -torch.inf).argmax(dim=1, keepdim=True)
@@ -240,7 +229,7 @@ class KMEx(Model):
 
 def _base_model(
     base: dict[str, Any], module: nn.Module | None, tensors: Mapping[str, Tensor] | None, load_weights: bool
-) -> Model:
+) -> Classifier:
     own = {name.removeprefix(BASE): t for name, t in (tensors or {}).items() if name.startswith(BASE)}
     spec = ModelSpec.from_dict(base["spec"])
     return registry.build(
@@ -248,6 +237,6 @@ def _base_model(
     )
 
 
-def _float(features: Any) -> Any:
-    """Features in float32 where they are a tensor."""
-    return features.float() if isinstance(features, Tensor) else features
+def _widened(features: Any) -> Any:
+    """Features in float32 at least, where they are a tensor."""
+    return widened(features) if isinstance(features, Tensor) else features

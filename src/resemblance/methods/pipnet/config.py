@@ -14,7 +14,7 @@ from resemblance.config.words import Words
 
 @dataclass
 class PIPNetConfig(EncoderConfig, MethodConfig):
-    """Parts that are channels of the encoder, and a scoring sheet with few positive weights."""
+    """Channels of the encoder as parts, and a scoring sheet with few positive weights."""
 
     name: ClassVar[str] = "pipnet"
     model: ClassVar[str] = "resemblance.methods.pipnet.model:PIPNet"
@@ -30,10 +30,11 @@ class PIPNetConfig(EncoderConfig, MethodConfig):
         rivals=False,
         counted="a prototype's share of all the times that one is present in a training image",
         about=(
-            "are channels of the network that stand for parts, shown by the training images that have them most. A "
-            "part that is present gives points to classes; where none is, the model gives no answer."
+            "are channels of the network that represent parts, shown by the training images in which they are most "
+            "present. A part that is present gives points to classes; if no part is present, the model gives no answer."
         ),
-        similarity_says="how surely some patch of the image is that part, from 0 to 1; below 0.1 it counts as absent",
+        similarity_says="how certain it is that some patch of the image is that part, from 0 to 1; below 0.1 it "
+        "counts as absent",
         weight_says="how many points it gives to the class",
         box_says="is the patch at the brightest place",
     )
@@ -41,32 +42,39 @@ class PIPNetConfig(EncoderConfig, MethodConfig):
 
     prototypes: int | None = option(
         None,
-        "how many there may be (default: as many as the encoder has channels, without a layer more)",
+        "number of prototypes, which needs one more layer (default: one per channel of the encoder, without it)",
         least=1,
     )
     finer: int | None = option(
         None,
-        "last stages of a ResNet or ConvNeXt without stride, up to 3 (default: until cells have 8 pixels, at most 2)",
+        "number of last stages of a ResNet or ConvNeXt that lose their stride, for a finer map: up to 3 "
+        "(default: until cells have 8 pixels, at most 2)",
         least=0,
     )
     free_layers: str | None = option(
         None,
-        "layers of a trained encoder that train from the start, with commas between (default: a ResNet's last two "
-        "stages, a ConvNeXt's last, otherwise all)",
+        "layers of a trained encoder that train from the start, separated by commas (default: the last two stages of a "
+        "ResNet, the last one of a ConvNeXt, otherwise all)",
     )
-    least_presence: float = option(0.1, "in use, parts that are less present count as absent", least=0.0)
-    align: float = option(5.0, "weight of the views' agreement", least=0.0)
-    tanh: float = option(2.0, "weight of the term that wants each part in some image of a batch", least=0.0)
+    least_presence: float = option(
+        0.1, "presence below which a part counts as absent, except in training", least=0.0
+    )
+    align: float = option(5.0, "weight of the agreement between the two views of an image", least=0.0)
+    tanh: float = option(
+        2.0, "weight of the term that favours parts present in some image of each batch", least=0.0
+    )
     classification: float = option(2.0, "weight of the classification loss", least=0.0)
-    view_strength: float = option(1.0, "how differently the two views are coloured, from 0 to 1", least=0.0)
+    view_strength: float = option(1.0, "difference in colour between the two views, from 0 to 1", least=0.0)
     view_shift: int | None = option(
-        None, "pixels between the two views at most (default: 4 of 224, at least 1)", least=0
+        None, "largest shift between the two views, in pixels (default: 4 per 224, at least 1)", least=0
     )
-    rate: float = option(5e-4, "learning rate of the encoder (the paper: also 1e-4)")
+    rate: float = option(5e-4, "learning rate of the encoder (in the paper also 1e-4)")
     pretrain_epochs: int = option(10, "epochs of learning parts, without classes", least=0)
-    head_epochs: int = option(3, "epochs of learning the weights alone", least=0)
-    frozen_epochs: int = option(7, "epochs of both before all of a trained encoder trains", least=0)
-    joint_epochs: int = option(50, "epochs of training all", least=0)
+    head_epochs: int = option(3, "epochs of learning only the weights of the scoring sheet", least=0)
+    frozen_epochs: int = option(
+        7, "epochs of learning weights and parts, before all layers of a trained encoder train", least=0
+    )
+    joint_epochs: int = option(50, "epochs of training everything", least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,7 +84,9 @@ class PIPNetConfig(EncoderConfig, MethodConfig):
             if getattr(self, name) > 1:
                 raise UserError(f"--{name.replace('_', '-')} must be at most 1, not {getattr(self, name)}")
         if self.free_layers is not None and self.weights == "none" and ":" not in self.encoder:
-            raise UserError("--free-layers is for an encoder with weights; without, all of it trains")
+            raise UserError(
+                "--free-layers needs an encoder with weights; without weights, all of its layers train"
+            )
 
     @property
     def classified_epochs(self) -> int:

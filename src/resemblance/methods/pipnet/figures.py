@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from resemblance.data.dataset import ImageDataset
+from resemblance.data.images import Pixels
 from resemblance.data.inputs import as_picture
 from resemblance.data.loader import loader
 from resemblance.data.sources.source import Source, Subset
@@ -24,7 +25,7 @@ from resemblance.explain.prototype_view import PrototypeView, prototype_views
 from resemblance.methods.paper_figures import FigureInputs, PaperFigure
 from resemblance.methods.pipnet.losses import SHRINK
 from resemblance.methods.pipnet.model import PIPNet
-from resemblance.prototypes.gallery import Box, Pixels
+from resemblance.prototypes.gallery import Box
 
 SHOWN, CLASSES, POINTS = 24, 6, 6  # prototypes; classes and prototypes of a scoring sheet
 COUNTED = 1000  # images in which present prototypes are counted
@@ -51,13 +52,13 @@ def top_places(model: PIPNet, train: Source, chosen: Sequence[int]) -> dict[int,
     Returns:
         By prototype; empty if these are not the images that the model was trained on.
     """
-    examples, strengths = model.examples.cpu(), model.strengths.cpu()
+    examples, strengths = model.prototypes.examples.cpu(), model.prototypes.strengths.cpu()
     wanted = sorted({index for p in chosen for index in examples[p].tolist() if index >= 0})
     if not wanted or wanted[-1] >= len(train):
         return {}
     found: dict[int, list[tuple[float, Place]]] = {p: [] for p in chosen}
     for images, _, indices in loader(ImageDataset(train, model.spec.image), 64, sampler=wanted):
-        maps = model.similarity_maps(model.latents(images.to(model.device)))
+        maps = model.prototypes.maps(model.latents(images.to(model.device)))
         grid = (maps.shape[2], maps.shape[3])
         for row, index in enumerate(indices.tolist()):
             picture = as_picture(images[row])
@@ -70,7 +71,7 @@ def top_places(model: PIPNet, train: Source, chosen: Sequence[int]) -> dict[int,
                 if abs(float(presence) - known) > 1e-2:
                     return {}
                 if known >= model.config.least_presence:
-                    boxes = model.boxes_at(cell[None], grid)
+                    boxes = model.prototypes.patch_boxes(cell[None], grid, model.spec.image.size)
                     x0, y0, x1, y1 = boxes[0].tolist()
                     found[p].append((known, Place(picture, (x0, y0, x1, y1))))
     return {p: [spot for _, spot in sorted(places, key=lambda pair: -pair[0])] for p, places in found.items()}

@@ -28,25 +28,25 @@ from torch.nn import functional as F
 
 from resemblance.config.model import ModelSpec
 from resemblance.core.distributed import gather
-from resemblance.core.model import Model
-from resemblance.core.output import Evidence, Match, Output
+from resemblance.core.output import Evidence, Output
 from resemblance.core.recipe import Group, Recipe, Schedule, Stage
 from resemblance.core.training_step import TrainingStep
-from resemblance.encoders.build import Encoder, build_encoder, check_map
+from resemblance.core.traits import Traits
+from resemblance.encoders.build import Encoder, build_map_encoder, check_map
+from resemblance.methods.base import PrototypeMethod
 from resemblance.methods.pipnet.config import PIPNetConfig
 from resemblance.methods.pipnet.finer import make_finer
 from resemblance.methods.pipnet.losses import SHRINK, align, logits, shrunk, tanh
+from resemblance.methods.pipnet.prototypes import ChannelPrototypes
 from resemblance.methods.pipnet.stages import first_and_later
 from resemblance.methods.pipnet.views import recoloured, shifted
-from resemblance.prototypes.layer import Prototypes
-from resemblance.prototypes.precision import full_precision
+from resemblance.prototypes.precision import full_precision, widened
 
 HEAD_RATE, HEAD_FLOOR = 0.05, 1e-3
-EXAMPLES = 10  # training images that show a prototype
 PRETRAIN, HEAD, LAST_LAYERS, ALL = "pretrain", "head", "last layers", "all"
 
 
-class PIPNet(Model):
+class PIPNet(PrototypeMethod):
     """Channels that are prototypes, present or not, and a scoring sheet without negative weights.
 
     Similarities are presences. In training `forward` answers two views of each image; the second one's answer is
@@ -57,12 +57,9 @@ class PIPNet(Model):
         config: the configuration.
         spec: classes and images.
         encoder: gives the latent map; its own classifier is not needed.
-        count: P; by default one for each channel.
+        saved: a saved state, whose number of prototypes is taken over; by default one for each channel.
 
     Attributes:
-        channels: (P,) the channel behind each prototype.
-        examples: (P, 10) indices of the training images in which each prototype is most present; −1 while unknown.
-        strengths: (P, 10) their presences; NaN while unknown.
         mean_contributions: (C, P) what each prototype adds to a class's score, the mean over its training images;
             NaN while unknown, and for classes without images.
 
@@ -76,16 +73,19 @@ class PIPNet(Model):
         (torch.Size([3, 128]), True)
     """
 
-    maps = True
-    sources = "all"
+    traits = Traits(maps=True, sources="all")
+    renamed_tensors = {  # noqa: RUF012
+        name: f"prototypes.{name}" for name in ("channels", "examples", "strengths")
+    }
 
-    channels: Tensor
-    examples: Tensor
-    strengths: Tensor
     mean_contributions: Tensor
 
     def __init__(
-        self, config: PIPNetConfig, spec: ModelSpec, encoder: Encoder, count: int | None = None
+        self,
+        config: PIPNetConfig,
+        spec: ModelSpec,
+        encoder: Encoder,
+        saved: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(config, spec)
         self.config: PIPNetConfig = config
@@ -96,32 +96,29 @@ class PIPNet(Model):
             depth = config.prototypes
             self.addon = nn.Conv2d(encoder.channels, depth, kernel_size=1)
             nn.init.xavier_uniform_(self.addon.weight)
-        count, classes = count or depth, spec.num_classes
-        self.prototypes: Prototypes = Prototypes.without_vectors(torch.zeros(count, classes))
+        count, classes = depth if saved is None else len(saved["prototypes.owners"]), spec.num_classes
+        self.prototypes: ChannelPrototypes = ChannelPrototypes(
+            torch.zeros(count, classes), config.least_presence
+        )
         self.last = nn.Linear(count, classes, bias=False)
         nn.init.normal_(self.last.weight, mean=1.0, std=0.1)
-        self.register_buffer("channels", torch.arange(count))
-        self.register_buffer("examples", torch.full((count, EXAMPLES), -1, dtype=torch.int64))
-        self.register_buffer("strengths", torch.full((count, EXAMPLES), torch.nan))
         self.register_buffer("mean_contributions", torch.full((classes, count), torch.nan))
-        self._moment: TrainingStep | None = None
+        self._step: TrainingStep | None = None
 
     @classmethod
-    def build(
+    def make_encoder(
         cls,
         config: PIPNetConfig,
         spec: ModelSpec,
-        *,
-        module: nn.Module | None = None,
-        tensors: Mapping[str, Tensor] | None = None,
-        load_weights: bool = True,
-    ) -> PIPNet:
-        """Make the model with its encoder; refuses encoders whose map is too small for parts."""
-        encoder = build_encoder(config, spec.image, None, load_weights=load_weights, module=module)
-        encoder.keep_map_only()
+        module: nn.Module | None,
+        tensors: Mapping[str, Tensor] | None,
+        load_weights: bool,
+    ) -> Encoder:
+        """Make an encoder of which only the map is kept, finer where the configuration says so."""
+        encoder = build_map_encoder(config, spec.image, module, load_weights, parts=False)
         make_finer(encoder, spec.image, config.finer)
         check_map(encoder, spec.image)
-        return cls(config, spec, encoder, None if tensors is None else len(tensors["prototypes.owners"]))
+        return encoder
 
     # image → patches' prototypes → presences → scores
 
@@ -129,13 +126,13 @@ class PIPNet(Model):
         """z = softmax_d f(x), (B, D, H, W)."""
         features = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
         with full_precision(features):
-            z: Tensor = features.float().softmax(dim=1)
+            z: Tensor = widened(features).softmax(dim=1)
         return z
 
     def head(self, latents: Tensor) -> Output:
         """Presences p (B, P) and scores o = p · ω (B, C)."""
         with full_precision(latents):
-            presence = latents.float().amax(dim=(2, 3))[:, self.channels]
+            presence = self.prototypes(latents).similarities
             # The paper's abstention needs a presence of zero, which a softmax never gives: the authors cut at 0.1.
             present = self.training | (presence >= self.config.least_presence)
             used = presence * present
@@ -143,7 +140,7 @@ class PIPNet(Model):
 
     def weights(self) -> Tensor:
         """ω (C, P), not negative."""
-        return self.last.weight.float().relu()
+        return widened(self.last.weight).relu()
 
     def view(self, images: Tensor) -> Tensor:
         """Images with other colours and shifted a little; shapes stay, so that patches can be compared."""
@@ -157,7 +154,6 @@ class PIPNet(Model):
         if not self.training:
             return super().forward(images)
         both = super().forward(torch.cat([self.view(images), self.view(images)]))
-        assert both.similarities is not None
         (scores, scores2), (presence, presence2) = both.scores.chunk(2), both.similarities.chunk(2)
         latents, latents2 = both.latents.chunk(2)
         second = {"second scores": scores2, "second presence": presence2, "second latents": latents2}
@@ -169,28 +165,6 @@ class PIPNet(Model):
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
         return Evidence(weights * used, used.new_zeros(len(classes)), prototypes, weights)
 
-    def similarity_maps(self, latents: Tensor) -> Tensor:
-        """z of the prototypes, (B, P, H, W)."""
-        return latents.float()[:, self.channels]
-
-    def match(self, latents: Tensor) -> Match:
-        """−p and the patch that has it; infinite where a prototype counts as absent."""
-        presence, cells = self.similarity_maps(latents).detach().flatten(2).max(dim=2)
-        return Match(torch.where(presence >= self.config.least_presence, -presence, torch.inf), cells)
-
-    def boxes_at(self, cells: Tensor, grid: tuple[int, int]) -> Tensor:
-        """The authors' patches: 32 of 224 pixels, evenly spread so that the last one ends with the image."""
-        cells, sides = cells.cpu(), []
-        for place, count, length in (
-            (cells % grid[1], grid[1], self.spec.image.width),
-            (cells // grid[1], grid[0], self.spec.image.height),
-        ):
-            side = max(round(32 / 224 * length), -(-length // count))
-            start = (place * ((length - side) / max(count - 1, 1))).round().long()
-            sides.append((start, start + side))
-        (x0, x1), (y0, y1) = sides
-        return torch.stack([x0, y0, x1, y1], dim=1)
-
     def abstains(self, output: Output) -> Tensor:
         """Where no class has a point."""
         return (output.scores == 0).all(dim=1)
@@ -199,11 +173,11 @@ class PIPNet(Model):
         """What the classification loss is taken of: softmax of log(1 + o²)."""
         return logits(scores).softmax(dim=1)
 
-    def uses(self, output: Output) -> Tensor:
+    def used_prototypes(self, output: Output) -> Tensor:
         """The prototypes (B, P) that are present."""
         return output.extras["used"] > 0
 
-    def also_measured(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+    def extra_metrics(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """How often the model abstains, and which share of the prototypes counts for an answer ("local size")."""
         answers = self.evidence(output, output.scores.argmax(dim=1)).contributions
         return {
@@ -213,28 +187,27 @@ class PIPNet(Model):
 
     # training
 
-    def before_step(self, moment: TrainingStep) -> None:
+    def before_step(self, step: TrainingStep) -> None:
         """The terms go by the stage."""
-        self._moment = moment
+        self._step = step
 
     def term_weights(self) -> tuple[float, float, float]:
         """λ_A, λ_T and λ_C now; those of joint training where nothing trains.
 
         While pretraining the authors' code takes λ_T = 5 and lets λ_A rise to 1, epoch by epoch.
         """
-        config, moment = self.config, self._moment
-        if not self.training or moment is None or moment.stage in (LAST_LAYERS, ALL):
+        config, step = self.config, self._step
+        if not self.training or step is None or step.stage in (LAST_LAYERS, ALL):
             return config.align, config.tanh, config.classification
-        if moment.stage == HEAD:
+        if step.stage == HEAD:
             return 0.0, 0.0, config.classification
         if config.variant == "released":
-            return (moment.epoch + 1) / moment.epochs, 5.0, 0.0
+            return (step.epoch + 1) / step.epochs, 5.0, 0.0
         return config.align, config.tanh, 0.0
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """λ_A L_A + λ_T L_T + λ_C L_C; of one view, in evaluation, as if the other were the same."""
         presence, extras = output.similarities, output.extras
-        assert presence is not None
         pairs = [(output.scores, presence)]
         if "second scores" in extras:
             pairs.append((extras["second scores"], extras["second presence"]))
@@ -252,7 +225,7 @@ class PIPNet(Model):
 
     def after_step(self) -> None:
         """Take a little from all weights, so that those which no gradient upholds become zero."""
-        if self._moment is not None and self._moment.stage != PRETRAIN:
+        if self._step is not None and self._step.stage != PRETRAIN:
             self.last.weight.copy_(shrunk(self.last.weight))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
@@ -319,7 +292,7 @@ class PIPNet(Model):
     @torch.no_grad()
     def assign_owners(self) -> None:
         """A prototype belongs to the classes for which it has a weight, if any training image shows it."""
-        never = self.strengths[:, 0] <= self.config.least_presence  # not so while unknown
+        never = self.prototypes.strengths[:, 0] <= self.config.least_presence  # not so while unknown
         self.last.weight[:, never] = 0
         self.prototypes.owners.copy_((self.weights() > SHRINK).T)
 
@@ -329,6 +302,4 @@ class PIPNet(Model):
         super().keep(indices)
         self.last.weight = nn.Parameter(self.last.weight[:, indices].clone())
         self.last.in_features = len(indices)
-        for name in ("channels", "examples", "strengths"):
-            self.register_buffer(name, self.get_buffer(name)[indices].clone())
         self.mean_contributions = self.mean_contributions[:, indices].clone()

@@ -13,23 +13,21 @@ Gautam et al. 2024 (table 10) compare with. The last layer, the evidence and the
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Mapping
+
 from torch import Tensor
 from torch.nn import functional as F
 
 from resemblance.config.model import ModelSpec
-from resemblance.core.output import Match, Output
+from resemblance.core.output import Output
 from resemblance.encoders.build import Encoder, check_part
 from resemblance.methods.protopnet.config import ProtoPNetConfig
 from resemblance.methods.weighted_parts.model import WeightedParts, mean_minimum
-from resemblance.prototypes.precision import full_precision
 from resemblance.prototypes.similarity import (
     linear_similarity,
     log_similarity,
-    nearest_patches,
-    pairwise_squared,
-    squared_distances,
 )
+from resemblance.prototypes.vectors import VectorPrototypes
 
 SIMILARITIES = {"log": log_similarity, "linear": linear_similarity}
 
@@ -46,9 +44,10 @@ class ProtoPNet(WeightedParts):
         config: the configuration.
         spec: classes and images.
         encoder: gives the latent map; its own classifier is not needed.
-        owners: (P, C) class of each prototype; by default ``prototypes_per_class`` for each class.
+        saved: a saved state, whose owners are taken over; by default ``prototypes_per_class`` for each class.
 
     Example:
+        >>> import torch
         >>> from resemblance.config.image import ImageSpec
         >>> from resemblance.methods.registry import build
         >>> spec = ModelSpec(("zero", "one"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
@@ -60,42 +59,20 @@ class ProtoPNet(WeightedParts):
     """
 
     def __init__(
-        self, config: ProtoPNetConfig, spec: ModelSpec, encoder: Encoder, owners: Tensor | None = None
+        self,
+        config: ProtoPNetConfig,
+        spec: ModelSpec,
+        encoder: Encoder,
+        saved: Mapping[str, Tensor] | None = None,
     ) -> None:
-        cells = (config.prototype_height, config.prototype_width) if config.pool == "max" else ()
-        if cells:
-            check_part(encoder, spec.image, cells)
-        super().__init__(config, spec, encoder, owners, cells)
+        if config.pool == "max":
+            check_part(encoder, spec.image, (config.prototype_height, config.prototype_width))
+        super().__init__(config, spec, encoder, saved, config.part_size)
         self.config: ProtoPNetConfig = config
-        self.similarity = SIMILARITIES[config.similarity]
 
-    def head(self, latents: Tensor) -> Output:
-        """Pooled similarities g (B, P) and scores W g (B, C)."""
-        with full_precision(latents):
-            latents = latents.float()
-            distances = self._nearest(latents)[0]
-            similarities = self.similarity(distances)
-            return self.rescore(Output(similarities, similarities, latents, {"distances": distances}))
-
-    def _nearest(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        if self.maps:
-            return nearest_patches(latents, self.prototypes.vectors)
-        distances = pairwise_squared(latents, self.prototypes.vectors)
-        return distances, torch.zeros_like(distances, dtype=torch.int64)
-
-    def match(self, latents: Tensor) -> Match:
-        """Smallest squared distances and their cells."""
-        with full_precision(latents):
-            return Match(*self._nearest(latents.float()))
-
-    def similarity_maps(self, latents: Tensor) -> Tensor:
-        """Similarity of each patch to each prototype, (B, P, H', W')."""
-        with full_precision(latents):
-            return self.similarity(squared_distances(latents.float(), self.prototypes.vectors))
-
-    def similarity_of(self, distances: Tensor) -> Tensor:
-        """Logarithmic or linear."""
-        return self.similarity(distances)
+    def make_prototypes(self, vectors: Tensor, owners: Tensor) -> VectorPrototypes:
+        """Squared distances, and the similarity that is configured."""
+        return VectorPrototypes(vectors, owners, activation=SIMILARITIES[self.config.similarity])
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """Cross entropy + λ₁ cluster − λ₂ separation + λ₃ L1 of the foreign weights (sections 2.2 and 2.3).

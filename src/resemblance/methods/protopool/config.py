@@ -26,23 +26,31 @@ class ProtoPoolConfig(EncoderConfig, MethodConfig):
 
     prototypes: int | None = option(
         None,
-        "size of the pool (default: 1.01 a class, at least 5 a slot, at most one for each class's slot)",
+        "size of the pool (default: 1.01 per class, but at least 5 per slot, and at most one per class and slot)",
         least=1,
     )
-    slots: int = option(10, "slots a class: how many prototypes it has at most", least=1)
-    prototype_depth: int = option(
-        128, "channels of a prototype (the paper: 256 for birds, 128 for cars)", least=1
+    slots: int = option(
+        10, "slots per class: the largest number of prototypes that a class can have", least=1
     )
-    focal: bool = option(True, "focal similarity, maximum minus mean; without it the maximum alone")
-    mixup: bool = option(True, "mix pairs of training images")
+    prototype_depth: int = option(
+        128, "channels of a prototype (in the paper 256 for birds, 128 for cars)", least=1
+    )
+    focal: bool = option(
+        True,
+        "use the focal similarity, maximum minus mean",
+        off="use the maximum as similarity, without subtracting the mean (focal similarity)",
+    )
+    mixup: bool = option(True, "mix pairs of training images", off="do not mix pairs of training images")
     cluster: float = option(0.8, "weight of the cluster loss", least=0)
     separation: float = option(0.08, "weight of the separation loss (subtracted)", least=0)
-    orthogonality: float = option(1.0, "weight of the slots' orthogonality", least=0)
-    l1: float = option(1e-4, "weight of the L1 norm of last-layer weights to other classes' slots", least=0)
+    orthogonality: float = option(
+        1.0, "weight of the loss that makes the slots of a class orthogonal", least=0
+    )
+    l1: float = option(1e-4, "weight of the L1 norm of last-layer weights to slots of other classes", least=0)
     rate: float = option(1e-3, "base learning rate")
-    warm_epochs: int = option(9, "epochs before a pretrained encoder trains too", least=0)
-    joint_epochs: int = option(21, "epochs of joint training, warm stage not counted", least=0)
-    last_epochs: int = option(25, "passes of the last layer after projection", least=0)
+    warm_epochs: int = option(9, "epochs of the first stage, before a pretrained encoder trains too", least=0)
+    joint_epochs: int = option(21, "epochs of joint training, after the first stage", least=0)
+    last_epochs: int = option(25, "epochs of training the last layer after the projection", least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,10 +58,10 @@ class ProtoPoolConfig(EncoderConfig, MethodConfig):
             raise UserError(f"--rate must be above 0, not {self.rate}")
 
     def pool(self, classes: int) -> int:
-        """How many prototypes there are for so many classes.
+        """Return the number of prototypes for this number of classes.
 
-        The papers' 202 for 200 classes would leave ten classes ten prototypes, the same ones for each; so there
-        are at least five a slot, unless each slot of each class has one of its own with fewer.
+        The paper's 202 for 200 classes would give ten classes only ten prototypes, the same ones for each. So there
+        are at least five per slot, unless fewer are enough to give each slot of each class its own.
 
         Example:
             >>> [ProtoPoolConfig().pool(classes) for classes in (2, 10, 200, 300)]

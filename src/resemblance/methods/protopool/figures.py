@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from resemblance.data.dataset import ImageDataset
+from resemblance.data.images import Pixels
 from resemblance.data.inputs import as_picture
 from resemblance.drawing.cut import largest, more
 from resemblance.drawing.heat import overlay
@@ -24,7 +25,6 @@ from resemblance.methods.protopool.sheets import (
     pair_figure,
     shared_figure,
 )
-from resemblance.prototypes.gallery import Pixels
 from resemblance.prototypes.maps import upsample
 from resemblance.prototypes.similarity import log_similarity, squared_distances
 

@@ -29,25 +29,24 @@ import torch
 from torch import Tensor, nn
 
 from resemblance.config.model import ModelSpec
-from resemblance.core.model import Model
-from resemblance.core.output import Evidence, Match, Output
+from resemblance.core.output import Evidence, Output
 from resemblance.core.recipe import Group, Recipe, Schedule, Stage
 from resemblance.core.training_step import TrainingStep
-from resemblance.encoders.build import Encoder, build_encoder, check_map
+from resemblance.core.traits import Traits
+from resemblance.encoders.build import Encoder, build_map_encoder
+from resemblance.methods.base import PrototypeMethod
 from resemblance.methods.protopnet.model import released_minimum
 from resemblance.methods.protopool.config import ProtoPoolConfig
 from resemblance.methods.protopool.mixup import mix_pairs, mixed_cross_entropy
+from resemblance.methods.protopool.prototypes import FocalPrototypes
 from resemblance.methods.protopool.slots import Slots, gumbel_scale, largest, orthogonality
 from resemblance.methods.weighted_parts.model import mean_minimum
-from resemblance.prototypes.focal import Mean, nearest_and_mean
-from resemblance.prototypes.layer import Prototypes
-from resemblance.prototypes.precision import full_precision
-from resemblance.prototypes.similarity import log_similarity, nearest_patches, squared_distances
+from resemblance.prototypes.precision import full_precision, widened
 
 LAST = "last layer"
 
 
-class ProtoPool(Model):
+class ProtoPool(PrototypeMethod):
     """A pool of part prototypes, slots that choose from it, and a linear last layer without bias.
 
     In evaluation a slot holds the prototype of its largest logit. In ``variant="released"`` distances are mixed
@@ -58,7 +57,7 @@ class ProtoPool(Model):
         config: the configuration.
         spec: classes and images.
         encoder: gives the latent map; its own classifier is not needed.
-        count: size of the pool; by default as configured.
+        saved: a saved state, whose size of the pool is taken over; by default as configured.
 
     Attributes:
         slots: with the logits A.
@@ -76,27 +75,33 @@ class ProtoPool(Model):
         True
     """
 
-    maps = True
-    projects = True
-    head_groups = frozenset({"last"})
+    traits = Traits(maps=True, projects=True, head_groups=frozenset({"last"}))
 
     own_slots: Tensor
 
     def __init__(
-        self, config: ProtoPoolConfig, spec: ModelSpec, encoder: Encoder, count: int | None = None
+        self,
+        config: ProtoPoolConfig,
+        spec: ModelSpec,
+        encoder: Encoder,
+        saved: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(config, spec)
         self.config: ProtoPoolConfig = config
         self.released = config.variant == "released"
+        self.traits = replace(self.traits, boxes_before_push=self.released)
         classes, slots, depth = spec.num_classes, config.slots, config.prototype_depth
-        count = count or config.pool(classes)
+        count = config.pool(classes) if saved is None else len(saved["prototypes.owners"])
         self.encoder = encoder
         convolution = nn.Conv2d(encoder.channels, depth, kernel_size=1)
         nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
         convolution.bias.data.zero_()  # type: ignore[union-attr]
         self.addon = nn.Sequential(convolution, nn.Sigmoid())
-        self.prototypes: Prototypes = Prototypes(
-            torch.rand(count, depth, 1, 1), torch.zeros(count, classes, dtype=torch.bool)
+        self.prototypes: FocalPrototypes = FocalPrototypes(
+            torch.rand(count, depth, 1, 1),
+            torch.zeros(count, classes, dtype=torch.bool),
+            focal=config.focal,
+            mean="distance" if self.released else "similarity",
         )
         self.slots = Slots(classes, slots, count, noisy=self.released)
         self.last = nn.Linear(classes * slots, classes, bias=False)
@@ -108,20 +113,16 @@ class ProtoPool(Model):
         self._tuning = False
 
     @classmethod
-    def build(
+    def make_encoder(
         cls,
         config: ProtoPoolConfig,
         spec: ModelSpec,
-        *,
-        module: nn.Module | None = None,
-        tensors: Mapping[str, Tensor] | None = None,
-        load_weights: bool = True,
-    ) -> ProtoPool:
-        """Make the model with its encoder; refuses encoders whose map is too small for parts."""
-        encoder = build_encoder(config, spec.image, None, load_weights=load_weights, module=module)
-        encoder.keep_map_only()
-        check_map(encoder, spec.image)
-        return cls(config, spec, encoder, None if tensors is None else len(tensors["prototypes.owners"]))
+        module: nn.Module | None,
+        tensors: Mapping[str, Tensor] | None,
+        load_weights: bool,
+    ) -> Encoder:
+        """Make an encoder of which only the map is kept; refuses one whose map is too small for parts."""
+        return build_map_encoder(config, spec.image, module, load_weights)
 
     # slots
 
@@ -161,26 +162,15 @@ class ProtoPool(Model):
     def head(self, latents: Tensor) -> Output:
         """Focal similarities g_p (B, P) and scores (B, C)."""
         with full_precision(latents):
-            latents, vectors = latents.float(), self.prototypes.vectors
-            averaged: Mean = "distance" if self.released else "similarity"
-            nearest, means = nearest_and_mean(latents, vectors, averaged)
-            extras = {"distances": nearest, "means": means}
+            latents = widened(latents)
+            comparison = self.prototypes(latents)
+            similarities, extras = comparison.similarities, comparison.extras
             if self.training and not self._tuning:
                 extras["assignment"] = self.slots.draw(self.scale)
-            return self.rescore(Output(nearest, self.focal_similarity(nearest, means), latents, extras))
-
-    def focal_similarity(self, nearest: Tensor, means: Tensor) -> Tensor:
-        """g_p (eq. 1) of smallest squared distances and means over the map.
-
-        The authors' code takes the similarity of the mean distance for the mean similarity; it is never larger.
-        """
-        if not self.config.focal:
-            return log_similarity(nearest)
-        return log_similarity(nearest) - (log_similarity(means) if self.released else means)
+            return self.rescore(Output(similarities, similarities, latents, extras))
 
     def rescore(self, output: Output) -> Output:
         """Scores of known similarities, (B, C)."""
-        assert output.similarities is not None
         with full_precision(output.similarities):
             slots = self.slots_of(output)
             if self.mixes(slots):
@@ -189,46 +179,31 @@ class ProtoPool(Model):
 
     def weights(self, slots: Tensor) -> Tensor:
         """Σ_{c', k} h_{c, c'k} q^i_{c'k} (C, P): of each prototype for each class."""
-        return self.last.weight.float() @ slots.flatten(0, 1)
+        return widened(self.last.weight) @ slots.flatten(0, 1)
 
     def _mixed(self, output: Output, slots: Tensor) -> Tensor:
         """(B, C·K) similarities of the authors' mixtures of distances."""
         mix = slots.flatten(0, 1).T  # (P, C·K)
-        return self.focal_similarity(output.extras["distances"] @ mix, output.extras["means"] @ mix)
+        return self.prototypes.focal_similarity(
+            output.extras["distances"] @ mix, output.extras["means"] @ mix
+        )
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
         """Slot weights × focal similarity, summed a prototype; no bias. Mixed distances: one reason a slot."""
-        assert output.similarities is not None
         with full_precision(output.similarities):
             slots = self.slots_of(output)
             nothing = output.scores.new_zeros(len(classes))
             if self.mixes(slots):
-                weights, similarities = self.last.weight.float()[classes], self._mixed(output, slots)
+                weights, similarities = widened(self.last.weight)[classes], self._mixed(output, slots)
                 strongest = slots.argmax(dim=2).flatten()
                 return Evidence(weights * similarities, nothing, strongest, weights, similarities)
             weights = self.weights(slots)[classes]
             prototypes = torch.arange(len(self.prototypes), device=classes.device)
             return Evidence(weights * output.similarities, nothing, prototypes, weights)
 
-    def match(self, latents: Tensor) -> Match:
-        """Smallest squared distances and their cells."""
-        with full_precision(latents):
-            return Match(*nearest_patches(latents.float(), self.prototypes.vectors))
-
-    def similarity_maps(self, latents: Tensor) -> Tensor:
-        """g_p(z) less its mean over the map, (B, P, H, W): the highest place has the focal similarity."""
-        with full_precision(latents):
-            squared = squared_distances(latents.float(), self.prototypes.vectors)
-            averaged = squared if self.released else log_similarity(squared)
-            return self.focal_similarity(squared, averaged.mean(dim=(2, 3), keepdim=True))
-
-    def similarity_of(self, distances: Tensor) -> Tensor:
-        """g_p(z) at a distance; the mean of the map changes no box."""
-        return log_similarity(distances)
-
     # training
 
-    def before_step(self, moment: TrainingStep) -> None:
+    def before_step(self, step: TrainingStep) -> None:
         """Sharpen the slots epoch by epoch; a recipe of more or fewer epochs runs through the same scales.
 
         The authors count epochs from 0 and train nothing in that epoch, whose scale would be 0: here the first
@@ -236,9 +211,9 @@ class ProtoPool(Model):
         """
         config = self.config
         planned = {"warm": (0, config.warm_epochs), "joint": (config.warm_epochs, config.joint_epochs)}
-        before, epochs = planned.get(moment.stage, (moment.before, moment.epochs))
-        self.scale = gumbel_scale(1 + before + moment.epoch * epochs / moment.epochs)
-        self._tuning = moment.stage == LAST
+        before, epochs = planned.get(step.stage, (step.before, step.epochs))
+        self.scale = gumbel_scale(1 + before + step.epoch * epochs / step.epochs)
+        self._tuning = step.stage == LAST
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """Cross entropy + λ₁ cluster − λ₂ separation + L_orth + λ₃ L1 of the weights to other classes' slots.

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from resemblance.data.images import Pixels
 from resemblance.drawing.style import FAINT, FOR, INK, MUTED, new_figure, place, plain, show, write
 from resemblance.explain.prototype_view import PrototypeView
-from resemblance.prototypes.gallery import Pixels
 
 MARGIN, SIDE, GAP = 0.3, 1.05, 0.16
 STEP = SIDE + 0.42  # from one row of pictures with captions to the next

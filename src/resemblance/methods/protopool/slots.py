@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resemblance.prototypes.precision import widened
+
 TEMPERATURE = 0.5  # τ; the authors' code has a falling one besides, which nothing reads
 HARDENING = 30  # epochs until the scale stays
 HARD, RELEASED_HARD = 1000.0, 10_000.0  # scales at the end of training, and in the authors' evaluation
@@ -83,7 +85,7 @@ class Slots(nn.Module):
 
     def draw(self, scale: float) -> Tensor:
         """q (C, K, P) for a training step: softmax((scale · A + noise) / τ), the noise standard Gumbel."""
-        return F.gumbel_softmax(scale * self.logits.float(), TEMPERATURE, dim=2)
+        return F.gumbel_softmax(scale * widened(self.logits), TEMPERATURE, dim=2)
 
     @torch.no_grad()
     def settled(self) -> Tensor:
@@ -91,7 +93,7 @@ class Slots(nn.Module):
 
         The paper sets entries above ½ to one; for a distribution that is sharp enough to have one, it is the same.
         """
-        logits = self.logits.float()
+        logits = widened(self.logits)
         if self.noisy:
             generator = torch.Generator().manual_seed(0)
             noise = -torch.empty(logits.shape).exponential_(generator=generator).log().to(logits.device)

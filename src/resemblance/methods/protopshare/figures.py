@@ -12,6 +12,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from resemblance.data.images import Pixels
 from resemblance.data.inputs import as_picture
 from resemblance.data.sources.source import Source
 from resemblance.data.transforms import to_tensor
@@ -20,7 +21,7 @@ from resemblance.drawing.sheet import picture, sheet, text
 from resemblance.drawing.style import MUTED, plain
 from resemblance.methods.paper_figures import FigureInputs, PaperFigure
 from resemblance.methods.protopshare.model import ProtoPShare
-from resemblance.prototypes.gallery import Box, Pixels
+from resemblance.prototypes.gallery import Box
 
 SIDE, GAP, MARGIN, FOOT, TITLE = 0.85, 0.14, 0.3, 0.4, 0.55  # inches
 ROWS, COLUMNS = 20, 9  # merged prototypes shown, and the members of each

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resemblance.config.errors import UserError
-from resemblance.core.model import Model
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch
 from resemblance.methods.protopshare.model import ProtoPShare
 from resemblance.training.ends.actions import ActionContext, action
@@ -160,7 +160,7 @@ def merge_down_to(differences: Matrix, count: int) -> NDArray[np.int64]:
     return into
 
 
-def merge(model: Model, loader: Iterable[Batch], *, progress: bool = False) -> MergeReport:
+def merge(model: PrototypeModel, loader: Iterable[Batch], *, progress: bool = False) -> MergeReport:
     """Merge prototypes as the model's configuration says; one pass over the images.
 
     Source: Rymarczyk et al. 2021; with ``--merge`` by the threshold of their released code.
@@ -200,14 +200,14 @@ def merge(model: Model, loader: Iterable[Batch], *, progress: bool = False) -> M
 
 
 @action("merge")
-def _merge(model: Model, context: ActionContext) -> None:
+def _merge(model: PrototypeModel, context: ActionContext) -> None:
     model.facts.setdefault("members", _first_members(model, context))
     report = merge(model, training_images(model, context), progress=context.progress)
     context.notes += report.lines()
     context.kept = torch.tensor(report.kept, dtype=torch.int64)
 
 
-def _first_members(model: Model, context: ActionContext) -> list[list[dict[str, Any]]]:
+def _first_members(model: PrototypeModel, context: ActionContext) -> list[list[dict[str, Any]]]:
     """What is to be known later of each prototype that is not merged yet."""
     prototypes = model.prototypes
     if prototypes is None:

@@ -41,7 +41,7 @@ class ProtoPShare(ProtoPNet):
         config: the configuration.
         spec: classes and images.
         encoder: gives the latent map.
-        owners: (P, C) classes of each prototype; by default ``prototypes_per_class`` for each class.
+        saved: a saved state, whose owners are taken over; by default ``prototypes_per_class`` for each class.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
@@ -57,9 +57,13 @@ class ProtoPShare(ProtoPNet):
     end_actions = {"merge": "resemblance.methods.protopshare.merging"}  # noqa: RUF012
 
     def __init__(
-        self, config: ProtoPShareConfig, spec: ModelSpec, encoder: Encoder, owners: Tensor | None = None
+        self,
+        config: ProtoPShareConfig,
+        spec: ModelSpec,
+        encoder: Encoder,
+        saved: Mapping[str, Tensor] | None = None,
     ) -> None:
-        super().__init__(config, spec, encoder, owners)
+        super().__init__(config, spec, encoder, saved)
         self.config: ProtoPShareConfig = config
         with torch.no_grad():  # reasons speak for classes, not against: 1 for the own ones, 0 for the others
             self.last.weight.copy_(self.prototypes.owners.T)
@@ -95,8 +99,9 @@ class ProtoPShare(ProtoPNet):
         if start.spec != spec:
             raise UserError(f"{config.start} was made for other classes or images than these")
         assert isinstance(start, ProtoPNet)
-        model = cls(config, spec, start.encoder, start.prototypes.owners)
-        model.load_state_dict(start.state_dict())
+        state = start.state_dict()
+        model = cls(config, spec, start.encoder, state)
+        model.load_state_dict(state)
         # How the prototypes are used has to be counted anew.
         model.prototypes.activations.fill_(-1)
         model.prototypes.own_activations.fill_(-1)
@@ -107,7 +112,6 @@ class ProtoPShare(ProtoPNet):
     def responses(self, latents: Tensor) -> Tensor:
         """(B, P) by which prototypes are compared: g_j(x); the released code compares the smallest distances."""
         output: Output = self.head(latents)
-        assert output.similarities is not None
         return output.extras["distances"] if self.config.variant == "released" else output.similarities
 
     def goal(self) -> int | None:

@@ -13,11 +13,11 @@ from resemblance.config.options import option
 
 @dataclass
 class ProtoTreeConfig(EncoderConfig, MethodConfig):
-    """A decision tree that asks for parts."""
+    """A decision tree whose nodes look for parts in the image."""
 
     name: ClassVar[str] = "prototree"
     model: ClassVar[str] = "resemblance.methods.prototree.model:ProtoTree"
-    line: ClassVar[str] = "a decision tree whose nodes ask whether a part of a training image is there"
+    line: ClassVar[str] = "a decision tree whose nodes ask whether the image has a part of a training image"
     citation: ClassVar[str] = (
         "Nauta, van Bree, Seifert: Neural Prototype Trees for Interpretable Fine-grained Image Recognition. "
         "CVPR 2021"
@@ -26,33 +26,37 @@ class ProtoTreeConfig(EncoderConfig, MethodConfig):
 
     depth: int | None = option(
         None,
-        "questions to a leaf (default: one a class, at least for 4 leaves a class, at most the paper's 9)",
+        "questions down to a leaf (default: one per class, but enough for 4 leaves per class, and at most "
+        "the paper's 9)",
         least=1,
     )
     prototype_depth: int = option(256, "channels of a prototype", least=1)
     prototype_height: int = option(1, "cells of the latent map that a prototype spans, vertically", least=1)
-    prototype_width: int = option(1, "likewise horizontally", least=1)
+    prototype_width: int = option(1, "cells of the latent map that a prototype spans, horizontally", least=1)
     inference: str = option(
         "distributed",
-        "distributed (all leaves answer), sample_max (the most probable one) or greedy (one way down)",
+        "distributed (all leaves, by their probabilities), sample_max (the most probable leaf) or greedy (the leaf "
+        "reached by the more probable branch at each node)",
         choices=("distributed", "sample_max", "greedy"),
     )
-    log_probabilities: bool = option(False, "multiply probabilities as sums of logarithms")
+    log_probabilities: bool = option(False, "compute products of probabilities as sums of logarithms")
     leaves: str = option(
         "counted",
-        "counted (without gradients, as in the paper) or trained (with gradients)",
+        "how the leaves learn: counted (without gradients, as in the paper) or trained (with gradients)",
         choices=("counted", "trained"),
     )
     prune_threshold: float | None = option(
         None,
-        "cut subtrees whose leaves are no surer than this (default: 0.01, but at least 1.05 / classes); 0: none",
+        "prune subtrees in which no leaf gives a class a higher probability than this; 0 prunes none "
+        "(default: 0.01, but at least 1.05 / classes)",
     )
     free_layer: str | None = option(
         None,
-        "layer of a pretrained encoder that trains at the prototypes' rate (paper: layer4.2 of a ResNet-50)",
+        "layer of a pretrained encoder that trains at the learning rate of the prototypes (in the paper layer4.2 of a "
+        "ResNet-50)",
     )
-    frozen_epochs: int = option(30, "epochs with a frozen encoder, where that is trained already", least=0)
-    joint_epochs: int = option(70, "epochs of training all", least=0)
+    frozen_epochs: int = option(30, "epochs in which a pretrained encoder is frozen", least=0)
+    joint_epochs: int = option(70, "epochs of training everything", least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,14 +65,16 @@ class ProtoTreeConfig(EncoderConfig, MethodConfig):
         if self.prune_threshold is not None and not 0 <= self.prune_threshold < 1:
             raise UserError(f"--prune-threshold must be in [0, 1), not {self.prune_threshold}")
         if self.free_layer is not None and self.weights == "none" and ":" not in self.encoder:
-            raise UserError("--free-layer is for an encoder with weights; without, all of it trains")
+            raise UserError(
+                "--free-layer needs an encoder with weights; without weights, all of its layers train"
+            )
 
     def tree_depth(self, classes: int) -> int:
-        """The depth asked for, or the smallest with 4 leaves a class and a turn for each; at most 9, unless classes
-        need more.
+        """Return the depth of the tree: the option, or the smallest that has 4 leaves per class and a node per class on
+        the way down, but at most 9 unless one leaf per class needs more.
 
-        At the start most images go left, and classes turn off to the right one by one: a tree that is less deep than
-        there are classes learns late.
+        At the start of training most images go left, and one class after the other turns off to the right: a tree
+        with fewer levels than classes learns late.
 
         Example:
             >>> [ProtoTreeConfig().tree_depth(classes) for classes in (2, 5, 10, 100, 200, 1000)]
@@ -76,11 +82,11 @@ class ProtoTreeConfig(EncoderConfig, MethodConfig):
         """
         if self.depth is not None:
             return self.depth
-        enough = (classes - 1).bit_length()  # 2^enough leaves or more are one a class
+        enough = (classes - 1).bit_length()  # 2^enough leaves are at least one per class
         return min(max(enough + 2, classes - 1), max(9, enough))
 
     def threshold(self, classes: int) -> float:
-        """At or below this class probability a leaf tells nothing: the paper's 0.01, where that is above 1 / C.
+        """Return the class probability up to which a leaf says nothing: the paper's 0.01 if that is above 1 / C.
 
         Example:
             >>> [round(ProtoTreeConfig().threshold(classes), 4) for classes in (10, 200)]

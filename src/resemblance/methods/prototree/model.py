@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 import torch.distributed as dist
@@ -24,27 +25,27 @@ from torch.nn import functional as F
 
 from resemblance.config.model import ModelSpec
 from resemblance.core.distributed import world
-from resemblance.core.model import Model
-from resemblance.core.output import Evidence, Match, Output, Paths
+from resemblance.core.output import Evidence, Output, Paths
 from resemblance.core.recipe import Group, Recipe, Schedule, Stage
 from resemblance.core.training_step import TrainingStep
-from resemblance.encoders.build import Encoder, build_encoder, check_map, check_part
+from resemblance.core.traits import Traits
+from resemblance.encoders.build import Encoder, build_map_encoder, check_part
+from resemblance.methods.base import PrototypeMethod
 from resemblance.methods.prototree.config import ProtoTreeConfig
-from resemblance.methods.prototree.presence import distance, log_absence, presence
+from resemblance.methods.prototree.presence import log_absence
+from resemblance.methods.prototree.prototypes import PresencePrototypes
 from resemblance.methods.prototree.tree import Tree
-from resemblance.prototypes.layer import Prototypes
 from resemblance.prototypes.precision import full_precision
-from resemblance.prototypes.similarity import nearest_distances, nearest_patches, squared_distances
 
 
-class ProtoTree(Model):
+class ProtoTree(PrototypeMethod):
     """A soft decision tree over the presence of parts; each leaf has a class distribution.
 
     Args:
         config: the configuration.
         spec: classes and images.
         encoder: gives the latent map; its own classifier is not needed.
-        tree: its shape; by default complete, as deep as the configuration says.
+        saved: a saved state, whose tree is taken over; by default a complete one, as deep as the configuration says.
 
     Attributes:
         tree: shape and paths.
@@ -63,29 +64,34 @@ class ProtoTree(Model):
     """
 
     end_actions = {"prune_tree": "resemblance.methods.prototree.pruning"}  # noqa: RUF012
-    maps = True
-    projects = True
-    score_kind = "probability"
+    traits = Traits(maps=True, projects=True, score_kind="probability")
 
     counts: Tensor
     counts_before: Tensor
 
     def __init__(
-        self, config: ProtoTreeConfig, spec: ModelSpec, encoder: Encoder, tree: Tree | None = None
+        self,
+        config: ProtoTreeConfig,
+        spec: ModelSpec,
+        encoder: Encoder,
+        saved: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(config, spec)
         self.config: ProtoTreeConfig = config
-        self.differentiable = config.inference == "distributed"  # one leaf's answer is the same near by
+        # One leaf's answer is the same near by.
+        self.traits = replace(self.traits, differentiable=config.inference == "distributed")
+        check_part(encoder, spec.image, (config.prototype_height, config.prototype_width))
         self.encoder = encoder
         convolution = nn.Conv2d(encoder.channels, config.prototype_depth, kernel_size=1, bias=False)
         nn.init.xavier_normal_(convolution.weight, gain=nn.init.calculate_gain("sigmoid"))
         self.addon = nn.Sequential(convolution, nn.Sigmoid())
-        self.tree = Tree.complete(config.tree_depth(spec.num_classes)) if tree is None else tree
+        depth = config.tree_depth(spec.num_classes)
+        self.tree = Tree.complete(depth) if saved is None else Tree(saved["tree.asks"])
         shape = (config.prototype_depth, config.prototype_height, config.prototype_width)
         vectors = 0.5 + 0.1 * torch.randn(self.tree.nodes, *shape)
         # Any class may lie below any node, until the leaves tell.
         owners = torch.ones(self.tree.nodes, spec.num_classes, dtype=torch.bool)
-        self.prototypes: Prototypes = Prototypes(vectors, owners)
+        self.prototypes: PresencePrototypes = PresencePrototypes(vectors, owners)
         size = (self.tree.leaves, spec.num_classes)
         if config.leaves == "trained":
             self.counts = nn.Parameter(torch.randn(size))
@@ -96,21 +102,16 @@ class ProtoTree(Model):
         self._steps = 1
 
     @classmethod
-    def build(
+    def make_encoder(
         cls,
         config: ProtoTreeConfig,
         spec: ModelSpec,
-        *,
-        module: nn.Module | None = None,
-        tensors: Mapping[str, Tensor] | None = None,
-        load_weights: bool = True,
-    ) -> ProtoTree:
-        """Make the model with its encoder; refuses encoders whose map is too small for parts."""
-        encoder = build_encoder(config, spec.image, None, load_weights=load_weights, module=module)
-        encoder.keep_map_only()
-        check_map(encoder, spec.image)
-        check_part(encoder, spec.image, (config.prototype_height, config.prototype_width))
-        return cls(config, spec, encoder, None if tensors is None else Tree(tensors["tree.asks"]))
+        module: nn.Module | None,
+        tensors: Mapping[str, Tensor] | None,
+        load_weights: bool,
+    ) -> Encoder:
+        """Make an encoder of which only the map is kept; refuses one whose map is too small for parts."""
+        return build_map_encoder(config, spec.image, module, load_weights)
 
     # image → latents → presence of parts → paths → scores
 
@@ -122,8 +123,8 @@ class ProtoTree(Model):
     def head(self, latents: Tensor) -> Output:
         """Presence of each prototype (B, P) and the probability of each class (B, C)."""
         with full_precision(latents):
-            distances = distance(nearest_distances(latents.float(), self.prototypes.vectors))
-            present = (-distances).exp()
+            comparison = self.prototypes(latents)
+            present, distances = comparison.similarities, comparison.extras["distances"]
             if self.config.log_probabilities:
                 log_paths = self.tree.paths(-distances, log_absence(distances), log=True)
                 log_mixture = torch.logsumexp(log_paths[:, :, None] + self.counts.log_softmax(1), dim=1)
@@ -148,23 +149,8 @@ class ProtoTree(Model):
         """The one leaf (B,) that answers: the most probable one, or that at the end of the better turns."""
         return paths.argmax(dim=1) if inference == "sample_max" else self.tree.greedy(present)
 
-    def match(self, latents: Tensor) -> Match:
-        """Smallest squared distances and their cells."""
-        with full_precision(latents):
-            return Match(*nearest_patches(latents.float(), self.prototypes.vectors))
-
-    def similarity_maps(self, latents: Tensor) -> Tensor:
-        """exp(−d) of each patch and prototype, (B, P, H', W')."""
-        with full_precision(latents):
-            return presence(squared_distances(latents.float(), self.prototypes.vectors, exact=True))
-
-    def similarity_of(self, distances: Tensor) -> Tensor:
-        """exp(−d)."""
-        return presence(distances)
-
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
         """Contributions π_l(x) σ(c_l)_c, one a leaf; of one leaf alone where one alone answers."""
-        assert output.similarities is not None
         weights = self.counts.softmax(1).T[classes]  # (B, L)
         paths = output.extras["paths"]
         contributions = paths * weights
@@ -188,15 +174,15 @@ class ProtoTree(Model):
         likelihood = output.extras["mixture"].gather(1, labels[:, None])[:, 0]
         return likelihood.clamp_min(torch.finfo(likelihood.dtype).tiny).log()  # σ(c) can be exactly 0
 
-    def before_step(self, moment: TrainingStep) -> None:
+    def before_step(self, step: TrainingStep) -> None:
         """c_old is what the epoch began with; B are its batches."""
         if self.config.leaves == "trained":
             return
-        if moment.first:
+        if step.first:
             self.counts_before.copy_(self.counts)
-        if moment.micro == 0:
+        if step.micro == 0:
             self._update = None
-        self._steps = moment.steps
+        self._steps = step.steps
 
     def update_without_grad(self, output: Output, labels: Tensor) -> None:
         """Add Σ_x π(x) · σ(c) ⊙ y / ŷ of a batch, over all processes."""
@@ -287,9 +273,8 @@ class ProtoTree(Model):
 
     # what it tells besides
 
-    def also_measured(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+    def extra_metrics(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """How the other ways to answer do: their accuracy, and how often they agree, their fidelity (section 5.3)."""
-        assert output.similarities is not None
         best, paths = self.counts.argmax(dim=1), output.extras["paths"]
         told = {
             "distributed": output.extras["mixture"].argmax(dim=1),
@@ -303,7 +288,7 @@ class ProtoTree(Model):
                 found[f"{name} fidelity"] = classes == answer
         return found
 
-    def uses(self, output: Output) -> Tensor:
+    def used_prototypes(self, output: Output) -> Tensor:
         """The prototypes (B, P) that an image has on its most probable path."""
         found = torch.zeros_like(self.tree.below.T)
         found = torch.cat([found, found[:, :1]], dim=1)  # a column for what is missing at the end of a path

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from resemblance.config.errors import UserError
-from resemblance.core.model import Model
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.methods.prototree.model import ProtoTree
 from resemblance.training.ends.actions import ActionContext, action
 
 
 @action("prune_tree")
-def prune_tree(model: Model, context: ActionContext) -> None:
+def prune_tree(model: PrototypeModel, context: ActionContext) -> None:
     """Cut a ProtoTree by its threshold, and tell each node the classes below it.
 
     Raises:

@@ -5,7 +5,7 @@ An autoencoder (f, g) and a prototype classification network h share the code z 
     p(z) = [‖z − p_1‖², …, ‖z − p_m‖²]                          (eq. 1)
     P(y = k | x) = softmax(W p(z))_k                            (eq. 2)
 
-Prototypes p_j are points of the code space, shown by the decoder: g(p_j). The loss is
+PrototypeLayer p_j are points of the code space, shown by the decoder: g(p_j). The loss is
 
     L = E + λ R(g∘f) + λ₁ R₁ + λ₂ R₂                            (eq. 7)
 
@@ -29,14 +29,15 @@ from torch.nn import functional as F
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.distributed import gather
-from resemblance.core.model import Model
-from resemblance.core.output import Evidence, Match, Output
+from resemblance.core.output import Evidence, Output
 from resemblance.core.recipe import Group, Recipe, Stage
+from resemblance.core.traits import Traits
+from resemblance.methods.base import PrototypeMethod
 from resemblance.methods.prototypedl.autoencoder import Autoencoder, smallest_side
 from resemblance.methods.prototypedl.config import PrototypeDLConfig
-from resemblance.prototypes.layer import Prototypes
-from resemblance.prototypes.precision import full_precision
-from resemblance.prototypes.similarity import pairwise_squared
+from resemblance.prototypes.precision import full_precision, widened
+from resemblance.prototypes.similarity import linear_similarity
+from resemblance.prototypes.vectors import VectorPrototypes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +81,7 @@ def build_autoencoder(config: PrototypeDLConfig, image: ImageSpec) -> Autoencode
     return Autoencoder(image, (32, 32, 32, 10), 3, 1, unit, unit)
 
 
-class PrototypeDL(Model):
+class PrototypeDL(PrototypeMethod):
     """Autoencoder, prototypes in its code space, and a linear layer on the distances to them.
 
     The encoder reads images in [0, 1] as they are, as in the paper, and the decoder answers in that range:
@@ -89,7 +90,8 @@ class PrototypeDL(Model):
     Args:
         config: the configuration.
         spec: classes and images.
-        count: m, how many prototypes; by default as configured, or one a class with ``fixed_weights``.
+        encoder: none; the method has its own autoencoder.
+        saved: a saved state, whose m is taken over; by default as configured, or one per class with ``fixed_weights``.
 
     Example:
         >>> from resemblance.methods.registry import build
@@ -99,18 +101,25 @@ class PrototypeDL(Model):
         torch.Size([15, 1, 28, 28])
     """
 
-    decodes = True
-    order = "similarity"
+    traits = Traits(decodes=True, order="similarity")
 
-    def __init__(self, config: PrototypeDLConfig, spec: ModelSpec, count: int | None = None) -> None:
+    def __init__(
+        self,
+        config: PrototypeDLConfig,
+        spec: ModelSpec,
+        encoder: None = None,
+        saved: Mapping[str, Tensor] | None = None,
+    ) -> None:
         super().__init__(config, spec)
         self.config: PrototypeDLConfig = config
         classes = spec.num_classes
-        count = count or (classes if config.fixed_weights else config.prototypes)
+        count = classes if config.fixed_weights else config.prototypes
+        if saved is not None:
+            count = len(saved["prototypes.owners"])
         self.autoencoder = build_autoencoder(config, spec.image)
         owners = torch.eye(count, classes) if config.fixed_weights else torch.zeros(count, classes)
         vectors = torch.rand(count, self.autoencoder.code_length)
-        self.prototypes: Prototypes = Prototypes(vectors, owners)
+        self.prototypes: VectorPrototypes = VectorPrototypes(vectors, owners, activation=linear_similarity)
         self.last = nn.Linear(count, classes, bias=False)
         self._initialise()
 
@@ -128,19 +137,6 @@ class PrototypeDL(Model):
         if self.config.fixed_weights:
             self.last.weight.requires_grad_(False).copy_(-torch.eye(*self.last.weight.shape))
 
-    @classmethod
-    def build(
-        cls,
-        config: PrototypeDLConfig,
-        spec: ModelSpec,
-        *,
-        module: nn.Module | None = None,
-        tensors: Mapping[str, Tensor] | None = None,
-        load_weights: bool = True,
-    ) -> PrototypeDL:
-        """Make the model; it has its own autoencoder and takes no other encoder."""
-        return cls(config, spec, None if tensors is None else len(tensors["prototypes.owners"]))
-
     # image → code → distances → scores
 
     def latents(self, images: Tensor) -> Tensor:
@@ -154,12 +150,13 @@ class PrototypeDL(Model):
     def head(self, latents: Tensor) -> Output:
         """Squared distances p(z) (eq. 1), similarities −p(z), and scores W̃ p(z) with W̃ = W centred."""
         with full_precision(latents):
-            latents = latents.float()
-            distances = pairwise_squared(self.embed(latents), self.prototypes.vectors)
+            latents = widened(latents)
+            comparison = self.prototypes(latents)
+            distances = comparison.extras["distances"]
             # W̃ p(z), written around the training means so that evidence adds up to the last digit.
             weights, usual = self.centred_weights, self.usual_distances
             scores = F.linear(distances - usual, weights, weights @ usual)
-        return Output(scores, -distances, latents, {"distances": distances})
+        return Output(scores, comparison.similarities, latents, comparison.extras)
 
     def forward(self, images: Tensor) -> Output:
         """Answer images (B, C, H, W) in [0, 1]; the loss needs them again, to compare reconstructions."""
@@ -167,15 +164,10 @@ class PrototypeDL(Model):
         output.extras["images"] = images
         return output
 
-    def match(self, latents: Tensor) -> Match:
-        """Squared distances; a prototype stands for the whole image."""
-        distances = self.head(latents).extras["distances"].detach()
-        return Match(distances, torch.zeros_like(distances, dtype=torch.int64))
-
     @property
     def centred_weights(self) -> Tensor:
         """W̃ (C, P): W less its mean over the classes."""
-        weights = self.last.weight.float()
+        weights = widened(self.last.weight)
         return weights - weights.mean(dim=0)
 
     @property

@@ -98,7 +98,7 @@ def _of_images(
     classes = model.spec.classes
     output = model(images)
     mu, vectors = output.extras["mu"], model.prototypes.vectors
-    distances = model.match(output.latents).values
+    distances = model.prototypes.match(output.latents).values
     nearest = distances.argmin(dim=1)
     originals, back = pixels(images), pixels(model.decode(mu))
     shares = torch.linspace(0, 1, STEPS, device=mu.device)[:, None]

@@ -29,17 +29,19 @@ from torch.nn import functional as F
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
-from resemblance.core.model import Model
-from resemblance.core.output import Evidence, Match, Output
+from resemblance.core.output import Evidence, Output
 from resemblance.core.recipe import Group, Recipe, Stage
+from resemblance.core.traits import Traits
 from resemblance.encoders.build import Encoder, build_encoder
 from resemblance.encoders.probe import evaluating
+from resemblance.methods.base import PrototypeMethod
 from resemblance.methods.protovae import vae
 from resemblance.methods.protovae.config import ProtoVAEConfig
 from resemblance.methods.protovae.mixture import gram_errors, kl_divergence, mixture
-from resemblance.prototypes.layer import Prototypes
-from resemblance.prototypes.precision import full_precision
-from resemblance.prototypes.similarity import log_similarity, pairwise_distances, pairwise_squared
+from resemblance.methods.protovae.prototypes import DistancePrototypes
+from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.prototypes.precision import full_precision, widened
+from resemblance.prototypes.vectors import VectorPrototypes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +59,7 @@ def choose_architecture(image: ImageSpec) -> str:
     return "mnist" if image.channels == 1 and largest <= 40 else "cifar"
 
 
-class ProtoVAE(Model):
+class ProtoVAE(PrototypeMethod):
     """Encoder, decoder, and M prototypes a class between them.
 
     All data are brought to [−1, 1], the range of the decoder's tanh, whatever their mean and deviation.
@@ -66,7 +68,7 @@ class ProtoVAE(Model):
         config: the configuration.
         spec: classes and images.
         encoder: instead of the architecture's own convolutions; its embedding is read.
-        owners: (P, C) of the prototypes; by default M a class.
+        saved: a saved state, whose owners are taken over; by default M per class.
 
     Example:
         >>> from resemblance.methods.registry import build
@@ -76,15 +78,15 @@ class ProtoVAE(Model):
         torch.Size([6, 1, 28, 28])
     """
 
-    decodes = True
-    prototypes: Prototypes
+    traits = Traits(decodes=True)
+    prototypes: VectorPrototypes
 
     def __init__(
         self,
         config: ProtoVAEConfig,
         spec: ModelSpec,
         encoder: Encoder | None = None,
-        owners: Tensor | None = None,
+        saved: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(config, spec)
         self.config: ProtoVAEConfig = config
@@ -101,29 +103,31 @@ class ProtoVAE(Model):
             self.encoder, features = encoder, encoder.embedding
         self.addon = vae.addon(features, self.latent)
         self.decoder = vae.Decoder(sizes, spec.image.channels, self.latent, late=name == "quickdraw")
-        if owners is None:
-            owners = Prototypes.class_major(config.prototypes_per_class, spec.num_classes)
-        self.prototypes = Prototypes(torch.randn(len(owners), self.latent), owners)
+        owners = PrototypeLayer.class_major(config.prototypes_per_class, spec.num_classes)
+        if saved is not None:
+            owners = saved["prototypes.owners"].bool()
+        vectors = torch.randn(len(owners), self.latent)
+        # The authors' code takes distances, not their squares.
+        kind = DistancePrototypes if self.released else VectorPrototypes
+        self.prototypes = kind(vectors, owners)
         self.last = nn.Linear(len(owners), spec.num_classes, bias=False)
         with torch.no_grad():
             self.last.weight.copy_(torch.where(owners.T, 1.0, -0.5))
 
     @classmethod
-    def build(
+    def make_encoder(
         cls,
         config: ProtoVAEConfig,
         spec: ModelSpec,
-        *,
-        module: nn.Module | None = None,
-        tensors: Mapping[str, Tensor] | None = None,
-        load_weights: bool = True,
-    ) -> ProtoVAE:
-        """Make the model with its own encoder, or with the one that the configuration names."""
-        encoder = None
-        if module is not None or config.encoder != "auto" or architecture_of(config, spec.image) == "resnet":
-            named = replace(config, encoder="resnet18") if config.encoder == "auto" else config
-            encoder = build_encoder(named, spec.image, None, load_weights=load_weights, module=module)
-        return cls(config, spec, encoder, None if tensors is None else tensors["prototypes.owners"].bool())
+        module: nn.Module | None,
+        tensors: Mapping[str, Tensor] | None,
+        load_weights: bool,
+    ) -> Encoder | None:
+        """Make the encoder that the configuration names; None for the method's own."""
+        if module is None and config.encoder == "auto" and architecture_of(config, spec.image) != "resnet":
+            return None
+        named = replace(config, encoder="resnet18") if config.encoder == "auto" else config
+        return build_encoder(named, spec.image, None, load_weights=load_weights, module=module)
 
     # image → N(μ, σ²) → z → similarities → scores
 
@@ -146,24 +150,19 @@ class ProtoVAE(Model):
         """μ, (B, D)."""
         return latents[:, : self.latent]
 
-    def similarity(self, z: Tensor) -> Tensor:
-        """s(k, j) of z (B, D) to all prototypes, (B, P); the authors' code takes distances, not their squares."""
-        measure = pairwise_distances if self.released else pairwise_squared
-        return log_similarity(measure(z, self.prototypes.vectors))
-
     def head(self, latents: Tensor) -> Output:
         """Similarities of z and scores h(s); z is drawn in training, and is μ otherwise.
 
         The authors' code draws it too, but always replaces it by μ (``~is_train`` is true of both booleans).
         """
         with full_precision(latents):
-            latents = latents.float()
+            latents = widened(latents)
             mu, logvar = latents[:, : self.latent], latents[:, self.latent :]
             logvar = logvar.clamp(-LARGEST_LOGVAR, LARGEST_LOGVAR)
             z = mu
             if self.training and self.samples:
                 z = mu + (logvar / 2).exp() * torch.randn_like(mu)
-            similarities = self.similarity(z)
+            similarities = self.prototypes(z).similarities
             scores = self.last(similarities)
         return Output(scores, similarities, latents, {"mu": mu, "logvar": logvar, "z": z})
 
@@ -173,20 +172,9 @@ class ProtoVAE(Model):
         output.extras["images"] = images
         return output
 
-    def match(self, latents: Tensor) -> Match:
-        """Squared distances of μ; a prototype stands for the whole image."""
-        with torch.no_grad():
-            distances = pairwise_squared(self.embed(latents).float(), self.prototypes.vectors)
-        return Match(distances, torch.zeros_like(distances, dtype=torch.int64))
-
-    def similarity_of(self, distances: Tensor) -> Tensor:
-        """Of squared distances, as `match` gives them."""
-        return log_similarity(distances.sqrt() if self.released else distances)
-
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
         """Contributions weight × similarity of the z that was used."""
-        assert output.similarities is not None
-        weights = self.last.weight.float()[classes]
+        weights = widened(self.last.weight)[classes]
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
         return Evidence(weights * output.similarities, weights.new_zeros(len(classes)), prototypes, weights)
 
@@ -213,7 +201,6 @@ class ProtoVAE(Model):
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """L_pred, the two parts of L_VAE, and L_orth, each times its weight."""
         config, extras = self.config, output.extras
-        assert output.similarities is not None
         images, decoded = 2 * extras["images"].float() - 1, self.decoder(extras["z"]).float()
         errors = (decoded - images).square().flatten(1)
         with full_precision(decoded):

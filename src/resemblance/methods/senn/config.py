@@ -12,11 +12,13 @@ from resemblance.config.words import Words
 
 @dataclass
 class SENNConfig(MethodConfig):
-    """Concepts and, for each image, their relevance to each class."""
+    """Concepts, and their relevance to each class in each image."""
 
     name: ClassVar[str] = "senn"
     model: ClassVar[str] = "resemblance.methods.senn.model:SENN"
-    line: ClassVar[str] = "concepts with a relevance of their own for each image; shown by their top images"
+    line: ClassVar[str] = (
+        "concepts whose relevance to a class is computed for each image; shown by their top images"
+    )
     citation: ClassVar[str] = (
         "Alvarez-Melis, Jaakkola: Towards Robust Interpretability with Self-Explaining Neural Networks. "
         "NeurIPS 2018"
@@ -29,29 +31,30 @@ class SENNConfig(MethodConfig):
         source="largest in",
         owned=False,
         rivals=False,
-        about="are numbers, above or below zero, that the model computes of each image; for each image anew, it also "
-        "computes how relevant each of them is to each class. The sum of their products decides what the model "
-        "says. A concept is shown by the training image in which its value is the largest; "
+        about="are numbers, above or below zero, that the model computes for each image, together with the relevance "
+        "of each of them to each class in this image. The sum of the products of value and relevance decides what the "
+        "model predicts. A concept is shown by the training image in which its value is the largest; "
         "an image with a value below zero need not look like that one.",
-        similarity_says="what the concept comes to in the image",
-        weight_says="how much that counts for the class in this image",
+        similarity_says="the value of the concept in the image",
+        weight_says="how much that value counts for the class in this image",
     )
     variants: ClassVar[tuple[str, ...]] = ("paper", "released")
 
     concepts: int = option(20, "number of concepts, shared by all classes", least=1)
     parametrizer: str = option(
         "cnn",
-        "network of the relevances: cnn (as the conceptizer's), vgg8, vgg11 or vgg16 (from 32 pixels)",
+        "network that computes the relevances: cnn (like that of the concepts), or vgg8, vgg11 or vgg16 (for images of "
+        "32 pixels or more)",
         choices=("cnn", "vgg8", "vgg11", "vgg16"),
     )
-    positive: bool = option(False, "relevances in (0, 1), by a sigmoid, instead of (-1, 1)")
-    dropout: float = option(0.5, "share of the relevances that are dropped in training", least=0.0)
+    positive: bool = option(False, "keep relevances in (0, 1), by a sigmoid, instead of (-1, 1)")
+    dropout: float = option(0.5, "share of the relevances that is dropped in training", least=0.0)
     robustness: float = option(0.01, "lambda: weight of the gradient penalty", least=0.0)
     reconstruction: float = option(1.0, "weight of the reconstruction error", least=0.0)
-    sparsity: float = option(1e-4, "weight of the concepts' absolute values", least=0.0)
+    sparsity: float = option(1e-4, "weight of the absolute values of the concepts", least=0.0)
     directions: int | None = option(
         None,
-        "random directions that estimate the gradient penalty; 0: all classes, exactly "
-        "(default: exactly up to 20 classes, 10 directions beyond)",
+        "random directions that estimate the gradient penalty; 0 computes it exactly, over all classes "
+        "(default: 0 for up to 20 classes, else 10)",
         least=0,
     )

@@ -32,7 +32,7 @@ def top_images(model: SENN, train: Source, limit: int = LARGEST) -> dict[int, Te
     Returns:
         By concept; empty if these are not the images that the model was trained on.
     """
-    examples = model.examples[:limit].cpu()
+    examples = model.prototypes.get_buffer("examples")[:limit].cpu()
     wanted = sorted(set(examples[examples >= 0].tolist()))
     if not wanted or wanted[-1] >= len(train):
         return {}

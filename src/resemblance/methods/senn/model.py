@@ -27,13 +27,13 @@ from torch.nn import functional as F
 
 from resemblance.config.model import ModelSpec
 from resemblance.core.distributed import gather
-from resemblance.core.model import Model
 from resemblance.core.output import Evidence, Output
 from resemblance.core.recipe import Group, Recipe, Stage
+from resemblance.methods.base import PrototypeMethod
 from resemblance.methods.senn.conceptizer import Conceptizer, build_parametrizer
 from resemblance.methods.senn.config import SENNConfig
-from resemblance.prototypes.layer import Prototypes
-from resemblance.prototypes.precision import full_precision
+from resemblance.prototypes.precision import full_precision, widened
+from resemblance.prototypes.scalars import ScalarPrototypes
 
 EXACT_UP_TO = 20  # classes; beyond that the penalty is estimated
 DIRECTIONS = 10
@@ -67,17 +67,18 @@ def row_gradients(
     return torch.stack(found)
 
 
-class SENN(Model):
+class SENN(PrototypeMethod):
     """Concepts h(x), their relevances θ(x), and scores that are their products' sum.
 
     Args:
         config: the configuration.
         spec: classes and images.
+        encoder: none; the method has its own networks.
+        saved: has nothing that the model's shape depends on.
 
     Attributes:
         mean_contributions: (C, K) what each concept adds to a class's score, the mean over its training images;
             NaN before the end of training, and for classes without images.
-        examples: (K, 6) indices of the training images with the largest h_i, largest first; −1 while unknown.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
@@ -89,31 +90,26 @@ class SENN(Model):
         (torch.Size([3, 20]), torch.Size([3, 20, 2]))
     """
 
-    mean_contributions: Tensor
-    examples: Tensor
+    renamed_tensors = {"examples": "prototypes.examples"}  # noqa: RUF012
 
-    def __init__(self, config: SENNConfig, spec: ModelSpec) -> None:
+    mean_contributions: Tensor
+
+    def __init__(
+        self,
+        config: SENNConfig,
+        spec: ModelSpec,
+        encoder: None = None,
+        saved: Mapping[str, Tensor] | None = None,
+    ) -> None:
         super().__init__(config, spec)
         self.config: SENNConfig = config
         concepts, classes = config.concepts, spec.num_classes
         self.conceptizer = Conceptizer(spec.image, concepts)
         self.parametrizer = build_parametrizer(config.parametrizer, spec.image, concepts * classes)
-        self.prototypes: Prototypes = Prototypes.without_vectors(torch.zeros(concepts, classes))
+        self.prototypes: ScalarPrototypes = ScalarPrototypes(
+            torch.zeros(concepts, classes), examples=EXAMPLES
+        )
         self.register_buffer("mean_contributions", torch.full((classes, concepts), torch.nan))
-        self.register_buffer("examples", torch.full((concepts, EXAMPLES), -1, dtype=torch.int64))
-
-    @classmethod
-    def build(
-        cls,
-        config: SENNConfig,
-        spec: ModelSpec,
-        *,
-        module: nn.Module | None = None,
-        tensors: Mapping[str, Tensor] | None = None,
-        load_weights: bool = True,
-    ) -> SENN:
-        """Make the model; it has its own networks and takes no other encoder."""
-        return cls(config, spec)
 
     # image → concepts and relevances → scores
 
@@ -123,7 +119,7 @@ class SENN(Model):
         return self._latents(x, x)
 
     def _latents(self, x_h: Tensor, x_theta: Tensor) -> Tensor:
-        return torch.cat([self.conceptizer.encode(x_h).float(), self.parametrizer(x_theta).float()], dim=1)
+        return torch.cat([widened(self.conceptizer.encode(x_h)), widened(self.parametrizer(x_theta))], dim=1)
 
     def embed(self, latents: Tensor) -> Tensor:
         """The concepts h(x), (B, K)."""
@@ -135,7 +131,8 @@ class SENN(Model):
         Dropout is on the relevances, as in the authors' code; the paper does not mention it.
         """
         with full_precision(latents):
-            h, raw = latents.float().tensor_split([self.config.concepts], dim=1)
+            h = self.prototypes(latents).similarities
+            raw = widened(latents)[:, self.config.concepts :]
             raw = F.dropout(raw, self.config.dropout, self.training)
             theta = raw.sigmoid() if self.config.positive else raw.tanh()
             theta = theta.reshape(len(h), self.config.concepts, self.spec.num_classes)
@@ -155,7 +152,6 @@ class SENN(Model):
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
         """Contributions h_i θ_ic; there is no bias."""
         h, theta = output.similarities, output.extras["theta"]
-        assert h is not None
         weights = theta[torch.arange(len(classes), device=classes.device), :, classes]
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
         return Evidence(h * weights, h.new_zeros(len(classes)), prototypes, weights)

@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from resemblance.data.images import Pixels
 from resemblance.data.inputs import pixels
 from resemblance.drawing.cut import largest, more
 from resemblance.drawing.matrix import SIGNED, Cells, Floats, matrix_figure
 from resemblance.drawing.sheet import picture, sheet, text
 from resemblance.drawing.style import AGAINST, FAINT, FOR, INK, MUTED, inches, place, plain
 from resemblance.methods.senn.stability import Stability
-from resemblance.prototypes.gallery import Pixels
 
 LARGEST = 40  # concepts, and classes, that a figure shows
 NUMBERED = 12  # classes and

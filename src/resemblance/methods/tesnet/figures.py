@@ -13,13 +13,13 @@ import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from resemblance.data.images import Pixels
 from resemblance.drawing.cut import more
 from resemblance.drawing.matrix import SIGNED, Cells, Floats, draw_matrix, matrix_figure
 from resemblance.drawing.sheet import picture, sheet, text
 from resemblance.drawing.style import MUTED, plain
 from resemblance.methods.paper_figures import FigureInputs, PaperFigure
 from resemblance.methods.tesnet.model import TesNet, subspace_distances
-from resemblance.prototypes.gallery import Pixels
 
 CONCEPTS = 10  # of a class, drawn at most
 BASES = 4  # classes whose concepts are drawn
@@ -87,7 +87,7 @@ def figures(model: TesNet, material: FigureInputs | None = None) -> dict[str, Pa
     """
     owners, classes = model.prototypes.owners.cpu(), model.spec.classes
     with torch.no_grad():
-        basis = model.normalized(model.prototypes.vectors.double()).flatten(1).cpu()
+        basis = model.prototypes.normalized(model.prototypes.vectors.double()).flatten(1).cpu()
         cosines = basis @ basis.T
     members = [owners[:, c].nonzero().flatten().tolist() for c in range(len(classes))]
     present = [c for c, indices in enumerate(members) if indices]

@@ -16,15 +16,17 @@ projection stores the training patch as it is, and its direction is what counts.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from resemblance.config.model import ModelSpec
-from resemblance.core.output import Match, Output
+from resemblance.core.output import Output
 from resemblance.encoders.build import Encoder
 from resemblance.methods.tesnet.config import TesNetConfig
+from resemblance.methods.tesnet.prototypes import Concepts
 from resemblance.methods.weighted_parts.model import WeightedParts, mean_minimum
 from resemblance.prototypes.precision import full_precision
 
@@ -87,7 +89,7 @@ class TesNet(WeightedParts):
         config: the configuration.
         spec: classes and images.
         encoder: gives the latent map; its own classifier is not needed.
-        owners: (P, C) class of each concept; by default ``prototypes_per_class`` for each class.
+        saved: a saved state, whose owners are taken over; by default ``prototypes_per_class`` for each class.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
@@ -101,39 +103,21 @@ class TesNet(WeightedParts):
     """
 
     def __init__(
-        self, config: TesNetConfig, spec: ModelSpec, encoder: Encoder, owners: Tensor | None = None
+        self,
+        config: TesNetConfig,
+        spec: ModelSpec,
+        encoder: Encoder,
+        saved: Mapping[str, Tensor] | None = None,
     ) -> None:
-        super().__init__(config, spec, encoder, owners)
+        super().__init__(config, spec, encoder, saved)
         self.config: TesNetConfig = config
         self.released = config.variant == "released"
         if not self.released:  # the authors' first step sees concepts of any length
             self.after_step()
 
-    def normalized(self, vectors: Tensor) -> Tensor:
-        """Concepts of unit length: b / ‖b‖."""
-        return F.normalize(vectors, dim=1)
-
-    def _projections(self, latents: Tensor) -> Tensor:
-        """z~ · b / ‖b‖ of all patches and concepts, (B, P, cells)."""
-        return self.normalized(self.prototypes.vectors).flatten(1) @ latents.flatten(2)
-
-    def head(self, latents: Tensor) -> Output:
-        """Longest projections g (B, P), scores W g (B, C), and the largest cosines (B, P) for the loss."""
-        with full_precision(latents):
-            latents = latents.float()
-            projections = self._projections(latents)
-            lengths = latents.flatten(2).norm(dim=1).clamp_min(SMALLEST)  # (B, cells)
-            # The patch of the largest cosine need not be that of the longest projection.
-            cells = (projections.detach() / lengths.detach()[:, None]).argmax(dim=2)
-            cosines = projections.gather(2, cells[:, :, None]).squeeze(2) / lengths.gather(1, cells)
-            longest = projections.amax(dim=2)
-            return self.rescore(Output(longest, longest, latents, {"cosines": cosines}))
-
-    def similarity_maps(self, latents: Tensor) -> Tensor:
-        """Projection of each patch onto each concept, (B, P, h, w)."""
-        with full_precision(latents):
-            batch, _, height, width = latents.shape
-            return self._projections(latents.float()).reshape(batch, -1, height, width)
+    def make_prototypes(self, vectors: Tensor, owners: Tensor) -> Concepts:
+        """Projection lengths, with the cosines for the loss."""
+        return Concepts(vectors, owners)
 
     # training
 
@@ -149,7 +133,7 @@ class TesNet(WeightedParts):
         with full_precision(distances):
             vectors = self.prototypes.vectors
             # After a projection concepts are raw patches; what is to be orthonormal are their directions.
-            basis = (vectors if self.released else self.normalized(vectors)).flatten(1)
+            basis = (vectors if self.released else self.prototypes.normalized(vectors)).flatten(1)
             products = basis @ basis.T
             bases = orthonormality(products, owners.int().argmax(dim=1), entrywise=self.released)
             apart = subspace_separation(subspace_distances(products, owners), owners)
@@ -167,28 +151,4 @@ class TesNet(WeightedParts):
         """Renormalise the concepts in place; the authors do so even while only the last layer trains."""
         vectors = self.prototypes.vectors
         if vectors.requires_grad or self.released:
-            vectors.copy_(self.normalized(vectors))
-
-    # projection: the largest projection of a patch of the own class, in the terms of `training.ends.nearest`
-
-    def match(self, latents: Tensor) -> Match:
-        """Longest projections, negative as distances are, and their cells."""
-        with full_precision(latents):
-            longest, cells = self._projections(latents.float()).max(dim=2)
-            return Match(-longest, cells)
-
-    def patch_distances(self, patches: Tensor, vectors: Tensor) -> Tensor:
-        """−z~ · b / ‖b‖ in float64, of patches (..., D, 1, 1) and concepts."""
-        wide = torch.float32 if patches.device.type == "mps" else torch.float64
-        patches, vectors = (tensor.to(wide).flatten(-3) for tensor in (patches, vectors))
-        lengths = torch.linalg.vector_norm(vectors, dim=-1).clamp_min(SMALLEST)
-        projections: Tensor = (patches * vectors).contiguous().sum(dim=-1) / lengths
-        return -projections
-
-    def distance_error_scale(self, longest: Tensor) -> Tensor:
-        """Projections are no longer than the patch."""
-        return longest.expand(len(self.prototypes))
-
-    def similarity_of(self, distances: Tensor) -> Tensor:
-        """The projection."""
-        return -distances
+            vectors.copy_(self.prototypes.normalized(vectors))

@@ -13,20 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from resemblance.config.model import ModelSpec
-from resemblance.core.model import Model
 from resemblance.core.output import Evidence, Output
 from resemblance.core.recipe import Group, Recipe, Schedule, Stage
+from resemblance.core.traits import Traits
 from resemblance.encoders.addon import AddOn
-from resemblance.encoders.build import Encoder, build_encoder, check_map
+from resemblance.encoders.build import Encoder, build_map_encoder
+from resemblance.methods.base import PrototypeMethod
 from resemblance.methods.weighted_parts.config import WeightedPartsConfig
-from resemblance.prototypes.layer import Prototypes
-from resemblance.prototypes.precision import full_precision
+from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.prototypes.precision import full_precision, widened
+from resemblance.prototypes.vectors import VectorPrototypes
 
 
 def masked_minimum(distances: Tensor, mask: Tensor) -> Tensor:
@@ -47,80 +48,82 @@ def mean_minimum(distances: Tensor, mask: Tensor) -> Tensor:
     return torch.where(found, minimum, 0).sum() / found.sum().clamp_min(1)
 
 
-class WeightedParts(Model):
-    """Prototypes of a latent map, read by a linear last layer without bias.
-
-    What is left to a method: its `head` (which ends with `rescore`), `match`, `similarity_maps`,
-    `similarity_of` and `loss`.
+class WeightedParts(PrototypeMethod):
+    """PrototypeLayer of a latent map, read by a linear last layer without bias.
 
     Args:
         config: the configuration.
         spec: classes and images.
         encoder: gives the latent map; its own classifier is not needed.
-        owners: (P, C) class of each prototype; by default ``prototypes_per_class`` for each class.
+        saved: a saved state, whose owners are taken over; by default ``prototypes_per_class`` for each class.
         cells: rows and columns of the latent map that a prototype spans; () for prototypes of whole images,
             which are compared with the mean of the map.
     """
 
-    projects = True
-    prunes = True
-    head_groups = frozenset({"last"})
+    traits = Traits(projects=True, prunes=True, head_groups=frozenset({"last"}))
 
-    prototypes: Prototypes
+    prototypes: VectorPrototypes
 
     def __init__(
         self,
         config: WeightedPartsConfig,
         spec: ModelSpec,
         encoder: Encoder,
-        owners: Tensor | None = None,
+        saved: Mapping[str, Tensor] | None = None,
         cells: tuple[int, ...] = (1, 1),
     ) -> None:
         super().__init__(config, spec)
         self.config: WeightedPartsConfig = config
-        self.maps = cells != ()
+        before = config.variant == "released"
+        self.traits = replace(self.traits, maps=cells != (), boxes_before_push=before)
         self.encoder = encoder
         self.addon = AddOn(config.addon, encoder.channels, config.prototype_depth)
-        if owners is None:
-            owners = Prototypes.class_major(config.prototypes_per_class, spec.num_classes)
-        self.prototypes = Prototypes(torch.rand(len(owners), self.addon.channels, *cells), owners)
+        owners = PrototypeLayer.class_major(config.prototypes_per_class, spec.num_classes)
+        if saved is not None:
+            owners = saved["prototypes.owners"]
+        vectors = torch.rand(len(owners), self.addon.channels, *cells)
+        self.prototypes = self.make_prototypes(vectors, owners)
         self.last = nn.Linear(len(owners), spec.num_classes, bias=False)
         with torch.no_grad():  # +1 to the own class, −0.5 to the others
             self.last.weight.copy_(self.prototypes.owners.T * 1.5 - 0.5)
 
+    def make_prototypes(self, vectors: Tensor, owners: Tensor) -> VectorPrototypes:
+        """Make the prototypes of their initial vectors (P, D, h, w) or (P, D), and their owners (P, C)."""
+        raise NotImplementedError
+
     @classmethod
-    def build(
+    def make_encoder(
         cls,
         config: WeightedPartsConfig,
         spec: ModelSpec,
-        *,
-        module: nn.Module | None = None,
-        tensors: Mapping[str, Tensor] | None = None,
-        load_weights: bool = True,
-    ) -> Self:
-        """Make the model with its encoder; refuses encoders whose map is too small for parts."""
-        encoder = build_encoder(config, spec.image, None, load_weights=load_weights, module=module)
-        encoder.keep_map_only()
-        model = cls(config, spec, encoder, None if tensors is None else tensors["prototypes.owners"])
-        if model.maps:
-            check_map(encoder, spec.image)
-        return model
+        module: nn.Module | None,
+        tensors: Mapping[str, Tensor] | None,
+        load_weights: bool,
+    ) -> Encoder:
+        """Make an encoder of which only the map is kept; refuses one whose map is too small for parts."""
+        return build_map_encoder(config, spec.image, module, load_weights, parts=config.part_size != ())
 
     def latents(self, images: Tensor) -> Tensor:
         """z = f(x): the add-on's map (B, D, H, W), or its mean (B, D) for whole images."""
         latents: Tensor = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
-        return latents if self.maps else latents.flatten(2).mean(dim=2)
+        return latents if self.traits.maps else latents.flatten(2).mean(dim=2)
+
+    def head(self, latents: Tensor) -> Output:
+        """Pooled similarities g (B, P), and scores W g (B, C)."""
+        with full_precision(latents):
+            latents = widened(latents)
+            comparison = self.prototypes(latents)
+            similarities = comparison.similarities
+            return self.rescore(Output(similarities, similarities, latents, comparison.extras))
 
     def rescore(self, output: Output) -> Output:
         """Scores W g of known similarities."""
-        assert output.similarities is not None
         with full_precision(output.similarities):
             return replace(output, scores=self.last(output.similarities))
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
         """Contributions w_cj g_j; no bias."""
-        assert output.similarities is not None
-        weights = self.last.weight.float()[classes]
+        weights = widened(self.last.weight)[classes]
         contributions = weights * output.similarities
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
         return Evidence(contributions, contributions.new_zeros(len(classes)), prototypes, weights)

@@ -9,7 +9,9 @@ from importlib import import_module
 import torch
 from torch import Tensor
 
-from resemblance.core.model import Model
+from resemblance.config.errors import UserError
+from resemblance.core.classifier import Classifier
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.sources.source import Source
 
 
@@ -41,7 +43,7 @@ class ActionContext:
     kept: Tensor | None = None
 
 
-Action = Callable[[Model, ActionContext], None]
+Action = Callable[[PrototypeModel, ActionContext], None]
 
 END_ACTIONS: dict[str, Action] = {}
 # Those that several methods share; a method's own ones are named by its model's `end_actions`.
@@ -64,18 +66,20 @@ def action(name: str) -> Callable[[Action], Action]:
     return enter
 
 
-def run(name: str, model: Model, context: ActionContext) -> None:
+def run(name: str, model: Classifier, context: ActionContext) -> None:
     """Run the end action of that name: the model is in evaluation mode and on the context's device.
 
     Raises:
         KeyError: if there is no such action.
     """
-    find(name, model)
+    if not isinstance(model, PrototypeModel):
+        raise UserError(f"{model.name} has no prototypes, which the end action {name!r} is about")
+    action_ = find(name, model)
     model.eval()
-    END_ACTIONS[name](model, context)
+    action_(model, context)
 
 
-def find(name: str, model: Model) -> Action:
+def find(name: str, model: Classifier) -> Action:
     """Return an end action, importing the module that has it.
 
     Raises:

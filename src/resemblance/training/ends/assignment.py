@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from resemblance.core.model import Model
+from resemblance.config.errors import UserError
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.training.ends.actions import ActionContext, action
 
 
 @action("assign")
-def assign(model: Model, context: ActionContext) -> None:
+def assign(model: PrototypeModel, context: ActionContext) -> None:
     """Settle which classes own each prototype, and drop those that none owns.
 
     Nothing that the model answers depends on them, they have no images to be projected onto, and they would count
@@ -17,7 +18,8 @@ def assign(model: Model, context: ActionContext) -> None:
         model: settles its owners in `Model.assign_owners`.
         context: is told how many were dropped, and which were kept.
     """
-    assert model.prototypes is not None
+    if not isinstance(model, PrototypeModel):
+        raise UserError(f"{model.name} has no prototypes to assign")
     model.assign_owners()
     owned = model.prototypes.owners.any(dim=1)
     dropped, count = int((~owned).sum()), len(owned)

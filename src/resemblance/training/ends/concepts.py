@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from resemblance.core.model import Model
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch
 from resemblance.training.ends.actions import ActionContext, action
 from resemblance.training.ends.passes import evaluating, latents_of, training_images
@@ -34,17 +34,18 @@ def strongest(values: Tensor, indices: Tensor, count: int) -> tuple[Tensor, Tens
     return values.gather(0, order), indices.gather(0, order)
 
 
-def find_concepts(model: Model, loader: Iterable[Batch], *, progress: bool = False) -> None:
-    """Leave in ``model.examples`` and ``model.mean_contributions`` what concepts stand for, in one pass.
+def find_concepts(model: PrototypeModel, loader: Iterable[Batch], *, progress: bool = False) -> None:
+    """Record what concepts stand for, in one pass.
 
     Args:
-        model: with one reason a prototype, and both buffers: (K, n) indices of the images in which each is
-            strongest, and (C, K) the mean of its contribution to a class's score over the class's images. In a
-            buffer ``strengths`` (K, n), if there is one, the values in those images are left.
+        model: with one reason per prototype. Its prototypes have a buffer ``examples`` (K, n), for the indices of the
+            images in which each is strongest, and perhaps ``strengths`` (K, n), for the values there; the model has
+            ``mean_contributions`` (C, K), for the mean of its contribution to a class's score over the class's images.
         loader: the un-augmented training images.
         progress: whether to show a bar.
     """
-    examples, means = model.get_buffer("examples"), model.get_buffer("mean_contributions")
+    prototypes = model.prototypes
+    examples, means = prototypes.get_buffer("examples"), model.get_buffer("mean_contributions")
     classes, concepts = means.shape
     wide = torch.float32 if model.device.type == "mps" else torch.float64
     sums = torch.zeros(classes, concepts, dtype=wide, device=model.device)
@@ -54,7 +55,6 @@ def find_concepts(model: Model, loader: Iterable[Batch], *, progress: bool = Fal
     with evaluating(model):
         for latents, labels, indices in latents_of(model, loader, "finding concepts", progress):
             output = model.head(latents)
-            assert output.similarities is not None
             sums.index_add_(0, labels, model.evidence(output, labels).contributions.to(wide))
             images += torch.bincount(labels, minlength=classes)
             values, found = strongest(
@@ -64,10 +64,10 @@ def find_concepts(model: Model, loader: Iterable[Batch], *, progress: bool = Fal
             )
         means.copy_(sums / images[:, None])
         examples.fill_(-1)[:, : len(found)] = found.T
-        if "strengths" in dict(model.named_buffers()):
-            model.get_buffer("strengths").fill_(torch.nan)[:, : len(found)] = values.T
+        if "strengths" in dict(prototypes.named_buffers()):
+            prototypes.get_buffer("strengths").fill_(torch.nan)[:, : len(found)] = values.T
 
 
 @action("concepts")
-def _concepts(model: Model, context: ActionContext) -> None:
+def _concepts(model: PrototypeModel, context: ActionContext) -> None:
     find_concepts(model, training_images(model, context), progress=context.progress)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 
 from resemblance.config.errors import UserError
-from resemblance.core.model import Model
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import pixels
 from resemblance.data.progress import track
 from resemblance.data.sources.source import Source
 from resemblance.data.transforms import to_tensor
 from resemblance.prototypes.gallery import Gallery, GalleryItem, Kind, Picture
-from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.training.ends.passes import evaluating
 
 
-def build_gallery(model: Model, source: Source, *, progress: bool = False) -> Gallery:
+def build_gallery(model: PrototypeModel, source: Source, *, progress: bool = False) -> Gallery:
     """Collect what there is to show of each prototype.
 
     The source image of each prototype is read once, at the model's size; models that decode show their
@@ -29,18 +29,18 @@ def build_gallery(model: Model, source: Source, *, progress: bool = False) -> Ga
     Raises:
         UserError: if the prototypes come from other images than these.
     """
-    prototypes = model.prototypes
-    if prototypes is None:
+    if not isinstance(model, PrototypeModel):
         raise UserError(f"{model.name} has no prototypes to show")
+    prototypes = model.prototypes
     indices = prototypes.source_index.tolist()
     if max(indices, default=-1) >= len(source):
         raise UserError(f"prototypes come from image {max(indices)}, but there are only {len(source)} images")
     unique = sorted({index for index in indices if index >= 0})
     pictures = {
         index: Picture.from_pixels(pixels(to_tensor(source.read(index), model.spec.image)))
-        for index in track(unique, f"reading the {model.config.words.many}' images", progress)
+        for index in track(unique, f"reading the {model.traits.words.many}' images", progress)
     }
-    decodings = decode(model, prototypes) if model.decodes else [None] * len(indices)
+    decodings = decode(model, prototypes) if model.traits.decodes else [None] * len(indices)
     whole = (0, 0, model.spec.image.width, model.spec.image.height)
     items = []
     for index, box, decoding in zip(indices, prototypes.source_box.tolist(), decodings, strict=True):
@@ -57,7 +57,7 @@ def build_gallery(model: Model, source: Source, *, progress: bool = False) -> Ga
     return Gallery(items)
 
 
-def decode(model: Model, prototypes: Prototypes, batch_size: int = 64) -> list[Picture]:
+def decode(model: PrototypeModel, prototypes: PrototypeLayer, batch_size: int = 64) -> list[Picture]:
     """The decoded prototypes of a model that decodes."""
     with evaluating(model):
         parts = [model.decode(vectors) for vectors in torch.split(prototypes.vectors, batch_size)]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.data.batch import Batch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
@@ -18,14 +18,14 @@ from resemblance.training.ends.actions import ActionContext
 
 
 @contextmanager
-def evaluating(model: Model) -> Iterator[None]:
+def evaluating(model: Classifier) -> Iterator[None]:
     """Evaluation mode without gradients; each module gets its own mode back afterwards."""
     with evaluation_mode(model), torch.no_grad():
         yield
 
 
 def latents_of(
-    model: Model, loader: Iterable[Batch], title: str, progress: bool = False
+    model: Classifier, loader: Iterable[Batch], title: str, progress: bool = False
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Latents (float32), labels and indices, by batches, on the model's device; for use in `evaluating`."""
     for batch in track(loader, title, progress):
@@ -33,6 +33,6 @@ def latents_of(
         yield model.latents(images).float(), labels, indices
 
 
-def training_images(model: Model, context: ActionContext) -> Iterable[Batch]:
+def training_images(model: Classifier, context: ActionContext) -> Iterable[Batch]:
     """The un-augmented training images in index order."""
     return loader(ImageDataset(context.train, model.spec.image), context.batch_size, context.workers)

@@ -12,10 +12,11 @@ from torch import Tensor
 from torch import distributed as dist
 
 from resemblance.config.errors import UserError
+from resemblance.core.classifier import Classifier
 from resemblance.core.distributed import world
-from resemblance.core.model import Model
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch
-from resemblance.prototypes.layer import Prototypes
+from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.maps import percentile_boxes, upsample
 from resemblance.training.ends.actions import ActionContext, action
 from resemblance.training.ends.nearest import Nearest
@@ -83,7 +84,7 @@ class ProjectionReport:
 
 
 def project(
-    model: Model, loader: Iterable[Batch], *, progress: bool = False, distributed: bool = False
+    model: Classifier, loader: Iterable[Batch], *, progress: bool = False, distributed: bool = False
 ) -> ProjectionReport:
     """Replace each prototype by the nearest latent patch of the images of its own classes.
 
@@ -103,12 +104,10 @@ def project(
     Raises:
         UserError: without images, for a model that does not project, or if distances are not finite.
     """
-    prototypes = model.prototypes
-    if prototypes is None or not model.projects:
-        raise UserError(f"{model.name} does not project its prototypes")
+    prototypes = projected(model)
     owned = prototypes.owners.T
     with evaluating(model):
-        nearest = Nearest(model)
+        nearest = Nearest(prototypes, model.traits.boxes_before_push)
         images = 0
         for latents, labels, indices in latents_of(model, loader, "projecting", progress):
             nearest.update(latents, owned[labels], indices)
@@ -118,41 +117,52 @@ def project(
             images = _total(images, model.device)
         if images == 0:
             raise UserError("there are no training images to project onto")
-        if bool((nearest.seen & ~nearest.found).any()):
+        if bool((nearest.seen & ~nearest.known).any()):
             raise UserError("latents are not finite: training has diverged; lower the learning rates")
-        before, after = (model.normalized(vectors) for vectors in (prototypes.vectors, nearest.vectors))
+        before, after = (prototypes.normalized(vectors) for vectors in (prototypes.vectors, nearest.vectors))
         moved = (after.double() - before.double()).flatten(1).norm(dim=1)
         prototypes.vectors.copy_(nearest.vectors)
-        nearest.record(torch.zeros_like(nearest.distances), source_boxes(model, nearest))
+        nearest.record(torch.zeros_like(nearest.distances), source_boxes(nearest, model.spec.image.size))
     return _report(model, prototypes, nearest, moved.cpu(), images)
 
 
 @action("project")
-def _project(model: Model, context: ActionContext) -> None:
+def _project(model: Classifier, context: ActionContext) -> None:
     context.notes += project(model, training_images(model, context), progress=context.progress).lines()
 
 
-def source_boxes(model: Model, nearest: Nearest, chunk: int = 128) -> Tensor:
-    """(P, 4) the paper's box of each patch in its source image; all of the image for whole-image methods.
+def projected(model: Classifier) -> PrototypeLayer:
+    """Return the prototypes of a model that projects.
 
-    It is the box of the similarity map that the prototype, once it is that patch, has on that image.
+    Raises:
+        UserError: for a model that does not.
     """
-    height, width = model.spec.image.size
-    if not model.maps:
+    if not isinstance(model, PrototypeModel) or not model.traits.projects:
+        raise UserError(f"{model.name} does not project its prototypes")
+    return model.prototypes
+
+
+def source_boxes(nearest: Nearest, size: tuple[int, int], chunk: int = 128) -> Tensor:
+    """Return the paper's box (P, 4) of each patch in its source image; all of the image for whole-image methods.
+
+    It is the box of the similarity map that the prototype, once it is that patch, has on that image; with the trait
+    ``boxes_before_push`` that of the prototype before.
+    """
+    height, width = size
+    if nearest.maps is None:
         return nearest.cells.new_tensor([0, 0, width, height]).expand(len(nearest.cells), 4)
     boxes = nearest.cells.new_zeros(len(nearest.cells), 4)
-    for part in torch.split(nearest.found.nonzero().flatten(), chunk):
-        similarities = model.similarity_of(nearest.maps[part].float()).reshape(-1, *nearest.grid)
-        boxes[part] = percentile_boxes(upsample(similarities, (height, width)))
+    for part in torch.split(nearest.known.nonzero().flatten(), chunk):
+        boxes[part] = percentile_boxes(upsample(nearest.maps[part], (height, width)))
     return boxes
 
 
 def _report(
-    model: Model, prototypes: Prototypes, nearest: Nearest, moved: Tensor, images: int
+    model: Classifier, prototypes: PrototypeLayer, nearest: Nearest, moved: Tensor, images: int
 ) -> ProjectionReport:
     names = prototypes.owner_names(model.spec.classes)
-    unplaced = (~nearest.found).nonzero().flatten().tolist()
-    placed = nearest.found.nonzero().flatten().tolist()
+    unplaced = (~nearest.known).nonzero().flatten().tolist()
+    placed = nearest.known.nonzero().flatten().tolist()
     patches = list(zip(nearest.indices.tolist(), nearest.cells.tolist(), strict=True))
     counts = Counter((name, patches[j]) for j in placed for name in names[j])
     collapsed: dict[str, int] = {}

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from resemblance.config.errors import UserError
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch
 from resemblance.training.ends.actions import ActionContext, action
 from resemblance.training.ends.passes import evaluating, latents_of, training_images
@@ -84,7 +85,7 @@ class NearestImages:
 
 
 def prune(
-    model: Model, loader: Iterable[Batch], *, k: int = 6, threshold: int = 3, progress: bool = False
+    model: Classifier, loader: Iterable[Batch], *, k: int = 6, threshold: int = 3, progress: bool = False
 ) -> PruningReport:
     """Drop the prototypes of which fewer than ``threshold`` of the ``k`` nearest images are of their classes.
 
@@ -102,15 +103,15 @@ def prune(
     Raises:
         UserError: for a model that does not prune, numbers that do not fit, or without images.
     """
-    prototypes = model.prototypes
-    if prototypes is None or not model.prunes:
+    if not isinstance(model, PrototypeModel) or not model.traits.prunes:
         raise UserError(f"{model.name} does not prune its prototypes")
     if not 1 <= threshold <= k:
         raise UserError(f"pruning needs 1 <= threshold <= k, not a threshold of {threshold} with k = {k}")
+    prototypes = model.prototypes
     with evaluating(model):
         nearest = NearestImages(len(prototypes), k, model.device)
         for latents, labels, indices in latents_of(model, loader, "pruning", progress):
-            nearest.update(model.match(latents).values, labels, indices)
+            nearest.update(prototypes.match(latents).values, labels, indices)
         if len(nearest.labels) == 0:
             raise UserError("there are no training images to prune by")
     owners = prototypes.owners
@@ -135,7 +136,7 @@ def prune(
 
 
 @action("prune")
-def _prune(model: Model, context: ActionContext) -> None:
+def _prune(model: Classifier, context: ActionContext) -> None:
     report = prune(model, training_images(model, context), progress=context.progress)
     context.notes += report.lines()
     context.kept = torch.tensor(report.kept, dtype=torch.int64)

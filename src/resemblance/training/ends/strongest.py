@@ -5,19 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from resemblance.core.model import Model
+from resemblance.prototypes.layer import PrototypeLayer
 
 UNKNOWN = torch.iinfo(torch.int64).max
 
 
 class Strongest:
-    """The image with the smallest `Model.match` value so far, of each prototype; ties go to the lowest index.
+    """The image with the smallest `PrototypeLayer.match` value so far, of each prototype; ties go to the lowest index.
 
     One whose value is infinite in all images has no source. The same questions are answered as by
     `nearest.Nearest`, which measures vectors.
 
     Args:
-        model: with prototypes, in evaluation mode.
+        prototypes: of a model in evaluation mode.
 
     Attributes:
         values: (P,) the smallest values so far, infinite while unknown.
@@ -26,10 +26,9 @@ class Strongest:
         grid: rows and columns of the cells; (1, 1) for whole images.
     """
 
-    def __init__(self, model: Model) -> None:
-        assert model.prototypes is not None
-        self.model, self.prototypes = model, model.prototypes
-        count, device = len(self.prototypes), model.device
+    def __init__(self, prototypes: PrototypeLayer) -> None:
+        self.prototypes = prototypes
+        count, device = len(prototypes), prototypes.owners.device
         self.values = torch.full((count,), torch.inf, device=device)
         self.indices = torch.full((count,), UNKNOWN, device=device)
         self.cells = torch.zeros(count, dtype=torch.int64, device=device)
@@ -37,9 +36,8 @@ class Strongest:
 
     def update(self, latents: Tensor, mask: Tensor, indices: Tensor) -> None:
         """Take a batch into account: latents, mask (B, P) of images allowed, and indices (B,) of the images."""
-        if self.model.maps:
-            self.grid = (latents.shape[-2], latents.shape[-1])
-        match = self.model.match(latents)
+        self.grid = self.prototypes.grid(latents)
+        match = self.prototypes.match(latents)
         values = match.values.float().masked_fill(~mask, torch.inf)
         smallest = values.amin(dim=0)
         candidates = indices[:, None].masked_fill((values != smallest) | ~mask, UNKNOWN)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from resemblance.config.errors import UserError
-from resemblance.core.model import Model
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch
 from resemblance.prototypes.maps import cell_boxes
 from resemblance.training.ends.actions import ActionContext, action
@@ -70,13 +70,13 @@ def _winners(choices: Tensor, mask: Tensor) -> Tensor:
     return used.scatter(1, first, True).sum(dim=0)[:count]
 
 
-def count_usage(model: Model, loader: Iterable[Batch], *, progress: bool = False) -> None:
+def count_usage(model: PrototypeModel, loader: Iterable[Batch], *, progress: bool = False) -> None:
     """Count in one pass how the prototypes are used, and leave it in ``model.prototypes``.
 
     ``activations``, ``own_activations`` (−1 where no class owns the prototype) and ``mean_similarity`` of all
     models (where cells vote, an image uses each prototype that any of its cells is most similar to); of those
     that do not project also the provenance: the nearest image of the prototype's classes, or of all where
-    `Model.sources` says so or it has none, with the cell of the map as its box.
+    the trait ``sources`` says so or it has none, with the cell of the map as its box.
 
     Args:
         model: with prototypes.
@@ -86,13 +86,15 @@ def count_usage(model: Model, loader: Iterable[Batch], *, progress: bool = False
     Raises:
         UserError: for a model without prototypes, or without images.
     """
-    if model.prototypes is None:
-        raise UserError(f"{model.name} has no prototypes to survey")
+    if not isinstance(model, PrototypeModel):
+        raise UserError(f"{model.name} has no prototypes whose use could be counted")
     with evaluating(model):
         count_usage_of_latents(model, latents_of(model, loader, "counting", progress))
 
 
-def count_usage_of_latents(model: Model, latents_by_batch: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
+def count_usage_of_latents(
+    model: PrototypeModel, latents_by_batch: Iterable[tuple[Tensor, Tensor, Tensor]]
+) -> None:
     """The same from latents, labels and indices, batch by batch, as `passes.latents_of` gives them.
 
     Args:
@@ -103,28 +105,28 @@ def count_usage_of_latents(model: Model, latents_by_batch: Iterable[tuple[Tensor
         UserError: without images.
     """
     prototypes = model.prototypes
-    assert prototypes is not None
     model.assign_owners()
     owners = prototypes.owners
-    sought = owners | ~owners.any(dim=1, keepdim=True) | (model.sources == "all")
+    sought = owners | ~owners.any(dim=1, keepdim=True) | (model.traits.sources == "all")
     usage = Usage(owners)
-    nearest = Nearest(model) if prototypes.placed else Strongest(model)
+    nearest = Nearest(prototypes) if prototypes.has_vectors else Strongest(prototypes)
     for latents, labels, indices in latents_by_batch:
         output = model.head(latents)
-        assert output.similarities is not None
-        ballots = model.similarity_maps(latents).flatten(2) if model.score_kind == "votes" else None
-        usage.update(output.similarities, labels, ballots, model.uses(output))
-        if not model.projects:
+        votes = model.traits.score_kind == "votes"
+        ballots = prototypes.maps(latents).flatten(2) if votes else None
+        usage.update(output.similarities, labels, ballots, model.used_prototypes(output))
+        if not model.traits.projects:
             nearest.update(latents, sought.T[labels], indices)
     if usage.images == 0:
         raise UserError("there are no training images to survey")
     prototypes.activations.copy_(usage.activations)
     prototypes.own_activations.copy_(usage.own_activations.masked_fill(~owners.any(dim=1), -1))
     prototypes.mean_similarity.copy_(usage.total / usage.images)
-    if not model.projects:
-        boxes = model.boxes_at(nearest.cells, nearest.grid)
+    if not model.traits.projects:
+        size = model.spec.image.size
+        boxes = prototypes.patch_boxes(nearest.cells, nearest.grid, size)
         if boxes is None:
-            boxes = cell_boxes(nearest.cells, nearest.grid, model.spec.image.size)
+            boxes = cell_boxes(nearest.cells, nearest.grid, size)
         if isinstance(nearest, Strongest):
             nearest.record(boxes)
         else:
@@ -132,5 +134,5 @@ def count_usage_of_latents(model: Model, latents_by_batch: Iterable[tuple[Tensor
 
 
 @action("usage")
-def _survey(model: Model, context: ActionContext) -> None:
+def _survey(model: PrototypeModel, context: ActionContext) -> None:
     count_usage(model, training_images(model, context), progress=context.progress)

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.core.output import Output
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.core.recipe import Stage
 from resemblance.data.batch import Batch
 from resemblance.data.progress import track
@@ -32,17 +33,22 @@ class CachedBatch(NamedTuple):
     indices: Tensor
 
 
-def answer(model: Model, batch: Batch | CachedBatch) -> Output:
+def answer(model: Classifier, batch: Batch | CachedBatch) -> Output:
     """The model's output for a batch of images, or anew from remembered similarities."""
-    return model.rescore(batch.output) if isinstance(batch, CachedBatch) else model(batch.images)
+    if isinstance(batch, CachedBatch):
+        assert isinstance(model, PrototypeModel)
+        return model.rescore(batch.output)
+    output: Output = model(batch.images)
+    return output
 
 
-def can_cache_outputs(model: Model, stage: Stage, augment: str, images: int) -> bool:
+def can_cache_outputs(model: Classifier, stage: Stage, augment: str, images: int) -> bool:
     """Whether a stage may work on answers computed once: only the head changes, and they fit in memory."""
-    if not stage.groups or not stage.groups.keys() <= model.head_groups or augment != "none":
+    if not isinstance(model, PrototypeModel) or augment != "none":
         return False
-    count = 0 if model.prototypes is None else len(model.prototypes)
-    return images * count * 8 <= LARGEST
+    if not stage.groups or not stage.groups.keys() <= model.traits.head_groups:
+        return False
+    return images * len(model.prototypes) * 8 <= LARGEST
 
 
 class CachedOutputs(Dataset[CachedBatch]):
@@ -57,7 +63,7 @@ class CachedOutputs(Dataset[CachedBatch]):
 
     def __init__(
         self,
-        model: Model,
+        model: Classifier,
         batches: Iterable[Batch],
         context: AbstractContextManager[None] | None = None,
         progress: bool = False,
@@ -66,7 +72,6 @@ class CachedOutputs(Dataset[CachedBatch]):
         with evaluating(model), context or nullcontext():
             for batch in track(batches, "remembering similarities", progress):
                 output = model(batch.images.to(model.device))
-                assert output.similarities is not None
                 part = {"similarities": output.similarities, "labels": batch.labels, **output.extras}
                 parts.append({name: tensor.cpu() for name, tensor in part.items()})
         self.columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

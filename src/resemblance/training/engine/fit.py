@@ -8,7 +8,7 @@ from typing import Any
 
 from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.core.recipe import Recipe
 from resemblance.data.augment import get_augment
 from resemblance.data.sources.source import DataSplits
@@ -48,7 +48,9 @@ def settle(recipe: Recipe, config: TrainConfig) -> Recipe:
     )
 
 
-def fit(model: Model, splits: DataSplits, run: Path | str, config: TrainConfig | None = None) -> FitResult:
+def fit(
+    model: Classifier, splits: DataSplits, run: Path | str, config: TrainConfig | None = None
+) -> FitResult:
     """Train a model by its recipe.
 
     Batch order, augmentation and noise are functions of the seed and the place in the run, and checkpoints

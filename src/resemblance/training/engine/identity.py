@@ -11,7 +11,7 @@ import numpy as np
 
 from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.core.recipe import Recipe
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.training.engine.state import plain
@@ -29,7 +29,7 @@ FREE = (
 )
 
 
-def identify(model: Model, recipe: Recipe, splits: DataSplits, config: TrainConfig) -> dict[str, Any]:
+def identify(model: Classifier, recipe: Recipe, splits: DataSplits, config: TrainConfig) -> dict[str, Any]:
     """Everything that the final weights depend on, as plain values."""
     settings = {name: value for name, value in asdict(config).items() if name not in FREE}
     sizes = {name: list(parameter.shape) for name, parameter in model.named_parameters()}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resemblance.config.training import TrainConfig
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.core.recipe import Recipe
 from resemblance.data.augment import get_augment
 from resemblance.data.batch import Batch
@@ -28,7 +28,7 @@ PHASE = 1000
 class Job:
     """Everything that a process needs to take part in a run."""
 
-    model: Model
+    model: Classifier
     splits: DataSplits
     folder: Path
     config: TrainConfig

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from resemblance.config.errors import UserError
+from resemblance.core.classifier import Classifier
 from resemblance.core.distributed import world
-from resemblance.core.model import Model
 from resemblance.core.recipe import Stage
 from resemblance.core.training_step import TrainingStep
 from resemblance.data.batch import Batch
@@ -99,7 +99,7 @@ class StageModule(LightningModule):
         setting: what it is trained with.
     """
 
-    def __init__(self, model: Model, stage: Stage, setting: Setting) -> None:
+    def __init__(self, model: Classifier, stage: Stage, setting: Setting) -> None:
         super().__init__()
         self.model, self.stage, self.setting = model, stage, setting
         self.progress = Progress()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.core.recipe import Schedule, Stage
 
 
@@ -27,7 +27,7 @@ class OptimizerState:
     ages: dict[str, int] = field(default_factory=dict)
 
 
-def trained_parameters(model: Model, stage: Stage) -> dict[str, list[nn.Parameter]]:
+def trained_parameters(model: Classifier, stage: Stage) -> dict[str, list[nn.Parameter]]:
     """The parameters of the stage's groups.
 
     Raises:
@@ -39,7 +39,7 @@ def trained_parameters(model: Model, stage: Stage) -> dict[str, list[nn.Paramete
     return {name: groups[name] for name in stage.groups}
 
 
-def freeze_others(model: Model, stage: Stage) -> None:
+def freeze_others(model: Classifier, stage: Stage) -> None:
     """Parameters outside the stage's groups get no gradient."""
     model.requires_grad_(False)
     for parameters in trained_parameters(model, stage).values():
@@ -47,7 +47,7 @@ def freeze_others(model: Model, stage: Stage) -> None:
             parameter.requires_grad_(True)
 
 
-def build_optimizer(model: Model, stage: Stage, carried: OptimizerState) -> Optimizer:
+def build_optimizer(model: Classifier, stage: Stage, carried: OptimizerState) -> Optimizer:
     """The stage's optimiser, holding the state that earlier stages left unless the stage is fresh."""
     groups = [
         {"params": parameters, "name": name, "lr": group.lr, "weight_decay": group.weight_decay}
@@ -72,7 +72,7 @@ def build_optimizer(model: Model, stage: Stage, carried: OptimizerState) -> Opti
 
 
 def carry(
-    model: Model, stage: Stage, optimizer: Optimizer, epochs: int, carried: OptimizerState
+    model: Classifier, stage: Stage, optimizer: Optimizer, epochs: int, carried: OptimizerState
 ) -> OptimizerState:
     """What is left after ``epochs`` of the stage: its own groups renewed, the others as they were."""
     states, ages = dict(carried.states), dict(carried.ages)
@@ -88,7 +88,7 @@ def carry(
 
 
 def follow(
-    carried: OptimizerState, before: dict[str, torch.Size], model: Model, kept: Tensor | None
+    carried: OptimizerState, before: dict[str, torch.Size], model: Classifier, kept: Tensor | None
 ) -> OptimizerState:
     """Let the state follow parameters whose shape an end action changed.
 
@@ -152,7 +152,7 @@ def rate_factor(schedule: Schedule, age: int, progress: float) -> float:
     return 1.0
 
 
-def _named(model: Model, optimizer: Optimizer) -> list[tuple[str, str, nn.Parameter]]:
+def _named(model: Classifier, optimizer: Optimizer) -> list[tuple[str, str, nn.Parameter]]:
     """Group, name and parameter."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return [(group["name"], names[id(p)], p) for group in optimizer.param_groups for p in group["params"]]

@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch.utils.data import DataLoader, Dataset
 
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.core.recipe import Stage
 from resemblance.data.loader import as_it_comes
 from resemblance.training.engine.checkpoints import AtomicCheckpointIO, Saver
@@ -41,7 +41,7 @@ class Trained:
 
 
 def train_stage(
-    model: Model,
+    model: Classifier,
     stage: Stage,
     dataset: Dataset[Any],
     setting: Setting,

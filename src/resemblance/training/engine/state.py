@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from resemblance.config.errors import UserError
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint
 from resemblance.training.engine.optimizers import OptimizerState
 
@@ -57,12 +58,12 @@ class RunState:
         """Identifies the stage that is under way."""
         return [self.phase, self.stage]
 
-    def take(self, model: Model) -> None:
+    def take(self, model: Classifier) -> None:
         """Copy the model's tensors and facts into the state."""
         self.model = copy_tensors(model)
         self.facts = plain(model.facts)
 
-    def give(self, model: Model) -> None:
+    def give(self, model: Classifier) -> None:
         """Put the state's tensors and facts into the model."""
         adopt(model, self.model)
         model.facts = dict(self.facts)
@@ -93,14 +94,14 @@ def copy_tensors(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
 
 
-def adopt(model: Model, tensors: dict[str, Tensor]) -> None:
+def adopt(model: Classifier, tensors: dict[str, Tensor]) -> None:
     """Load tensors into a model whose prototypes may be of another number than saved.
 
     Raises:
         RuntimeError: if names do not match.
     """
     saved = tensors.get("prototypes.vectors")
-    if model.prototypes is not None and saved is not None and len(saved) < len(model.prototypes):
+    if isinstance(model, PrototypeModel) and saved is not None and len(saved) < len(model.prototypes):
         model.keep(torch.arange(len(saved), device=model.device))
     for name, tensor in model.state_dict().items():
         if name in tensors and tensors[name].shape != tensor.shape:

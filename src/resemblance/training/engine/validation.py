@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 from lightning.fabric.utilities.apply_func import move_data_to_device
 
+from resemblance.core.classifier import Classifier
 from resemblance.core.distributed import alone, world
-from resemblance.core.model import Model
 from resemblance.data.batch import Batch
 from resemblance.training.engine.cached_outputs import CachedBatch, answer
 
@@ -51,7 +51,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Non
 
 @torch.no_grad()
 def validate(
-    model: Model,
+    model: Classifier,
     batches: Iterable[Batch | CachedBatch],
     device: torch.device,
     context: AbstractContextManager[None] | None = None,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 
 FOLDER = "snapshots"
 
@@ -22,7 +22,7 @@ def due(epoch: int, total: int) -> bool:
     return epoch in (0, total) or epoch & (epoch - 1) == 0
 
 
-def write_snapshot(model: Model, run: Path, epoch: int) -> None:
+def write_snapshot(model: Classifier, run: Path, epoch: int) -> None:
     """Write what the model wants kept to ``run/snapshots/000012.npz``; nothing, if it wants nothing kept.
 
     Args:

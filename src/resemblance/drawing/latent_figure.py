@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
 
+from resemblance.data.images import Pixels
 from resemblance.drawing.style import INK, MUTED, new_figure, place, plain, write
-from resemblance.prototypes.gallery import Pixels
 
 LEGEND = 20  # classes with a line in the legend
 # Up to ten classes; more take hues around the circle.

@@ -1,9 +1,8 @@
-"""The confusion matrix as a figure, and what can be read off it."""
+"""The confusion matrix as a figure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,64 +14,11 @@ from resemblance.drawing.style import INK, MUTED, new_figure, place, plain, writ
 NUMBERED = 25  # classes up to which every cell carries its count and every row its name
 
 
-@dataclass(frozen=True)
-class ClassFigures:
-    """How well one class is told: shares in [0, 1], NaN where there is nothing to count."""
-
-    name: str
-    images: int
-    precision: float
-    recall: float
-    f1: float
-
-
-def class_figures(confusion: NDArray[Any], classes: Sequence[str]) -> list[ClassFigures]:
-    """Precision, recall and F1 of each class.
-
-    Args:
-        confusion: (C, C) counts, a row a true class, a column a predicted one.
-        classes: their names.
-
-    Example:
-        >>> [round(c.recall, 2) for c in class_figures(np.array([[3, 1], [0, 4]]), ["cat", "dog"])]
-        [0.75, 1.0]
-    """
-    hits = np.diag(confusion).astype(float)
-    true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        precision, recall, f1 = hits / predicted, hits / true, 2 * hits / (true + predicted)
-    return [
-        ClassFigures(name, int(true[i]), float(precision[i]), float(recall[i]), float(f1[i]))
-        for i, name in enumerate(classes)
-    ]
-
-
-def frequent_confusions(
-    confusion: NDArray[Any], classes: Sequence[str], count: int = 10
-) -> list[tuple[str, str, int, float]]:
-    """The most frequent mistakes: true class, predicted class, images, their share of the true class.
-
-    Example:
-        >>> frequent_confusions(np.array([[3, 1], [0, 4]]), ["cat", "dog"])
-        [('cat', 'dog', 1, 0.25)]
-    """
-    wrong = confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:count]
-    pairs = [divmod(int(cell), len(classes)) for cell in order]
-    totals = confusion.sum(axis=1)
-    return [
-        (classes[true], classes[told], int(wrong[true, told]), float(wrong[true, told] / totals[true]))
-        for true, told in pairs
-        if wrong[true, told]
-    ]
-
-
 def confusion_figure(confusion: NDArray[Any], classes: Sequence[str], title: str = "") -> Figure:
     """Draw a confusion matrix; colour is the share of the true class, numbers are images.
 
     Args:
-        confusion: (C, C) counts, a row a true class, a column a predicted one.
+        confusion: (C, C) counts, one row per true class, one column per predicted class.
         classes: their names.
         title: above the figure.
 

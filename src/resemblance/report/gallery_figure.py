@@ -20,14 +20,14 @@ LARGEST = 400
 
 
 def by_class(views: Sequence[PrototypeView], classes: Sequence[str]) -> dict[str, list[PrototypeView]]:
-    """Prototypes by class, the most used first; one that a few classes own stands with each of them.
+    """Group prototypes by class, the most used first; one that a few classes own stands with each of them.
 
     Classes without prototypes are there, with an empty list; prototypes of many classes and of none come last. What
     can belong to no class is one group.
 
     Example:
         >>> views = [PrototypeView(0, ("a",), activations=1), PrototypeView(1, ("a",), activations=5)]
-        >>> {name: [view.index for view in found] for name, found in by_class(views, ["a", "b"]).items()}
+        >>> {name: [view.index for view in group] for name, group in by_class(views, ["a", "b"]).items()}
         {'a': [1, 0], 'b': []}
         >>> list(by_class([PrototypeView(0, tuple("abcdef"))], list("abcdefg")))
         ['g', 'more than 5 classes']
@@ -44,7 +44,7 @@ def by_class(views: Sequence[PrototypeView], classes: Sequence[str]) -> dict[str
         names = view.classes or ("no class",)
         for name in names if len(names) <= OWNERS else (f"more than {OWNERS} classes",):
             groups.setdefault(name, []).append(view)
-    return {name: sorted(found, key=lambda view: -(view.activations or 0)) for name, found in groups.items()}
+    return {name: sorted(group, key=lambda view: -(view.activations or 0)) for name, group in groups.items()}
 
 
 def gallery_figure(
@@ -69,9 +69,9 @@ def gallery_figure(
         views = sorted(kept, key=lambda view: view.index)
     groups = by_class(views, classes)
     if left_out:
-        groups = {name: found for name, found in groups.items() if found}
-    widest = min(per_row, max([1, *(len(found) for found in groups.values())]))
-    rows = {name: max(1, -(-len(found) // widest)) for name, found in groups.items()}
+        groups = {name: group for name, group in groups.items() if group}
+    widest = min(per_row, max([1, *(len(group) for group in groups.values())]))
+    rows = {name: max(1, -(-len(group) // widest)) for name, group in groups.items()}
     row = SIDE + FOOT + GAP
     top = 0.75 if title else 0.45
     width = max(2 * MARGIN + NAME + widest * (SIDE + GAP), 5.4)
@@ -87,10 +87,10 @@ def gallery_figure(
     write(figure, MARGIN, MARGIN + top - 0.42, note, color=MUTED, fontsize=8)
     largest = max([view.importance or 0.0 for view in views], default=0.0) or 1.0
     y = MARGIN + top
-    for name, found in groups.items():
+    for name, group in groups.items():
         write(figure, MARGIN, y + 0.1, plain(name, 20), fontweight="bold")
-        write(figure, MARGIN, y + 0.3, words.count(len(found)), color=MUTED, fontsize=8)
-        for number, view in enumerate(found):
+        write(figure, MARGIN, y + 0.3, words.count(len(group)), color=MUTED, fontsize=8)
+        for number, view in enumerate(group):
             x = MARGIN + NAME + (number % widest) * (SIDE + GAP)
             _tile(axes, x, y + (number // widest) * row, view, largest)
         y += rows[name] * row

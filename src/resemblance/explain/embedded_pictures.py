@@ -1,4 +1,4 @@
-"""Pictures within a page: each embedded once, small enough that the whole page stays small."""
+"""Pictures embedded in a page: each once, small enough that the whole page stays small."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from resemblance.data.images import Pixels
 from resemblance.drawing.heat import heat_layer
 from resemblance.drawing.style import SMALL
-from resemblance.prototypes.gallery import Box, Pixels
+from resemblance.prototypes.gallery import Box
 
 QUALITIES = (88, 78, 66, 52, 40)
 HEAT_SIDE = 48
 
 
 def data_uri(data: bytes, kind: str) -> str:
-    """Bytes as an address that needs no network.
+    """Return bytes as an address that needs no network.
 
     Example:
         >>> data_uri(b"abc", "image/png")
@@ -32,7 +33,7 @@ def data_uri(data: bytes, kind: str) -> str:
 
 
 def encode(pixels: NDArray[np.uint8], side: int, budget: int) -> str:
-    """A picture as a data address: without loss where it is small, else as WebP within a budget of bytes.
+    """Return a picture as a data address: without loss where it is small, else as WebP within a budget of bytes.
 
     Args:
         pixels: (H, W, 3 or 4) uint8.
@@ -62,59 +63,64 @@ def encode(pixels: NDArray[np.uint8], side: int, budget: int) -> str:
 
 
 @dataclass(frozen=True)
-class Limit:
-    """What pictures of one use may take: pixels of the longer side, and bytes."""
+class PictureLimit:
+    """The limits of pictures of one use: pixels of the longer side, and bytes."""
 
     side: int
     budget: int
 
 
 @dataclass
-class Embedded:
+class EmbeddedPictures:
     """The pictures of one page, each embedded once however often it is shown.
 
     Args:
         limits: by use of the pictures.
 
     Example:
-        >>> pictures = Embedded({"image": Limit(96, 4000)})
+        >>> pictures = EmbeddedPictures({"image": PictureLimit(96, 4000)})
         >>> first = pictures.add("image", b"key", lambda: np.zeros((4, 8, 3), np.uint8))
         >>> again = pictures.add("image", b"key", lambda: np.zeros((4, 8, 3), np.uint8))
         >>> (first.width, first.height), first == again, len(pictures.entries)
         ((8, 4), True, 1)
     """
 
-    limits: Mapping[str, Limit]
-    entries: dict[str, Entry] = field(default_factory=dict)
+    limits: Mapping[str, PictureLimit]
+    entries: dict[str, EmbeddedPicture] = field(default_factory=dict)
 
-    def add(self, use: str, key: bytes, pixels: Callable[[], Pixels], box: Box | None = None) -> Entry:
+    def add(
+        self, use: str, key: bytes, pixels: Callable[[], Pixels], box: Box | None = None
+    ) -> EmbeddedPicture:
         """Enter a picture, or the ``box`` of it, unless one of this key and use is there."""
         # The id is made of the content: two fragments in one notebook never mean each other's pictures.
         name = "p" + hashlib.sha256(f"{use} {box} ".encode() + key).hexdigest()[:16]
         if name not in self.entries:
-            found, limit = pixels(), self.limits[use]
-            small = max(found.shape[:2]) <= SMALL  # a part of a large image is smoothed as the whole would be
+            picture, limit = pixels(), self.limits[use]
+            small = (
+                max(picture.shape[:2]) <= SMALL
+            )  # a part of a large image is smoothed as the whole would be
             if box is not None:
-                found = found[box[1] : box[3], box[0] : box[2]]
-            height, width = found.shape[:2]
-            self.entries[name] = Entry(name, width, height, encode(found, limit.side, limit.budget), small)
+                picture = picture[box[1] : box[3], box[0] : box[2]]
+            height, width = picture.shape[:2]
+            uri = encode(picture, limit.side, limit.budget)
+            self.entries[name] = EmbeddedPicture(name, width, height, uri, small)
         return self.entries[name]
 
-    def add_pixels(self, use: str, pixels: Pixels) -> Entry:
+    def add_pixels(self, use: str, pixels: Pixels) -> EmbeddedPicture:
         """Enter a picture that is known by its pixels."""
         return self.add(
             use, repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes(), lambda: pixels
         )
 
     def definitions(self) -> Markup:
-        """The pictures as SVG definitions that the page refers to."""
+        """Return the pictures as SVG definitions that the page refers to."""
         return Markup(
             '<svg class="defs" aria-hidden="true" focusable="false"><defs>\n{}\n</defs></svg>'
         ).format(Markup("\n").join(entry.definition() for entry in self.entries.values()))
 
 
 @dataclass(frozen=True)
-class Entry:
+class EmbeddedPicture:
     """An embedded picture: id, size in its own pixels, address, and whether it shows its pixels."""
 
     name: str
@@ -124,7 +130,7 @@ class Entry:
     small: bool
 
     def definition(self) -> Markup:
-        """The picture as an SVG definition, in its own pixels, whatever size it was shrunk to."""
+        """Return the picture as an SVG definition, in its own pixels, whatever size it was shrunk to."""
         # A style of its own: a page's rules do not reach what <use> shows.
         style = Markup(' style="image-rendering:pixelated"') if self.small else ""
         return Markup(
@@ -133,7 +139,7 @@ class Entry:
 
 
 def heat_uri(heat: NDArray[np.float32]) -> str:
-    """A map's colours as a small transparent picture that the page enlarges again."""
+    """Return a map's colours as a small transparent picture that the page enlarges again."""
     layer = Image.fromarray(heat_layer(heat))
     layer.thumbnail((HEAT_SIDE, HEAT_SIDE), Image.Resampling.BILINEAR)
     return data_uri(_saved(layer, "WEBP", quality=70, alpha_quality=70), "image/webp")

@@ -1,0 +1,161 @@
+"""The one contract, part one: what every model does, the black box too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from resemblance.config.encoder import EncoderConfig
+from resemblance.config.method import MethodConfig
+from resemblance.config.model import ModelSpec
+from resemblance.core.output import Output
+from resemblance.core.recipe import Recipe
+from resemblance.core.training_hooks import TrainingHooks
+from resemblance.core.traits import Traits
+from resemblance.encoders.build import Encoder, build_encoder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Normalize(nn.Module):
+    """Turn images in [0, 1] into what an encoder was trained on; the constants live in the configuration."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Subtract the mean from images (B, C, H, W) and divide by the deviation."""
+        return (images - self.mean) / self.std
+
+
+class Classifier(TrainingHooks, nn.Module):
+    """Base of all models: image → latents → scores.
+
+    A method defines `latents`, `head`, `loss`, `recipe` and `parameter_groups`, and where it needs another encoder
+    than its configuration names, `make_encoder`. Its constructor takes ``(config, spec, encoder, saved)``, where
+    ``saved`` is a saved state or None: shapes that training has decided (how many prototypes were left, and whose
+    they are) are read from it; the values are loaded afterwards.
+
+    Args:
+        config: the method's configuration.
+        spec: classes and images.
+
+    Attributes:
+        traits: what the model can do; a class's default, or set by the constructor where the configuration decides.
+        end_actions: the method's own end actions: name, and the module that registers it.
+        renamed_tensors: names of tensors in older model folders, and what they are called now.
+        facts: what was measured of the model, saved with it: accuracies, counts, notes.
+    """
+
+    traits: Traits = Traits()
+    end_actions: ClassVar[Mapping[str, str]] = {}
+    renamed_tensors: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, config: MethodConfig, spec: ModelSpec) -> None:
+        super().__init__()
+        self.config = config
+        self.spec = spec
+        self.traits = replace(self.traits, words=config.words)
+        self.normalize = Normalize(spec.image.mean, spec.image.std)
+        self.facts: dict[str, Any] = {}
+
+    @classmethod
+    def build(
+        cls,
+        config: Any,
+        spec: ModelSpec,
+        *,
+        module: nn.Module | None = None,
+        tensors: Mapping[str, Tensor] | None = None,
+        load_weights: bool = True,
+    ) -> Self:
+        """Make the model with its encoder; see `methods.registry.build` for the arguments."""
+        encoder = cls.make_encoder(config, spec, module, tensors, load_weights)
+        make: Any = cls
+        model: Self = make(config, spec, encoder, tensors)
+        return model
+
+    @classmethod
+    def make_encoder(
+        cls,
+        config: Any,
+        spec: ModelSpec,
+        module: nn.Module | None,
+        tensors: Mapping[str, Tensor] | None,
+        load_weights: bool,
+    ) -> nn.Module | None:
+        """Make the encoder that the configuration names, without a classifier; None for methods without one."""
+        if not isinstance(config, EncoderConfig):
+            return None
+        encoder: Encoder = build_encoder(config, spec.image, None, load_weights=load_weights, module=module)
+        return encoder
+
+    @property
+    def name(self) -> str:
+        """The method's name."""
+        return self.config.name
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's tensors are."""
+        return self.normalize.mean.device
+
+    # What a method defines.
+
+    def latents(self, images: Tensor) -> Tensor:
+        """Return what the head reads of images (B, C, H, W) in [0, 1]: a map (B, D, h, w) or embeddings (B, E)."""
+        raise NotImplementedError
+
+    def head(self, latents: Tensor) -> Output:
+        """Compute scores from latents, in float32 at least, even under autocast."""
+        raise NotImplementedError
+
+    def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+        """Compute the named, weighted terms whose sum is the training loss."""
+        raise NotImplementedError
+
+    def recipe(self) -> Recipe:
+        """Return the paper's schedule."""
+        raise NotImplementedError
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return the parameters by the names that the recipe's stages use."""
+        raise NotImplementedError
+
+    # What it may define.
+
+    def embed(self, latents: Tensor) -> Tensor:
+        """Return one vector per image, (B, E): the mean over the map, or the embedding itself."""
+        return latents.flatten(2).mean(dim=2) if latents.dim() > 2 else latents
+
+    def selection_scores(self, output: Output) -> Tensor:
+        """Return the scores (B, C) by which training chooses among epochs: the model's, or of what is trained of it."""
+        return output.scores
+
+    def extra_metrics(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+        """Return what `evaluate` reports other than accuracy: values (B,) in [0, 1] by name, whose mean it takes."""
+        return {}
+
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """Return the probabilities (B, C) that go with logits."""
+        return scores.softmax(dim=1)
+
+    def snapshot(self) -> dict[str, np.ndarray] | None:
+        """Return what is worth keeping of the model while it trains, as small arrays; None for nothing."""
+        return None
+
+    # What follows from it.
+
+    def forward(self, images: Tensor) -> Output:
+        """Answer images (B, C, H, W) in [0, 1]."""
+        return self.head(self.latents(images))

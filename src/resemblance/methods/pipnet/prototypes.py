@@ -1,0 +1,71 @@
+"""PIP-Net's prototypes: channels of a latent map that is a softmax over channels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from resemblance.prototypes.comparison import Comparison, Match
+from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.prototypes.precision import full_precision, widened
+
+EXAMPLES = 10  # training images that show a prototype
+
+
+class ChannelPrototypes(PrototypeLayer):
+    """Each prototype is a channel; its similarity to an image, its presence, is the maximum over the map.
+
+    Args:
+        owners: (P, C) bool, multi-hot.
+        least_presence: below it a prototype counts as absent.
+
+    Attributes:
+        channels: (P,) the channel behind each prototype.
+        examples: (P, 10) indices of the training images in which each prototype is most present; −1 while unknown.
+        strengths: (P, 10) their presences; NaN while unknown.
+    """
+
+    channels: Tensor
+    examples: Tensor
+    strengths: Tensor
+
+    def __init__(self, owners: Tensor, least_presence: float) -> None:
+        super().__init__(owners)
+        self.least_presence = least_presence
+        count = len(owners)
+        self.register_buffer("channels", torch.arange(count))
+        self.register_buffer("examples", torch.full((count, EXAMPLES), -1, dtype=torch.int64))
+        self.register_buffer("strengths", torch.full((count, EXAMPLES), torch.nan))
+
+    @property
+    def has_maps(self) -> bool:
+        """A prototype is somewhere in the image."""
+        return True
+
+    def forward(self, latents: Tensor) -> Comparison:
+        """Presences (B, P)."""
+        with full_precision(latents):
+            return Comparison(widened(latents).amax(dim=(2, 3))[:, self.channels])
+
+    @torch.no_grad()
+    def match(self, latents: Tensor) -> Match:
+        """Negative presences and the cells that have them; infinite where a prototype counts as absent."""
+        presence, cells = self.maps(latents).flatten(2).max(dim=2)
+        return Match(torch.where(presence >= self.least_presence, -presence, torch.inf), cells)
+
+    def maps(self, latents: Tensor, which: Tensor | None = None) -> Tensor:
+        """The prototypes' channels, (B, K, H, W)."""
+        return widened(latents)[:, self.channels if which is None else self.channels[which]]
+
+    def patch_boxes(self, cells: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> Tensor:
+        """The authors' patches: 32 of 224 pixels, evenly spread so that the last one ends with the image."""
+        cells, sides = cells.cpu(), []
+        for place, count, length in (
+            (cells % grid[1], grid[1], size[1]),
+            (cells // grid[1], grid[0], size[0]),
+        ):
+            side = max(round(32 / 224 * length), -(-length // count))
+            start = (place * ((length - side) / max(count - 1, 1))).round().long()
+            sides.append((start, start + side))
+        (x0, x1), (y0, y1) = sides
+        return torch.stack([x0, y0, x1, y1], dim=1)

@@ -1,0 +1,31 @@
+"""Models to folders: what a model is, as the store keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from resemblance.core.classifier import Classifier
+from resemblance.core.prototype_model import PrototypeModel
+from resemblance.store import save_folder
+from resemblance.version import __version__
+
+
+def save(model: Classifier, folder: Path | str) -> None:
+    """Write a model folder: configuration, tensors, prototype pictures.
+
+    Args:
+        model: any model of this library.
+        folder: where to; an older model folder there is replaced.
+    """
+    config = {
+        "resemblance": __version__,
+        "method": model.name,
+        "config": asdict(model.config),
+        "spec": model.spec.to_dict(),
+        "facts": model.facts,
+        # A rebuilt encoder would say that it has no weights.
+        "encoder": getattr(getattr(model, "encoder", None), "description", None),
+    }
+    gallery = model.gallery if isinstance(model, PrototypeModel) else None
+    save_folder(folder, config, model.state_dict(), gallery.to_files() if gallery is not None else {})

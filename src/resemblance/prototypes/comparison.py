@@ -1,0 +1,63 @@
+"""What a prototype layer answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class Comparison:
+    """How similar images are to prototypes.
+
+    Args:
+        similarities: (B, P), pooled over the image.
+        extras: what else the loss or the head reads, by name: distances, means, cosines, each (B, P).
+    """
+
+    similarities: Tensor
+    extras: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class Match:
+    """How near each image comes to each prototype, and where.
+
+    Args:
+        values: (B, P), smaller is nearer.
+        cells: (B, P) int64, flat index of the nearest position in the latent map (0 for whole images).
+    """
+
+    values: Tensor
+    cells: Tensor
+
+
+@dataclass
+class Places:
+    """Where chosen images come nearest to chosen prototypes, and what is there.
+
+    Args:
+        values: (n,) exact distances, float64 where the device has it, −infinite where the image still holds the
+            prototype itself.
+        cells: (n,) int64, flat index of the position, (0 for whole images).
+        vectors: (n, *prototype shape), what the prototype would become by projection.
+        boxes: (n, K, 4) the K parts of the place, x0, y0, x1, y1 as shares of the image's width and height. A part
+            that moved beyond the image has a box beyond it.
+        present: (n, K) bool, which of the parts count.
+    """
+
+    values: Tensor
+    cells: Tensor
+    vectors: Tensor
+    boxes: Tensor
+    present: Tensor
+
+    def __getitem__(self, index: Tensor) -> Places:
+        return Places(
+            self.values[index],
+            self.cells[index],
+            self.vectors[index],
+            self.boxes[index],
+            self.present[index],
+        )

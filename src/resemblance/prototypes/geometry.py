@@ -1,0 +1,141 @@
+"""Geometries: how near patches and prototype vectors are. Smaller is nearer.
+
+A geometry is pure: vectors are handed to it. Its quick values come from matrix products and are rounded; `measure` is
+exact.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from resemblance.prototypes.precision import widest
+from resemblance.prototypes.similarity import nearest_patches, pairwise_squared, squared_distances
+
+SMALLEST = 1e-12  # lengths are taken for at least this
+
+
+class Geometry(ABC):
+    """A measure between windows of latent maps, or whole embeddings, and prototype vectors."""
+
+    @abstractmethod
+    def distances(self, latents: Tensor, vectors: Tensor) -> Tensor:
+        """Return the distances of all windows: (B, D, H, W) and (P, D, h, w) → (B, P, H', W')."""
+
+    @abstractmethod
+    def whole(self, latents: Tensor, vectors: Tensor) -> Tensor:
+        """Return the distances of whole embeddings: (B, E) and (P, E) → (B, P)."""
+
+    def nearest(self, latents: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the smallest distance of each image to each prototype and its cell, (B, P) each; lowest cell first."""
+        values, cells = self.distances(latents, vectors).flatten(2).min(dim=2)
+        return values, cells
+
+    @abstractmethod
+    def measure(self, patches: Tensor, vectors: Tensor) -> Tensor:
+        """Return the exact distances (...) of flat patches (..., L) to flat vectors (..., L), in float64."""
+
+    def normalized(self, vectors: Tensor) -> Tensor:
+        """Return vectors (P, *shape) as they are compared; where a direction counts, of unit length."""
+        return vectors
+
+    @abstractmethod
+    def error_scale(self, longest: Tensor, vectors: Tensor) -> Tensor:
+        """Return how large the numbers are (P,) that the quick distances add up and round.
+
+        Args:
+            longest: the length of the longest patch.
+            vectors: (P, L), flat.
+        """
+
+
+class SquaredDistance(Geometry):
+    """Squared Euclidean distance; of maps by a matrix product, of whole embeddings by differences.
+
+    Args:
+        exact: measure maps by differences too, where a root of the distance needs all digits; slower.
+
+    Example:
+        >>> z, p = torch.tensor([0.5, 0.5]).reshape(1, 2, 1, 1), torch.tensor([0.5, 0.0]).reshape(1, 2, 1, 1)
+        >>> SquaredDistance().nearest(z, p)
+        (tensor([[0.2500]]), tensor([[0]]))
+    """
+
+    def __init__(self, exact: bool = False) -> None:
+        self.exact = exact
+
+    def distances(self, latents: Tensor, vectors: Tensor) -> Tensor:
+        """‖z − p‖² of all windows, (B, P, H', W')."""
+        return squared_distances(latents, vectors, exact=self.exact)
+
+    def whole(self, latents: Tensor, vectors: Tensor) -> Tensor:
+        """‖z − p‖², (B, P)."""
+        return pairwise_squared(latents, vectors)
+
+    def nearest(self, latents: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """The smallest ‖z − p‖² and its cell."""
+        return nearest_patches(latents, vectors)
+
+    def measure(self, patches: Tensor, vectors: Tensor) -> Tensor:
+        """‖z − p‖² by differences, so that a patch is at distance 0 of itself and equal patches are equally far."""
+        wide = widest(patches.device)
+        squares = (patches.to(wide) - vectors.to(wide)).square()
+        return squares.contiguous().sum(dim=-1)
+
+    def error_scale(self, longest: Tensor, vectors: Tensor) -> Tensor:
+        """Of ‖z‖² − 2zp + ‖p‖²."""
+        lengths: Tensor = torch.linalg.vector_norm(vectors, dim=1)
+        return (longest + lengths).square()
+
+
+class InnerProduct(Geometry):
+    """The negative inner product of patches and vectors: longest first.
+
+    Args:
+        unit_vectors: by the direction of the vectors: the length of the patch's projection onto it.
+        unit_patches: by the direction of the patches as well: the cosine.
+
+    Example:
+        >>> z, p = torch.tensor([3.0, 4.0]).reshape(1, 2, 1, 1), torch.tensor([0.0, 2.0]).reshape(1, 2, 1, 1)
+        >>> geometries = InnerProduct(), InnerProduct(unit_vectors=True), InnerProduct(True, unit_patches=True)
+        >>> [round(geometry.distances(z, p).item(), 4) for geometry in geometries]
+        [-8.0, -4.0, -0.8]
+    """
+
+    def __init__(self, unit_vectors: bool = False, unit_patches: bool = False) -> None:
+        self.unit_vectors, self.unit_patches = unit_vectors, unit_patches
+
+    def distances(self, latents: Tensor, vectors: Tensor) -> Tensor:
+        """−⟨z, p⟩ of all cells, (B, P, H, W)."""
+        if self.unit_patches:
+            latents = F.normalize(latents, dim=1, eps=SMALLEST)
+        products = self.normalized(vectors).flatten(1) @ latents.flatten(2)
+        return -products.reshape(len(latents), -1, *latents.shape[2:])
+
+    def whole(self, latents: Tensor, vectors: Tensor) -> Tensor:
+        """−⟨z, p⟩, (B, P)."""
+        latents = F.normalize(latents, dim=1, eps=SMALLEST) if self.unit_patches else latents
+        return -latents @ self.normalized(vectors).T
+
+    def measure(self, patches: Tensor, vectors: Tensor) -> Tensor:
+        """−⟨z, p⟩ in float64."""
+        wide = widest(patches.device)
+        patches, vectors = patches.to(wide), vectors.to(wide)
+        products: Tensor = (patches * vectors).contiguous().sum(dim=-1)
+        if self.unit_vectors:
+            products = products / torch.linalg.vector_norm(vectors, dim=-1).clamp_min(SMALLEST)
+        if self.unit_patches:
+            products = products / torch.linalg.vector_norm(patches, dim=-1).clamp_min(SMALLEST)
+        return -products
+
+    def normalized(self, vectors: Tensor) -> Tensor:
+        """Vectors of unit length, where only their direction counts."""
+        return F.normalize(vectors, dim=1) if self.unit_vectors else vectors
+
+    def error_scale(self, longest: Tensor, vectors: Tensor) -> Tensor:
+        """Products are no longer than both lengths."""
+        lengths = torch.ones_like(vectors[:, 0]) if self.unit_vectors else vectors.norm(dim=1)
+        return lengths if self.unit_patches else lengths * longest

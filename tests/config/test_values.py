@@ -1,0 +1,104 @@
+"""Values that a field takes, and those it refuses, whether they come from the command line, YAML or Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resemblance.config.errors import UserError
+from resemblance.config.options import option
+from resemblance.config.training import TrainConfig
+from resemblance.config.values import convert
+from resemblance.methods.flint.config import FLINTConfig
+from resemblance.methods.protopnet.config import ProtoPNetConfig
+from resemblance.methods.protopshare.config import ProtoPShareConfig
+from resemblance.methods.prototree.config import ProtoTreeConfig
+from resemblance.methods.senn.config import SENNConfig
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "said"),
+    [
+        (TrainConfig, {"seed": -1}, "--seed must be at least 0, not -1"),
+        (TrainConfig, {"precision": "8"}, "--precision: '8' is not one of 32-true, bf16-mixed, 16-mixed"),
+        (ProtoPNetConfig, {"prototypes_per_class": 0}, "--prototypes-per-class must be at least 1, not 0"),
+        (ProtoPNetConfig, {"joint_epochs": -1}, "--joint-epochs must be at least 0, not -1"),
+        (ProtoPShareConfig, {"merge_by": "vector"}, "did you mean 'vectors'"),
+        (ProtoTreeConfig, {"leaves": "learned"}, "--leaves: 'learned' is not one of counted, trained"),
+        (SENNConfig, {"robustness": float("nan")}, "--robustness: not a number"),
+        (FLINTConfig, {"sparsity": float("inf")}, "--sparsity: inf is too large"),
+        (
+            FLINTConfig,
+            {"variant": "theirs"},
+            "--variant: this method has no variant 'theirs'; choose from paper, released",
+        ),
+    ],
+)
+def test_forbidden_values(config: type, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError) as error:
+        config(**options)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "expected"),
+    [
+        ("3", int, 3),
+        (3.0, int, 3),
+        ("1e-3", float, 1e-3),
+        (1, float, 1.0),
+        ("null", str | None, "null"),
+        (None, str | None, None),
+        ("28", int | tuple[int, int] | None, 28),
+        ("28, 32", int | tuple[int, int] | None, (28, 32)),
+        ([28, 32], int | tuple[int, int] | None, (28, 32)),
+        ("(0.5, 0.25)", tuple[float, ...], (0.5, 0.25)),
+        (0.5, tuple[float, ...] | None, (0.5,)),
+        (["a, b", "c"], tuple[str, ...], ("a, b", "c")),
+        (["a", "b"], list[str], ["a", "b"]),
+        ("~/runs", Path | None, Path.home() / "runs"),
+        ({"a": [1]}, dict[str, Any] | None, {"a": [1]}),
+        (True, bool, True),
+    ],
+)
+def test_values_of_each_type(value: Any, wanted: Any, expected: Any) -> None:
+    result = convert(value, wanted)
+    assert result == expected
+    assert type(result) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "said"),
+    [
+        ("3.5", int | None, "expected a whole number or null, not '3.5'"),
+        (3.5, int, "expected a whole number, not 3.5"),
+        (float("inf"), int, "expected a whole number, not inf"),
+        (True, int, "expected a whole number, not True"),
+        (10**400, float, "expected a number, not 1000"),
+        ("yes", bool, "expected true or false, not 'yes'"),
+        (1, bool, "expected true or false, not 1"),
+        (8, str, "expected text, not 8 (put it into quotes)"),
+        (None, str, "expected text, not None"),
+        ("", Path, "expected a path, not ''"),
+        (
+            [1, 2, 3],
+            int | tuple[int, int],
+            "expected a whole number or 2 values separated by commas (each a whole",
+        ),
+        ("a,0.5", tuple[float, ...], "expected a number, not 'a'"),
+        ({"a": 3}, list[str], "expected values separated by commas (each text), not {'a': 3}"),
+        ("x" * 1000, int, f"expected a whole number, not '{'x' * 96}..."),
+    ],
+)
+def test_values_of_other_types(value: Any, wanted: Any, said: str) -> None:
+    with pytest.raises(ValueError, match="expected") as error:
+        convert(value, wanted)
+    assert str(error.value).startswith(said)
+    assert len(str(error.value)) < 250
+
+
+def test_a_switch_that_is_on_says_what_turning_it_off_does() -> None:
+    with pytest.raises(ValueError, match="say in `off` what --no-NAME does"):
+        option(True, "show progress")

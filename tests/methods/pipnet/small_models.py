@@ -1,0 +1,30 @@
+"""Small models that the tests of PIP-Net share, and what they are given."""
+
+from __future__ import annotations
+
+import torch
+
+from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
+from resemblance.core.training_step import TrainingStep
+from resemblance.methods.pipnet.model import PIPNet
+from resemblance.methods.registry import build
+
+
+def make(classes=3, size=28, channels=1, module=None, **config):
+    image = ImageSpec(size, size, channels, (0.5,) * channels, (0.25,) * channels)
+    spec = ModelSpec(tuple(f"class {c}" for c in range(classes)), image)
+    torch.manual_seed(0)
+    return build("pipnet", {"encoder": "small", **config}, spec, module=module)
+
+
+def sharp(**config) -> PIPNet:
+    """One whose patches decide, as after training: fresh ones are spread over 128 channels."""
+    model = make(prototypes=12, **config)
+    with torch.no_grad():
+        model.addon.weight *= 6
+    return model
+
+
+def moment(stage, epoch=0, epochs=10):
+    return TrainingStep(stage, epoch, epochs, before=0, step=0, steps=5)

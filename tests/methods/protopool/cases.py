@@ -1,0 +1,40 @@
+"""The case of protopool, and its variants."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from case import Case
+from resemblance.methods.protopool.slots import TEMPERATURE, Slots
+
+
+class Noiseless(Slots):
+    """Slots that are as distributed, without a draw; processes draw for themselves."""
+
+    def draw(self, scale):
+        return (scale * self.logits.float() / TEMPERATURE).softmax(dim=2)
+
+
+def remove_draws(model: nn.Module) -> None:
+    """Let the slots of a model be as distributed."""
+    for module in model.modules():
+        if isinstance(module, Slots):
+            module.__class__ = Noiseless
+
+
+CASE = Case(
+    {
+        **{"encoder": "small", "slots": 2, "prototype_depth": 8},
+        **{"warm_epochs": 1, "joint_epochs": 2, "last_epochs": 2},
+    },
+    alike={"mixup": False},
+    remove_draws=remove_draws,
+    command="--encoder small --slots 3 --prototype-depth 16 --epochs 3",
+    page=("Classes that share prototypes",),
+)
+
+VARIANTS = {
+    "protopool": {"encoder": "small", "slots": 3, "prototype_depth": 16},
+    "protopool released": {"encoder": "small", "slots": 3, "prototype_depth": 16, "variant": "released"},
+    "protopool plain": {"encoder": "small", "slots": 4, "prototypes": 3, "focal": False, "mixup": False},
+}
