@@ -96,7 +96,7 @@ def test_mistakes_are_named_in_one_line(line: str, message: str, capsys: pytest.
         ("epochs: many", "epochs: expected a whole number or null, not 'many'"),
         ("epochs: true", "epochs: expected a whole number or null, not True"),
         ("resume: maybe", "resume: expected true or false, not 'maybe'"),
-        ("data: null", "--data is missing"),
+        ("val_fraction: null", "val_fraction: expected a number, not None"),
         ("encoder: 18", "encoder: expected text, not 18 (put it into quotes)"),
         ("image_size: {a: 3}", "image_size: expected"),
         ("image-size: 3\nimage_size: 4", "'image_size' is given twice"),
