@@ -45,22 +45,23 @@ def assert_contract(model: Classifier, images: torch.Tensor, *, maps_hold_simila
     assert all(torch.equal(before[name].nan_to_num(), after[name].nan_to_num()) for name in before)
 
 
-def assert_evidence(model: PrototypeModel, output) -> None:
-    """Contributions and bias add up to the score of any class."""
-    batch, classes = output.scores.shape
-    for wanted in (
-        output.scores.argmax(1),
-        torch.zeros(batch, dtype=torch.int64),
-        torch.full((batch,), classes - 1),
-    ):
-        evidence = model.evidence(output, wanted)
-        assert len(evidence.prototypes) == evidence.contributions.shape[1]
-        total = evidence.contributions.double().sum(1) + evidence.bias.double()
-        score = output.scores.gather(1, wanted[:, None]).squeeze(1).double()
-        allowed = 1e-5 * evidence.contributions.abs().sum(1).double() + 1e-9
-        if evidence.bias.abs().max() > 0:  # the bias is part of what is rounded
-            allowed = allowed + 1e-5 * evidence.bias.abs()
-        assert ((total - score).abs() <= allowed).all()
+def assert_evidence(model: PrototypeModel, output, classes=None) -> None:
+    """Contributions and bias add up to the scores of the predicted, the first and the last class, or of ``classes``."""
+    batch, count = output.scores.shape
+    if classes is None:
+        classes = (0, count - 1)
+        assert_adds_up(model, output, output.scores.argmax(1))
+    for index in classes:
+        assert_adds_up(model, output, torch.full((batch,), index))
+
+
+def assert_adds_up(model: PrototypeModel, output, classes: torch.Tensor) -> None:
+    """The sum is off by at most 1e-5 × (Σ|contributions| + |bias|)."""
+    evidence = model.evidence(output, classes)
+    assert len(evidence.prototypes) == evidence.contributions.shape[1]
+    contributions, bias = evidence.contributions.double(), evidence.bias.double()
+    errors = contributions.sum(1) + bias - output.scores.gather(1, classes[:, None]).squeeze(1)
+    assert (errors.abs() <= 1e-5 * (contributions.abs().sum(1) + bias.abs())).all()
 
 
 def assert_maps(model: PrototypeModel, output, hold_similarities: bool) -> None:

@@ -128,6 +128,7 @@ def test_other_mistakes_are_named(made: resemblance.Run, tmp_path: Path) -> None
     splits = resemblance.open_data("digits")
     for call, message in [
         (lambda: resemblance.train("prototypedk", "digits"), "unknown method 'prototypedk'; did you mean"),
+        (lambda: resemblance.train("ensemble", "digits"), "made of finished models, not trained"),
         (lambda: resemblance.train("prototypedl", splits, val_fraction=0.2), "val_fraction has no meaning"),
         (lambda: resemblance.train("prototypedl", "digits", made.folder), "holds a run already"),
         (
@@ -224,8 +225,9 @@ def test_evaluate(made: resemblance.Run, classifier: resemblance.Run) -> None:
     assert made.evaluate(split="val").images == len(splits.val)
     both = resemblance.evaluate([made, classifier])
     assert both.images == len(splits.test)
-    pair = resemblance.Ensemble([made.model, classifier.model])
-    assert both.accuracy == resemblance.evaluate_ensemble(pair.models, splits.test).whole.accuracy
+    models = [made.model, classifier.model]
+    assert both.accuracy == resemblance.evaluate_ensemble(models, splits.test).whole.accuracy
+    assert both.accuracy == resemblance.evaluate(resemblance.make_ensemble(models), splits).accuracy
     assert resemblance.evaluate([made]).accuracy == counted
 
 
@@ -245,7 +247,7 @@ def test_convert_and_report(classifier: resemblance.Run, made: resemblance.Run, 
     assert "Two of them" in text
     assert "kmex" in text
     assert "prototypedl" in text
-    assert made.report(explain=0) == made.folder / "report.html"
+    assert run.report(explain=0) == tmp_path / "kmex" / "report.html"
 
 
 def test_the_report_of_a_run_that_was_just_made_is_that_of_the_run_opened_again(

@@ -54,10 +54,12 @@ MAY_IMPORT_METHODS = {
     },  # ProtoPShare merges the prototypes of a ProtoPNet
     "resemblance.methods.protopshare.model": {"protopnet"},
 }
-SHARED_BY_METHODS = {"weighted_parts"}  # the base of several methods, none itself
+# The base of several methods, and what is made of any methods; neither is trained itself.
+SHARED_BY_METHODS = {"ensemble", "weighted_parts"}
 
-NAMED_BY_THEIR_FOLDER = {"__init__.py", "config.py", "model.py", "figures.py", "sheets.py"}
+NAMED_BY_THEIR_FOLDER = {"__init__.py", "config.py", "model.py", "figures.py", "prototypes.py", "sheets.py"}
 SAME_NAME = {
+    "base.py": {"encoders", "methods"},  # what an encoder is, and what a method inherits
     "explain.py": {"cli/commands", "explain"},  # a command is named for its verb
     "gallery.py": {"prototypes", "training/ends"},  # the pictures, and their collection after training
     "images.py": {"data", "runs"},  # reading image files, and choosing the images of a run
@@ -67,8 +69,6 @@ SAME_NAME = {
 
 # Distributions whose import has another name.
 IMPORTED_AS = {
-    "jinja2": "jinja2",
-    "markupsafe": "markupsafe",
     "pillow": "PIL",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",

@@ -153,3 +153,23 @@ def test_saved_and_loaded_in_a_new_process(tmp_path):
 
 def test_every_method_is_in_the_contract_test():
     assert {method for method, _ in VARIANTS.values()} == set(list_methods())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_heads_of_double_models_compute_in_float64(variant):
+    model = make(variant).eval()
+    finish(model)
+    single = model(images_of(model))
+    model.double()
+    with torch.no_grad():
+        output = model(images_of(model).double())
+    assert output.scores.dtype == torch.float64
+    assert torch.allclose(output.scores, single.scores.double(), rtol=1e-3, atol=1e-3)
+    if isinstance(model, PrototypeModel):
+        assert output.similarities.dtype == torch.float64
+        predicted = output.scores.argmax(1)
+        evidence = model.evidence(output, predicted)
+        assert evidence.contributions.dtype == torch.float64
+        total = evidence.contributions.sum(1) + evidence.bias
+        scale = evidence.contributions.abs().sum(1) + evidence.bias.abs()
+        assert ((total - output.scores.amax(1)).abs() <= 1e-13 * scale + 1e-300).all()

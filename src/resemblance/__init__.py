@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from resemblance.explain.explanation import Explanation
     from resemblance.explain.prototype_view import PrototypeView, prototype_views
     from resemblance.explain.reason import Reason
+    from resemblance.methods.ensemble.model import Ensemble, make_ensemble
     from resemblance.methods.loading import load
     from resemblance.methods.registry import build, list_methods
-    from resemblance.metrics.ensemble import Ensemble, EnsembleEvaluation, evaluate_ensemble
+    from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
     from resemblance.metrics.evaluation import Evaluation
     from resemblance.training.engine.fit import FitResult, fit
 
@@ -38,7 +39,7 @@ _HOMES = {
     "ArraySource": "data.sources.source",
     "Classifier": "core.classifier",
     "DataSplits": "data.sources.source",
-    "Ensemble": "metrics.ensemble",
+    "Ensemble": "methods.ensemble.model",
     "EnsembleEvaluation": "metrics.ensemble",
     "Evaluation": "metrics.evaluation",
     "Explanation": "explain.explanation",
@@ -64,6 +65,7 @@ _HOMES = {
     "list_methods": "methods.registry",
     "load": "methods.loading",
     "loader": "data.loader",
+    "make_ensemble": "methods.ensemble.model",
     "open_data": "data.open",
     "open_run": "api",
     "prototype_views": "explain.prototype_view",
@@ -103,6 +105,7 @@ __all__ = [
     "list_methods",
     "load",
     "loader",
+    "make_ensemble",
     "open_data",
     "open_run",
     "prototype_views",

@@ -13,7 +13,7 @@ from resemblance.config.method import MethodConfig
 from resemblance.config.runs import ConvertOptions, TrainOptions
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.explain.explanation import Explanation
-from resemblance.metrics.ensemble import Ensemble, evaluate_ensemble
+from resemblance.metrics.ensemble import evaluate_ensemble
 from resemblance.metrics.evaluation import Evaluation
 from resemblance.metrics.evaluation import evaluate as evaluate_model
 from resemblance.report.explanation_page import check_explanation_output, write_explanations
@@ -225,16 +225,11 @@ def evaluate(
         >>> evaluate(["runs/kmex", "runs/protopnet"], split="val").per_class()  # doctest: +SKIP
     """
     runs = as_runs(model, "auto")
-    members = [run.model for run in runs]
-    together = (
-        Ensemble(members) if len(runs) > 1 else None
-    )  # refuses what is none before the images are opened
+    models = [run.model for run in runs]
     source = data if isinstance(data, Source) else choose(runs[0].images(data, skip_bad_images), split)[1]
-    if together is None:
-        return evaluate_model(members[0], source, batch_size=batch_size, workers=workers, progress=progress)
-    return evaluate_ensemble(
-        together.models, source, batch_size=batch_size, workers=workers, progress=progress
-    ).whole
+    if len(models) == 1:
+        return evaluate_model(models[0], source, batch_size=batch_size, workers=workers, progress=progress)
+    return evaluate_ensemble(models, source, batch_size=batch_size, workers=workers, progress=progress).whole
 
 
 def report(

@@ -7,16 +7,16 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_hex
 
 from resemblance.drawing.heat import heat_layer, overlay, rescaled
 from resemblance.drawing.latent_figure import class_colors, latent_figure
-from resemblance.drawing.style import plain, png
+from resemblance.drawing.style import AGAINST, FOR, plain, png
 from resemblance.explain.explain import explain
 from resemblance.explain.figure import explanation_figure
 from resemblance.explain.prototype_view import PrototypeView, prototype_views
 from resemblance.methods.paper_figures import FigureInputs, paper_figures
 from resemblance.methods.registry import method_configs
-from resemblance.metrics.confusion import class_figures, frequent_confusions
 from resemblance.report.confusion_figure import confusion_figure
 from resemblance.report.gallery_figure import by_class, gallery_figure
 from toy_model import Ballot, Distances, Nearest, Toy
@@ -46,6 +46,17 @@ def test_nothing_of_an_explanation_lies_outside_the_figure(image):
         assert box.y0 >= -1
         assert box.x1 <= width + 1
         assert box.y1 <= height + 1
+
+
+def test_bars_for_and_against_have_their_colours(image):
+    explanation = explain(Toy(), image, top=None, classes=["cat"])
+    figure = explanation_figure(explanation)
+    bars = [bar for axes in figure.axes for bar in axes.patches if axes.get_ylim() == (-0.5, 0.5)]
+    drawn = [(bar.get_width(), to_hex(bar.get_facecolor())) for bar in bars]
+    values = [reason.contribution for reason in explanation.reasons] + [explanation.bias]
+    assert min(values) < 0 < max(values)
+    assert [width for width, _ in drawn] == pytest.approx(values)
+    assert [color for _, color in drawn] == [FOR if value > 0 else AGAINST for value in values]
 
 
 def test_names_are_never_mathematics(image):
@@ -114,19 +125,6 @@ def test_large_galleries_say_what_is_left_out():
     views = [PrototypeView(i, ("a",), activations=i, importance=i / 1e6) for i in range(405)]
     figure = gallery_figure(views, ["a"])
     assert any("5 less used prototypes are not drawn" in text.get_text() for text in figure.texts)
-
-
-def test_class_figures_by_hand():
-    cat, dog = class_figures(np.array([[3, 1], [2, 4]]), ["cat", "dog"])
-    assert (cat.precision, cat.recall, cat.f1) == (3 / 5, 3 / 4, 2 / 3)
-    assert (dog.images, dog.precision, dog.recall) == (6, 4 / 5, 4 / 6)
-    empty = class_figures(np.array([[0, 0], [0, 4]]), ["cat", "dog"])[0]
-    assert np.isnan([empty.precision, empty.recall, empty.f1]).all()
-
-
-def test_mistakes_by_frequency():
-    confusion = np.array([[5, 2, 0], [3, 7, 0], [0, 0, 9]])
-    assert frequent_confusions(confusion, "abc") == [("b", "a", 3, 0.3), ("a", "b", 2, 2 / 7)]
 
 
 @pytest.mark.parametrize("classes", [2, 12, 60])

@@ -15,6 +15,7 @@ from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.reason import Reason
 from resemblance.explain.rounding import add_up, decimals_for
 from resemblance.explain.score_breakdown import ScoreBreakdown
+from resemblance.explain.selection import counter_classes
 from resemblance.methods.registry import build
 from toy_model import Ballot, Distances, Nearest, Toy
 
@@ -146,6 +147,35 @@ def test_a_wrong_prediction_stands_beside_the_truth(kind, images):
     right = explain(model, images[0], label=explanation.predicted)
     assert right.correct
     assert right.counter_class != right.prediction
+
+
+def test_a_class_is_never_its_own_counter_class():
+    scores = torch.tensor([[0.0, 2.0, 1.0], [3.0, 3.0, -1.0], [0.5, 0.5, 0.5]])  # with ties
+    predictions = scores.argmax(dim=1)
+    for explained in range(3):
+        classes = torch.full((3,), explained)
+        for label in (None, 0, 1, 2):
+            counters = counter_classes(scores, predictions, classes, [label] * 3)
+            assert (counters != classes).all()
+            for row, counter in enumerate(counters.tolist()):
+                if label not in (None, explained, int(predictions[row])):
+                    assert counter == label
+                elif int(predictions[row]) != explained:
+                    assert counter == predictions[row]
+                else:
+                    others = scores[row].clone()
+                    others[explained] = -torch.inf
+                    assert counter == others.argmax()
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_beside_a_class_another_is_explained(kind, images):
+    model = kind()
+    for wanted in range(3):
+        for label in (None, 0, 1, 2):
+            explanation = explain(model, images[0], classes=[wanted], label=label)
+            assert explanation.breakdown.class_index == wanted
+            assert explanation.counter_class != wanted
 
 
 def test_labels_by_name_or_index(images):
@@ -285,6 +315,22 @@ def test_rounded_parts_add_up_and_stay_near():
         absorbed, _ = add_up(parts, total, decimals, absorber=0)
         assert absorbed[1:] == [round(part * 10**decimals) / 10**decimals for part in parts[1:]]
         assert round(sum(absorbed) / unit) == round(whole / unit)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e6])
+@pytest.mark.parametrize("bias", [0.0, -2.0, 300.0])
+def test_sums_are_held_to_1e_5_of_what_was_added(size, bias):
+    def breakdown(error):
+        reasons = tuple(Reason(PrototypeView(i), 1.0, size * c) for i, c in enumerate((3.0, -1.0)))
+        total = size * (3.0 - 1.0 + 0.5 - 0.25 + bias)
+        allowed = 1e-5 * size * (3.0 + 1.0 + 0.5 + 0.25 + abs(bias))
+        return ScoreBreakdown(
+            0, "a", total + error * allowed, reasons, 9, size * 0.5, -size * 0.25, size * bias
+        )
+
+    for sign in (-1, 1):
+        assert breakdown(0.99 * sign).adds_up
+        assert not breakdown(1.01 * sign).adds_up
 
 
 def test_parts_that_do_not_make_the_total_are_not_made_to():

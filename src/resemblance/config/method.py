@@ -23,12 +23,14 @@ class MethodConfig:
         line: one line for lists of methods.
         citation: its paper.
         words: the method's terms for its prototypes and their numbers.
+        trains: whether it is trained; else it is made of finished models, and no list of methods has it.
         variants: the values of ``variant`` that it offers.
     """
 
     group: ClassVar[str] = "method"
     name: ClassVar[str] = ""
     model: ClassVar[str] = ""
+    trains: ClassVar[bool] = True
     line: ClassVar[str] = ""
     citation: ClassVar[str] = ""
     words: ClassVar[Words] = PROTOTYPES

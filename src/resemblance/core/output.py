@@ -16,12 +16,14 @@ class Output:
         similarities: (B, P) likewise, pooled over the image; (B, 0) for a model without prototypes.
         latents: what the head read: a map (B, D, H, W) or embeddings (B, E).
         extras: whatever the method computed on the way and its loss or evidence needs.
+        members: the outputs that an ensemble has put together.
     """
 
     scores: Tensor
     similarities: Tensor
     latents: Tensor
     extras: dict[str, Tensor] = field(default_factory=dict)
+    members: tuple[Output, ...] = ()
 
 
 @dataclass

@@ -207,19 +207,22 @@ def _heats(
     model: PrototypeModel, output: Output, pairs: list[tuple[int, int]], size: tuple[int, int]
 ) -> dict[tuple[int, int], tuple[np.ndarray[Any, np.dtype[np.float32]], tuple[int, int, int, int]]]:
     """Return upsampled similarity maps and their boxes for the pairs of image and prototype that are shown."""
-    prototypes = model.prototypes
-    if not prototypes.has_maps or not pairs:
-        return {}
-    rows, numbers = torch.tensor(pairs, device=model.device).T
-    which, column = numbers.unique(return_inverse=True)
-    chosen = prototypes.maps(output.latents, which).float()[rows, column]
-    heats = upsample(chosen, size)
-    cells, grid = chosen.flatten(1).argmax(dim=1), (chosen.shape[1], chosen.shape[2])
-    patches = prototypes.patch_boxes(cells, grid, size)
-    boxes = (percentile_boxes(heats) if patches is None else patches).tolist()
-    return {
-        pair: (heat, tuple(box)) for pair, heat, box in zip(pairs, heats.cpu().numpy(), boxes, strict=True)
-    }
+    heats: dict[tuple[int, int], Any] = {}
+    for first, layer, latents in model.prototypes.components(output.latents):
+        own = [(row, p) for row, p in pairs if first <= p < first + len(layer)]
+        if not layer.has_maps or not own:
+            continue
+        rows, numbers = torch.tensor(own, device=model.device).T
+        which, column = (numbers - first).unique(return_inverse=True)
+        chosen = layer.maps(latents, which).float()[rows, column]
+        large = upsample(chosen, size)
+        cells, grid = chosen.flatten(1).argmax(dim=1), (chosen.shape[1], chosen.shape[2])
+        patches = layer.patch_boxes(cells, grid, size)
+        boxes = (percentile_boxes(large) if patches is None else patches).tolist()
+        heats |= {
+            pair: (heat, tuple(box)) for pair, heat, box in zip(own, large.cpu().numpy(), boxes, strict=True)
+        }
+    return heats
 
 
 def _breakdown(

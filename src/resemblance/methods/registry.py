@@ -67,7 +67,7 @@ def import_methods(module: str) -> None:
 
 
 def method_configs() -> dict[str, type[MethodConfig]]:
-    """Return the configuration class of each method, by name.
+    """Return the configuration class of each method that can be trained, by name.
 
     Raises:
         UserError: if an installed package names a configuration that cannot be imported.
@@ -76,6 +76,11 @@ def method_configs() -> dict[str, type[MethodConfig]]:
         >>> method_configs()["kmex"].__name__
         'KMExConfig'
     """
+    return {name: config for name, config in known_configs().items() if config.trains}
+
+
+def known_configs() -> dict[str, type[MethodConfig]]:
+    """Return the configuration class of each method by name, of those too that are made of finished models."""
     return {**_shipped(), **_installed(), **_REGISTERED}
 
 
@@ -90,7 +95,7 @@ def get_config(name: str) -> type[MethodConfig]:
     Raises:
         UserError: for an unknown name, with the nearest known ones.
     """
-    configs = method_configs()
+    configs = known_configs()
     if name not in configs:
         hint = near(name, list(configs)) or f"; choose from {', '.join(configs)}"
         raise UserError(f"unknown method {name!r}{hint} (a method of your own: {CURE})")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -120,6 +123,10 @@ class PrototypeLayer(nn.Module):
     def normalized(self, vectors: Tensor) -> Tensor:
         """Return vectors as they are compared; where a direction counts, without their lengths."""
         return vectors
+
+    def components(self, latents: Any) -> Iterator[tuple[int, PrototypeLayer, Any]]:
+        """Yield the layers that this one is made of, with the number of their first prototype and their latents."""
+        yield 0, self, latents
 
     # What all of them share.
 

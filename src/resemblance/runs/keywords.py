@@ -37,6 +37,8 @@ def train_options(
         UserError: for an unknown method or option, or a value that does not fit.
     """
     config_class, caller = get_config(method), f"train({method!r})"
+    if not config_class.trains:
+        raise UserError(f"{caller}: it is made of finished models, not trained")
     given = _complete(keywords, data, output)
     if config is None:
         config, options = configs_from(caller, given, config_class, TrainOptions)

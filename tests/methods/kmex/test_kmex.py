@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from contract_checks import assert_evidence
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
@@ -34,11 +35,7 @@ def make(classes=3, **config):
 
 
 def assert_adds_up(model, output):
-    for c in range(model.spec.num_classes):
-        evidence = model.evidence(output, torch.full((len(output.scores),), c))
-        total = evidence.contributions.double().sum(1) + evidence.bias.double()
-        allowed = 1e-5 * evidence.contributions.abs().sum(1).double() + 1e-9
-        assert ((total - output.scores[:, c].double()).abs() <= allowed).all()
+    assert_evidence(model, output, classes=range(model.spec.num_classes))
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 import models
 from resemblance.config.errors import UserError
 from resemblance.core.output import Output
-from resemblance.methods.protopnet.model import released_minimum
-from resemblance.methods.weighted_parts.model import masked_minimum
+from resemblance.methods.weighted_parts.minima import masked_minimum, released_minimum
 
 make = partial(models.make, "protopnet", encoder="small", prototypes_per_class=2, prototype_depth=8)
 

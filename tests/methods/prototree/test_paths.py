@@ -53,7 +53,7 @@ def test_a_reason_is_a_path():
     explanation = model.explain(image, top=None, label=1)
     output = model(image[None])
     weights = model.counts.softmax(1)[:, explanation.prediction]
-    assert explanation.account.adds_up
+    assert explanation.breakdown.adds_up
     paths = dict(zip(map(str, _ways(model)), range(8), strict=True))
     for reason in explanation.reasons:
         leaf = paths[str([(step.prototype.index, step.present) for step in reason.steps])]

@@ -11,7 +11,8 @@ from resemblance.config.commands import EvaluateCommand
 from resemblance.config.errors import UserError
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.data.text import share
-from resemblance.metrics.ensemble import Ensemble, EnsembleEvaluation, evaluate_ensemble
+from resemblance.methods.ensemble.model import make_ensemble
+from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
 from resemblance.metrics.evaluation import Evaluation
 from resemblance.runs.folders import in_folder, make_folder, write_text
 from resemblance.runs.run import choose, split_seed
@@ -35,7 +36,7 @@ def run(options: EvaluateCommand) -> int:
             for path in options.runs
         ]
         if options.ensemble:
-            Ensemble([run.model for run in runs])  # refuses what is none before the images are opened
+            make_ensemble([run.model for run in runs])  # refuses what is none before the images are opened
             _same_data(runs, options.data)
         splits = runs[0].images(options.data, options.skip_bad_images)
         for note in splits.notes:

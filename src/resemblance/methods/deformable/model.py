@@ -41,8 +41,9 @@ from resemblance.methods.deformable.angles import (
 from resemblance.methods.deformable.config import DeformableConfig
 from resemblance.methods.deformable.deform import window_grid
 from resemblance.methods.deformable.prototypes import EPSILON, DeformablePrototypes
-from resemblance.methods.weighted_parts.model import WeightedParts, mean_minimum
-from resemblance.prototypes.precision import full_precision
+from resemblance.methods.weighted_parts.minima import mean_minimum
+from resemblance.methods.weighted_parts.model import WeightedParts
+from resemblance.prototypes.precision import full_precision, widened
 
 SCALE = 64.0  # of what δ reads
 
@@ -111,7 +112,7 @@ class Deformable(WeightedParts):
         z = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
         with full_precision(z):
             # Squares and roots lose signs: a map that has any, unlike the papers' encoders, is rectified.
-            z = F.relu(z.float())
+            z = F.relu(widened(z))
             if self.config.upsample > 1:
                 z = F.interpolate(z, scale_factor=self.config.upsample, mode="bilinear", align_corners=False)
             z = self.prototypes.unit_vectors(z)

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from resemblance.config.model import ModelSpec
 from resemblance.core.distributed import gather
 from resemblance.core.output import Evidence, Output
-from resemblance.core.recipe import Group, Recipe, Schedule, Stage
+from resemblance.core.recipe import Recipe
 from resemblance.core.training_step import TrainingStep
 from resemblance.core.traits import Traits
 from resemblance.encoders.build import Encoder, build_map_encoder, check_map
@@ -38,12 +38,10 @@ from resemblance.methods.pipnet.config import PIPNetConfig
 from resemblance.methods.pipnet.finer import make_finer
 from resemblance.methods.pipnet.losses import SHRINK, align, logits, shrunk, tanh
 from resemblance.methods.pipnet.prototypes import ChannelPrototypes
+from resemblance.methods.pipnet.schedule import ALL, HEAD, LAST_LAYERS, PRETRAIN, schedule
 from resemblance.methods.pipnet.stages import first_and_later
 from resemblance.methods.pipnet.views import recoloured, shifted
 from resemblance.prototypes.precision import full_precision, widened
-
-HEAD_RATE, HEAD_FLOOR = 0.05, 1e-3
-PRETRAIN, HEAD, LAST_LAYERS, ALL = "pretrain", "head", "last layers", "all"
 
 
 class PIPNet(PrototypeMethod):
@@ -242,50 +240,8 @@ class PIPNet(PrototypeMethod):
         return {name: parameters for name, parameters in groups.items() if parameters}
 
     def recipe(self) -> Recipe:
-        """Parts; then the scoring sheet alone, both with the last layers of a trained encoder, and all.
-
-        The encoder's rate falls over all epochs in which it trains, the sheet's falls and starts anew, so that
-        prototypes without a weight get another chance. The authors' scheduler expects the encoder to train in the
-        stage "head" as well: its rate ends above its floor.
-        """
-        config, present = self.config, self.parameter_groups()
-        whole, head = config.classified_epochs, config.head_epochs
-        fall = whole if config.variant == "released" else whole - head
-        rates = {"free": config.rate, "later": config.rate, "addon": 10 * config.rate}
-        rates = {name: rate for name, rate in rates.items() if name in present}
-        early = {name: Group(rate) for name, rate in rates.items() if name != "later"}
-
-        def groups(start: int, stop: int, names: Mapping[str, float]) -> dict[str, Group]:
-            part = (max(start - head, 0) / max(fall, 1), max(stop - head, 0) / max(fall, 1))
-            found = {
-                name: Group(rate, schedule=Schedule("cosine", floor=0.01, part=part))
-                for name, rate in names.items()
-            }
-            again = Schedule(
-                "cosine",
-                floor=HEAD_FLOOR / HEAD_RATE,
-                part=(start / max(whole, 1), stop / max(whole, 1)),
-                cycles=max(1, round(whole / (5 if whole <= 30 else 10))),
-            )
-            return {**found, "last": Group(HEAD_RATE, schedule=again)}
-
-        first = {name: rate for name, rate in rates.items() if name != "later"}
-        frozen = config.frozen_epochs if "later" in present else 0
-        cosine = Schedule("cosine", floor=0.01)
-        stages = [
-            Stage(PRETRAIN, config.pretrain_epochs, early, "adamw", schedule=cosine),
-            Stage(HEAD, head, groups(0, head, {}), "adamw"),
-            Stage(LAST_LAYERS, frozen, groups(head, head + frozen, first), "adamw", fresh=tuple(first)),
-            Stage(
-                ALL,
-                whole - head - frozen,
-                groups(head + frozen, whole, rates),
-                "adamw",
-                fresh=() if frozen else tuple(first),
-                end=("concepts", "assign", "usage"),
-            ),
-        ]
-        return Recipe(tuple(stage for stage in stages if stage.epochs or stage.end), 64, "pipnet")
+        """Parts; then the scoring sheet alone, both with the last layers of a trained encoder, and all."""
+        return schedule(self.config, self.parameter_groups().keys())
 
     # after training
 

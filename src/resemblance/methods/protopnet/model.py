@@ -22,7 +22,8 @@ from resemblance.config.model import ModelSpec
 from resemblance.core.output import Output
 from resemblance.encoders.build import Encoder, check_part
 from resemblance.methods.protopnet.config import ProtoPNetConfig
-from resemblance.methods.weighted_parts.model import WeightedParts, mean_minimum
+from resemblance.methods.weighted_parts.minima import mean_minimum, released_minimum
+from resemblance.methods.weighted_parts.model import WeightedParts
 from resemblance.prototypes.similarity import (
     linear_similarity,
     log_similarity,
@@ -30,11 +31,6 @@ from resemblance.prototypes.similarity import (
 from resemblance.prototypes.vectors import VectorPrototypes
 
 SIMILARITIES = {"log": log_similarity, "linear": linear_similarity}
-
-
-def released_minimum(distances: Tensor, mask: Tensor, largest: int) -> Tensor:
-    """The authors' way to the same: D_max − max((D_max − d)·mask); wrong beyond D_max, with no gradient."""
-    return largest - ((largest - distances) * mask).amax(dim=1)
 
 
 class ProtoPNet(WeightedParts):

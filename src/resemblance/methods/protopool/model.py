@@ -35,12 +35,11 @@ from resemblance.core.training_step import TrainingStep
 from resemblance.core.traits import Traits
 from resemblance.encoders.build import Encoder, build_map_encoder
 from resemblance.methods.base import PrototypeMethod
-from resemblance.methods.protopnet.model import released_minimum
 from resemblance.methods.protopool.config import ProtoPoolConfig
 from resemblance.methods.protopool.mixup import mix_pairs, mixed_cross_entropy
 from resemblance.methods.protopool.prototypes import FocalPrototypes
 from resemblance.methods.protopool.slots import Slots, gumbel_scale, largest, orthogonality
-from resemblance.methods.weighted_parts.model import mean_minimum
+from resemblance.methods.weighted_parts.minima import mean_minimum, released_minimum
 from resemblance.prototypes.precision import full_precision, widened
 
 LAST = "last layer"

@@ -27,7 +27,8 @@ from resemblance.core.output import Output
 from resemblance.encoders.build import Encoder
 from resemblance.methods.tesnet.config import TesNetConfig
 from resemblance.methods.tesnet.prototypes import Concepts
-from resemblance.methods.weighted_parts.model import WeightedParts, mean_minimum
+from resemblance.methods.weighted_parts.minima import mean_minimum
+from resemblance.methods.weighted_parts.model import WeightedParts
 from resemblance.prototypes.precision import full_precision
 
 SMALLEST = 1e-12  # lengths and squared distances are taken for at least this

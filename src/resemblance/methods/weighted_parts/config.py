@@ -21,7 +21,7 @@ class WeightedPartsConfig(EncoderConfig, MethodConfig):
     cluster: float = option(0.8, "weight of the cluster loss", least=0)
     separation: float = option(0.08, "weight of the separation loss (subtracted)", least=0)
     l1: float = option(1e-4, "weight of the L1 norm of last-layer weights to other classes", least=0)
-    warm_epochs: int = option(5, "epochs of the first stage, before the encoder trains too", least=0)
+    warm_epochs: int = option(5, "epochs of the first stage, before a pretrained encoder trains too", least=0)
     joint_epochs: int = option(15, "epochs of joint training, after the first stage", least=0)
     push_every: int = option(10, "epochs between projections, counted from the first epoch", least=1)
     last_epochs: int = option(20, "epochs of training the last layer after each projection", least=0)

@@ -30,24 +30,6 @@ from resemblance.prototypes.precision import full_precision, widened
 from resemblance.prototypes.vectors import VectorPrototypes
 
 
-def masked_minimum(distances: Tensor, mask: Tensor) -> Tensor:
-    """The smallest of the masked distances in each row, infinite where the mask is empty: (B, P) → (B,)."""
-    return distances.masked_fill(~mask, torch.inf).amin(dim=1)
-
-
-def mean_minimum(distances: Tensor, mask: Tensor) -> Tensor:
-    """The mean of `masked_minimum` over the rows that have one; 0 if none has.
-
-    Example:
-        >>> distances = torch.tensor([[0.2, 0.5], [0.3, 0.1], [9.0, 9.0]])
-        >>> mean_minimum(distances, torch.tensor([[True, True], [True, False], [False, False]]))
-        tensor(0.2500)
-    """
-    minimum = masked_minimum(distances, mask)
-    found = minimum.isfinite()
-    return torch.where(found, minimum, 0).sum() / found.sum().clamp_min(1)
-
-
 class WeightedParts(PrototypeMethod):
     """PrototypeLayer of a latent map, read by a linear last layer without bias.
 

@@ -6,15 +6,26 @@ import numpy as np
 import pytest
 import torch
 
+from contract_checks import assert_evidence
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.classifier import Classifier
 from resemblance.data.dataset import ImageDataset
+from resemblance.data.loader import loader
 from resemblance.data.sources.source import ArraySource
+from resemblance.explain.explain import explain
+from resemblance.explain.prototype_view import prototype_views
+from resemblance.methods.ensemble.model import Ensemble, PrototypeEnsemble, make_ensemble
+from resemblance.methods.ensemble.rule import combine, probabilities
+from resemblance.methods.loading import load
 from resemblance.methods.registry import build
-from resemblance.metrics.ensemble import Ensemble, combine, evaluate_ensemble, probabilities
+from resemblance.metrics.ensemble import evaluate_ensemble
 from resemblance.metrics.evaluation import evaluate
+from resemblance.report.collect import collect
+from resemblance.report.page import report_html
+from resemblance.training.ends.gallery import build_gallery
+from resemblance.training.ends.usage import count_usage
 
 CLASSES = ("ant", "bee", "cow", "dog")
 
@@ -106,31 +117,111 @@ def test_votes_logits_and_a_tree_are_averaged_in_one_pass():
     assert [one.accuracy for one in found.members] == [evaluate(m, images).accuracy for m in models]
 
 
-def test_the_evidence_of_the_members_adds_up():
-    models = [member(seed=1), member("prototypedl", classes=CLASSES[::-1]), member("kmex")]
-    both, images = Ensemble(models), torch.rand(5, 1, 32, 32)
+TOGETHER = {
+    "weights, distances and similarities": [("protopnet", {}), ("prototypedl", {}), ("kmex", {})],
+    "votes and a tree": [("kmex", {"patches": True}), ("prototree", {})],
+    "attributes beside parts": [("flint", {"encoder": "small"}), ("tesnet", {})],
+}
+
+
+def models_of(kinds):
+    torch.manual_seed(0)
+    spec = ModelSpec(CLASSES, ImageSpec(32, 32, 1, (0.5,), (0.25,)))
+    models = []
+    for number, (method, config) in enumerate(kinds):
+        order = CLASSES[::-1] if number % 2 else CLASSES
+        given = {} if method in ("prototypedl",) else {"encoder": "small", **config}
+        models.append(build(method, given, ModelSpec(order, spec.image)).eval())
+    return models
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_the_reasons_of_the_members_add_up_and_are_explained(name):
+    models = models_of(TOGETHER[name])
+    both, images = make_ensemble(models), torch.rand(5, 1, 32, 32)
+    assert isinstance(both, PrototypeEnsemble)
     with torch.no_grad():
-        outputs = both.outputs([images] * 3)
-        scores = both.scores(outputs)
-        classes = torch.tensor([0, 1, 2, 3, 1])
-        parts = both.evidence(outputs, classes)
-    total = sum(part.contributions.sum(1) + part.bias for part in parts)
-    assert torch.allclose(total, scores.gather(1, classes[:, None]).squeeze(1), rtol=1e-4, atol=1e-4)
+        output = both(images)
+    for classes in (torch.tensor([0, 1, 2, 3, 1]), output.scores.argmax(1)):
+        assert_evidence(both, output)
+        evidence = both.evidence(output, classes)
+        assert evidence.contributions.shape[1] == len(evidence.prototypes)
+    assert len(both.prototypes) == sum(len(model.prototypes) for model in models)
+    explanation = both.explain(images[0], top=None)
+    assert explanation.breakdown.adds_up
+    assert {reason.prototype.index for reason in explanation.reasons} <= set(range(len(both.prototypes)))
+    explanation.plot()
+
+
+def test_the_owners_are_in_the_order_of_the_first():
+    models = models_of(
+        [("protopnet", {"prototypes_per_class": 1}), ("protopnet", {"prototypes_per_class": 1})]
+    )
+    names = make_ensemble(models).prototypes.owner_names(CLASSES)
+    assert names == [("ant",), ("bee",), ("cow",), ("dog",), ("dog",), ("cow",), ("bee",), ("ant",)]
+
+
+def test_members_of_other_sizes_and_channels_read_what_they_are_made_for():
+    models = [member(size=48, channels=3, seed=1), member(size=32, seed=2)]
+    both = make_ensemble(models)
+    assert both.spec.image.size == (48, 48)
+    assert both.spec.image.channels == 3
+    large, small = both.adapted(torch.rand(2, 3, 48, 48))
+    assert large.shape == (2, 3, 48, 48)
+    assert small.shape == (2, 1, 32, 32)
+    assert both.explain(torch.rand(3, 48, 48)).located
+
+
+@pytest.mark.parametrize("kinds", [*TOGETHER.values(), [("blackbox", {}), ("prototree", {})]])
+def test_an_ensemble_is_saved_and_loaded_like_a_model(kinds, tmp_path):
+    both, images = make_ensemble(models_of(kinds)), torch.rand(3, 1, 32, 32)
+    both.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert type(again) is type(both)
+    assert torch.equal(again(images).scores, both(images).scores)
+    if isinstance(both, PrototypeEnsemble):
+        assert torch.equal(again.prototypes.owners, both.prototypes.owners)
+        assert again.explain(images[0]).to_dict() == both.explain(images[0]).to_dict()
+
+
+def test_an_ensemble_is_reported_like_a_model():
+    models = models_of([("protopnet", {}), ("kmex", {})])
+    images = source()
+    for model in models:
+        count_usage(model, loader(ImageDataset(images, model.spec.image), 8))
+        model.gallery = build_gallery(model, images)
+    both = make_ensemble(models)
+    assert len(both.gallery) == len(both.prototypes)
+    found = evaluate(both, images)
+    page = report_html(
+        [
+            collect(
+                both,
+                "both",
+                confusions={"test": found.confusion},
+                explanations=[both.explain(images.read(0))],
+            )
+        ]
+    )
+    assert "both" in page
+    assert len(prototype_views(both)) == len(both.prototypes)
 
 
 def test_what_is_no_ensemble_is_refused():
-    one, images = member(), torch.rand(1, 1, 32, 32)
+    one = member()
     with pytest.raises(UserError, match="at least 2 models, not 1"):
-        Ensemble([one])
+        make_ensemble([one])
     with pytest.raises(UserError, match=r"only the first knows ant; only model 2 knows 7, 8, 9 and 1 more"):
-        Ensemble([one, member(classes=("bee", "cow", "dog", "8", "7", "9", "a"))])
-    votes = Ensemble([one, member("kmex", patches=True)])
-    with pytest.raises(UserError, match="only where logits are summed"):
-        votes.evidence(votes.outputs([images, images]), torch.zeros(1, dtype=torch.int64))
+        make_ensemble([one, member(classes=("bee", "cow", "dog", "8", "7", "9", "a"))])
+    mixed = make_ensemble([one, member("kmex", patches=True)])
+    assert not isinstance(mixed, PrototypeEnsemble)  # a softmax stands between the reasons and the score
     torch.manual_seed(0)
     plain = build("blackbox", {"encoder": "small"}, one.spec)
-    dark = Ensemble([one, plain.eval()])
-    with pytest.raises(UserError, match="blackbox has no evidence"):
-        dark.evidence(dark.outputs([images, images]), torch.zeros(1, dtype=torch.int64))
+    dark = make_ensemble([one, plain.eval()])
+    assert isinstance(dark, Ensemble)
+    with pytest.raises(UserError, match="no evidence"):
+        explain(dark, torch.rand(1, 32, 32))
+    with pytest.raises(UserError, match="not trained"):
+        dark.loss(dark(torch.rand(1, 1, 32, 32)), torch.tensor([0]))
     with pytest.raises(UserError, match="no images"):
         evaluate_ensemble([one, one], source(0))

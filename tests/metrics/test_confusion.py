@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from resemblance.core.output import Output
+from resemblance.metrics.confusion import accuracy, class_figures, frequent_confusions
+from resemblance.metrics.evaluation import Evaluation, Tally
+
+
+def test_class_figures_by_hand():
+    cat, dog = class_figures(np.array([[3, 1], [2, 4]]), ["cat", "dog"])
+    assert (cat.precision, cat.recall, cat.f1) == (3 / 5, 3 / 4, 2 / 3)
+    assert (dog.images, dog.precision, dog.recall) == (6, 4 / 5, 4 / 6)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 30])
+def test_class_figures_are_these_ratios_and_nothing_warns(classes):
+    generator = np.random.default_rng(classes)
+    names = [f"class {c}" for c in range(classes)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(20):
+            seen, predicted = generator.integers(0, 2, (2, classes))  # some classes without any
+            confusion = generator.integers(0, 9, (classes, classes)) * seen[:, None] * predicted
+            for c, figures in enumerate(class_figures(confusion, names)):
+                hits, of, to = confusion[c, c], confusion[c].sum(), confusion[:, c].sum()
+                expected = [hits / to if to else np.nan, hits / of if of else np.nan]
+                expected += [2 * hits / (of + to) if of + to else np.nan]
+                np.testing.assert_array_equal([figures.precision, figures.recall, figures.f1], expected)
+                assert (figures.name, figures.images) == (names[c], of)
+
+
+def test_classes_without_images_have_no_figures():
+    evaluation = Evaluation(("cat", "dog"), np.array([[0, 0], [0, 4]]))
+    cat, dog = evaluation.per_class()
+    assert cat == {"class": "cat", "images": 0, "precision": None, "recall": None, "f1": None}
+    assert dog == {"class": "dog", "images": 4, "precision": 1.0, "recall": 1.0, "f1": 1.0}
+    assert np.isnan(accuracy(np.zeros((2, 2), int)))
+
+
+def test_mistakes_by_frequency():
+    confusion = np.array([[5, 2, 0], [3, 7, 0], [0, 0, 9]])
+    assert frequent_confusions(confusion, "abc") == [("b", "a", 3, 0.3), ("a", "b", 2, 2 / 7)]
+
+
+def test_answers_are_counted_whatever_the_batches():
+    generator = torch.Generator().manual_seed(0)
+    scores, labels = torch.rand(50, 4, generator=generator), torch.arange(50) % 3  # none of class 3
+    counted = np.zeros((4, 4), int)
+    for true, predicted in zip(labels.tolist(), scores.argmax(1).tolist(), strict=True):
+        counted[true, predicted] += 1
+    for size in (50, 7):
+        tally = Tally(("a", "b", "c", "d"))
+        for part in torch.arange(50).split(size):
+            tally.add(Output(scores[part], None, torch.empty(len(part), 0)), labels[part], part)
+        evaluation = tally.result()
+        np.testing.assert_array_equal(evaluation.confusion, counted)
+        assert evaluation.wrong == tuple((scores.argmax(1) != labels).nonzero().flatten().tolist())
