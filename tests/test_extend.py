@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import resemblance
 from resemblance.cli.main import main
 from resemblance.data import open as opening
+from resemblance.methods import registry
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extend.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r'^```python title="(\S+)"\n(.*?)^```$', PAGE, re.M | re.S))
@@ -74,6 +76,22 @@ def test_an_audit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = run_file("stability.py", capsys)[1]
     assert re.search(r"the same prototype for \d+% of the images", printed)
     assert "predicted" in printed
+
+
+@pytest.mark.slow
+def test_the_change_of_a_method_in_the_researchers_guide(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_REGISTERED", {})
+    guide = (Path(__file__).parents[1] / "docs" / "guide" / "researcher.md").read_text(encoding="utf-8")
+    [code] = re.findall(r'^```python title="change.py"\n(.*?)^```$', guide, re.M | re.S)
+    Path("change.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+    exec(compile(code, "change.py", "exec"), vars(sys.modules["__main__"]))
+    assert "projected 20 prototypes" in capsys.readouterr().out
+    assert main(["evaluate", "runs/sgd", "--import", "change"]) == 0
+    sys.modules.pop("change")
 
 
 def test_a_command(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,7 +141,7 @@ def _train_options(arguments: list[str]) -> TrainCommand:
         what = (
             f"unknown method {name!r}" if name and not name.startswith("-") else "train needs a method first"
         )
-        raise UserError(f"{what}{hint} (see {PROG} train --help)")
+        raise UserError(f"{what}{hint} (see {PROG} train --help; a method of your own needs {IMPORT})")
     config = methods[name]
     text = f"{(getdoc(config) or '').splitlines()[0]} {config.citation}."
     options, method = parse(
