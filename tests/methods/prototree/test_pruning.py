@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+import resemblance
 from methods.prototree.small_models import by_hand, make, scattered, source
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.config.training import TrainConfig
-from resemblance.convert.conversion import convert
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.transforms import to_tensor
 from resemblance.methods.registry import build
@@ -144,5 +144,7 @@ def test_kmex_converts_its_encoder(tmp_path):
     data = splits()
     fit(model, data, tmp_path / "run", settings(epochs=6))
     model.save(tmp_path / "model")
-    converted = convert(tmp_path / "model", data, prototypes_per_class=2, progress=False, accelerator="cpu")
-    assert converted(torch.rand(2, 1, 16, 16)).scores.shape == (2, 3)
+    run = resemblance.convert(
+        tmp_path / "model", data, tmp_path / "kmex", prototypes_per_class=2, accelerator="cpu"
+    )
+    assert run.model(torch.rand(2, 1, 16, 16)).scores.shape == (2, 3)
