@@ -1,4 +1,4 @@
-"""MedMNIST files, IDX files, CIFAR-10's files and the embedded digits."""
+"""Files of MedMNIST, IDX files, CIFAR-10's files and the embedded digits."""
 
 from __future__ import annotations
 

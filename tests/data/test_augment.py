@@ -94,7 +94,7 @@ def test_crop():
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2])
-def test_protopnet_does_nothing_by_nothing(kind):
+def test_protopnet_changes_nothing_with_amounts_of_zero(kind):
     same = protopnet(IMAGES, [Scripted(kind)] * 6)
     torch.testing.assert_close(same, IMAGES, atol=1e-5, rtol=0)
 

@@ -294,7 +294,7 @@ def test_reading_does_not_wait_for_pipes(tmp_path):
     assert "not an image file" in refusal(read_image, tmp_path / "pipe.png")
 
 
-def test_names_are_put_on_one_line(tmp_path):
+def test_names_are_printed_on_one_line(tmp_path):
     path = tmp_path / "two\nlines\x1b[31m.png"
     path.write_bytes(b"?")
     assert r"two\nlines\x1b[31m.png" in refusal(read_image, path)

@@ -59,7 +59,7 @@ def test_bars_for_and_against_have_their_colours(image):
     assert [color for _, color in drawn] == [FOR if value > 0 else AGAINST for value in values]
 
 
-def test_names_are_never_mathematics(image):
+def test_names_are_never_read_as_mathematics(image):
     model = Toy(classes=(HOSTILE, "b", "c"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -125,7 +125,7 @@ def test_answers_in_other_forms(answer: Any) -> None:
     torch.testing.assert_close(build(net)(images), Net.forward(net, images))
 
 
-def test_answers_that_are_not_the_last_layers() -> None:
+def test_answers_that_do_not_come_from_the_last_layer() -> None:
     class Scaled(Net):
         def forward(self, images: Tensor) -> Any:
             return 2 * super().forward(images)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from resemblance.config.errors import UserError
+from resemblance.encoders.surgery import grey_weight
 from resemblance.encoders.weights import State, read_weights
 
 COUNTER = "num_batches_tracked"
@@ -184,5 +185,5 @@ def _fit_first_convolution(state: State, target: Mapping[str, Tensor], network: 
     channels = (loaded.shape[1], expected.shape[1]) if loaded.ndim == 4 else None
     if channels != (3, 1) or loaded.shape[2:] != expected.shape[2:]:
         return []
-    state[key] = loaded.sum(1, keepdim=True)
+    state[key] = grey_weight(loaded)
     return ["first convolution summed over RGB for grey images"]

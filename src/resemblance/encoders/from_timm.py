@@ -26,7 +26,9 @@ class TimmEncoder(Encoder):
 
     VGG and MobileNet-v3 have more layers before their classifier, ConvNeXt a norm; these belong to `embed`. The
     features of a vision transformer are its tokens; its map consists of the patch tokens on their grid. DenseNet's
-    features end with the final norm and its ReLU, VGG's with the last max-pool, as in ProtoPNet.
+    features end with the final norm and its ReLU, VGG's with the last max-pool, as in ProtoPNet. The
+    last map of timm's `forward_intermediates` is the same for most networks, but comes before the last layers of
+    EfficientNet (320 channels instead of 1280), HRNet and NFNet, so it is not used.
 
     Args:
         config: name, weights, stem.

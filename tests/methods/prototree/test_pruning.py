@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+import resemblance
 from methods.prototree.small_models import by_hand, make, scattered, source
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.config.training import TrainConfig
-from resemblance.convert.conversion import convert
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.transforms import to_tensor
 from resemblance.methods.registry import build
@@ -32,8 +32,8 @@ def test_owners_are_the_classes_of_the_leaves_below():
 @pytest.mark.parametrize(
     ("variant", "nodes", "leaves"), [("paper", [5, 6], 3), ("released", [0, 1, 5, 3, 4, 6], 7)]
 )
-def test_pruning_cuts_what_tells_nothing(variant, nodes, leaves):
-    """Left of the root nothing is known; right of it one of two leaves of a node."""
+def test_pruning_cuts_leaves_that_are_not_sure(variant, nodes, leaves):
+    """The leaves left of the root are uniform; right of it, one of the two leaves of each node is."""
     model = scattered(make(variant=variant))
     model.counts.zero_()
     model.counts[5, 1] = model.counts[6, 0] = model.counts[7, 2] = 5
@@ -49,12 +49,12 @@ def test_pruning_cuts_what_tells_nothing(variant, nodes, leaves):
         assert torch.allclose(model(images).extras["paths"], expected, atol=1e-6)
         assert model.counts.argmax(1).tolist() == [1, 0, 2]
         assert model.prototypes.owners.tolist() == [[True, True, True], [True, False, True]]
-    else:  # the left child of the root stays although it tells nothing
+    else:  # the left child of the root stays although its leaves are uniform
         assert kept.tolist() == [0, 1, 2, 3, 4, 6]
         assert model.tree.leaves == 7
 
 
-def test_a_tree_that_knows_nothing_is_not_pruned():
+def test_an_untrained_tree_is_not_pruned():
     model = make()
     assert model.prune(model.config.threshold(3)).tolist() == list(range(7))
 
@@ -108,7 +108,7 @@ def test_a_prototype_is_used_where_it_is_found_on_the_most_probable_path():
 
 
 @torch.no_grad()
-def test_a_leaf_at_the_threshold_tells_nothing():
+def test_a_leaf_at_the_threshold_is_pruned():
     model = make(classes=4, depth=2)
     model.counts.zero_()
     model.counts[0, 1] = model.counts[3, 2] = 5  # the other two leaves have 0.25 of each class, exactly
@@ -144,5 +144,7 @@ def test_kmex_converts_its_encoder(tmp_path):
     data = splits()
     fit(model, data, tmp_path / "run", settings(epochs=6))
     model.save(tmp_path / "model")
-    found = convert(tmp_path / "model", data, prototypes_per_class=2, progress=False, accelerator="cpu")
-    assert found(torch.rand(2, 1, 16, 16)).scores.shape == (2, 3)
+    run = resemblance.convert(
+        tmp_path / "model", data, tmp_path / "kmex", prototypes_per_class=2, accelerator="cpu"
+    )
+    assert run.model(torch.rand(2, 1, 16, 16)).scores.shape == (2, 3)

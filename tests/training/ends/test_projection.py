@@ -151,6 +151,20 @@ def test_collapsed_prototypes_are_counted():
     assert any("repeat" in line for line in report.lines())
 
 
+def test_only_projected_prototypes_count_in_what_moved_and_what_repeats():
+    latents = torch.tensor([0.0, 9.0]).reshape(2, 1, 1, 1)
+    vectors = torch.tensor([1.0, 3.0, 5.0, 7.0]).reshape(4, 1, 1, 1)
+    owners = torch.tensor(
+        [[True, False, False], [True, False, False], [False, True, False], [False, False, True]]
+    )
+    report = project(LookingGlass(vectors, owners, (4, 4)), batches(latents, torch.tensor([0, 1]), 2))
+    assert report.collapsed == {"class 0": 1}  # the one prototype of class 1 repeats nothing
+    assert report.unplaced == (3,)
+    assert report.moved.tolist() == [1, 3, 4, 0]
+    assert report.mean_moved == pytest.approx(8 / 3)
+    assert report.images == 2
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2)])
 def test_the_box_is_the_papers_on_the_source_image(shape):
     model, latents, labels = scene(3, shape=shape, side=7)

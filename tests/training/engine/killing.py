@@ -23,6 +23,7 @@ from resemblance.training.ends import actions
 from resemblance.training.engine import checkpoints
 from resemblance.training.engine.fit import fit
 from resemblance.training.engine.module import StageModule
+from resemblance.training.engine.state import plain
 from tiny import Stage, both, digits, make
 
 STAGES = (
@@ -112,7 +113,7 @@ def run(folder: Path, weights: Path, resume: bool, **options) -> None:
     else:
         result = train(model, folder, images=192, resume=resume, **options)
     history = [{k: v for k, v in row.items() if k != "seconds"} for row in result.history]
-    REAL_SAVE({"model": model.state_dict(), "history": history}, weights)
+    REAL_SAVE({"model": model.state_dict(), "history": history, "facts": plain(model.facts)}, weights)
 
 
 def fork(work: Callable[[], None]) -> int:
@@ -145,7 +146,7 @@ def survives(kill: Callable[[], None], expected: dict, where: Path, **options) -
     assert logged == [row["step"] for row in expected["history"]]
     pairs = [(tensor, resumed["model"][name]) for name, tensor in expected["model"].items()]
     equal = all(torch.equal(one.nan_to_num(7), other.nan_to_num(7)) for one, other in pairs)
-    return equal and resumed["history"] == expected["history"]
+    return equal and all(resumed[name] == expected[name] for name in ("history", "facts"))
 
 
 def main(thorough: bool) -> None:

@@ -42,8 +42,8 @@ def test_two_processes_train_as_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_process_that_reads_late_reads_the_state_that_was_meant(tmp_path):
-    """Stages with only end actions write two states in quick succession; each must be read before the next."""
+def test_a_process_that_reads_late_reads_the_right_state(tmp_path):
+    """Stages that only act write two states, one right after the other: all processes must read the same ones."""
     stages = (Stage("cut", 0, {}, end=("halve",)), Stage("last", 1, {"head": Group(1e-3)}))
     torch.manual_seed(0)
     model = LateReader(TinyConfig(norm=False, dropout=0.0), Recipe(stages, batch_size=64))
