@@ -107,13 +107,13 @@ def statements(path: Path) -> list[tuple[int, str]]:
 @cache
 def arrows() -> dict[str, dict[str, int]]:
     """The modules of the library that each module imports, with the line."""
-    found: dict[str, dict[str, int]] = {name: {} for name in modules()}
+    targets: dict[str, dict[str, int]] = {name: {} for name in modules()}
     for name, path in modules().items():
         for line, target in statements(path):
             inner = target if target in modules() else target.rpartition(".")[0]
             if inner in modules() and inner != name:
-                found[name].setdefault(inner, line)
-    return found
+                targets[name].setdefault(inner, line)
+    return targets
 
 
 def where(name: str, line: int) -> str:
@@ -224,11 +224,7 @@ def declared(*extras: str) -> set[str]:
 
 def imports_of(*folders: str) -> dict[str, str]:
     """The packages of others that the files of these folders import, each with a place where."""
-    own = (
-        {path.stem for path in (ROOT / "tests").rglob("*.py")}
-        | set(sys.stdlib_module_names)
-        | {"resemblance"}
-    )
+    own = {"resemblance", *(path.stem for path in (ROOT / "tests").iterdir()), *sys.stdlib_module_names}
     packages = {}
     for path in (path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))):
         for line, target in statements(path):

@@ -1,4 +1,4 @@
-"""Conversion, and what it says of the classifier that it was given."""
+"""Conversion, and its checks of the given classifier."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_network_becomes_a_model_that_explains_itself(convert, tmp_path):
         assert torch.equal(again(images).extras["blackbox"], model(images).extras["blackbox"])
 
 
-def test_outputs_in_another_order_are_found_and_put_right(convert):
+def test_outputs_in_another_order_are_detected_and_corrected(convert):
     splits, network = splits_of(quadrants), Quadrants((2, 0, 3, 1))
     with pytest.raises(UserError, match=r"100\.0 % with its classes in another order") as caught:
         convert(network, splits)
@@ -128,17 +128,17 @@ def test_outputs_in_another_order_are_found_and_put_right(convert):
     assert "force" in forced.facts["notes"][-1]
 
 
-def test_two_classes_in_each_others_place_are_found_too(convert):
+def test_two_swapped_classes_are_detected(convert):
     with pytest.raises(UserError, match="--classes north,south,east,west"):
         convert(Quadrants((0, 2, 1, 3)), splits_of(quadrants))
 
 
-def test_a_wrong_order_given_by_the_user_is_found_too(convert):
+def test_a_wrong_order_given_by_the_user_is_detected(convert):
     with pytest.raises(UserError, match="--classes north,east,south,west"):
         convert(Quadrants(), splits_of(quadrants), classes="east,north,south,west")
 
 
-def test_images_scaled_otherwise_are_found_and_put_right(convert):
+def test_images_on_another_scale_are_detected_and_corrected(convert):
     splits, network = splits_of(levels), Levels([40.0, 128.0, 215.0])
     with pytest.raises(UserError, match=r"values from 0 to 255; give --mean 0 --std 0\.00392157"):
         convert(network, splits)
@@ -146,7 +146,7 @@ def test_images_scaled_otherwise_are_found_and_put_right(convert):
     assert model.facts["black_box"]["val"] == 1
 
 
-def test_a_classifier_that_knows_nothing_is_refused_unless_forced(convert):
+def test_an_untrained_classifier_is_refused_unless_forced(convert):
     splits = splits_of(quadrants)
     torch.manual_seed(0)
     random = build("blackbox", {"encoder": "small"}, ModelSpec(CLASSES, ImageSpec(16, 16, 1, (0.3,), (0.2,))))
@@ -165,7 +165,7 @@ def test_grey_images_for_an_rgb_network_and_the_other_way_round(convert):
     assert "colours are taken away" in " ".join(model.facts["notes"])
 
 
-def test_a_wrong_number_of_outputs_is_said(convert):
+def test_a_wrong_number_of_outputs_is_reported(convert):
     with pytest.raises(UserError, match=r"3 classes.*4"):
         convert(Quadrants((0, 1, 2)), splits_of(quadrants))
     assert "blackbox" not in convert(Quadrants((0, 1, 2)), splits_of(quadrants), force=True).facts
@@ -216,7 +216,7 @@ def test_hidden_orders():
         assert hidden_order(confusion).tolist() == order.tolist()
         assert hidden_order(generator.integers(0, 30, (size, size))) is None
         assert hidden_order(np.eye(size, dtype=np.int64) * 30) is None
-    assert hidden_order(np.array([[0, 3], [3, 0]])) is None  # too few images to tell
+    assert hidden_order(np.array([[0, 3], [3, 0]])) is None  # too few images to decide
 
 
 def test_stratified_samples_are_even():
@@ -230,7 +230,7 @@ def test_classes_from_a_file(tmp_path):
     assert read_classes(str(tmp_path / "classes.txt")) == ("north", "east")
 
 
-def test_missing_folders_and_files_are_told_apart(convert, tmp_path):
+def test_missing_folders_and_files_are_distinguished(convert, tmp_path):
     (tmp_path / "w.pth").write_bytes(b"")
     with pytest.raises(UserError, match="goes to --weights"):
         convert(str(tmp_path / "w.pth"), splits_of(quadrants))

@@ -1,4 +1,4 @@
-"""What every method must do once trained: go on after an interruption, and come back from its folder."""
+"""Every trained method: it resumes after an interruption, and loads from its folder."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_groups_hold_each_parameter_that_can_train_once(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_stopped_run_goes_on_to_the_same_bits(method, tmp_path, trained):
-    """In the middle of the run; all other moments are in training/test_resume.py."""
+def test_a_stopped_run_resumes_to_the_same_bits(method, tmp_path, trained):
+    """In the middle of the run; other moments are in training/engine/test_resume.py."""
     model, whole, writes = trained(method)
     with stopping(writes // 2), pytest.raises(Stop):
         train(made(method), tmp_path / "run", **OPTIONS)
@@ -67,8 +67,8 @@ def test_a_trained_model_comes_back_from_its_folder(method, tmp_path, trained):
 
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "kmex"])
-def test_kmex_stands_on_its_encoder(method, tmp_path, trained):
-    """Its answers stand beside KMEx's own, and all of it comes back from a folder."""
+def test_kmex_can_use_its_encoder(method, tmp_path, trained):
+    """KMEx also gives the answers of the original model, and all of it loads from a folder."""
     original = trained(method).model
     original.save(tmp_path / "model")
     images = digits(96, 40)

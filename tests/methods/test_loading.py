@@ -70,7 +70,7 @@ def test_everything_comes_back(trained, folder):
     assert loaded.gallery == trained.gallery
 
 
-def test_the_origin_of_the_weights_is_remembered(trained, tmp_path):
+def test_the_origin_of_the_weights_is_kept(trained, tmp_path):
     before = trained.encoder.description
     trained.encoder.description = "small CNN, weights from mine.pth"
     trained.save(tmp_path / "model")

@@ -50,7 +50,7 @@ def see(model, z, offsets=None):
 
 
 def plain_seen(z, offsets, window, part, parts):
-    """What a part of a window sees of one map z (E, H, W)."""
+    """Return what a part of a window sees of one map z (E, H, W)."""
     (a, b), (m, n) = window, part
     index = 2 * (m * parts + n)
     y = a - 1 + 2 * m + offsets[index, a, b].item()

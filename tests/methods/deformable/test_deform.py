@@ -1,4 +1,4 @@
-"""What moved parts see of a map, and the windows that are gathered for them."""
+"""Parts that move over a map, and the windows that are gathered for them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_lengths_are_preserved_within_the_map_and_lost_beyond_it(seed, parts, fa
 
 @VARIANTS
 def test_gradients_are_those_of_the_plain_formula(variant):
-    """Of features, offsets and prototypes, by finite differences."""
+    """Gradients of features, offsets and prototypes, by finite differences."""
     model = make(2, variant=variant, parts=2, addon="regular", prototype_depth=3).double()
     generator = torch.Generator().manual_seed(3)
     z = torch.rand(2, 3, 4, 4, generator=generator, dtype=torch.float64) + 0.1
@@ -62,14 +62,14 @@ def test_the_cheap_gradient_is_the_dense_one():
     values, places = strongest(windows, vectors)
     dense = windows @ vectors.T
     assert torch.equal(places, dense.argmax(dim=1))
-    found = torch.autograd.grad(values, (windows, vectors), grad)
+    gradients = torch.autograd.grad(values, (windows, vectors), grad)
     expected = torch.autograd.grad(dense.amax(dim=1), (windows, vectors), grad)
-    assert all(torch.allclose(a, b) for a, b in zip(found, expected, strict=True))
+    assert all(torch.allclose(a, b) for a, b in zip(gradients, expected, strict=True))
     only = strongest(windows.detach(), vectors)[0]
     assert torch.allclose(torch.autograd.grad(only, vectors, grad)[0], expected[1])
 
 
-def test_black_maps_and_wild_offsets_are_no_trouble():
+def test_black_maps_and_wild_offsets_stay_finite():
     model = glass(torch.eye(2), parts=3)
     z = torch.zeros(2, 2, 6, 6, requires_grad=True)
     offsets = torch.zeros(2, 18, 4, 4)

@@ -89,8 +89,8 @@ def test_forward_and_losses_agree_with_a_plain_re_implementation(variant, parts,
 def test_classes_with_few_prototypes_are_orthogonal_as_plainly_as_others():
     model = make()
     model.keep(torch.tensor([0, 2, 3, 5]))
-    found = model.loss(model.eval()(torch.rand(2, 1, 28, 28)), torch.tensor([0, 1]))["orthogonality"]
-    assert found.item() == pytest.approx(0.1 * plain_orthogonality(model), rel=1e-4)
+    term = model.loss(model.eval()(torch.rand(2, 1, 28, 28)), torch.tensor([0, 1]))["orthogonality"]
+    assert term.item() == pytest.approx(0.1 * plain_orthogonality(model), rel=1e-4)
 
 
 def test_images_of_a_class_without_prototypes_leave_the_losses_finite():

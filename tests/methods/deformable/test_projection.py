@@ -29,7 +29,7 @@ def scene(variant="paper", images=9, seed=0, parts=2):
 
 def plain_push(model, latents, labels):
     """For each prototype the first image of its class with the largest g, and what its parts see there."""
-    maps, found = model.prototypes.maps(latents), []
+    maps, best_of_each = model.prototypes.maps(latents), []
     z, offsets = model.prototypes._split(latents)
     parts, width = model.config.parts, maps.shape[3]
     for j in range(len(model.prototypes)):
@@ -47,8 +47,8 @@ def plain_push(model, latents, labels):
                     dim=1,
                 )
                 best = (maps[i, j].max(), i, seen.reshape(-1, parts, parts))
-        found.append(best)
-    return found
+        best_of_each.append(best)
+    return best_of_each
 
 
 @VARIANTS
@@ -75,8 +75,8 @@ def batches_of(model, latents, labels, size):
     return batches(latents, labels, size)
 
 
-def test_no_windows_are_no_trouble():
-    """As where no image of a batch comes nearer than those before."""
+def test_no_windows_at_all():
+    """So it is where no image of a batch comes nearer than those before."""
     model, latents, _ = scene()
     none = torch.zeros(0, dtype=torch.int64)
     assert model.prototypes.patches(latents, none).shape == (0, 25, 7, 2, 2)
@@ -84,7 +84,7 @@ def test_no_windows_are_no_trouble():
 
 
 def test_a_projected_prototype_is_wholly_there_in_its_source():
-    """Where all its parts lie on the map: the interpolation that it is made by is the one that it is read by."""
+    """If all its parts lie on the map: parts are stored and compared by the same interpolation."""
     generator = torch.Generator().manual_seed(0)
     model = glass(torch.rand(2, 6, generator=generator))
     z = torch.rand(2, 6, 7, 7, generator=generator).square()

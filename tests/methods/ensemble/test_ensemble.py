@@ -64,8 +64,8 @@ def test_other_scores_are_averaged_as_probabilities():
         torch.tensor([[1.0, 3.0]]),
         torch.tensor([[0.6, 0.4]]),
     )
-    found = combine([logits, votes, chances], ["logit", "votes", "probability"])
-    assert found.flatten().tolist() == pytest.approx([(0.5 + 0.25 + 0.6) / 3, (0.5 + 0.75 + 0.4) / 3])
+    averages = combine([logits, votes, chances], ["logit", "votes", "probability"])
+    assert averages.flatten().tolist() == pytest.approx([(0.5 + 0.25 + 0.6) / 3, (0.5 + 0.75 + 0.4) / 3])
     assert combine([chances, chances.flip(1)], ["probability"] * 2).tolist() == [[0.5, 0.5]]
 
 
@@ -73,9 +73,9 @@ def test_other_scores_are_averaged_as_probabilities():
 def test_probabilities_sum_to_one_and_keep_the_order(kind):
     scores = torch.rand(5, 7)
     scores = scores / scores.sum(1, keepdim=True) if kind == "probability" else 9 * scores
-    found = probabilities(scores, kind)
-    assert torch.allclose(found.sum(1), torch.ones(5))
-    assert torch.equal(found.argsort(1), scores.argsort(1))
+    shares = probabilities(scores, kind)
+    assert torch.allclose(shares.sum(1), torch.ones(5))
+    assert torch.equal(shares.argsort(1), scores.argsort(1))
 
 
 def test_members_may_differ_in_method_size_channels_and_order_of_classes():
@@ -86,16 +86,16 @@ def test_members_may_differ_in_method_size_channels_and_order_of_classes():
         member(size=48, channels=3, seed=4, classes=("cow", "ant", "dog", "bee")),
     ]
     images = source()
-    found = evaluate_ensemble(models, images, batch_size=5)
-    assert found.rule == "sum of the logits"
+    evaluation = evaluate_ensemble(models, images, batch_size=5)
+    assert evaluation.rule == "sum of the logits"
     total = sum(answers(model, images) for model in models)
-    told = total.argmax(1).numpy()
-    assert found.whole.wrong == tuple(np.flatnonzero(told != images.labels).tolist())
+    predicted = total.argmax(1).numpy()
+    assert evaluation.whole.wrong == tuple(np.flatnonzero(predicted != images.labels).tolist())
     expected = np.zeros((4, 4), int)
-    np.add.at(expected, (images.labels, told), 1)
-    assert (found.whole.confusion == expected).all()
-    assert found.whole.accuracy == np.mean(told == images.labels)
-    for model, one in zip(models, found.members, strict=True):
+    np.add.at(expected, (images.labels, predicted), 1)
+    assert (evaluation.whole.confusion == expected).all()
+    assert evaluation.whole.accuracy == np.mean(predicted == images.labels)
+    for model, one in zip(models, evaluation.members, strict=True):
         right = answers(model, images).argmax(1).numpy() == images.labels
         assert one.accuracy == np.mean(right)
         assert one.prototypes == len(model.prototypes)
@@ -107,14 +107,14 @@ def test_votes_logits_and_a_tree_are_averaged_in_one_pass():
     for model in models:
         model.train()
     images = source()
-    found = evaluate_ensemble(models, images, batch_size=7)
+    evaluation = evaluate_ensemble(models, images, batch_size=7)
     assert all(model.training for model in models)
     for model in models:
         model.eval()
     votes, logits, chances = (answers(model, images) for model in models)
     mean = (votes / votes.sum(1, keepdim=True) + logits.softmax(1) + chances) / 3
-    assert found.whole.accuracy == np.mean(mean.argmax(1).numpy() == images.labels)
-    assert [one.accuracy for one in found.members] == [evaluate(m, images).accuracy for m in models]
+    assert evaluation.whole.accuracy == np.mean(mean.argmax(1).numpy() == images.labels)
+    assert [one.accuracy for one in evaluation.members] == [evaluate(m, images).accuracy for m in models]
 
 
 TOGETHER = {
@@ -192,13 +192,13 @@ def test_an_ensemble_is_reported_like_a_model():
         model.gallery = build_gallery(model, images)
     both = make_ensemble(models)
     assert len(both.gallery) == len(both.prototypes)
-    found = evaluate(both, images)
+    evaluation = evaluate(both, images)
     page = report_html(
         [
             collect(
                 both,
                 "both",
-                confusions={"test": found.confusion},
+                confusions={"test": evaluation.confusion},
                 explanations=[both.explain(images.read(0))],
             )
         ]
@@ -207,7 +207,7 @@ def test_an_ensemble_is_reported_like_a_model():
     assert len(prototype_views(both)) == len(both.prototypes)
 
 
-def test_what_is_no_ensemble_is_refused():
+def test_models_that_do_not_go_together_are_refused():
     one = member()
     with pytest.raises(UserError, match="at least 2 models, not 1"):
         make_ensemble([one])

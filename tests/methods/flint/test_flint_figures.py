@@ -45,10 +45,10 @@ def test_the_most_activating_images_are_the_three_strongest_of_the_class():
 
 def test_pairs_are_above_the_threshold_and_classes_take_turns():
     relevance = torch.tensor([[0.5, 0.9, 0.4], [0.1, -0.9, 0.2], [0.05, 0.0, 0.0]])
-    found = [(pair.cls, pair.attribute) for pair in relevant_pairs(relevance, 0.1, 10)]
-    assert found == [(0, 1), (0, 0), (0, 2), (1, 2)]
-    found = [(pair.cls, pair.attribute) for pair in relevant_pairs(relevance, 0.1, 2)]
-    assert found == [(0, 1), (1, 2)]
+    pairs = [(pair.cls, pair.attribute) for pair in relevant_pairs(relevance, 0.1, 10)]
+    assert pairs == [(0, 1), (0, 0), (0, 2), (1, 2)]
+    pairs = [(pair.cls, pair.attribute) for pair in relevant_pairs(relevance, 0.1, 2)]
+    assert pairs == [(0, 1), (1, 2)]
 
 
 def test_the_matrix_frames_what_is_above_the_threshold_and_says_what_is_cut():
@@ -67,7 +67,7 @@ def test_the_matrix_frames_what_is_above_the_threshold_and_says_what_is_cut():
     assert drawn(many)
 
 
-def test_sheets_bear_long_names_and_missing_pictures():
+def test_sheets_draw_with_long_names_and_missing_pictures():
     picture = np.zeros((8, 6, 3), np.uint8)
     rows = [(f"{'long ' * 20}{i}\nattribute {i}", 0.5, [picture] * (i % 4), picture) for i in range(9)]
     assert drawn(attribute_sheet(rows, "3 more pairs"))
@@ -78,28 +78,28 @@ def test_all_figures_of_a_model():
     model, source = made()
     model.relevance.copy_(torch.tensor([[0.9, 0, 0, 0, 0], [0.3, 0.8, 0, 0, 0], [0, 0, 0, 0, 0.2]]))
     batch = ImageDataset(source, model.spec.image).__getitems__([0, 1])
-    found = figures(model, FigureInputs(batch.images, batch.labels, source))
+    drawings = figures(model, FigureInputs(batch.images, batch.labels, source))
     titles = [
         "Relevance of attributes to classes",
         "What the attributes are",
         "Local explanations",
         "Conciseness",
     ]
-    assert list(found) == titles
-    assert all(drawn(one.figure) for one in found.values())
-    shown = " ".join(texts(found[titles[1]].figure))
+    assert list(drawings) == titles
+    assert all(drawn(one.figure) for one in drawings.values())
+    shown = " ".join(texts(drawings[titles[1]].figure))
     assert all(text in shown for text in ("class 1", "attribute 1", "relevance 0.80", "strongest in"))
-    assert "60 steps of the paper's 600" in found[titles[1]].caption
+    assert "60 steps of the paper's 600" in drawings[titles[1]].caption
     assert len(paper_figures(model, FigureInputs(batch.images, batch.labels, source))) == 4
 
 
 def test_figures_without_relevance_and_with_colours():
     model, source = made(2, 3, encoder="small")
     batch = ImageDataset(source, model.spec.image).__getitems__([0])
-    found = figures(model, FigureInputs(batch.images, batch.labels, source))
-    assert "What the attributes are" not in found  # nothing is known to be relevant
-    assert "20 steps of the paper's 600" in found["Local explanations"].caption
-    assert all(drawn(one.figure) for one in found.values())
+    drawings = figures(model, FigureInputs(batch.images, batch.labels, source))
+    assert "What the attributes are" not in drawings  # nothing is known to be relevant
+    assert "20 steps of the paper's 600" in drawings["Local explanations"].caption
+    assert all(drawn(one.figure) for one in drawings.values())
 
 
 def test_looking_answers_images_in_their_order():
@@ -120,11 +120,11 @@ def test_strengthened_images_strengthen():
     alive = model(images).similarities.sum(0).argmax().item()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     ascent = Ascent(variation=0.0, start=0.4, steps=20, rounds=2, low=-3, high=3)
-    found = strengthen(model, images, [alive, alive], ascent)
-    assert 0 <= found.min() <= found.max() <= 1
+    strengthened = strengthen(model, images, [alive, alive], ascent)
+    assert 0 <= strengthened.min() <= strengthened.max() <= 1
     with torch.no_grad():
         start = model.phi(0.4 * model.inputs(images))[:, alive]
-        assert (model.phi(model.inputs(found))[:, alive] > start).all()
+        assert (model.phi(model.inputs(strengthened))[:, alive] > start).all()
     assert all(
         torch.equal(before[name], tensor)
         for name, tensor in model.state_dict().items()

@@ -14,7 +14,7 @@ from resemblance.methods.flint.model import conciseness, diversity, entropy, set
 
 
 def plain_entropy(values):
-    """Of softmax(|v|), term by term."""
+    """Compute the entropy of softmax(|v|), term by term."""
     total = sum(math.exp(abs(v)) for v in values)
     return -sum(math.exp(abs(v)) / total * math.log(math.exp(abs(v)) / total) for v in values)
 

@@ -47,9 +47,9 @@ def test_terms_come_in_at_the_epochs_of_the_schedule(setting):
     for epoch, expected in SCHEDULES[setting].items():
         for step in (0, 6):  # all through the epoch
             model.before_step(TrainingStep(stage.name, epoch - 1, stage.epochs, 0, step, 7))
-            found = [model.weight(name) for name in ("input_fidelity", "output_fidelity", "sparsity")]
-            found += [model.weight("conciseness"), model.weight("diversity")]
-            assert found == pytest.approx([*expected, expected[-1]])
+            weights = [model.weight(name) for name in ("input_fidelity", "output_fidelity", "sparsity")]
+            weights += [model.weight("conciseness"), model.weight("diversity")]
+            assert weights == pytest.approx([*expected, expected[-1]])
             assert model.weight("prediction") == (0.8 if setting == "kmex" else 1.0)
 
 
@@ -90,8 +90,8 @@ def test_attributes_and_threshold_are_the_settings(setting, attributes, threshol
 )
 def test_predictor_and_setting_follow_the_images(size, channels, name, count):
     spec = ModelSpec(tuple("abcd"), ImageSpec(*size, channels, (0.5,) * channels, (0.2,) * channels))
-    found, setting = settle(FLINTConfig(), spec)
-    assert (found, setting.attributes) == (name, count)
+    predictor, setting = settle(FLINTConfig(), spec)
+    assert (predictor, setting.attributes) == (name, count)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_predictor_and_setting_follow_the_images(size, channels, name, count):
         ({"encoder": "resnet", "size": (28, 7)}, "at least 8 pixels"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(wrong, message):
+def test_impossible_settings_are_refused_in_one_line(wrong, message):
     with pytest.raises(UserError, match=message) as error:
         make(**wrong)
     assert "\n" not in str(error.value)

@@ -123,7 +123,7 @@ def test_equally_near_classes_tie_to_the_lowest():
     assert scores.argmax().item() == 0
 
 
-def test_equal_votes_go_to_the_class_that_is_more_alike():
+def test_equal_votes_go_to_the_more_similar_class():
     nearest = torch.tensor([[0, 0, 1, 1]])
     first = ballot(nearest, torch.tensor([[1.0, 1.0, 2.0, 2.0]]), 3)
     assert first.tolist() == [[pytest.approx(2 + 2 / 7), pytest.approx(2 + 4 / 7), 0.0]]
@@ -166,7 +166,7 @@ def test_votes_have_a_gradient():
     assert images.grad.abs().sum() > 0
 
 
-def test_the_original_classifier_answers_beside():
+def test_the_original_classifier_answers_too():
     model, images = make(), torch.rand(2, 1, 28, 28)
     with torch.no_grad():
         expected = model.encoder(model.normalize(images))
@@ -175,7 +175,7 @@ def test_the_original_classifier_answers_beside():
         assert torch.allclose(model(images).extras["blackbox"], expected[:, [2, 0, 1]], atol=1e-6)
 
 
-def test_training_is_judged_by_the_classifier_until_the_prototypes_are_there():
+def test_selection_goes_by_the_classifier_until_there_are_prototypes():
     model = make()
     with torch.no_grad():
         output = model(torch.rand(2, 1, 28, 28))
@@ -184,7 +184,7 @@ def test_training_is_judged_by_the_classifier_until_the_prototypes_are_there():
     assert model.selection_scores(output) is output.scores
 
 
-def test_a_whole_model_serves_as_encoder():
+def test_a_whole_model_can_be_the_encoder():
     spec = spec_of()
     torch.manual_seed(0)
     base = build("protopnet", {"encoder": "small", "prototype_depth": 8}, spec).eval()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from methods.pipnet.small_models import make, moment, sharp
+from methods.pipnet.small_models import make, sharp, step_of
 from resemblance.core.output import Output
 from resemblance.methods.pipnet.losses import align, logits, shrunk, tanh
 
@@ -25,9 +25,9 @@ def test_presence_in_the_batch():
 
 
 def test_what_the_classification_loss_reads():
-    found = logits(torch.tensor([2.0, 0.0]))
-    assert found.tolist() == pytest.approx([1.6094, 0.0], abs=1e-4)
-    assert found.softmax(0).tolist() == pytest.approx([0.8333, 0.1667], abs=1e-4)
+    values = logits(torch.tensor([2.0, 0.0]))
+    assert values.tolist() == pytest.approx([1.6094, 0.0], abs=1e-4)
+    assert values.softmax(0).tolist() == pytest.approx([0.8333, 0.1667], abs=1e-4)
     assert make().probabilities(torch.tensor([[2.0, 0.0]])).tolist()[0] == pytest.approx(
         [0.8333, 0.1667], abs=1e-4
     )
@@ -112,7 +112,7 @@ def test_each_stages_losses_agree_with_loops(stage, variant, expected):
     views = [torch.rand(3, 1, 28, 28), torch.rand(3, 1, 28, 28)]
     given = iter(views)
     model.view = lambda images: next(given)
-    model.before_step(moment(stage, epoch=2))
+    model.before_step(step_of(stage, epoch=2))
     output = model(torch.zeros(3, 1, 28, 28))
     terms = model.loss(output, labels)
     assert output.scores.shape == (3, 3)
@@ -145,7 +145,7 @@ def test_evaluation_shrinks_nothing_and_takes_no_stage_into_account():
     images, labels = torch.rand(5, 1, 28, 28), torch.tensor([0, 1, 2, 0, 1])
     output = model(images)
     terms = model.loss(output, labels)
-    model.before_step(moment("pretrain"))
+    model.before_step(step_of("pretrain"))
     again = model.loss(model(images), labels)
     assert {k: v.item() for k, v in terms.items()} == {k: v.item() for k, v in again.items()}
     for name, tensor in model.state_dict().items():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from methods.pipnet.small_models import make, moment
+from methods.pipnet.small_models import make, step_of
 from recipe_lines import recipe_lines
 from resemblance.config.errors import UserError
 from resemblance.methods.pipnet.config import PIPNetConfig
@@ -65,23 +65,23 @@ def test_a_convnext_trains_its_last_stage_first(tmp_path):
 
 
 def rates(model, group):
-    """The rate of a group in the middle of each epoch with classes, by epochs of the run."""
-    found = []
+    """Return the rate of a group in the middle of each epoch with classes, by epochs of the run."""
+    by_epoch = []
     for stage in model.recipe().stages[1:]:
         for epoch in range(stage.epochs):
             if group not in stage.groups:
-                found.append(0.0)
+                by_epoch.append(0.0)
                 continue
             own = stage.groups[group]
-            found.append(
+            by_epoch.append(
                 own.lr * rate_factor(own.schedule or stage.schedule, 0, (epoch + 0.5) / stage.epochs)
             )
-    return found
+    return by_epoch
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
 def test_rates_fall_over_stages(variant, tmp_path):
-    """As PyTorch's own schedulers do, which the authors step after each batch and by the share of the epoch."""
+    """PyTorch's schedulers give the same, stepped as the authors do: by batches, and by the share of the epoch."""
     model = pretrained("test_resnet", 64, tmp_path, variant=variant)
     weight = nn.Parameter(torch.zeros(()))
     head = torch.optim.AdamW([weight], lr=0.05)
@@ -115,11 +115,11 @@ def test_recipes_of_up_to_thirty_epochs_restart_every_five(epochs, cycles):
 def test_weights_shrink_after_each_step_with_classes():
     model = make()
     start = model.last.weight.detach().clone()
-    model.before_step(moment("pretrain"))
+    model.before_step(step_of("pretrain"))
     with torch.no_grad():
         model.after_step()
         assert torch.equal(model.last.weight, start)
-        model.before_step(moment("all"))
+        model.before_step(step_of("all"))
         model.after_step()
     torch.testing.assert_close(model.last.weight, (start - 1e-3).clamp_min(0))
 

@@ -54,11 +54,11 @@ def test_levels_are_pillows(operation, plain):
 def test_each_operation_is_taken_and_shapes_stay():
     torch.manual_seed(0)
     images = IMAGES[:1].repeat(200, 1, 1, 1)
-    found = views.recoloured(images)
-    same = (found == images).all(dim=(1, 2, 3)).float().mean().item()
+    recoloured = views.recoloured(images)
+    same = (recoloured == images).all(dim=(1, 2, 3)).float().mean().item()
     assert 1 / 8 <= same < 0.5  # the eighth that stays as it is, and those that hardly change
-    assert found.min() >= 0
-    assert found.max() <= 1
+    assert recoloured.min() >= 0
+    assert recoloured.max() <= 1
     # A pixel that is alone in its colour is not moved by any operation on colours.
     spot = torch.zeros(200, 3, 9, 7)
     spot[:, :, 4, 3] = 1
@@ -76,7 +76,7 @@ def test_grey_images_and_strength_zero():
 def test_shifts_are_crops_from_a_larger_image(most):
     torch.manual_seed(0)
     images = torch.rand(60, 2, 8, 9)
-    found = views.shifted(images, most)
+    shifted = views.shifted(images, most)
     padded = torch.nn.functional.pad(images, (most,) * 4, mode="replicate")
     low = most // 2
     seen = set()
@@ -85,7 +85,7 @@ def test_shifts_are_crops_from_a_larger_image(most):
             (dy, dx)
             for dy in range(-low, most + 1 - low)
             for dx in range(-low, most + 1 - low)
-            if torch.equal(found[b], padded[b, :, most + dy : most + dy + 8, most + dx : most + dx + 9])
+            if torch.equal(shifted[b], padded[b, :, most + dy : most + dy + 8, most + dx : most + dx + 9])
         ]
         assert len(fits) == 1
         seen.update(fits)

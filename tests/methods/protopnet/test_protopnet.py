@@ -46,7 +46,7 @@ def test_foreign_weights_are_penalised():
 
 
 def plain_forward(model, images):
-    """Loops and the formula of the paper."""
+    """Compute the paper's formula with loops."""
     latents = model.latents(images).detach()
     vectors = model.prototypes.vectors.detach()
     similarities = torch.zeros(len(images), len(vectors))

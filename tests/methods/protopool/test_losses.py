@@ -21,20 +21,20 @@ def test_pooling_has_the_gradient_that_the_whole_map_has(mean, monkeypatch):
     torch.manual_seed(0)
     latents, vectors = torch.rand(5, 6, 3, 4, requires_grad=True), torch.rand(5, 6, 1, 1, requires_grad=True)
     weights = torch.rand(2, 5, 5)
-    found = nearest_and_mean(latents, vectors, mean)
+    pooled = nearest_and_mean(latents, vectors, mean)
     distances = squared_distances(latents, vectors).flatten(2)
     averaged = log_similarity(distances) if mean == "similarity" else distances
     expected = (distances.amin(2), averaged.mean(2))
     gradients = []
-    for pair in (found, expected):
+    for pair in (pooled, expected):
         total = (weights[0] * log_similarity(pair[0]) + weights[1] * pair[1]).sum()
         gradients.append(torch.autograd.grad(total, (latents, vectors)))
-    for one, other in zip((*found, *gradients[0]), (*expected, *gradients[1]), strict=True):
+    for one, other in zip((*pooled, *gradients[0]), (*expected, *gradients[1]), strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def plain_forward(model, images, slots):
-    """Loops and the formulas; slots (C, K, P)."""
+    """Compute the formulas with loops; slots (C, K, P)."""
     released, focal_on = model.config.variant == "released", model.config.focal
     latents, vectors = model.latents(images).detach().double(), model.prototypes.vectors.detach().double()
 

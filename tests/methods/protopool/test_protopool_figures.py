@@ -40,9 +40,9 @@ def trained(classes, held, channels=1, **config):
 
 def test_all_figures_show_what_is_held():
     # Classes 1 and 2 share prototypes 2 and 3, class 0 stands alone with 0 and 1.
-    model, material = trained(3, [[0, 1, 1], [2, 3, 4], [3, 2, 5]], prototypes=6)
-    found = figures(model, material)
-    assert list(found) == [
+    model, inputs = trained(3, [[0, 1, 1], [2, 3, 4], [3, 2, 5]], prototypes=6)
+    drawings = figures(model, inputs)
+    assert list(drawings) == [
         "Prototypes that classes share",
         "How many classes a prototype is in",
         "A class and its parts",
@@ -50,50 +50,50 @@ def test_all_figures_show_what_is_held():
         "Classes that share prototypes",
         "Plain and focal similarity",
     ]
-    assert all(drawn(part.figure) for part in found.values())
-    shared = texts(found["Prototypes that classes share"].figure)
+    assert all(drawn(part.figure) for part in drawings.values())
+    shared = texts(drawings["Prototypes that classes share"].figure)
     assert "prototype 2, a part of 2 of 3 classes" in shared
     assert "class 1, class 2" in shared
-    assert "6 prototypes; 2 of them" in found["How many classes a prototype is in"].caption
-    bars = found["How many classes a prototype is in"].figure.axes[0].patches
+    assert "6 prototypes; 2 of them" in drawings["How many classes a prototype is in"].caption
+    bars = drawings["How many classes a prototype is in"].figure.axes[0].patches
     assert [bar.get_height() for bar in bars] == [4, 2]
-    one = texts(found["A class and its parts"].figure)
+    one = texts(drawings["A class and its parts"].figure)
     assert "class 0 and its parts" in one
     assert {"prototype 0", "prototype 1"} <= set(one)
     assert one.count("its own") == 2
-    pair = texts(found["Two classes and what they share"].figure)
+    pair = texts(drawings["Two classes and what they share"].figure)
     assert {"class 1", "class 2", "shared by both"} <= set(pair)
     assert {f"prototype {j}" for j in (2, 3, 4, 5)} == {t for t in pair if t.startswith("prototype")}
-    graph = found["Classes that share prototypes"].figure
+    graph = drawings["Classes that share prototypes"].figure
     assert len(graph.axes[0].lines) == 1
     assert "widest line: 2 in common" in texts(graph)
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
 def test_the_focal_figure_prints_maximum_and_what_is_taken_off(variant):
-    model, material = trained(2, [[0, 1], [2, 3]], channels=3, prototypes=4, variant=variant)
-    words = texts(figures(model, material)["Plain and focal similarity"].figure)
+    model, inputs = trained(2, [[0, 1], [2, 3]], channels=3, prototypes=4, variant=variant)
+    words = texts(figures(model, inputs)["Plain and focal similarity"].figure)
     with torch.no_grad():
-        output = model(material.images[:1])
+        output = model(inputs.images[:1])
     best = model.evidence(output, output.scores.argmax(1)).contributions.argmax(1)
     focal = output.similarities[0, best].item()
     assert any(text.endswith(f"= {focal:.2f}") for text in words)
 
 
 def test_without_focal_similarity_there_is_nothing_to_compare():
-    model, material = trained(2, [[0, 1], [2, 3]], prototypes=4, focal=False)
-    assert "Plain and focal similarity" not in figures(model, material)
+    model, inputs = trained(2, [[0, 1], [2, 3]], prototypes=4, focal=False)
+    assert "Plain and focal similarity" not in figures(model, inputs)
 
 
 @pytest.mark.slow
-def test_many_classes_are_cut_and_it_is_said():
+def test_figures_of_many_classes_are_cut_and_say_so():
     held = [[c, (c + 1) % 300, 300] for c in range(300)]
-    model, material = trained(300, held, prototypes=301)
-    found = figures(model, material)
-    assert all(drawn(part.figure) for part in found.values())
-    assert all(max(part.figure.get_size_inches()) < 20 for part in found.values())
-    assert "270 more classes not shown" in found["Classes that share prototypes"].caption
-    assert any("more" in text for text in texts(found["Prototypes that classes share"].figure))
+    model, inputs = trained(300, held, prototypes=301)
+    drawings = figures(model, inputs)
+    assert all(drawn(part.figure) for part in drawings.values())
+    assert all(max(part.figure.get_size_inches()) < 20 for part in drawings.values())
+    assert "270 more classes not shown" in drawings["Classes that share prototypes"].caption
+    assert any("more" in text for text in texts(drawings["Prototypes that classes share"].figure))
 
 
 def test_long_lists_are_cut():
@@ -106,7 +106,7 @@ def test_long_lists_are_cut():
     assert any(line.endswith("more") for line in lines)
 
 
-def test_names_are_never_taken_for_mathematics():
+def test_names_are_never_read_as_mathematics():
     figure = graph_figure(["$x_1$", "b", "c"], np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]]))
     assert "$x_1$" in texts(figure)
     assert drawn(figure)

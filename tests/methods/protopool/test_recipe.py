@@ -15,13 +15,13 @@ from resemblance.training.engine.cached_outputs import CachedOutputs
 
 
 def scales(recipe, model):
-    found, before = [], 0
+    by_epoch, before = [], 0
     for stage in recipe.stages:
         for epoch in range(stage.epochs):
             model.before_step(TrainingStep(stage.name, epoch, stage.epochs, before, 0, 10))
-            found.append(model.scale)
+            by_epoch.append(model.scale)
         before += stage.epochs
-    return found
+    return by_epoch
 
 
 def test_scales_run_through_the_same_range_whatever_the_epochs():
@@ -49,10 +49,10 @@ def test_last_layer_stage_neither_draws_nor_mixes_and_knows_its_similarities():
         def __init__(self):
             self.images, self.labels, self.indices = images, labels, torch.arange(4)
 
-    remembered = CachedOutputs(model, [Batch()]).batches(4)[0]
-    again = model.rescore(remembered.output)
+    cached = CachedOutputs(model, [Batch()]).batches(4)[0]
+    again = model.rescore(cached.output)
     assert torch.allclose(again.scores, output.scores, atol=1e-5)
-    one, two = (sum(model.loss(found, labels).values()) for found in (output, again))
+    one, two = (sum(model.loss(answer, labels).values()) for answer in (output, again))
     gradients = [torch.autograd.grad(total, model.last.weight)[0] for total in (one, two)]
     assert torch.allclose(*gradients, atol=1e-6)
     assert gradients[0].abs().sum() > 0

@@ -16,8 +16,8 @@ MAP = torch.tensor([0.0, 1.0, 1.0, 2.0]).sqrt().reshape(1, 1, 2, 2)  # squared d
 def test_focal_similarity():
     vectors = torch.zeros(1, 1, 1, 1)
     for variant, mean, expected in (("paper", "similarity", 6.4599), ("released", "distance", 8.5173)):
-        found = make(variant=variant).prototypes.focal_similarity(*nearest_and_mean(MAP, vectors, mean))
-        assert found.item() == pytest.approx(expected, abs=1e-3)
+        similarity = make(variant=variant).prototypes.focal_similarity(*nearest_and_mean(MAP, vectors, mean))
+        assert similarity.item() == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_printed_equation_would_be_zero():

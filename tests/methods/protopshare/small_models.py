@@ -33,7 +33,7 @@ def batches_of(images, labels, size=2):
 
 
 def differences_of(columns):
-    found = Products()
+    products = Products()
     for part in torch.as_tensor(columns, dtype=torch.float64).split(2):
-        found.update(part)
-    return found.differences()
+        products.update(part)
+    return products.differences()

@@ -71,10 +71,10 @@ def plain_merge(differences, threshold):
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 12), m=st.integers(1, 12), size=st.integers(1, 9))
 def test_merging_agrees_with_a_plain_re_implementation(seed, count, m, size):
     columns = torch.randint(4, (9, count), generator=torch.Generator().manual_seed(seed)).double()
-    found = Products()
+    products = Products()
     for part in columns.split(size):
-        found.update(part)
-    differences = found.differences()
+        products.update(part)
+    differences = products.differences()
     for i in range(count):
         for j in range(count):
             plain = sum((columns[x, i] - columns[x, j]) ** 2 for x in range(9)).item()
@@ -105,12 +105,12 @@ def test_merging_down_leaves_exactly_as_many_as_wanted(seed, count, wanted):
 
 def test_two_thousand_prototypes_are_merged_in_seconds():
     columns = torch.rand(500, 2000, generator=torch.Generator().manual_seed(0))
-    found = Products()
-    found.update(columns)
-    assert np.unique(merge_down_to(found.differences(), 1000)).size == 1000
+    products = Products()
+    products.update(columns)
+    assert np.unique(merge_down_to(products.differences(), 1000)).size == 1000
 
 
-def test_data_and_vectors_see_different_things():
+def test_merging_by_data_and_by_vectors_differ():
     """Two prototypes far from each other, and both from all images, answer alike."""
     model = make(classes=2, prototypes_per_class=2, similarity="linear", keep=3).eval()
     latents = torch.zeros(3, 8, 7, 7)

@@ -56,7 +56,7 @@ def test_shared_prototypes_are_projected_over_all_their_classes():
     assert model.prototypes.source_index[1] in (0, 5)
 
 
-def test_a_fresh_last_layer_speaks_for_the_own_classes_only():
+def test_a_fresh_last_layer_weighs_only_the_own_classes():
     for variant in ("paper", "released"):
         assert make(classes=2, variant=variant).last.weight.tolist() == [[1, 1, 0, 0], [0, 0, 1, 1]]
 

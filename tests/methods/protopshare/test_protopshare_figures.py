@@ -86,10 +86,10 @@ def test_all_figures_of_a_model(channels):
     for name in ("project", "merge"):
         actions.run(name, model, actions.ActionContext(source))
     model.gallery = build_gallery(model, source)
-    found = figures(model, FigureInputs(torch.zeros(0), torch.zeros(0), source, (), source))
-    assert len(found) == 3
-    assert all(drawn(part.figure) for part in found.values())
-    assert "no picture" not in texts(found["Merged prototypes"].figure)
+    drawings = figures(model, FigureInputs(torch.zeros(0), torch.zeros(0), source, (), source))
+    assert len(drawings) == 3
+    assert all(drawn(part.figure) for part in drawings.values())
+    assert "no picture" not in texts(drawings["Merged prototypes"].figure)
 
     # Pictures of other images than those that the prototypes came from would be wrong.
     class Other(ArraySource):

@@ -12,7 +12,7 @@ from resemblance.core.output import Output
 from resemblance.core.training_step import TrainingStep
 from resemblance.data import ArraySource
 
-MOMENT = TrainingStep("all", 0, 1, 0, 0, 2)
+STEP = TrainingStep("all", 0, 1, 0, 0, 2)
 make = partial(models.make, "prototree", size=16, encoder="small", depth=3, prototype_depth=8)
 
 
@@ -44,7 +44,7 @@ def by_hand(present, leaves, log=False):
 
 
 def source(count=48, seed=0, classes=3):
-    """Noise with a bright row that tells the class; class 1 is missing where there are four classes."""
+    """Noise with a bright row that marks the class; class 1 is missing where there are four classes."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % 3
     labels[labels == 1] = 1 if classes == 3 else 3

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from methods.prototree.small_models import MOMENT, by_hand, make, scattered
+from methods.prototree.small_models import STEP, by_hand, make, scattered
 from resemblance.core.training_step import TrainingStep
 from resemblance.methods.prototree.presence import distance, log_absence, presence
 
@@ -22,7 +22,7 @@ def test_the_leaf_step():
     model, output = by_hand([[0.5]], [[0.0, 0.0], [math.log(3), 0.0]])
     labels = torch.tensor([0])
     assert output.extras["mixture"][0, 0].item() == pytest.approx(0.625)
-    model.before_step(MOMENT)
+    model.before_step(STEP)
     model.update_without_grad(output, labels)
     model.after_step()
     assert model.counts[:, 0].tolist() == pytest.approx([0.4, 1.1493], abs=1e-4)
@@ -33,7 +33,7 @@ def test_the_leaf_step():
 def test_the_released_root_makes_the_update_e_times_too_large(variant, expected):
     model, output = by_hand([[0.5]], [[0.0, 0.0], [math.log(3), 0.0]], log=True)
     model.config.variant = variant
-    model.before_step(MOMENT)
+    model.before_step(STEP)
     model.update_without_grad(output, torch.tensor([0]))
     model.after_step()
     assert model.counts[0, 0].item() == pytest.approx(expected, abs=1e-4)
@@ -69,20 +69,20 @@ def plain_answer(model, images):
     height, width = vectors.shape[2:]
     present, paths = [], []
     for z in latents:
-        found = []
+        presences = []
         for p in vectors:
             best = math.inf
             for y in range(z.shape[1] - height + 1):
                 for x in range(z.shape[2] - width + 1):
                     best = min(best, (z[:, y : y + height, x : x + width] - p).square().sum().sqrt().item())
-            found.append(math.exp(-best))
-        present.append(found)
+            presences.append(math.exp(-best))
+        present.append(presences)
         ways = []
         for nodes, turns in zip(model.tree.ancestors.tolist(), model.tree.present.tolist(), strict=True):
             way = 1.0
             for node, right in zip(nodes, turns, strict=True):
                 if node >= 0:
-                    way *= found[node] if right else 1 - found[node]
+                    way *= presences[node] if right else 1 - presences[node]
             ways.append(way)
         paths.append(ways)
     paths = torch.tensor(paths, dtype=torch.float64)
@@ -142,7 +142,7 @@ def test_log_probabilities_answer_the_same():
     )
 
 
-def test_hopeless_images_leave_loss_and_gradients_finite():
+def test_images_of_probability_zero_leave_loss_and_gradients_finite():
     """Leaves so sure that the softmax is exactly 0 for the other classes, and a prototype met exactly."""
     for log in (False, True):
         model = make(log_probabilities=log).train()
@@ -155,7 +155,7 @@ def test_hopeless_images_leave_loss_and_gradients_finite():
         loss.backward()
         assert loss.isfinite()
         assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
-        model.before_step(MOMENT)
+        model.before_step(STEP)
         with torch.no_grad():
             model.update_without_grad(output, torch.tensor([1, 2]))
         assert model._update.isfinite().all()

@@ -34,14 +34,19 @@ def test_fidelity_is_agreement_with_the_answer():
     model = scattered(make(depth=4))
     images, labels = torch.rand(16, 1, 16, 16), torch.arange(16) % 3
     output = model(images)
-    found = model.extra_metrics(output, labels)
-    assert list(found) == ["sample_max accuracy", "sample_max fidelity", "greedy accuracy", "greedy fidelity"]
+    measured = model.extra_metrics(output, labels)
+    assert list(measured) == [
+        "sample_max accuracy",
+        "sample_max fidelity",
+        "greedy accuracy",
+        "greedy fidelity",
+    ]
     greedy = scattered(make(depth=4, inference="greedy"))(images).scores.argmax(1)
-    assert torch.equal(found["greedy fidelity"], greedy == output.scores.argmax(1))
-    assert torch.equal(found["greedy accuracy"], greedy == labels)
+    assert torch.equal(measured["greedy fidelity"], greedy == output.scores.argmax(1))
+    assert torch.equal(measured["greedy accuracy"], greedy == labels)
     other = scattered(make(depth=4, inference="greedy"))
-    found = other.extra_metrics(other(images), labels)
-    assert torch.equal(found["distributed fidelity"], greedy == output.scores.argmax(1))
+    measured = other.extra_metrics(other(images), labels)
+    assert torch.equal(measured["distributed fidelity"], greedy == output.scores.argmax(1))
 
 
 # Explanations.
@@ -66,7 +71,7 @@ def test_a_reason_is_a_path():
         assert reason.prototype.index == reason.steps[-1].prototype.index
         assert all(step.heat.shape == (16, 16) for step in reason.steps)
     record = json.loads(json.dumps(explanation.to_dict()))
-    first = record["explanations"][0]["reasons"][0]
+    first = record["breakdowns"][0]["reasons"][0]
     assert [step["present"] for step in first["steps"]] == [
         step.present for step in explanation.reasons[0].steps
     ]

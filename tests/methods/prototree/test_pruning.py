@@ -32,8 +32,8 @@ def test_owners_are_the_classes_of_the_leaves_below():
 @pytest.mark.parametrize(
     ("variant", "nodes", "leaves"), [("paper", [5, 6], 3), ("released", [0, 1, 5, 3, 4, 6], 7)]
 )
-def test_pruning_cuts_what_tells_nothing(variant, nodes, leaves):
-    """Left of the root nothing is known; right of it one of two leaves of a node."""
+def test_pruning_cuts_leaves_that_are_not_sure(variant, nodes, leaves):
+    """The leaves left of the root are uniform; right of it, one of the two leaves of each node is."""
     model = scattered(make(variant=variant))
     model.counts.zero_()
     model.counts[5, 1] = model.counts[6, 0] = model.counts[7, 2] = 5
@@ -49,12 +49,12 @@ def test_pruning_cuts_what_tells_nothing(variant, nodes, leaves):
         assert torch.allclose(model(images).extras["paths"], expected, atol=1e-6)
         assert model.counts.argmax(1).tolist() == [1, 0, 2]
         assert model.prototypes.owners.tolist() == [[True, True, True], [True, False, True]]
-    else:  # the left child of the root stays although it tells nothing
+    else:  # the left child of the root stays although its leaves are uniform
         assert kept.tolist() == [0, 1, 2, 3, 4, 6]
         assert model.tree.leaves == 7
 
 
-def test_a_tree_that_knows_nothing_is_not_pruned():
+def test_an_untrained_tree_is_not_pruned():
     model = make()
     assert model.prune(model.config.threshold(3)).tolist() == list(range(7))
 
@@ -108,7 +108,7 @@ def test_a_prototype_is_used_where_it_is_found_on_the_most_probable_path():
 
 
 @torch.no_grad()
-def test_a_leaf_at_the_threshold_tells_nothing():
+def test_a_leaf_at_the_threshold_is_pruned():
     model = make(classes=4, depth=2)
     model.counts.zero_()
     model.counts[0, 1] = model.counts[3, 2] = 5  # the other two leaves have 0.25 of each class, exactly

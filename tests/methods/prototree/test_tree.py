@@ -12,13 +12,13 @@ LOPSIDED = ((None, ((None, None), None)), None)
 
 
 def flags(tree):
-    """Level by level, whether a position asks."""
-    queue, found = [tree], []
+    """Return, level by level, whether a position asks."""
+    queue, asks = [tree], []
     for node in queue:
-        found.append(node is not None)
+        asks.append(node is not None)
         if node is not None:
             queue += node
-    return torch.tensor(found)
+    return torch.tensor(asks)
 
 
 def complete(depth):
@@ -28,14 +28,14 @@ def complete(depth):
 def plain_paths(tree, right):
     """Probabilities of the leaves of a nested tree in level order, for one image: by walking down from the root."""
     queue, node = [(tree, 1.0)], 0
-    found = []
+    probabilities = []
     for part, reach in queue:
         if part is None:
-            found.append(reach)
+            probabilities.append(reach)
         else:
             queue += [(part[0], reach * (1 - right[node])), (part[1], reach * right[node])]
             node += 1
-    return found
+    return probabilities
 
 
 @pytest.mark.parametrize("shape", [complete(1), complete(4), LOPSIDED])
@@ -50,7 +50,7 @@ def test_paths_are_those_of_a_walk(shape):
     assert torch.allclose(logs.exp(), paths)
 
 
-def test_ancestors_tell_the_paths_too():
+def test_ancestors_give_the_same_paths():
     tree = Tree(flags(LOPSIDED))
     assert tree.depth == 4
     assert tree.ancestors.tolist() == [

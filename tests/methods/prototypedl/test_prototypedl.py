@@ -24,7 +24,7 @@ make = partial(models.make, "prototypedl")
 
 
 def settle(model):
-    """What the survey does at the end of training, with made-up means."""
+    """Leave what counting usage leaves at the end of training, with made-up means."""
     model.assign_owners()
     model.prototypes.mean_similarity.copy_(-torch.rand(len(model.prototypes)) * 9)
 
@@ -165,13 +165,13 @@ def test_centring_changes_no_gradient_of_the_weights():
     assert torch.allclose(centred, plain, atol=1e-6)
 
 
-@pytest.mark.parametrize("surveyed", [False, True])
+@pytest.mark.parametrize("counted", [False, True])
 @pytest.mark.parametrize("fixed", [False, True])
-def test_evidence_adds_up_for_every_class(surveyed, fixed):
+def test_evidence_adds_up_for_every_class(counted, fixed):
     model = make(5, fixed_weights=fixed).eval()
     images, _ = batch(model, 6)
     before = model(images).scores
-    if surveyed:
+    if counted:
         settle(model)
     output = model(images)
     assert torch.allclose(output.scores, before, rtol=1e-4, atol=1e-4)

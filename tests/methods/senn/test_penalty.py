@@ -50,15 +50,15 @@ def test_the_loss_is_the_plain_one_with_its_gradients(variant, channels):
     parameters = [p for group in model.parameter_groups().values() for p in group]
     mine = torch.autograd.grad(sum(terms.values()), parameters)
     theirs = torch.autograd.grad(sum(plain.values()), parameters)
-    for found, expected in zip(mine, theirs, strict=True):
-        assert torch.allclose(found, expected, rtol=1e-3, atol=1e-6)
+    for gradient, expected in zip(mine, theirs, strict=True):
+        assert torch.allclose(gradient, expected, rtol=1e-3, atol=1e-6)
     # The penalty alone: it also reaches the concepts, whose h weighs the relevances' gradients.
     encoder = list(model.conceptizer.encoder.parameters())
     mine = torch.autograd.grad(model.loss(model(images), labels)["robustness"], encoder)
     plain = plain_terms(model, images, labels, variant == "released")["robustness"]
     assert all(gradient.abs().max() > 0 for gradient in mine)
-    for found, expected in zip(mine, torch.autograd.grad(plain, encoder), strict=True):
-        assert torch.allclose(found, expected, rtol=1e-3, atol=1e-7)
+    for gradient, expected in zip(mine, torch.autograd.grad(plain, encoder), strict=True):
+        assert torch.allclose(gradient, expected, rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
@@ -71,12 +71,12 @@ def test_the_loss_is_taken_again_where_gradients_were_off(variant):
     with torch.no_grad():
         assert model.loss(model(images), labels)["robustness"].item() == expected.item()
     with torch.inference_mode():
-        found = model.loss(model(images.clone()), labels)["robustness"]
-        assert found.item() == expected.item()
+        penalty = model.loss(model(images.clone()), labels)["robustness"]
+        assert penalty.item() == expected.item()
     model.train()
     model.parametrizer[4].p = 0.0
-    found = model.loss(model(images), labels)["robustness"]
-    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    penalty = model.loss(model(images), labels)["robustness"]
+    assert penalty.item() == pytest.approx(expected.item(), rel=1e-6)
     wanted = images.clone().requires_grad_()
     output = model(wanted)
     assert model.loss(output, labels)["robustness"].item() == pytest.approx(expected.item(), rel=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from methods.senn.small_models import batch, make
@@ -33,15 +34,28 @@ def test_contributions_are_concept_times_relevance():
     assert (make(10, concepts=3, positive=True).eval()(images).extras["theta"] > 0).all()
 
 
+@pytest.mark.parametrize("share", [0.5, 0.2, 0.0])
+def test_relevances_are_dropped_in_training_only(share):
+    """Before the tanh, and what stays is made larger: what is dropped has relevance 0."""
+    model = make(10, concepts=20, dropout=share)
+    raw = torch.randn(50, 20 * 10)
+    latents = torch.cat([torch.ones(50, 20), raw], dim=1)
+    theta = model.train().head(latents).extras["theta"].flatten(1)
+    dropped = theta == 0
+    assert dropped.float().mean().item() == pytest.approx(share, abs=0.02)
+    assert torch.allclose(theta[~dropped], (raw / (1 - share)).tanh()[~dropped], atol=1e-6)
+    assert torch.allclose(model.eval().head(latents).extras["theta"].flatten(1), raw.tanh())
+
+
 def test_concepts_are_shown_by_the_images_in_which_they_are_strongest():
     model = make(4, concepts=5)
     images = source(model)
-    survey_batches = list(loader(ImageDataset(images, model.spec.image), 7))
-    find_concepts(model, survey_batches)
-    count_usage(model, survey_batches)
+    batches = list(loader(ImageDataset(images, model.spec.image), 7))
+    find_concepts(model, batches)
+    count_usage(model, batches)
     model.eval()
     with torch.no_grad():
-        output = model(torch.cat([part.images for part in survey_batches]))
+        output = model(torch.cat([part.images for part in batches]))
     h, labels = output.similarities, torch.from_numpy(images.labels)
     for concept in range(5):
         order = sorted(range(len(images)), key=lambda i: -float(h[i, concept]))

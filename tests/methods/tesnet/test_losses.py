@@ -125,11 +125,11 @@ def test_the_cheap_forms_have_the_values_and_gradients_of_the_plain_ones(seed, c
     vectors = F.normalize(torch.randn(len(owners), 5, generator=generator, dtype=torch.float64), dim=1)
     cheap, plain = vectors.clone().requires_grad_(), vectors.clone().requires_grad_()
     products = cheap @ cheap.T
-    found = orthonormality(products, owners.int().argmax(1), entrywise=entrywise)
-    found = found + subspace_separation(subspace_distances(products, owners), owners)
+    total = orthonormality(products, owners.int().argmax(1), entrywise=entrywise)
+    total = total + subspace_separation(subspace_distances(products, owners), owners)
     expected = plain_orthonormality(plain, owners, entrywise) + plain_separation(plain, owners)
-    assert torch.allclose(found, torch.as_tensor(expected, dtype=found.dtype), atol=1e-6)
-    found.backward()
+    assert torch.allclose(total, torch.as_tensor(expected, dtype=total.dtype), atol=1e-6)
+    total.backward()
     expected.backward()
     # The sum of absolute values has a corner at the unit diagonal, where rounding decides: compare directions.
     tangent = [x.grad - (x.grad * vectors).sum(1, keepdim=True) * vectors for x in (cheap, plain)]
@@ -137,7 +137,7 @@ def test_the_cheap_forms_have_the_values_and_gradients_of_the_plain_ones(seed, c
 
 
 def test_equal_subspaces_have_finite_gradients():
-    """Of two classes with the same concepts, the distance is 0, where the root has no slope."""
+    """The distance of two classes with the same concepts is 0, where the root has no slope."""
     vectors = torch.eye(3)[:2].repeat(2, 1).requires_grad_()
     owners = torch.eye(2, dtype=torch.bool).repeat_interleave(2, dim=0)
     distances = subspace_distances(vectors @ vectors.T, owners)
@@ -176,7 +176,7 @@ def test_an_image_of_a_class_without_concepts_leaves_the_losses_finite():
     assert terms["subspaces"].item() == 0
 
 
-def test_black_latents_are_no_trouble():
+def test_black_latents_have_finite_gradients():
     model = glass(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
     latents = torch.zeros(1, 2, 2, 2, requires_grad=True)
     output = model.head(latents)

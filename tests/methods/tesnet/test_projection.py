@@ -29,7 +29,7 @@ def scene(seed, size=1.0, close=1.0, images=14, classes=2, per_class=3):
 
 def plain_push(model, latents, labels):
     """For each concept the first patch of its class onto which none projects longer; in float64."""
-    found = []
+    best_of_each = []
     for j, vector in enumerate(model.prototypes.vectors.detach().double().flatten(1)):
         unit, best = vector / vector.norm(), (-math.inf, -1, None)
         for i, label in enumerate(labels.tolist()):
@@ -40,8 +40,8 @@ def plain_push(model, latents, labels):
                 projection = (patch.double() * unit).sum().item()
                 if projection > best[0]:
                     best = (projection, i, patch)
-        found.append(best)
-    return found
+        best_of_each.append(best)
+    return best_of_each
 
 
 @settings(deadline=None, max_examples=15)
@@ -97,7 +97,7 @@ def test_a_concept_that_is_a_patch_does_not_move_on_to_a_longer_one():
     assert fresh.prototypes.vectors[0].flatten().tolist() == [5, 2]
 
 
-def test_the_report_speaks_of_directions():
+def test_the_report_measures_directions():
     model = glass(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
     latents = torch.tensor([0.0, 7.0]).reshape(1, 2, 1, 1).expand(2, 2, 1, 1)
     report = project(model, batches(latents, torch.tensor([0, 1]), 2))

@@ -1,4 +1,4 @@
-"""What a method measures of itself besides accuracy, from the hook to the files."""
+"""Metrics of a method's own, from the hook to the files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from toy_model import Toy
 
 
 class Doubting(Toy):
-    """Also says how often its answer and its second thought are right, and how sure it is."""
+    """Also measures how often its first and its second answer are right, and how sure it is."""
 
     def extra_metrics(self, output, labels):
         second = output.scores.topk(2).indices[:, 1]
@@ -45,9 +45,9 @@ def test_means_are_over_images_whatever_the_batches(source):
     second = (scores.topk(2).indices[:, 1] == torch.from_numpy(np.asarray(source.labels))).float().mean()
     expected = {"second thought": second.item(), "sureness": scores.softmax(1).amax(1).mean().item()}
     for batch_size in (1, 4, 128):
-        found = evaluate(model, source, batch_size=batch_size)
-        assert found.measured == pytest.approx(expected)
-        assert found.to_dict()["measured"] == pytest.approx(expected)
+        evaluation = evaluate(model, source, batch_size=batch_size)
+        assert evaluation.measured == pytest.approx(expected)
+        assert evaluation.to_dict()["measured"] == pytest.approx(expected)
     assert evaluate(Toy(), source).measured == {}
 
 
