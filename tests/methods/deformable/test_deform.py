@@ -77,7 +77,7 @@ def test_zero_maps_and_huge_offsets_give_finite_gradients():
     offsets[1, 0] = -torch.inf
     offsets.requires_grad_()
     output = model.head(see(model, z, offsets))
-    assert output.similarities[1].tolist() == [0, 0]  # nothing is beyond the map
+    assert output.similarities[1].tolist() == [0, 0]  # outside the map everything is 0
     sum(model.loss(output, torch.tensor([0, 1]))[name] for name in ("cross_entropy", "cluster")).backward()
     assert z.grad.isfinite().all()
     assert offsets.grad[0].isfinite().all()

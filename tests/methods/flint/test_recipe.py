@@ -1,4 +1,4 @@
-"""Recipe of FLINT, and the epochs at which its terms come in."""
+"""Recipe of FLINT, and the epochs in which its terms start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.training_step import TrainingStep
 from resemblance.methods.flint.config import FLINTConfig
-from resemblance.methods.flint.model import settle
+from resemblance.methods.flint.model import choose_setting
 
 # Weights by epoch as in the fact sheet: input fidelity, output fidelity, sparsity, entropies.
 SCHEDULES = {
@@ -41,22 +41,22 @@ SCHEDULES = {
 
 
 @pytest.mark.parametrize("setting", SCHEDULES)
-def test_terms_come_in_at_the_epochs_of_the_schedule(setting):
+def test_terms_start_in_the_epochs_of_the_schedule(setting):
     model = make(encoder="mnist", setting=setting).train()
     stage = model.recipe().stages[0]
     for epoch, expected in SCHEDULES[setting].items():
-        for step in (0, 6):  # all through the epoch
+        for step in (0, 6):  # throughout the epoch
             model.before_step(TrainingStep(stage.name, epoch - 1, stage.epochs, 0, step, 7))
-            found = [model.weight(name) for name in ("input_fidelity", "output_fidelity", "sparsity")]
-            found += [model.weight("conciseness"), model.weight("diversity")]
-            assert found == pytest.approx([*expected, expected[-1]])
+            weights = [model.weight(name) for name in ("input_fidelity", "output_fidelity", "sparsity")]
+            weights += [model.weight("conciseness"), model.weight("diversity")]
+            assert weights == pytest.approx([*expected, expected[-1]])
             assert model.weight("prediction") == (0.8 if setting == "kmex" else 1.0)
 
 
 def test_a_shorter_training_has_all_terms_at_the_same_shares_of_it():
     model = make(encoder="mnist").train()
     weights = []
-    for epoch in range(3):  # instead of 12: terms come in at 2/12 and 4/12
+    for epoch in range(3):  # instead of 12: terms start at 2/12 and 4/12
         for step in range(4):
             model.before_step(TrainingStep("train", epoch, 3, 0, step, 4))
             weights.append((model.weight("output_fidelity"), model.weight("diversity")))
@@ -90,8 +90,8 @@ def test_attributes_and_threshold_are_the_settings(setting, attributes, threshol
 )
 def test_predictor_and_setting_follow_the_images(size, channels, name, count):
     spec = ModelSpec(tuple("abcd"), ImageSpec(*size, channels, (0.5,) * channels, (0.2,) * channels))
-    found, setting = settle(FLINTConfig(), spec)
-    assert (found, setting.attributes) == (name, count)
+    predictor, setting = choose_setting(FLINTConfig(), spec)
+    assert (predictor, setting.attributes) == (name, count)
 
 
 @pytest.mark.parametrize(
@@ -101,12 +101,15 @@ def test_predictor_and_setting_follow_the_images(size, channels, name, count):
         ({"sparsity": -1.0}, "--sparsity must be at least 0"),
         ({"setting": "cub"}, "--setting: .cub. is not one of auto, mnist"),
         ({"encoder": "mnist", "weights": "pretrained"}, "no pretrained weights for --encoder mnist"),
-        ({"encoder": "resnet", "weights": "file.pth"}, "--encoder resnet takes neither --weights nor --cut"),
+        (
+            {"encoder": "resnet", "weights": "file.pth"},
+            "--encoder resnet cannot be used with --weights or --cut",
+        ),
         ({"encoder": "mnist", "size": (3, 28)}, "4 to 256 pixels"),
         ({"encoder": "resnet", "size": (28, 7)}, "at least 8 pixels"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(wrong, message):
+def test_impossible_settings_are_refused_in_one_line(wrong, message):
     with pytest.raises(UserError, match=message) as error:
         make(**wrong)
     assert "\n" not in str(error.value)

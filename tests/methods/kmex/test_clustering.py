@@ -33,14 +33,14 @@ def make(**config):
 
 def embeddings_of(model, data):
     with torch.no_grad():
-        found = [(model.latents(batch.images), batch.labels) for batch in data]
-    return torch.cat([z for z, _ in found]), torch.cat([y for _, y in found])
+        pairs = [(model.latents(batch.images), batch.labels) for batch in data]
+        return torch.cat([z for z, _ in pairs]), torch.cat([y for _, y in pairs])
 
 
 def test_prototypes_are_means_of_the_embeddings_that_are_nearest():
     model, data = make(), batches()
-    found = cluster(model, data)
-    assert found.prototypes == (3, 3, 3, 0)
+    clustering = cluster(model, data)
+    assert clustering.prototypes == (3, 3, 3, 0)
     latents, labels = embeddings_of(model, data)
     vectors, owners = model.prototypes.vectors, model.prototypes.owners.int().argmax(1)
     for c in range(3):
@@ -50,7 +50,7 @@ def test_prototypes_are_means_of_the_embeddings_that_are_nearest():
             assert torch.allclose(own[k], z[nearest == k].mean(0), atol=1e-5)
 
 
-def test_the_use_is_counted_on_the_same_images():
+def test_usage_is_counted_on_the_same_images():
     model, data = make(), batches()
     cluster(model, data)
     latents, labels = embeddings_of(model, data)
@@ -78,9 +78,9 @@ def test_one_pass_counts_as_a_second_pass_would():
 def test_embeddings_in_a_file_give_the_same_prototypes():
     first, second = make(), make()
     assert not cluster(first, batches()).on_disk
-    found = cluster(second, batches(), budget=10_000)
-    assert found.on_disk
-    assert any("file" in line for line in found.lines())
+    clustering = cluster(second, batches(), budget=10_000)
+    assert clustering.on_disk
+    assert any("temporary file" in line for line in clustering.lines())
     for name, tensor in first.prototypes.state_dict().items():
         assert torch.equal(tensor, second.prototypes.state_dict()[name]), name
 
@@ -95,11 +95,11 @@ def test_the_seed_decides(patches):
     assert torch.equal(vectors[0], vectors[1])
 
 
-def test_small_classes_and_missing_ones_are_said():
+def test_small_and_missing_classes_are_reported():
     model = make()
-    found = cluster(model, batches([0] * 20 + [1, 1, 3]))
-    assert found.prototypes == (3, 2, 0, 1)
-    text = " ".join(found.lines())
+    clustering = cluster(model, batches([0] * 20 + [1, 1, 3]))
+    assert clustering.prototypes == (3, 2, 0, 1)
+    text = " ".join(clustering.lines())
     assert "no training images of c" in text
     assert "b (2)" in text
     assert "d (1)" in text
@@ -110,22 +110,22 @@ def test_small_classes_and_missing_ones_are_said():
 def test_repeated_images_make_one_prototype():
     pixels = np.repeat(np.random.default_rng(0).integers(0, 256, (2, 20, 20, 1), dtype=np.uint8), 10, axis=0)
     source = ArraySource(pixels, np.repeat([0, 1], 10), SPEC.classes)
-    found = cluster(make(), loader(ImageDataset(source, SPEC.image), 4))
-    assert found.prototypes == (1, 1, 0, 0)
+    clustering = cluster(make(), loader(ImageDataset(source, SPEC.image), 4))
+    assert clustering.prototypes == (1, 1, 0, 0)
 
 
-def test_a_sample_is_stated_and_all_images_are_counted():
+def test_a_sample_is_reported_and_all_images_are_counted():
     model = make(subset=5)
-    found = cluster(model, batches())
-    assert found.clustered == (5, 5, 5, 0)
-    assert "random sample" in " ".join(found.lines())
+    clustering = cluster(model, batches())
+    assert clustering.clustered == (5, 5, 5, 0)
+    assert "random sample" in " ".join(clustering.lines())
     assert model.prototypes.activations.sum() == 40
 
 
 def test_patches_come_from_the_maps_cells():
     model, data = make(patches=True), batches()
-    found = cluster(model, data)
-    assert found.embeddings == (14 * 25, 13 * 25, 13 * 25, 0)
+    clustering = cluster(model, data)
+    assert clustering.embeddings == (14 * 25, 13 * 25, 13 * 25, 0)
     assert model.prototypes.vectors.shape == (9, 128, 1, 1)
     latents, labels = embeddings_of(model, data)
     rows = latents.flatten(2).transpose(1, 2)  # (N, cells, D)
@@ -143,11 +143,11 @@ def test_patches_come_from_the_maps_cells():
     assert model.prototypes.activations.tolist() == used.tolist()
 
 
-def test_patches_keep_to_the_memory_they_are_given():
+def test_patches_respect_the_memory_budget():
     model = make(patches=True)
-    found = cluster(model, batches(), budget=1)
-    assert found.clustered == (60, 60, 60, 0)
-    assert "random sample" in " ".join(found.lines())
+    clustering = cluster(model, batches(), budget=1)
+    assert clustering.clustered == (60, 60, 60, 0)
+    assert "random sample" in " ".join(clustering.lines())
 
 
 def test_no_images_and_undefined_embeddings_are_refused():
@@ -163,11 +163,11 @@ def test_no_images_and_undefined_embeddings_are_refused():
 def test_centres_agree_with_lloyds_algorithm():
     generator = np.random.default_rng(0)
     rows = np.concatenate([generator.normal(c, 0.1, (size, 3)) for c, size in ((0, 30), (5, 50), (9, 20))])
-    found = centres(rows.astype(np.float32), 3, seed=1, n_init=5)
-    assert found[:, 0] == pytest.approx([5, 0, 9], abs=0.1)  # the largest cluster first
-    nearest = ((rows[:, None] - found) ** 2).sum(2).argmin(1)
+    means = centres(rows.astype(np.float32), 3, seed=1, n_init=5)
+    assert means[:, 0] == pytest.approx([5, 0, 9], abs=0.1)  # the largest cluster first
+    nearest = ((rows[:, None] - means) ** 2).sum(2).argmin(1)
     for k in range(3):
-        assert found[k] == pytest.approx(rows[nearest == k].mean(0), abs=1e-4)
+        assert means[k] == pytest.approx(rows[nearest == k].mean(0), abs=1e-4)
 
 
 def test_more_clusters_than_different_rows():
@@ -179,17 +179,17 @@ def test_more_clusters_than_different_rows():
 def test_a_sample_does_not_depend_on_batches():
     rows = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
     keys = np.random.default_rng(1).permutation(500)
-    found = []
+    samples = []
     for size in (1, 7, 500):
         sample = Sample(20, seed=3)
         for start in range(0, 500, size):
             sample.add(rows[start : start + size], keys[start : start + size])
         assert sample.seen == 500
-        found.append(sample.rows())
-    assert np.array_equal(found[0], found[1])
-    assert np.array_equal(found[0], found[2])
+        samples.append(sample.rows())
+    assert np.array_equal(samples[0], samples[1])
+    assert np.array_equal(samples[0], samples[2])
     best = lowest(priorities(keys, 3), 20)
-    assert np.array_equal(found[0], rows[best[np.argsort(keys[best])]])
+    assert np.array_equal(samples[0], rows[best[np.argsort(keys[best])]])
 
 
 def test_samples_are_even():
@@ -201,14 +201,14 @@ def test_samples_are_even():
 
 
 @pytest.mark.parametrize("budget", [0, 100, 10**6])
-def test_embeddings_come_back_as_they_went_in(budget):
+def test_embeddings_are_returned_unchanged(budget):
     rows = np.random.default_rng(0).normal(size=(23, 5)).astype(np.float32)
     with Embeddings(budget) as store:
         for start in range(0, 23, 4):
             part = slice(start, start + 4)
             store.append(rows[part], np.arange(23)[part] % 3, np.arange(23)[part])
             assert len(store) == min(start + 4, 23)
-        assert np.array_equal(store.take(np.array([1, 5, 22])), rows[[1, 5, 22]])
+        assert np.array_equal(store.read(np.array([1, 5, 22])), rows[[1, 5, 22]])
         blocks = [block for block, _, _ in store.blocks(10)]
         assert np.array_equal(np.concatenate(blocks), rows)
         assert store.on_disk == (budget < rows.nbytes)

@@ -287,5 +287,7 @@ def test_r1_is_over_the_batches_of_all_processes(monkeypatch):
     images, labels = batch(model, 6)
     whole = model.loss(model(images), labels)["r1"]
     other = model(images[3:]).extras["distances"]
-    monkeypatch.setattr("resemblance.methods.prototypedl.model.gather", lambda mine: torch.cat([mine, other]))
+    monkeypatch.setattr(
+        "resemblance.methods.prototypedl.model.gather", lambda tensor: torch.cat([tensor, other])
+    )
     assert model.loss(model(images[:3]), labels[:3])["r1"].item() == pytest.approx(whole.item())

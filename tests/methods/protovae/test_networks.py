@@ -95,7 +95,7 @@ def test_the_resnet_has_the_decoder_for_224_pixels():
     assert sizes[-1] == (7, 7)
     assert stage_widths(len(sizes) - 1) == [32, 64, 128, 256, 256]
     assert Decoder(sizes, 3, 4, late=False).eval()(torch.rand(1, 4)).shape == (1, 3, 224, 224)
-    model = make(2, (112, 112), 3, prototypes_per_class=1)  # auto takes resnet18
+    model = make(2, (112, 112), 3, prototypes_per_class=1)  # auto is resnet18
     assert model.architecture == "resnet"
     assert model.addon[0].in_features == 512
     assert model.recipe().stages[0].epochs == 15

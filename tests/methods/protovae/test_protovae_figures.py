@@ -62,7 +62,7 @@ def test_all_figures_of_a_model(classes, channels):
         "Prototypes through training",
     ]
     assert all(drawn(part.figure) for part in by_title.values())
-    # The ways end at the decoded prototype nearest in the latent space.
+    # The paths end at the decoded prototype nearest in the latent space.
     nearest = model.prototypes.match(model.latents(images)).values.argmin(1)[0]
     last = by_title["From images to their nearest prototypes"].figure.axes[0].images[6].get_array()
     expected = (model.decode(model.prototypes.vectors[nearest][None])[0] * 255).round().byte()

@@ -33,15 +33,15 @@ def test_contributions_are_concept_times_relevance():
     assert (make(10, concepts=3, positive=True).eval()(images).extras["theta"] > 0).all()
 
 
-def test_concepts_are_shown_by_the_images_in_which_they_are_strongest():
+def test_concepts_are_shown_by_the_images_with_their_largest_values():
     model = make(4, concepts=5)
     images = source(model)
-    survey_batches = list(loader(ImageDataset(images, model.spec.image), 7))
-    find_concepts(model, survey_batches)
-    count_usage(model, survey_batches)
+    batches = list(loader(ImageDataset(images, model.spec.image), 7))
+    find_concepts(model, batches)
+    count_usage(model, batches)
     model.eval()
     with torch.no_grad():
-        output = model(torch.cat([part.images for part in survey_batches]))
+        output = model(torch.cat([part.images for part in batches]))
     h, labels = output.similarities, torch.from_numpy(images.labels)
     for concept in range(5):
         order = sorted(range(len(images)), key=lambda i: -float(h[i, concept]))
@@ -53,7 +53,7 @@ def test_concepts_are_shown_by_the_images_in_which_they_are_strongest():
         assert torch.allclose(model.mean_contributions[c], mean, atol=1e-5)
 
 
-def test_classes_without_images_and_few_images_leave_gaps():
+def test_classes_without_images_and_few_images_leave_empty_entries():
     model = make(3, concepts=4)
     array = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1), dtype=np.uint8)
     find_concepts(

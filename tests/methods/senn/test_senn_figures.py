@@ -42,34 +42,34 @@ def trained(classes=3, concepts=4, channels=1, **config):
 def test_all_figures_of_few_and_of_many():
     for settings in ({}, {"classes": 300, "concepts": 42, "channels": 3}):
         model, source, batch = trained(**settings)
-        material = FigureInputs(batch.images[:3], batch.labels[:3], source, train=source)
-        found = figures(model, material)
-        assert list(found) == TITLES
-        assert all(drawn(part.figure) for part in found.values())
-    assert any("2 more concepts not shown" in text for text in texts(found["Concepts"].figure))
-    note = texts(found["What concepts do for classes"].figure)[-1]
+        inputs = FigureInputs(batch.images[:3], batch.labels[:3], source, train=source)
+        by_title = figures(model, inputs)
+        assert list(by_title) == TITLES
+        assert all(drawn(part.figure) for part in by_title.values())
+    assert any("2 more concepts not shown" in text for text in texts(by_title["Concepts"].figure))
+    note = texts(by_title["What concepts do for classes"].figure)[-1]
     assert "260 more classes not shown" in note
     assert "2 more concepts not shown" in note
     released, source, batch = trained(variant="released")
     part = figures(released, FigureInputs(batch.images[:2], batch.labels[:2], source))[
         "Images and their reconstructions"
     ]
-    assert "untrained" in part.caption
+    assert "not trained" in part.caption
 
 
 def test_top_images_are_the_training_images_or_none():
     model, source, batch = trained()
-    found = top_images(model, source)
-    assert list(found) == [0, 1, 2, 3]
-    for concept, images in found.items():
-        for place, index in enumerate(model.prototypes.examples[concept].tolist()):
-            assert torch.equal(images[place], ImageDataset(source, model.spec.image)[index].images[0])
+    examples = top_images(model, source)
+    assert list(examples) == [0, 1, 2, 3]
+    for concept, images in examples.items():
+        for rank, index in enumerate(model.prototypes.examples[concept].tolist()):
+            assert torch.equal(images[rank], ImageDataset(source, model.spec.image)[index].images[0])
     other = ArraySource(source.array[::-1].copy(), source.labels, source.classes)
     assert top_images(model, other) == {}
     few = ArraySource(source.array[:3], source.labels[:3], source.classes)
     assert top_images(model, few) == {}
-    found = figures(model, FigureInputs(batch.images[:0], batch.labels[:0], source, train=other))
-    assert list(found) == [TITLES[1]]
+    by_title = figures(model, FigureInputs(batch.images[:0], batch.labels[:0], source, train=other))
+    assert list(by_title) == [TITLES[1]]
 
 
 def test_the_matrix_shows_means_and_gaps():
@@ -80,7 +80,7 @@ def test_the_matrix_shows_means_and_gaps():
     assert len([text for text in shown if text[-1:].isdigit()]) == 4 + 2  # the means, and the concepts
 
 
-def test_concepts_say_for_which_class_they_speak():
+def test_concepts_are_labelled_with_their_class():
     grid = concept_grid({0: [np.zeros((4, 4, 3), np.uint8)]}, 3, ["most for ant: +1.3", "", ""])
     assert {"concept 0", "most for ant: +1.3"} <= set(texts(grid))
     assert any("2 more concepts not shown" in text for text in texts(grid))
@@ -89,15 +89,15 @@ def test_concepts_say_for_which_class_they_speak():
 def test_stability_is_the_largest_ratio_found():
     model, _, batch = trained()
     images = batch.images[:3]
-    found = local_stability(model, images, radius=0.2, draws=20)
-    assert (found.images - images).abs().max() <= 0.2 + 1e-6
+    stability = local_stability(model, images, radius=0.2, draws=20)
+    assert (stability.images - images).abs().max() <= 0.2 + 1e-6
     with torch.no_grad():
-        here, there = model(images), model(found.images)
-    way = (there.extras["theta"] - here.extras["theta"]).flatten(1).norm(dim=1)
-    ratio = way / (there.similarities - here.similarities).norm(dim=1)
-    assert torch.allclose(ratio, found.by_concepts, rtol=1e-3)
-    assert (found.by_pixels >= way / (found.images - images).flatten(1).norm(dim=1) - 1e-6).all()
+        here, there = model(images), model(stability.images)
+    change = (there.extras["theta"] - here.extras["theta"]).flatten(1).norm(dim=1)
+    ratio = change / (there.similarities - here.similarities).norm(dim=1)
+    assert torch.allclose(ratio, stability.by_concepts, rtol=1e-3)
+    assert (stability.by_pixels >= change / (stability.images - images).flatten(1).norm(dim=1) - 1e-6).all()
     more = local_stability(model, images, radius=0.2, draws=40)
-    assert (more.by_concepts >= found.by_concepts).all()
+    assert (more.by_concepts >= stability.by_concepts).all()
     assert torch.equal(more.by_concepts, local_stability(model, images, radius=0.2, draws=40).by_concepts)
-    assert drawn(stability_figure(found, images, model.spec.classes))
+    assert drawn(stability_figure(stability, images, model.spec.classes))

@@ -87,7 +87,7 @@ def test_forward_and_losses_agree_with_a_plain_re_implementation(variant, kept):
     if kept is not None:
         model.keep(torch.tensor(kept))
     with torch.no_grad():
-        model.prototypes.vectors.mul_(3)  # as after a projection: of no particular length
+        model.prototypes.vectors.mul_(3)  # as after a projection, of any length
     images, labels = torch.rand(4, 1, 28, 28), torch.tensor([0, 2, 1, 1])
     output = model(images)
     longest, cosines, scores = plain_forward(model, images)

@@ -37,7 +37,7 @@ def test_the_numbers_are_the_cosines_and_the_distances():
         model.prototypes.vectors.copy_(vectors.reshape(4, 8, 1, 1))
     by_title = figures(model)
     basis, subspaces = by_title["Basis concepts"], by_title["Subspaces"]
-    assert texts(basis.figure).count("0.60") == 2  # whatever the concepts' lengths
+    assert texts(basis.figure).count("0.60") == 2  # independent of the concepts' lengths
     assert texts(basis.figure).count("0.00") == 2
     assert "the mean is 0.30" in basis.caption
     # ‖G_a‖² = 1 + 1 + 2 · 0.36, ‖G_b‖² = 2, and nothing in common

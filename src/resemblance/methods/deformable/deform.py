@@ -74,7 +74,7 @@ def corners(offsets: Tensor, size: tuple[int, int], parts: int) -> tuple[Tensor,
     """
     height, width = size
     moves = _by_part(offsets)
-    # The fraction is taken of the offset alone: added to a cell's number, a small one would lose its last digits.
+    # The fraction is computed from the offset alone: added to a row number, a small offset would lose digits.
     whole = moves.detach().floor()
     fraction = moves - whole
     first = undeformed_positions((offsets.shape[2], offsets.shape[3]), parts, offsets.device) + whole.long()

@@ -33,7 +33,7 @@ REASONS = 3  # per image
 CLASSES = 4  # one prototype of each is shown in several images
 CLASS_IMAGES = 4  # per such prototype
 MARGIN, SIDE, GAP = 0.3, 1.35, 0.14
-# Nine colours that differ on any picture; the authors' are about these.
+# Nine colours that differ clearly on any image; similar to the authors'.
 COLOURS = (
     "#e6194b",
     "#3cb44b",

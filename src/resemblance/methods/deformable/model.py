@@ -111,7 +111,7 @@ class Deformable(WeightedParts):
         """Return ẑ with the offsets as more channels, (B, E + 2ρ, H, W); offsets are 0 where a cell has no window."""
         z = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
         with full_precision(z):
-            # Squares and roots lose signs: a map that has any, unlike the papers' encoders, is rectified.
+            # Squares and roots lose signs. The paper's encoders have none; other maps are rectified.
             z = F.relu(widened(z))
             if self.config.upsample > 1:
                 z = F.interpolate(z, scale_factor=self.config.upsample, mode="bilinear", align_corners=False)
@@ -176,6 +176,6 @@ class Deformable(WeightedParts):
         done = config.warm_epochs + config.encoder_epochs
         moving = {**joint, "offsets": Group(1e-4)}
         decay = Schedule("step", size=5, gamma=0.2)
-        # The authors' published run keeps the last layer as it is.
+        # The authors' published run does not train the last layer.
         stages += self.pushed_stages(done, moving, decay, tunes=not self.released)
         return Recipe(tuple(stages), batch_size=80)

@@ -49,7 +49,7 @@ class DeformablePrototypes(VectorPrototypes):
 
     def __init__(self, vectors: Tensor, owners: Tensor, released: bool = False) -> None:
         self.depth, self.parts = vectors.shape[1], vectors.shape[2]
-        # Vectors have the uniform channels of the latents too, so that patches fit; what they hold is not read.
+        # Vectors have the uniform channels of the latents too, so that patches fit; their values are not read.
         uniform = 2 if released else 1
         self.channels = self.depth + uniform
         vectors = F.pad(vectors, (0, 0, 0, 0, 0, uniform), value=EPSILON)
@@ -60,7 +60,7 @@ class DeformablePrototypes(VectorPrototypes):
         """Return ẑ or p̂: append uniform channels of ε and scale to length r = 1/√ρ; (B, D, h, w) → (B, E, h, w)."""
         vectors = F.pad(vectors, (0, 0, 0, 0, 0, self.channels - self.depth), value=EPSILON)
         squares = vectors.square().sum(dim=1, keepdim=True)
-        # The authors' lengths are of squares plus ε, so that equal vectors are not quite at 1.
+        # The authors add ε to the sum of squares, so that equal vectors have a similarity slightly below 1.
         lengths = (squares + EPSILON if self.released else squares).sqrt()
         return vectors / (lengths * self.parts)
 
@@ -69,7 +69,7 @@ class DeformablePrototypes(VectorPrototypes):
         parts = self.unit_vectors(vectors[:, : self.depth])
         if not self.released:
             return parts
-        # Their prototypes, unlike their latents, are divided by the length plus another ε, and cosines by 1.01.
+        # The authors divide prototypes, unlike latents, by the length plus another ε, and cosines by 1.01.
         plain = F.pad(vectors[:, : self.depth], (0, 0, 0, 0, 0, self.channels - self.depth), value=EPSILON)
         lengths = (plain.square().sum(dim=1, keepdim=True) + EPSILON).sqrt()
         return parts * (lengths / (lengths + EPSILON)) / COSINE_DIVISOR
@@ -130,8 +130,8 @@ class DeformablePrototypes(VectorPrototypes):
     def kept(self, patches: Tensor) -> Tensor:
         """Scale parts to length 64/√ρ, as in the authors' code.
 
-        Only the direction of a part counts, but Adam's steps do not depend on the length: at length 1/√ρ, each step would
-        turn a part 64 times as far.
+        Only the direction of a part counts, but Adam's steps do not depend on the length: at length 1/√ρ, each step
+        would turn a part 64 times as far.
         """
         return PROJECTED_LENGTH * patches
 

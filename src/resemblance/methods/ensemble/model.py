@@ -70,7 +70,7 @@ class Ensemble(Method):
             words=words.pop() if len(words) == 1 else PROTOTYPES,
             differentiable=all(model.traits.differentiable for model in members),
         )
-        # Where each of the ensemble's classes stands in each member.
+        # The index of each of the ensemble's classes in each member.
         self.columns = [torch.tensor([m.spec.classes.index(name) for name in spec.classes]) for m in members]
 
     @classmethod

@@ -82,7 +82,7 @@ def figures(model: ProtoVAE, inputs: FigureInputs) -> dict[str, PaperFigure]:
     if len(inputs.images):
         by_title |= _of_images(model, inputs.images.to(model.device), decoded, owners)
     if inputs.snapshots:
-        # One prototype a class, of as many classes as have room.
+        # One prototype per class.
         first = np.unique(owners, return_index=True)[1]
         by_title["Prototypes through training"] = PaperFigure(
             through_training([(epoch, arrays["prototypes"][first]) for epoch, arrays in inputs.snapshots]),

@@ -36,7 +36,7 @@ def mixture(divergences: Tensor, similarities: Tensor, own: Tensor) -> Tensor:
         tensor(0.6000)
     """
     shares = similarities * own
-    total = shares.sum(dim=1).clamp_min(torch.finfo(shares.dtype).tiny)  # a class may be without prototypes
+    total = shares.sum(dim=1).clamp_min(torch.finfo(shares.dtype).tiny)  # a class may have no prototypes
     return ((shares * divergences).sum(dim=1) / total).mean()
 
 

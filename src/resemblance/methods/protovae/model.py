@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 LARGEST_LOGVAR = 18.420681  # ln 1e8, bound of |ln σ²|
-# The side of the coarsest map, at most: 28 → 7, 28 → 3, 32 → 2, 32 → 2 and 224 → 7 pixels, as in the paper.
+# The largest side of the coarsest map: 28 → 7, 28 → 3, 32 → 2, 32 → 2 and 224 → 7 pixels, as in the paper.
 COARSEST = {"mnist": 7, "quickdraw": 3, "svhn": 3, "cifar": 3, "resnet": 7}
 
 
@@ -107,7 +107,7 @@ class ProtoVAE(PrototypeMethod):
         if saved is not None:
             owners = saved["prototypes.owners"].bool()
         vectors = torch.randn(len(owners), self.latent)
-        # The authors' code takes distances, not their squares.
+        # The authors' code uses distances, not their squares.
         prototype_class = DistancePrototypes if self.released else VectorPrototypes
         self.prototypes = prototype_class(vectors, owners)
         self.last = nn.Linear(len(owners), spec.num_classes, bias=False)
@@ -178,7 +178,7 @@ class ProtoVAE(PrototypeMethod):
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
         return Evidence(weights * output.similarities, weights.new_zeros(len(classes)), prototypes, weights)
 
-    # prototypes as images
+    # decoding
 
     def decode(self, vectors: Tensor) -> Tensor:
         """Return g(φ), images (P, C, H, W) in [0, 1], of prototypes or other points (P, D) of the latent space."""

@@ -101,7 +101,7 @@ class Decoder(nn.Module):
             if late and stage < stages - 1:
                 goal = (2 * size[0], 2 * size[1])
             missing = (goal[0] // 2 - size[0], goal[1] // 2 - size[1])
-            # Rows above and below, columns left and right, so that a convolution without padding reaches goal/2.
+            # Pad above, below, left and right, so that the convolution, which has no padding, returns goal / 2.
             above, left = 1 + missing[0] // 2, 1 + missing[1] // 2
             margins = (left, 2 + missing[1] - left, above, 2 + missing[0] - above)
             layers += [

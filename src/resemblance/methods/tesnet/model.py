@@ -133,7 +133,7 @@ class TesNet(WeightedParts):
         config = self.config
         with full_precision(distances):
             vectors = self.prototypes.vectors
-            # After a projection concepts are raw patches; what is to be orthonormal are their directions.
+            # After a projection concepts are raw patches; their directions are to be orthonormal.
             basis = (vectors if self.released else self.prototypes.normalized(vectors)).flatten(1)
             products = basis @ basis.T
             deviation = orthonormality(products, owners.int().argmax(dim=1), entrywise=self.released)
