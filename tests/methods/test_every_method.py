@@ -1,4 +1,4 @@
-"""What every method must do once trained: go on after an interruption, and come back from its folder."""
+"""Tests of every trained method: it resumes after an interruption, and is saved and loaded unchanged."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def test_every_case_has_a_method():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_groups_hold_each_parameter_that_can_train_once(method):
+def test_groups_have_each_trainable_parameter_once(method):
     model = made(method)
-    held = [id(parameter) for group in model.parameter_groups().values() for parameter in group]
-    assert len(held) == len(set(held))
-    assert set(held) == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    grouped = [id(parameter) for group in model.parameter_groups().values() for parameter in group]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_stopped_run_goes_on_to_the_same_bits(method, tmp_path, trained):
-    """In the middle of the run; all other moments are in training/test_resume.py."""
+def test_a_stopped_run_resumes_to_the_same_bits(method, tmp_path, trained):
+    """Stop in the middle of the run; training/test_resume.py stops at all other points."""
     model, whole, writes = trained(method)
     with stopping(writes // 2), pytest.raises(Stop):
         train(made(method), tmp_path / "run", **OPTIONS)
@@ -51,7 +51,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(method, tmp_path, trained):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_trained_model_comes_back_from_its_folder(method, tmp_path, trained):
+def test_a_trained_model_is_loaded_unchanged(method, tmp_path, trained):
     model = trained(method).model
     model.save(tmp_path / "model")
     loaded = resemblance.load(tmp_path / "model")
@@ -68,8 +68,8 @@ def test_a_trained_model_comes_back_from_its_folder(method, tmp_path, trained):
 
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "kmex"])
-def test_kmex_stands_on_its_encoder(method, tmp_path, trained):
-    """Its answers stand beside KMEx's own, and all of it comes back from a folder."""
+def test_kmex_can_use_its_encoder(method, tmp_path, trained):
+    """Its scores are in the output of KMEx, and the whole model is saved and loaded unchanged."""
     original = trained(method).model
     original.save(tmp_path / "model")
     model = convert(str(tmp_path / "model"), digits(96, 40), prototypes_per_class=2, force=True)
@@ -77,6 +77,6 @@ def test_kmex_stands_on_its_encoder(method, tmp_path, trained):
     loaded = resemblance.load(tmp_path / "kmex")
     images = torch.rand(3, 1, 16, 16)
     with torch.no_grad():
-        answer = loaded(images)
-        assert torch.equal(answer.scores, model(images).scores)
-        assert torch.allclose(answer.extras["blackbox"], original(images).scores, atol=1e-5)
+        output = loaded(images)
+        assert torch.equal(output.scores, model(images).scores)
+        assert torch.allclose(output.extras["blackbox"], original(images).scores, atol=1e-5)

@@ -44,7 +44,7 @@ def test_shared_prototypes_are_projected_over_all_their_classes():
     model = make(classes=3, prototypes_per_class=1).eval()
     model.merge(torch.tensor([0, 0, 2]))
     images, labels = torch.rand(6, 1, 28, 28), torch.tensor([2, 0, 1, 1, 0, 2])
-    with torch.no_grad():  # both equal a patch of class 1, which is the second class of the shared prototype, and not one of the other
+    with torch.no_grad():  # both equal a patch of class 1, which owns the first but not the second
         patch = model.latents(images[3:4])[0, :, 2, 3]
         model.prototypes.vectors[0] = patch[:, None, None]
         model.prototypes.vectors[1] = patch[:, None, None]

@@ -86,7 +86,7 @@ def test_concepts_are_labelled_with_their_class():
     assert any("2 more concepts not shown" in text for text in texts(grid))
 
 
-def test_stability_is_the_largest_ratio_found():
+def test_stability_is_the_largest_ratio_of_the_draws():
     model, _, batch = trained()
     images = batch.images[:3]
     stability = local_stability(model, images, radius=0.2, draws=20)
