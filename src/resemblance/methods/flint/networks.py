@@ -19,9 +19,8 @@ LogitsAndTaps = tuple[Tensor, tuple[Tensor, ...]]
 
 POOLED = 3  # Φ averages its maps to 3×3 cells
 WIDTH = 64  # channels of Φ
-DENSE_UP_TO = (
-    40  # largest side, in pixels, for the ResNet's decoders, which end in a dense layer over all pixels
-)
+# The largest side, in pixels, for the ResNet's decoders, which end in a dense layer over all pixels.
+DENSE_UP_TO = 40
 
 
 class MnistPredictor(nn.Module):

@@ -165,7 +165,7 @@ class PIPNet(PrototypeMethod):
         return Evidence(weights * used, used.new_zeros(len(classes)), prototypes, weights)
 
     def abstains(self, output: Output) -> Tensor:
-        """Return where no class has a score, (B,)."""
+        """Return where all scores are 0, (B,)."""
         return (output.scores == 0).all(dim=1)
 
     def probabilities(self, scores: Tensor) -> Tensor:
