@@ -44,9 +44,8 @@ def centres(rows: Vectors, count: int, *, seed: int = 0, n_init: int = 1) -> Vec
         distinct, copies = np.unique(rows, axis=0, return_counts=True)
         return distinct[np.argsort(-copies, kind="stable")]
     with _threads().limit(limits=1), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # fewer distinct rows than clusters: handled below
+        # A warning means fewer distinct rows than clusters, which is handled below.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         kmeans = KMeans(count, n_init=n_init, random_state=seed % 2**32).fit(rows)
     sizes = np.bincount(kmeans.labels_, minlength=count)
     order = np.argsort(-sizes, kind="stable")
