@@ -1,5 +1,5 @@
 # One command for all checks: make check
-.PHONY: check lint types test docs format
+.PHONY: check lint types test docs tables format
 
 check: lint types test docs
 
@@ -15,6 +15,9 @@ test:
 
 docs:
 	mkdocs build --strict --quiet
+
+tables:
+	python docs/extensions/method_tables.py
 
 format:
 	ruff check --fix .

@@ -27,7 +27,7 @@ import torch
 
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
-from resemblance.core.model import Model
+from resemblance.core.classifier import Classifier
 from resemblance.core.training_step import TrainingStep
 from resemblance.data import ArraySource, ImageDataset, loader
 from resemblance.methods.protopshare.model import ProtoPShare
@@ -69,7 +69,7 @@ def photo_spec() -> ModelSpec:
     )
 
 
-def pair(method: str = "protopnet") -> tuple[Model, Model]:
+def pair(method: str = "protopnet") -> tuple[Classifier, Classifier]:
     """The bare classifier and a part method on the same encoder."""
     spec = photo_spec()
     torch.manual_seed(0)
@@ -87,7 +87,7 @@ def inference(quick: bool) -> tuple[float, float]:
     bare, ours = (model.eval() for model in pair())
     images = torch.rand(BATCH, 3, SIZE, SIZE, device=device())
 
-    def work(model: Model) -> Callable[[], Any]:
+    def work(model: Classifier) -> Callable[[], Any]:
         def run() -> None:
             with torch.inference_mode():
                 model(images)
@@ -103,7 +103,7 @@ def training_step(quick: bool, method: str = "protopnet") -> tuple[float, float]
     return rounds(step(bare), step(ours), 3 if quick else 9)
 
 
-def step(model: Model) -> Callable[[], None]:
+def step(model: Classifier) -> Callable[[], None]:
     """Forward, loss, what is learnt without gradients, backward, Adam, and what the method does after a step."""
     images = torch.rand(BATCH, 3, SIZE, SIZE, device=device())
     labels = torch.arange(BATCH, device=device())
@@ -182,7 +182,7 @@ def projection(quick: bool) -> tuple[float, float]:
 
 def conversion(quick: bool) -> tuple[float, float]:
     """KMEx conversion of 60,000 small grey images against one forward pass."""
-    from resemblance.convert.conversion import cluster
+    from resemblance.methods.kmex.clustering import cluster
 
     count = 6_000 if quick else 60_000
     generator = np.random.default_rng(0)

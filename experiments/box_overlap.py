@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 import resemblance
-from resemblance.explain.explain import explain_batch
 from resemblance.data import open_data
+from resemblance.explain.explain import explain_batch
 
 ANIMAL = 1  # in the trimaps
 

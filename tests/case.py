@@ -1,4 +1,4 @@
-"""The case of a method: what the tests that every method must pass need to know of it."""
+"""The case of a method: all that the tests that every method must pass need to know of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Case:
-    """How a method is tried.
+    """The settings under which a method is tested.
 
     Args:
         settings: of a model so small that it is trained in a second.
@@ -19,7 +19,7 @@ class Case:
         alike: settings without what differs from process to process by design, where there is any.
         remove_draws: replace the method's own random draws, by which processes differ, in a model.
         command: options of ``resemblance train`` on the digits.
-        measured: what it measures besides accuracy, and the least that each must reach.
+        measured: what it measures other than accuracy, and the least that each must reach.
         explained: words that its explanations must have.
         page: words that its report must have.
     """

@@ -1,6 +1,6 @@
 """Every method as a case of the tests that every method must pass.
 
-A method brings its case and its variants in ``methods/NAME/cases.py``: ``CASE``, how it is trained, and
+A method has its case and its variants in ``methods/NAME/cases.py``: ``CASE``, how it is trained, and
 ``VARIANTS``, its main switches by name, on which ``test_contract.py`` runs the contract.
 """
 
@@ -40,13 +40,13 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def case_of(method: str) -> Case:
-    """The case of a method; a method without one fails with this line."""
+    """Return the case of a method; a method without one fails with this line."""
     assert method in CASES, f"{method} is registered but has no case: write tests/methods/{method}/cases.py"
     return CASES[method]
 
 
 def made(method: str, seed: int = 0, **settings: Any) -> Classifier:
-    """An untrained model."""
+    """Make an untrained model."""
     torch.manual_seed(seed)
     return build(method, {**case_of(method).settings, **settings}, SPEC)
 
@@ -58,7 +58,7 @@ def train(model: Classifier, run: Path, images: int = 96, **options: Any) -> Fit
 
 
 def alike(method: str, **settings: Any) -> Classifier:
-    """A model that is to train in two processes as in one: without batch norm, dropout and draws."""
+    """Make a model that trains in two processes as in one: without batch norm, dropout and draws."""
     model = made(method, **case_of(method).alike, **settings)
     for module in list(model.modules()):
         for name, child in module.named_children():

@@ -1,4 +1,4 @@
-"""Real data, where it is at hand; and every method trained, once."""
+"""Real data, where there is some; and every method trained, once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def real_data() -> Callable[[str], Path]:
 
 
 class Trained(NamedTuple):
-    """A trained model, what came of training it, and how many checkpoints were written."""
+    """A trained model, the result of its training, and how many checkpoints were written."""
 
     model: Classifier
     result: FitResult
@@ -40,7 +40,7 @@ class Trained(NamedTuple):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained]:
-    """The model of a method's case, trained once for all tests: who changes it takes a copy."""
+    """The model of a method's case, trained once for all tests; a test that changes it takes a copy."""
 
     @cache
     def whole(method: str) -> Trained:

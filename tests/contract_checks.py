@@ -1,4 +1,4 @@
-"""What every model must keep to, whatever its method and state."""
+"""The contract that every model must keep, whatever its method and state."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def files_of(counts):
 
 
 def fill(root, counts):
-    """Write class folders of so many pictures; a folder of none stays empty."""
+    """Write class folders with a number of pictures each; a folder of none stays empty."""
     for folder in counts:
         (root / folder).mkdir(parents=True, exist_ok=True)
     for name, data in files_of(counts).items():

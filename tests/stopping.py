@@ -1,4 +1,4 @@
-"""Ends a run at the writing of a checkpoint, in this process; `training/killing.py` kills real ones."""
+"""End a run at the writing of a checkpoint, in this process; `training/killing.py` kills real ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Stop(BaseException):
 
 @contextmanager
 def stopping(number: int | None = None) -> Iterator[list[str]]:
-    """Let nothing happen after the checkpoint of that number has been written; gives the files written so far."""
+    """Stop after the checkpoint of that number has been written; yields the files written so far."""
     original, written = checkpoints.atomic_save, []
 
     def save(content, path):

@@ -45,7 +45,6 @@ LARGEST_FOLDER = 18
 
 # What belongs to one method lies in its folder, and nothing else imports it, but for these.
 MAY_IMPORT_METHODS = {
-    "resemblance.cli.commands.demo": {"blackbox", "protopnet"},  # trains them
     "resemblance.convert.conversion": {"kmex"},  # a conversion makes a KMEx ...
     "resemblance.convert.original": {"blackbox", "kmex"},  # ... of a black box, or of another KMEx's
     "resemblance.methods.kmex.config": {"blackbox"},  # KMEx holds a black box
@@ -108,13 +107,13 @@ def statements(path: Path) -> list[tuple[int, str]]:
 @cache
 def arrows() -> dict[str, dict[str, int]]:
     """The modules of the library that each module imports, with the line."""
-    found: dict[str, dict[str, int]] = {name: {} for name in modules()}
+    targets: dict[str, dict[str, int]] = {name: {} for name in modules()}
     for name, path in modules().items():
         for line, target in statements(path):
             inner = target if target in modules() else target.rpartition(".")[0]
             if inner in modules() and inner != name:
-                found[name].setdefault(inner, line)
-    return found
+                targets[name].setdefault(inner, line)
+    return targets
 
 
 def where(name: str, line: int) -> str:
@@ -225,11 +224,7 @@ def declared(*extras: str) -> set[str]:
 
 def imports_of(*folders: str) -> dict[str, str]:
     """The packages of others that the files of these folders import, each with a place where."""
-    own = (
-        {path.stem for path in (ROOT / "tests").rglob("*.py")}
-        | set(sys.stdlib_module_names)
-        | {"resemblance"}
-    )
+    own = {"resemblance", *(path.stem for path in (ROOT / "tests").iterdir()), *sys.stdlib_module_names}
     packages = {}
     for path in (path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))):
         for line, target in statements(path):

@@ -128,7 +128,7 @@ def test_a_pickle_under_the_tensors_name_is_refused(folder, tmp_path):
     assert not (tmp_path / "trace").exists()
 
 
-def test_other_peoples_folders_are_refused(tmp_path):
+def test_folders_of_other_programs_are_refused(tmp_path):
     save_file({"w": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(UserError, match=r"no config\.json"):
         load_folder(tmp_path)

@@ -163,6 +163,6 @@ def array_source(array, labels):
 
 
 def same(first, second) -> bool:
-    """Whether two models have the same tensors, bit by bit."""
+    """Return whether two models have the same tensors, bit by bit."""
     a, b = first.state_dict(), second.state_dict()
     return a.keys() == b.keys() and all(torch.equal(a[k].nan_to_num(7.0), b[k].nan_to_num(7.0)) for k in a)

@@ -29,7 +29,7 @@ def _show_traces() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a black box, two conversions of it and a ProtoPNet, hardly trained."""
+    """A folder with a black box, two conversions of it and a ProtoPNet, briefly trained."""
     folder = tmp_path_factory.mktemp("runs")
     black_box, digits = str(folder / "blackbox"), ["--data", "digits"]
     assert main(["train", "blackbox", *digits, *QUICK, "--epochs", "3", "--output", black_box]) == 0
@@ -171,14 +171,14 @@ def test_evaluate_together(runs: Path, tmp_path: Path, said: Run) -> None:
     names = [runs / "kmex", runs / "protopnet" / "model"]
     code, out, _ = said("evaluate", *names, "--ensemble", "--json", "--output", tmp_path / "e.json")
     assert code == 0
-    found = json.loads(out)
-    assert found == json.loads((tmp_path / "e.json").read_text())
-    assert found["rule"] == "sum of the logits"
-    for member, name in zip(found["members"], ("kmex", "protopnet"), strict=True):
+    result = json.loads(out)
+    assert result == json.loads((tmp_path / "e.json").read_text())
+    assert result["rule"] == "sum of the logits"
+    for member, name in zip(result["members"], ("kmex", "protopnet"), strict=True):
         alone = json.loads(said("evaluate", runs / name, "--json")[1])
         assert (member["method"], member["accuracy"]) == (name, alone["accuracy"])
         assert member["confusion"] == alone["confusion"]
-    assert found["images"] == 359 == np.sum(found["confusion"])
+    assert result["images"] == 359 == np.sum(result["confusion"])
     code, out, _ = said("evaluate", *names, runs / "patches", "--ensemble", "--split", "val")
     assert code == 0
     assert "3 models, by the mean of the probabilities" in out
@@ -199,7 +199,7 @@ def test_report_and_embed(runs: Path, tmp_path: Path, said: Run) -> None:
         assert "50 test images" in out
 
 
-def test_a_model_explains_where_its_images_are_not(
+def test_a_model_explains_without_its_training_images(
     runs: Path, images: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Run
 ) -> None:
     shutil.copytree(runs / "protopnet" / "model", tmp_path / "elsewhere")

@@ -26,9 +26,9 @@ def test_from_training_to_the_report(
     resemblance.open_data("digits").test.read(0).resize((40, 50)).convert("RGB").save(picture)
 
     def said(*arguments: object, code: int = 0) -> str:
-        found = main([str(argument) for argument in arguments])
+        status = main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
-        assert found == code, (arguments, captured)
+        assert status == code, (arguments, captured)
         return captured.err if code else captured.out
 
     said("train", method, "--data", "digits", *case.command.split(), "--no-progress", "--output", run)

@@ -1,4 +1,4 @@
-"""What a user meets before anything is computed: help, names, options, errors of one line."""
+"""All that a user meets before anything is computed: help, names, options, errors of one line."""
 
 from __future__ import annotations
 

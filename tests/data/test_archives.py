@@ -1,4 +1,4 @@
-"""Zip archives are read like folders, and the wicked ones refused."""
+"""Zip archives are read like folders, and malicious ones are refused."""
 
 from __future__ import annotations
 

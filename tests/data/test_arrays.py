@@ -1,4 +1,4 @@
-"""MedMNIST files, IDX files, CIFAR-10's files and the embedded digits."""
+"""Files of MedMNIST, IDX files, CIFAR-10's files and the embedded digits."""
 
 from __future__ import annotations
 
@@ -107,11 +107,11 @@ def test_npz_refusals(tmp_path, changes, reason):
     assert reason in message
 
 
-def test_npz_foreign_arrays_are_let_be(tmp_path):
+def test_npz_other_arrays_are_ignored(tmp_path):
     assert len(opened(npz(tmp_path / "a.npz", other=np.array([{}], dtype=object))).train) == 20
 
 
-def test_what_is_no_npz(tmp_path):
+def test_files_that_are_not_npz(tmp_path):
     whole = npz(tmp_path / "a.npz").read_bytes()
     np.save(tmp_path / "array.npy", pixels(3))
     contents = {
@@ -298,7 +298,7 @@ def test_digits(tmp_path, monkeypatch):
         ("README", "README is a plain file; data are digits"),
     ],
 )
-def test_names_that_are_no_data(tmp_path, monkeypatch, spec, reason):
+def test_unknown_data_is_refused(tmp_path, monkeypatch, spec, reason):
     monkeypatch.chdir(tmp_path)
     fill(tmp_path / "pets", {"a": 3, "b": 3})
     for name in ("a.tar.gz", "README"):

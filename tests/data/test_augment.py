@@ -22,7 +22,7 @@ def generators(count=6):
 
 
 class Scripted:
-    """A generator that draws what it is told: the kind of warp, its parameters, and no mirror."""
+    """A generator that draws the given values: the kind of warp, its parameters, and no mirror."""
 
     def __init__(self, kind, value=0.0, axis=0):
         self.kind, self.value, self.axis = kind, value, axis
@@ -42,7 +42,7 @@ class Scripted:
 
 
 def plain_elastic(image, rng, sigma=4.0, alpha=20.0):
-    """Simard et al. 2003 with scipy, one image (C, H, W)."""
+    """Deform one image (C, H, W) as Simard et al. 2003, with scipy."""
     noise = rng.random((2, *image.shape[1:]), dtype=np.float32).astype(np.float64) * 2 - 1
     rows, columns = (ndimage.gaussian_filter(n, sigma, mode="constant", truncate=4) * alpha for n in noise)
     y, x = np.meshgrid(*(np.arange(n) for n in image.shape[1:]), indexing="ij")
@@ -94,7 +94,7 @@ def test_crop():
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2])
-def test_protopnet_does_nothing_by_nothing(kind):
+def test_protopnet_changes_nothing_with_amounts_of_zero(kind):
     same = protopnet(IMAGES, [Scripted(kind)] * 6)
     torch.testing.assert_close(same, IMAGES, atol=1e-5, rtol=0)
 

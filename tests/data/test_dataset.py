@@ -1,4 +1,4 @@
-"""Batches: the same pixels by every way, augmentation a function of (seed, stage, epoch, index) alone."""
+"""Batches: the same pixels however they are read, augmentation a function of (seed, stage, epoch, index) alone."""
 
 from __future__ import annotations
 

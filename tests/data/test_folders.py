@@ -57,7 +57,7 @@ def test_train_and_test_without_val(tmp_path):
     assert all(name.startswith("Train/") for name in names(splits.val))
 
 
-def test_train_alone_brings_no_test(tmp_path):
+def test_train_alone_has_no_test_split(tmp_path):
     splits = opened(fill(tmp_path, {"train/a": 10, "train/b": 10}))
     assert [len(splits.train), len(splits.val), splits.test] == [18, 2, None]
 
@@ -200,7 +200,7 @@ def test_many_bad_images_are_counted(tmp_path):
     assert notes[0].endswith(" and 10 more")
 
 
-def test_junk_is_passed_over(tmp_path):
+def test_junk_is_ignored(tmp_path):
     fill(tmp_path, {"a": 5, "b": 5, ".git": 1, "__MACOSX/a": 1})
     for junk in ("a/.DS_Store", "a/Thumbs.db", "b/desktop.ini", "a/._0.png"):
         (tmp_path / junk).write_bytes(b"?")
@@ -286,10 +286,10 @@ def test_16_bit_images_of_fewer_bits_are_noted(tmp_path):
     twelve = np.arange(0, 4096, 64, dtype=np.uint16).reshape(8, 8)
     for name in ("a/dark.png", "b/dark.png"):
         (tmp_path / name).write_bytes(encoded(Image.fromarray(twelve)))
-    found = [note for note in opened(tmp_path).notes if "16-bit" in note]
-    assert len(found) == 1
-    assert "4,032 of 65,535 at most (a/dark.png)" in found[0]
-    assert "in 16 shades" in found[0]
+    notes = [note for note in opened(tmp_path).notes if "16-bit" in note]
+    assert len(notes) == 1
+    assert "4,032 of 65,535 at most (a/dark.png)" in notes[0]
+    assert "in 16 shades" in notes[0]
     (tmp_path / "b/bright.png").write_bytes(encoded(Image.fromarray(twelve * 16)))
     assert not any("16-bit" in note for note in opened(tmp_path).notes)
 
@@ -299,14 +299,14 @@ def test_classes_that_a_split_lacks_are_noted(tmp_path):
     assert splits.notes == ["no val images of b", "no test images of b"]
 
 
-def test_one_image_a_class(tmp_path):
+def test_one_image_per_class(tmp_path):
     splits = opened(fill(tmp_path, {"a": 1, "b": 1}))
     assert [len(splits.train), len(splits.val), len(splits.test)] == [2, 0, 0]
     assert all("no class has two images" in note for note in splits.notes)
     assert len(splits.notes) == 2
 
 
-def test_splits_by_other_names_are_not_taken_for_classes(tmp_path):
+def test_splits_by_other_names_are_not_read_as_classes(tmp_path):
     counts = {"training_set/cat": 2, "training_set/dog": 2, "test_set/cat": 1, "test_set/dog": 1}
     message = refusal(opened, fill(tmp_path, counts))
     assert "test_set, training_set all hold the same folders, cat, dog" in message

@@ -1,4 +1,4 @@
-"""Every kind of image file becomes 8 bits of grey or RGB, upright, or one clear line."""
+"""Every kind of image file becomes 8 bits of grey or RGB, upright, or is refused in one line."""
 
 from __future__ import annotations
 
@@ -123,14 +123,14 @@ def test_16_bits_with_a_transparent_value():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_16_bits_tell_their_brightest_value(kind):
+def test_16_bits_report_their_brightest_value(kind):
     deep = RAMP.astype(np.uint16) * 16
     image = read_image(encoded(Image.fromarray(deep), kind), "a.png")
     assert image.info[images.BRIGHTEST] == deep.max()
     assert images.BRIGHTEST not in read_image(png(), "a.png").info
 
 
-def test_16_bits_of_colour_tell_their_brightest_value_but_for_alpha():
+def test_16_bits_of_colour_report_their_brightest_value_without_alpha():
     rows = [b"".join(struct.pack(">HHHH", v, 5 * 257 + 9, 0, 65535) for v in row) for row in RAMP.tolist()]
     assert read_image(png_of(8, 8, 16, 6, rows), "a.png").info[images.BRIGHTEST] == 5 * 257
 
@@ -245,7 +245,7 @@ def test_bombs():
     assert "too large" in refusal(read, png_of(1, 1, 8, 0, [b"\0"], text))
 
 
-def test_pictures_at_the_limit_are_read_in_silence(monkeypatch):
+def test_pictures_at_the_limit_are_read_without_a_warning(monkeypatch):
     monkeypatch.setattr(images, "MAX_PIXELS", 64)
     assert read(png()).shape == (8, 8, 3)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)
@@ -277,7 +277,7 @@ def test_truncated_files_are_refused_or_whole(kind):
 @pytest.mark.parametrize(
     "data", [b"\0" * 2000, b"hello, world", b"%PDF-1.4", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"P5 0 0 255\n"]
 )
-def test_what_is_no_image(data):
+def test_files_that_are_not_images(data):
     assert refusal(read, data).startswith("a.png: ")
 
 
@@ -289,12 +289,12 @@ def test_empty_and_missing_files(tmp_path):
     assert "folder or device" in refusal(read_image, tmp_path)
 
 
-def test_pipes_are_not_waited_for(tmp_path):
+def test_reading_does_not_wait_for_pipes(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     assert "not an image file" in refusal(read_image, tmp_path / "pipe.png")
 
 
-def test_names_are_put_on_one_line(tmp_path):
+def test_names_are_printed_on_one_line(tmp_path):
     path = tmp_path / "two\nlines\x1b[31m.png"
     path.write_bytes(b"?")
     assert r"two\nlines\x1b[31m.png" in refusal(read_image, path)

@@ -1,4 +1,4 @@
-"""Whatever is called an image becomes what the model reads, or is refused in one line."""
+"""Every kind of image becomes a tensor that the model reads, or is refused in one line."""
 
 from __future__ import annotations
 

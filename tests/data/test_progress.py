@@ -1,4 +1,4 @@
-"""The progress bar: silent where nobody looks, an estimate where it takes long."""
+"""The progress bar: silent without a terminal, with an estimate for long work."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_work_under_a_minute_has_no_estimate(clock):
     assert "projecting" in shown
 
 
-def test_silent_without_a_terminal_or_when_told(clock):
+def test_silent_without_a_terminal_or_when_switched_off(clock):
     assert work(clock, 60, 3, console=terminal(False)) == ""
     assert work(clock, 60, 3, show=False) == ""
 

@@ -40,7 +40,7 @@ def test_what_is_given_is_taken():
 
 
 @pytest.mark.parametrize("number", [float("nan"), -0.1, 127.5])
-def test_means_and_deviations_that_are_none(number):
+def test_impossible_means_and_deviations_are_refused(number):
     assert "mean must lie in [0, 1]" in refusal(infer_image_spec, splits_of(PIXELS), mean=(number,), std=(1,))
     if number != 127.5:
         assert "std must be positive" in refusal(

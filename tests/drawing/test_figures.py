@@ -59,7 +59,7 @@ def test_bars_for_and_against_have_their_colours(image):
     assert [color for _, color in drawn] == [FOR if value > 0 else AGAINST for value in values]
 
 
-def test_names_are_never_mathematics(image):
+def test_names_are_never_read_as_mathematics(image):
     model = Toy(classes=(HOSTILE, "b", "c"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -107,7 +107,7 @@ def test_prototypes_by_class():
         PrototypeView(2, (), activations=0),
     ]
     groups = by_class(views, ["a", "b", "c"])
-    assert {name: [view.index for view in found] for name, found in groups.items()} == {
+    assert {name: [view.index for view in views] for name, views in groups.items()} == {
         "a": [1, 0],
         "b": [1],
         "c": [],
@@ -156,8 +156,8 @@ def test_latent_spaces(classes, importance):
 def test_only_methods_of_the_library_have_figures_by_their_name():
     model = Toy()
     model.name = "page"  # a module of the report that draws no method
-    material = FigureInputs(torch.rand(0, 3, 16, 16), torch.zeros(0), None)
-    assert paper_figures(model, material) == {}
+    inputs = FigureInputs(torch.rand(0, 3, 16, 16), torch.zeros(0), None)
+    assert paper_figures(model, inputs) == {}
     drawn = {name for name in method_configs() if find_spec(f"resemblance.methods.{name}.figures")}
     assert {"flint", "senn", "tesnet"} <= drawn
     assert all(hasattr(import_module(f"resemblance.methods.{name}.figures"), "figures") for name in drawn)

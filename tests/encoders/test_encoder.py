@@ -25,7 +25,7 @@ def build(name: str, spec: ImageSpec, num_classes: int | None = 3, **options: An
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:
-    """What each network answered to random images before it was cut."""
+    """The answers of each network to random images before it was cut."""
     seen: list[tuple[Tensor, Tensor]] = []
 
     def recording(create: Any) -> Any:
@@ -178,7 +178,7 @@ def test_oblong_transformers() -> None:
     assert torch.equal(encoder.map(tokens)[0, :, 1, 2], tokens[0, 1 + 8])  # one class token, six columns
 
 
-def test_images_that_a_network_cannot_read() -> None:
+def test_images_that_a_network_cannot_read_are_refused() -> None:
     with pytest.raises(UserError, match=r"8x8.*--image-size"):
         build("vit_tiny", image(8))
     with pytest.raises(UserError, match=r"torchvision/vit_b_32.*--image-size"):

@@ -91,19 +91,19 @@ def test_two_threads_keep_their_features_apart() -> None:
     images = torch.randn(8, 1, 3, 32, 32)
     with torch.no_grad():
         expected = [encoder(batch) for batch in images]
-        found: dict[int, Tensor] = {}
+        features: dict[int, Tensor] = {}
 
         def work(index: int) -> None:
             with torch.no_grad():
                 for _ in range(20):
-                    found[index] = encoder(images[index])
+                    features[index] = encoder(images[index])
 
         threads = [threading.Thread(target=work, args=(index,)) for index in range(len(images))]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    assert all(torch.equal(found[index], expected[index]) for index in range(len(images)))
+    assert all(torch.equal(features[index], expected[index]) for index in range(len(images)))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_answers_in_other_forms(answer: Any) -> None:
     torch.testing.assert_close(build(net)(images), Net.forward(net, images))
 
 
-def test_answers_that_are_not_the_last_layers() -> None:
+def test_answers_that_do_not_come_from_the_last_layer() -> None:
     class Scaled(Net):
         def forward(self, images: Tensor) -> Any:
             return 2 * super().forward(images)

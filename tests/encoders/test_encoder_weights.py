@@ -76,7 +76,7 @@ def test_head_under_another_name(tmp_path: Path, names: tuple[str, str]) -> None
     assert "head read from" in encoder.description
 
 
-def test_head_for_other_classes_is_left_out_and_said(tmp_path: Path) -> None:
+def test_head_for_other_classes_is_left_out_and_reported(tmp_path: Path) -> None:
     net = network(5)
     torch.save(net.state_dict(), tmp_path / "w.pt")
     encoder = build(tmp_path / "w.pt")
@@ -147,7 +147,7 @@ def test_pickles_are_refused_and_nothing_runs(tmp_path: Path) -> None:
     assert not trace.exists()
 
 
-def test_files_that_are_no_weights(tmp_path: Path) -> None:
+def test_files_that_are_not_weights(tmp_path: Path) -> None:
     save_file(network().state_dict(), tmp_path / "whole.safetensors")
     torch.save(network().state_dict(), tmp_path / "whole.pth")
     for name in ("whole.safetensors", "whole.pth"):

@@ -66,7 +66,7 @@ def test_share_counts_what_is_not_shown(images):
     assert breakdown.others_for >= 0 >= breakdown.others_against
 
 
-def test_below_half_is_said_in_words():
+def test_a_share_below_half_is_reported_in_words():
     breakdown = ScoreBreakdown(0, "a", 1.0, (Reason(PrototypeView(0, ("a",)), 1.0, 1.0),), 9, 3.0, -3.0)
     from resemblance.explain.text import share_text
 
@@ -192,7 +192,7 @@ def test_votes_have_no_probabilities(images):
     assert explain(Nearest(), images[0]).probabilities is None  # a similarity is no logit
 
 
-def test_use_and_provenance_are_told(images):
+def test_use_and_provenance_are_shown(images):
     model = Toy()
     model.prototypes.activations.copy_(torch.tensor([3, 0, 1, 0, 0, 0]))
     model.prototypes.source_index[4] = 17
@@ -277,7 +277,7 @@ def test_all_kinds_of_images(tmp_path):
     assert explain(grey, Image.fromarray(array).convert("CMYK")).image.shape == (16, 16, 3)
 
 
-def test_the_model_is_given_back_as_it_was(images):
+def test_explaining_leaves_the_model_as_it_was(images):
     model = Toy().train()
     explain(model, images[0])
     assert model.training
@@ -333,7 +333,7 @@ def test_sums_are_held_to_1e_5_of_what_was_added(size, bias):
         assert not breakdown(1.01 * sign).adds_up
 
 
-def test_parts_that_do_not_make_the_total_are_not_made_to():
+def test_parts_with_another_total_are_not_adjusted():
     rounded, whole = add_up([1.0, 1.0], 5.0, 2)
     assert rounded == [1.0, 1.0]
     assert whole == 5.0

@@ -1,4 +1,4 @@
-"""What is no prototype is not called one: attributes and concepts in text, figures, pages and commands."""
+"""Attributes and concepts are not called prototypes in text, figures, pages and commands."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def explained(model):
 
 
 def read(page):
-    """What a page says, and what it says of its pictures."""
+    """Return the text of a page, and the texts of its pictures."""
     page = re.sub(r"<style>.*?</style>|<head>.*?</head>", " ", page, flags=re.DOTALL)
     labels = " ".join(re.findall(r'(?:aria-label|alt)="([^"]*)"', page))
     return " ".join(html.unescape(f"{re.sub('<[^>]+>', ' ', page)} {labels}").split())
@@ -164,7 +164,7 @@ def test_a_page_says_what_its_boxes_are():
     assert "; in other runs here it is the patch" in said(Toy, Patches)
 
 
-def test_no_answer_is_not_called_a_weak_one():
+def test_an_abstention_is_not_called_a_weak_answer():
     answered, silent = explained(Patches())
     breakdowns = tuple(
         replace(b, reasons=(), score=0.0, others=6, others_for=0.0, others_against=0.0)
@@ -182,7 +182,7 @@ def test_no_answer_is_not_called_a_weak_one():
     )
 
 
-def test_a_prototype_of_many_classes_stands_once():
+def test_a_prototype_of_many_classes_is_listed_once():
     names = [f"class {i}" for i in range(200)]
     views = [
         PrototypeView(0, tuple(names)),
@@ -196,14 +196,14 @@ def test_a_prototype_of_many_classes_stands_once():
     assert views[0].owner == "class 0 / class 1 / class 2 / class 3 / class 4 and 195 more"
 
 
-def test_what_no_class_can_own_has_no_class_without_any():
+def test_concepts_without_classes_leave_no_class_without_prototypes():
     views = prototype_views(Concepts())
     assert not any(view.unused for view in views)
     assert views[0].heading == "concept 0"
     assert collect(Concepts(), "run").warnings == []
 
 
-def test_data_keep_their_names():
+def test_keys_of_the_data_stay_the_same_for_every_method():
     model = Concepts()
     (view,) = prototype_views(model, [1])
     record = view.to_dict()
@@ -241,14 +241,14 @@ def test_commands(name, tmp_path, capsys):
     assert listed[0]["unused"] is True
 
 
-def test_concepts_of_a_class_are_not_to_be_had(tmp_path, capsys):
+def test_concepts_cannot_be_chosen_by_class(tmp_path, capsys):
     spec = ModelSpec(("a", "b"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
     build("senn", {}, spec).save(tmp_path / "model")
     assert main(["prototypes", str(tmp_path / "model"), "--classes", "a"]) == 2
     assert "the concepts of senn belong to no class; leave out --classes" in capsys.readouterr().err
 
 
-def test_every_method_has_words_that_read_on():
+def test_the_words_of_every_method_fit_into_sentences():
     for config in method_configs().values():
         words = config.words
         assert words.about.startswith("are ")

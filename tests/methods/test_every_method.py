@@ -7,7 +7,6 @@ import torch
 
 import resemblance
 from cases import CASES, METHODS, OPTIONS, case_of, made, train
-from resemblance.convert.conversion import convert
 from resemblance.core.prototype_model import PrototypeModel
 from stopping import Stop, stopping
 from tiny import digits, same
@@ -72,7 +71,11 @@ def test_kmex_can_use_its_encoder(method, tmp_path, trained):
     """Its scores are in the output of KMEx, and the whole model is saved and loaded unchanged."""
     original = trained(method).model
     original.save(tmp_path / "model")
-    model = convert(str(tmp_path / "model"), digits(96, 40), prototypes_per_class=2, force=True)
+    images = digits(96, 40)
+    run = resemblance.convert(
+        tmp_path / "model", images, tmp_path / "run", prototypes_per_class=2, force=True
+    )
+    model = run.model
     model.save(tmp_path / "kmex")
     loaded = resemblance.load(tmp_path / "kmex")
     images = torch.rand(3, 1, 16, 16)

@@ -92,7 +92,7 @@ def test_damaged_indices_are_refused(change):
 
 
 @pytest.mark.parametrize("index", [b"", b"[]", b"{}", b"\xff\xfe", b'{"prototypes": 3}', b"[" * 100_000])
-def test_what_is_no_index_is_refused(index):
+def test_files_that_are_not_an_index_are_refused(index):
     with pytest.raises(UserError):
         Gallery.from_files({**make().to_files(), INDEX: index})
     with pytest.raises(UserError, match="missing"):

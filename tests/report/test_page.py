@@ -25,7 +25,7 @@ VOID = {"meta", "image", "use", "rect", "br", "img", "link", "i"}
 
 
 class Page(HTMLParser):
-    """Tags, attributes and text; complains about tags that do not close."""
+    """Collects tags, attributes and text, and fails on tags that do not close."""
 
     def __init__(self, text):
         super().__init__()
@@ -164,7 +164,7 @@ def test_hostile_names_stay_text():
         assert HOSTILE in "".join(page.text)
 
 
-def test_what_does_not_hold_is_said():
+def test_what_does_not_hold_is_reported():
     text = " ".join(run().warnings)
     assert "1 of 6 prototypes is unused" in text
     assert "7.0 percentage points are the price" in text
@@ -174,7 +174,7 @@ def test_what_does_not_hold_is_said():
     assert "1 (cat)." in page  # the unused one is named
 
 
-def test_duplicates_and_classes_without_prototypes_are_said():
+def test_duplicates_and_classes_without_prototypes_are_reported():
     source = Picture.from_pixels(np.zeros((8, 8, 3), np.uint8))
     views = [PrototypeView(i, ("a",), GalleryItem("training image", "x", None, source)) for i in range(2)]
     warnings = " ".join(RunReport("r", "m", ("a", "b"), prototypes=views).warnings)
@@ -254,7 +254,7 @@ def test_2000_prototypes_and_50_images_stay_under_15_mb(tmp_path):
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium")
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 1280])
-def test_nothing_sticks_out_in_a_browser(tmp_path, width):
+def test_nothing_overflows_in_a_browser(tmp_path, width):
     inner = report_html([run(), run(Nearest, "second")]).replace("default-src 'none'; ", "")
     probe = (
         "<script>parent.postMessage(`${document.documentElement.scrollWidth} of ${innerWidth}`, '*')</script>"
@@ -277,6 +277,6 @@ def test_nothing_sticks_out_in_a_browser(tmp_path, width):
         "--virtual-time-budget=5000",
     ]
     command += ["--dump-dom", f"file://{tmp_path}/outer.html"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
-    wide, visible = map(int, re.search(r"(\d+) of (\d+)", found).groups())
+    measured = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
+    wide, visible = map(int, re.search(r"(\d+) of (\d+)", measured).groups())
     assert wide <= visible

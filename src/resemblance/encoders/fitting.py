@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from resemblance.config.errors import UserError
+from resemblance.encoders.surgery import grey_weight
 from resemblance.encoders.weights import State, read_weights
 
 COUNTER = "num_batches_tracked"
@@ -182,5 +183,5 @@ def _fit_first_convolution(state: State, target: Mapping[str, Tensor], network: 
     theirs, ours = state[key], target[key]
     if theirs.ndim != 4 or theirs.shape[2:] != ours.shape[2:] or (theirs.shape[1], ours.shape[1]) != (3, 1):
         return []
-    state[key] = theirs.sum(1, keepdim=True)
+    state[key] = grey_weight(theirs)
     return ["first convolution summed over RGB for grey images"]

@@ -27,7 +27,8 @@ class TimmEncoder(Encoder):
     VGG and MobileNet-v3 have further layers before their classifier, ConvNeXt a norm; those belong to
     `embed`. A vision transformer's features are its tokens; its map is the patch tokens on their grid.
     DenseNet's features end with the final norm and the ReLU behind it, VGG's with the last max-pool, as
-    in ProtoPNet.
+    in ProtoPNet. The last map of timm's `forward_intermediates` is the same for most networks, but comes before what
+    EfficientNet (320 channels instead of 1280), HRNet and NFNet do last, so it is not used.
 
     Args:
         config: name, weights, stem.

@@ -1,8 +1,8 @@
-"""Taking parts out of a network and putting others in."""
+"""Take parts out of a network and put others in."""
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def replace(network: nn.Module, path: str, part: nn.Module) -> nn.Module:
@@ -36,6 +36,20 @@ def drop_unused(network: nn.Module, used: set[nn.Parameter]) -> None:
             parameter.requires_grad_(False)
 
 
+def grey_weight(weight: Tensor) -> Tensor:
+    """Sum a first convolution's weight (out, 3, h, w) over the colours, as timm does for its own weights.
+
+    Example:
+        >>> import torch
+        >>> grey_weight(torch.ones(8, 3, 7, 7)).shape
+        torch.Size([8, 1, 7, 7])
+    """
+    from timm.models import adapt_input_conv  # slow to import, and only wanted for weights from elsewhere
+
+    grey: Tensor = adapt_input_conv(1, weight)
+    return grey
+
+
 def grey_first_convolution(network: nn.Module) -> None:
     """Let a network for RGB read grey images: its first convolution summed over the three channels."""
     first = next((found for found in network.named_modules() if isinstance(found[1], nn.Conv2d)), None)
@@ -52,7 +66,7 @@ def grey_first_convolution(network: nn.Module) -> None:
         old.dilation,  # type: ignore[arg-type]
         bias=old.bias is not None,
     )
-    new.weight.data = old.weight.data.sum(1, keepdim=True)
+    new.weight.data = grey_weight(old.weight.data)
     if old.bias is not None and new.bias is not None:
         new.bias.data = old.bias.data
     replace(network, path, new)

@@ -116,7 +116,11 @@ def cell_boxes(cells: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> T
 
 
 def _extent(present: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """First and one past the last position that is set; everything where none is (a map of NaN)."""
+    """Return the first and one past the last position that is set; everything where none is (a map of NaN).
+
+    torchvision's `masks_to_boxes` would do for the others, but refuses an empty mask or, in later versions, calls it
+    the pixel at 0, 0; and it wants the whole mask (N, H, W) where the maxima of rows and columns are enough.
+    """
     positions = torch.arange(length, device=present.device)
     first = torch.where(present, positions, length).amin(dim=1)
     last = torch.where(present, positions + 1, 0).amax(dim=1)

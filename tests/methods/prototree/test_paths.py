@@ -71,7 +71,7 @@ def test_a_reason_is_a_path():
         assert reason.prototype.index == reason.steps[-1].prototype.index
         assert all(step.heat.shape == (16, 16) for step in reason.steps)
     record = json.loads(json.dumps(explanation.to_dict()))
-    first = record["explanations"][0]["reasons"][0]
+    first = record["breakdowns"][0]["reasons"][0]
     assert [step["present"] for step in first["steps"]] == [
         step.present for step in explanation.reasons[0].steps
     ]

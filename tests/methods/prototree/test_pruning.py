@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+import resemblance
 from methods.prototree.small_models import by_hand, make, scattered, source
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.config.training import TrainConfig
-from resemblance.convert.conversion import convert
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.transforms import to_tensor
 from resemblance.methods.registry import build

@@ -38,7 +38,7 @@ def plain_projection(model, latents, labels):
     """For each prototype, go over all images and all windows, and keep the first that is strictly nearer."""
     vectors, owners = model.prototypes.vectors.detach().double(), model.prototypes.owners
     height, width = vectors.shape[2:]
-    found = []
+    nearest = []
     for j, vector in enumerate(vectors):
         best = (float("inf"), -1, None, None)
         for i, label in enumerate(labels.tolist()):
@@ -50,8 +50,8 @@ def plain_projection(model, latents, labels):
                     distance = (patch.double() - vector).square().sum().item()
                     if distance < best[0]:
                         best = (distance, i, (y, x), patch)
-        found.append(best)
-    return found
+        nearest.append(best)
+    return nearest
 
 
 @settings(deadline=None, max_examples=40)
@@ -149,6 +149,20 @@ def test_collapsed_prototypes_are_counted():
     assert report.largest_moved == 2
     assert report.to_dict()["mean_moved"] == pytest.approx(4 / 3)
     assert any("repeat" in line for line in report.lines())
+
+
+def test_only_projected_prototypes_count_in_what_moved_and_what_repeats():
+    latents = torch.tensor([0.0, 9.0]).reshape(2, 1, 1, 1)
+    vectors = torch.tensor([1.0, 3.0, 5.0, 7.0]).reshape(4, 1, 1, 1)
+    owners = torch.tensor(
+        [[True, False, False], [True, False, False], [False, True, False], [False, False, True]]
+    )
+    report = project(LookingGlass(vectors, owners, (4, 4)), batches(latents, torch.tensor([0, 1]), 2))
+    assert report.collapsed == {"class 0": 1}  # the one prototype of class 1 repeats nothing
+    assert report.unplaced == (3,)
+    assert report.moved.tolist() == [1, 3, 4, 0]
+    assert report.mean_moved == pytest.approx(8 / 3)
+    assert report.images == 2
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2)])

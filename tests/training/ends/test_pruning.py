@@ -50,7 +50,7 @@ def plain_prune(model, latents, labels, k, threshold):
         members = owners[:, c].nonzero().flatten().tolist()
         if members and not kept & set(members):
             kept.add(max(members, key=lambda j: (own[j], -j)))
-    # The classes are judged together: what one class spares does not help another.
+    # All classes at once: a prototype that one class spares does not count for another.
     return own, kept
 
 

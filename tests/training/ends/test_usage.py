@@ -1,4 +1,4 @@
-"""The survey against a plain re-implementation."""
+"""Counting usage against a plain re-implementation."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_projected_prototypes_keep_their_provenance():
     assert model.prototypes.activations.sum() == 4
 
 
-def test_nothing_to_survey():
+def test_nothing_to_count():
     model = LookingGlass(torch.rand(2, 2, 1, 1), PrototypeLayer.class_major(1, 2), (12, 12))
     with pytest.raises(UserError, match="no training images"):
         count_usage(model, [])

@@ -1,4 +1,4 @@
-"""Kills training runs with SIGKILL at chosen moments, resumes them, and compares the final weights.
+"""Kill training runs with SIGKILL at chosen moments, resume them, and compare the final weights.
 
 Run as a script: it imports once and forks a process for each run, so that many kills cost little.
 """
@@ -23,6 +23,7 @@ from resemblance.training.ends import actions
 from resemblance.training.engine import checkpoints
 from resemblance.training.engine.fit import fit
 from resemblance.training.engine.module import StageModule
+from resemblance.training.engine.state import plain
 from tiny import Stage, both, digits, make
 
 STAGES = (
@@ -42,7 +43,7 @@ def make_one(seed: int) -> Classifier:
 
 
 def end_actions() -> list[str]:
-    """All that change the model between stages."""
+    """Return the end actions, which change the model between stages."""
     return list(dict.fromkeys(name for stage in make_one(0).recipe().stages for name in stage.end))
 
 
@@ -95,7 +96,7 @@ def after_writing(number: int) -> None:
 
 def in_action(name: str) -> None:
     """While an end action has changed the model."""
-    original = actions.find(name, make_one())
+    original = actions.find(name, make_one(0))
 
     def act(model, context):
         original(model, context)
@@ -112,11 +113,11 @@ def run(folder: Path, weights: Path, resume: bool, **options) -> None:
     else:
         result = train(model, folder, images=192, resume=resume, **options)
     history = [{k: v for k, v in row.items() if k != "seconds"} for row in result.history]
-    REAL_SAVE({"model": model.state_dict(), "history": history}, weights)
+    REAL_SAVE({"model": model.state_dict(), "history": history, "facts": plain(model.facts)}, weights)
 
 
 def fork(work: Callable[[], None]) -> int:
-    """Do it in another process; its exit status, or minus the signal that ended it."""
+    """Run it in another process; return its exit status, or minus the signal that ended it."""
     child = os.fork()
     if child == 0:
         try:
@@ -139,13 +140,13 @@ def survives(kill: Callable[[], None], expected: dict, where: Path, **options) -
     for path in (folder / "checkpoints").glob("*.ckpt"):
         torch.load(path, weights_only=True)
     assert fork(lambda: run(folder, weights, True, **options)) == 0
-    found = torch.load(weights, weights_only=True)
+    resumed = torch.load(weights, weights_only=True)
     with (folder / "logs" / "metrics.csv").open() as file:
         logged = [int(row["step"]) for row in csv.DictReader(file)]
     assert logged == [row["step"] for row in expected["history"]]
-    pairs = [(tensor, found["model"][name]) for name, tensor in expected["model"].items()]
+    pairs = [(tensor, resumed["model"][name]) for name, tensor in expected["model"].items()]
     equal = all(torch.equal(one.nan_to_num(7), other.nan_to_num(7)) for one, other in pairs)
-    return equal and found["history"] == expected["history"]
+    return equal and all(resumed[name] == expected[name] for name in ("history", "facts"))
 
 
 def main(thorough: bool) -> None:

@@ -1,4 +1,4 @@
-"""A last-layer stage on remembered similarities is the stage itself."""
+"""A last-layer stage on cached outputs has the same result as on images."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def model_with_one_stage():
 
 
 def test_the_result_is_the_same_as_with_images(tmp_path, monkeypatch):
-    remembered = model_with_one_stage()
-    found = fit(remembered, digits(), tmp_path / "a", TrainConfig(progress=False))
+    cached = model_with_one_stage()
+    result = fit(cached, digits(), tmp_path / "a", TrainConfig(progress=False))
     plain = model_with_one_stage()
     monkeypatch.setattr(run_module, "can_cache_outputs", lambda *_: False)
     expected = fit(plain, digits(), tmp_path / "b", TrainConfig(progress=False))
-    assert torch.allclose(remembered.last.weight, plain.last.weight, atol=1e-5)
-    assert not torch.allclose(remembered.last.weight, model_with_one_stage().last.weight, atol=1e-3)
-    for row, other in zip(found.history, expected.history, strict=True):
+    assert torch.allclose(cached.last.weight, plain.last.weight, atol=1e-5)
+    assert not torch.allclose(cached.last.weight, model_with_one_stage().last.weight, atol=1e-3)
+    for row, other in zip(result.history, expected.history, strict=True):
         assert row["val/accuracy"] == other["val/accuracy"]
         assert row["train/loss"] == pytest.approx(other["train/loss"], rel=1e-4)
 
 
-def test_only_stages_of_the_head_without_augmentation_are_remembered():
+def test_only_stages_of_the_head_without_augmentation_are_cached():
     model = model_with_one_stage()
     assert can_cache_outputs(model, STAGE, "none", 1000)
     assert not can_cache_outputs(model, STAGE, "flip", 1000)

@@ -32,18 +32,18 @@ def test_two_processes_train_as_one(tmp_path):
     """Also the batch-level term, which gathers, and end actions, which the first process runs."""
     one, first = train(tmp_path / "one")
     two, second = train(tmp_path / "two", devices=2)
-    for (name, expected), found in zip(one.named_parameters(), two.parameters(), strict=True):
-        assert torch.allclose(expected, found, atol=2e-6), name
-    for expected, found in zip(first.history, second.history, strict=True):
+    for (name, expected), other in zip(one.named_parameters(), two.parameters(), strict=True):
+        assert torch.allclose(expected, other, atol=2e-6), name
+    for expected, other in zip(first.history, second.history, strict=True):
         for key in ("train/loss", "train/nearest", "val/accuracy", "val/loss"):
-            assert expected.get(key) == pytest.approx(found.get(key), abs=1e-5), key
+            assert expected.get(key) == pytest.approx(other.get(key), abs=1e-5), key
     assert second.validation_accuracy == first.validation_accuracy
     assert second.notes == first.notes
 
 
 @pytest.mark.slow
-def test_a_process_that_reads_late_reads_the_state_that_was_meant(tmp_path):
-    """Stages that only act write two states, one right after the other; before, the processes lost each other."""
+def test_a_process_that_reads_late_reads_the_right_state(tmp_path):
+    """Stages that only act write two states, one right after the other: all processes must read the same ones."""
     stages = (Stage("cut", 0, {}, end=("halve",)), Stage("last", 1, {"head": Group(1e-3)}))
     torch.manual_seed(0)
     model = LateReader(TinyConfig(norm=False, dropout=0.0), Recipe(stages, batch_size=64))
@@ -64,12 +64,12 @@ def test_two_processes_train_every_method_as_one(method, settings, tmp_path):
     first = train_case(one, tmp_path / "one")
     second = train_case(two, tmp_path / "two", devices=2)
     assert one.facts == two.facts
-    found = two.state_dict()
+    state = two.state_dict()
     if one.prototypes is not None:
         assert torch.equal(one.prototypes.owners, two.prototypes.owners)
     for name, expected in one.state_dict().items():
         if expected.is_floating_point() and "source_" not in name:
-            assert (expected - found[name]).nan_to_num(0).norm() <= 1e-3 * expected.nan_to_num(0).norm(), name
+            assert (expected - state[name]).nan_to_num(0).norm() <= 1e-3 * expected.nan_to_num(0).norm(), name
     for row, other in zip(first.history, second.history, strict=True):
         for key in row:
             if key.startswith(("train/", "val/")):

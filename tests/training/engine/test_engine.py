@@ -1,4 +1,4 @@
-"""Training against a plain loop, and what its users rely on."""
+"""Training against a plain loop, and the promises that its users rely on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def train(model, run, splits=None, **options):
 
 
 def plain_loop(model, stages, splits, batch, seed):
-    """The same training without engine: one Adam for all, its rates set by hand."""
+    """Train in the same way without the engine: one Adam for all, its rates set by hand."""
     groups = model.parameter_groups()
     names = [name for name in groups if any(name in stage.groups for stage in stages)]
     optimizer = torch.optim.Adam([{"params": groups[name], "name": name} for name in names], lr=0.0)

@@ -1,4 +1,4 @@
-"""What is drawn in training is a function of the place in the run, and of the process."""
+"""Random draws in training are a function of the place in the run, and of the process."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def test_order_is_a_function_of_the_step(accumulate):
 
 
 def test_order_differs_between_seeds_stages_and_epochs():
-    orders = [[index for batch in found for _, index in batch] for found in (
+    orders = [[index for batch in epoch for _, index in batch] for epoch in (
         batches(), batches(seed=1), batches(stage=1), batches(reached=8)
     )]  # fmt: skip
     assert len({tuple(order) for order in orders}) == 4

@@ -1,4 +1,4 @@
-"""A run that is killed, or stopped, goes on as if it had not been."""
+"""A run that was killed or stopped resumes as if it had not been."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from cases import METHODS, made
 from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
 from resemblance.training.ends import actions
-from resemblance.training.engine import checkpoints, state
 from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint
 from resemblance.training.engine.fit import fit
 from resemblance.training.engine.interrupts import Interrupted
 from resemblance.training.engine.module import StageModule
+from stopping import Stop, stopping
 from tiny import Group, Stage, digits, make, same
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
+KILLING = Path(__file__).with_name("killing.py")
 
 
 def script(*arguments: str) -> list[str]:
     paths = [str(TESTS), str(TESTS.parent / "src"), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(TESTS / "training" / "killing.py"), *arguments]
+    command = [sys.executable, str(KILLING), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1500, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.splitlines()
@@ -63,11 +64,7 @@ def test_killed_anywhere():
     assert all(line.startswith("same: ") for line in lines), lines
 
 
-class Stop(BaseException):
-    """Stands for a kill, in this process."""
-
-
-def test_every_checkpoint_resumes_to_the_same_weights(tmp_path, monkeypatch):
+def test_every_checkpoint_resumes_to_the_same_weights(tmp_path):
     config = {
         "seed": 5,
         "accelerator": "cpu",
@@ -78,20 +75,9 @@ def test_every_checkpoint_resumes_to_the_same_weights(tmp_path, monkeypatch):
     }
     reference = make()
     whole = fit(reference, digits(), tmp_path / "whole", TrainConfig(**config))
-    original, count = checkpoints.atomic_save, {"left": 0}
-
-    def save(content, path):
-        original(content, path)
-        count["left"] -= 1
-        if count["left"] == 0:
-            raise Stop
-
-    for module in (checkpoints, state):
-        monkeypatch.setattr(module, "atomic_save", save)
     for stop in range(2, 20, 3):
-        count["left"] = stop
         run = tmp_path / str(stop)
-        with pytest.raises(Stop):
+        with stopping(stop), pytest.raises(Stop):
             fit(make(), digits(), run, TrainConfig(**config))
         model = make()
         result = fit(model, digits(), run, TrainConfig(**config, resume=True))
@@ -100,7 +86,28 @@ def test_every_checkpoint_resumes_to_the_same_weights(tmp_path, monkeypatch):
         assert len(result.history) == len(whole.history)
 
 
-def test_control_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path, monkeypatch):
+def test_facts_go_on_where_they_were(tmp_path, monkeypatch):
+    """An end action that counts in the model's facts counts on after an interruption, wherever that is."""
+
+    def count(model, context):
+        model.facts["counted"] = [*model.facts.get("counted", []), len(model.prototypes)]
+
+    monkeypatch.setitem(actions.END_ACTIONS, "count", count)
+    stages = tuple(Stage(name, 1, {"head": Group(1e-2)}, end=("count", "halve")) for name in ("a", "b"))
+    config = {"accelerator": "cpu", "progress": False, "refit_on_all": True}
+    with stopping() as written:
+        fit(reference := make(stages=stages), digits(), tmp_path / "whole", TrainConfig(**config))
+    assert reference.facts["counted"] == [20, 10]  # of the second training: the first one's are gone
+    for stop in range(2, len(written), 4):
+        with stopping(stop), pytest.raises(Stop):
+            fit(make(stages=stages), digits(), tmp_path / str(stop), TrainConfig(**config))
+        resumed = make(stages=stages)
+        fit(resumed, digits(), tmp_path / str(stop), TrainConfig(**config, resume=True))
+        assert resumed.facts == reference.facts, stop
+        assert same(resumed, reference), stop
+
+
+def test_control_c_writes_a_checkpoint_and_says_how_to_resume(tmp_path, monkeypatch):
     reference, model = make(), make()
     fit(reference, digits(), tmp_path / "whole", TrainConfig(accelerator="cpu", progress=False))
     original, seen = StageModule.training_step, {"steps": 0}

@@ -1,4 +1,4 @@
-"""What the engine tells a model while it trains, and when."""
+"""The hooks that the engine calls while a model trains, and when."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tiny import Group, Stage, both, digits, make
 
 
 def listen(model, events):
-    """Write down each call of the three hooks; `after_step` also changes a weight, by an exact amount."""
+    """Record each call of the three hooks; `after_step` also changes a weight, by an exact amount."""
     model.before_step = lambda step: events.append(step)
     model.update_without_grad = lambda output, labels: events.append(
-        ("learn", len(output.scores) == len(labels))
+        ("update", len(output.scores) == len(labels))
     )
 
     def after_step():
@@ -38,8 +38,8 @@ def test_the_hooks_come_in_order(tmp_path, accumulate):
         tmp_path / "run",
         TrainConfig(accelerator="cpu", progress=False, accumulate=accumulate),
     )
-    moments = [event for event in events if isinstance(event, TrainingStep)]
-    steps = moments[0].steps
+    training_steps = [event for event in events if isinstance(event, TrainingStep)]
+    steps = training_steps[0].steps
     expected = [
         TrainingStep(stage, epoch, epochs, before, step, steps, micro)
         for stage, epochs, before in (("warm", 1, 0), ("joint", 2, 1))
@@ -47,12 +47,12 @@ def test_the_hooks_come_in_order(tmp_path, accumulate):
         for step in range(steps)
         for micro in range(accumulate)
     ]
-    assert moments == expected
-    one = [TrainingStep, ("learn", True)] * accumulate + ["end"]
+    assert training_steps == expected
+    one = [TrainingStep, ("update", True)] * accumulate + ["end"]
     assert [TrainingStep if isinstance(event, TrainingStep) else event for event in events] == one * (
         3 * steps
     )
-    assert [moment.run_epoch for moment in moments if moment.first] == [0, 1, 2]
+    assert [step.run_epoch for step in training_steps if step.first] == [0, 1, 2]
 
 
 def test_a_checkpoint_holds_what_the_step_left(tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ def test_estimate(monkeypatch):
     assert out.getvalue().count("about") == 1
 
 
-def test_short_runs_say_nothing(capsys):
+def test_short_runs_have_no_estimate(capsys):
     bar = RunBar(1000, 30)
     for _ in range(10):
         bar.step()
