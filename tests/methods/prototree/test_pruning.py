@@ -144,5 +144,7 @@ def test_kmex_converts_its_encoder(tmp_path):
     data = splits()
     fit(model, data, tmp_path / "run", settings(epochs=6))
     model.save(tmp_path / "model")
-    converted = convert(tmp_path / "model", data, prototypes_per_class=2, progress=False, accelerator="cpu")
-    assert converted(torch.rand(2, 1, 16, 16)).scores.shape == (2, 3)
+    run = resemblance.convert(
+        tmp_path / "model", data, tmp_path / "kmex", prototypes_per_class=2, accelerator="cpu"
+    )
+    assert run.model(torch.rand(2, 1, 16, 16)).scores.shape == (2, 3)
