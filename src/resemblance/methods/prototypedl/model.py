@@ -180,11 +180,11 @@ class PrototypeDL(PrototypeMethod):
 
         In terms of similarities s = −d² the factor is −w̃, which is returned as weight.
         """
-        weights = self.centred_weights[classes]
-        mean = self.mean_distances
+        centred, mean = self.centred_weights, self.mean_distances
+        weights, bias = centred[classes], (centred @ mean)[classes]  # rounded as in the head
         contributions = weights * (output.extras["distances"] - mean)
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
-        return Evidence(contributions, weights @ mean, prototypes, -weights)
+        return Evidence(contributions, bias, prototypes, -weights)
 
     # decoding
 
