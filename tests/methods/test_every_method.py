@@ -36,7 +36,7 @@ def test_groups_have_each_trainable_parameter_once(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_stopped_run_resumes_to_the_same_bits(method, tmp_path, trained):
-    """Stop in the middle of the run; training/test_resume.py stops at all other points."""
+    """Stop in the middle of the run; training/engine/test_resume.py stops at all other points."""
     model, whole, writes = trained(method)
     with stopping(writes // 2), pytest.raises(Stop):
         train(made(method), tmp_path / "run", **OPTIONS)

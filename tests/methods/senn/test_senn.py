@@ -33,6 +33,19 @@ def test_contributions_are_concept_times_relevance():
     assert (make(10, concepts=3, positive=True).eval()(images).extras["theta"] > 0).all()
 
 
+@pytest.mark.parametrize("share", [0.5, 0.2, 0.0])
+def test_relevances_are_dropped_in_training_only(share):
+    """Dropout is before the tanh: dropped relevances are 0, and the inputs of the others are scaled up."""
+    model = make(10, concepts=20, dropout=share)
+    raw = torch.randn(50, 20 * 10)
+    latents = torch.cat([torch.ones(50, 20), raw], dim=1)
+    theta = model.train().head(latents).extras["theta"].flatten(1)
+    dropped = theta == 0
+    assert dropped.float().mean().item() == pytest.approx(share, abs=0.02)
+    assert torch.allclose(theta[~dropped], (raw / (1 - share)).tanh()[~dropped], atol=1e-6)
+    assert torch.allclose(model.eval().head(latents).extras["theta"].flatten(1), raw.tanh())
+
+
 def test_concepts_are_shown_by_the_images_with_their_largest_values():
     model = make(4, concepts=5)
     images = source(model)
