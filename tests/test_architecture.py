@@ -45,7 +45,6 @@ LARGEST_FOLDER = 18
 
 # What belongs to one method lies in its folder, and nothing else imports it, but for these.
 MAY_IMPORT_METHODS = {
-    "resemblance.cli.commands.demo": {"blackbox", "protopnet"},  # trains them
     "resemblance.convert.conversion": {"kmex"},  # a conversion makes a KMEx ...
     "resemblance.convert.original": {"blackbox", "kmex"},  # ... of a black box, or of another KMEx's
     "resemblance.methods.kmex.config": {"blackbox"},  # KMEx holds a black box

@@ -5,76 +5,129 @@ Nothing heavy is imported until it is used: each public name is looked up on fir
 
 from __future__ import annotations
 
-from importlib import import_module
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from resemblance.config.lazy import import_name
 from resemblance.version import __version__
 
 if TYPE_CHECKING:
+    from resemblance.api import Run, convert, evaluate, explain, open_run, report, train
     from resemblance.config.errors import UserError
     from resemblance.config.image import ImageSpec
     from resemblance.config.model import ModelSpec
-    from resemblance.convert.conversion import convert
+    from resemblance.config.training import TrainConfig
     from resemblance.core.classifier import Classifier
     from resemblance.core.prototype_model import PrototypeModel
-    from resemblance.data.open import open_data
+    from resemblance.data.dataset import ImageDataset
+    from resemblance.data.loader import loader
+    from resemblance.data.open import open_data, register_source
+    from resemblance.data.sources.source import ArraySource, DataSplits, Source, Subset
+    from resemblance.data.spec import infer_image_spec
     from resemblance.explain.explanation import Explanation
+    from resemblance.explain.prototype_view import PrototypeView, prototype_views
     from resemblance.explain.reason import Reason
     from resemblance.methods.ensemble.model import Ensemble, make_ensemble
     from resemblance.methods.loading import load
     from resemblance.methods.registry import build, list_methods
-    from resemblance.metrics.ensemble import evaluate_ensemble
-    from resemblance.metrics.evaluation import evaluate
-    from resemblance.training.engine.fit import fit
+    from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
+    from resemblance.metrics.evaluation import Evaluation
+    from resemblance.training.engine.fit import FitResult, fit
 
 _HOMES = {
-    "Ensemble": "methods.ensemble.model",
-    "make_ensemble": "methods.ensemble.model",
-    "Explanation": "explain.explanation",
-    "ImageSpec": "config.image",
+    "ArraySource": "data.sources.source",
     "Classifier": "core.classifier",
-    "PrototypeModel": "core.prototype_model",
+    "DataSplits": "data.sources.source",
+    "Ensemble": "methods.ensemble.model",
+    "EnsembleEvaluation": "metrics.ensemble",
+    "Evaluation": "metrics.evaluation",
+    "Explanation": "explain.explanation",
+    "FitResult": "training.engine.fit",
+    "ImageDataset": "data.dataset",
+    "ImageSpec": "config.image",
     "ModelSpec": "config.model",
+    "PrototypeModel": "core.prototype_model",
+    "PrototypeView": "explain.prototype_view",
     "Reason": "explain.reason",
+    "Run": "api",
+    "Source": "data.sources.source",
+    "Subset": "data.sources.source",
+    "TrainConfig": "config.training",
     "UserError": "config.errors",
     "build": "methods.registry",
-    "convert": "convert.conversion",
-    "evaluate": "metrics.evaluation",
+    "convert": "api",
+    "evaluate": "api",
     "evaluate_ensemble": "metrics.ensemble",
+    "explain": "api",
     "fit": "training.engine.fit",
+    "infer_image_spec": "data.spec",
     "list_methods": "methods.registry",
     "load": "methods.loading",
+    "loader": "data.loader",
+    "make_ensemble": "methods.ensemble.model",
     "open_data": "data.open",
+    "open_run": "api",
+    "prototype_views": "explain.prototype_view",
+    "register_source": "data.open",
+    "report": "api",
+    "train": "api",
 }
 
 __all__ = [
+    "ArraySource",
     "Classifier",
+    "DataSplits",
     "Ensemble",
+    "EnsembleEvaluation",
+    "Evaluation",
     "Explanation",
+    "FitResult",
+    "ImageDataset",
     "ImageSpec",
     "ModelSpec",
     "PrototypeModel",
+    "PrototypeView",
     "Reason",
+    "Run",
+    "Source",
+    "Subset",
+    "TrainConfig",
     "UserError",
     "__version__",
     "build",
     "convert",
     "evaluate",
     "evaluate_ensemble",
+    "explain",
     "fit",
+    "infer_image_spec",
     "list_methods",
     "load",
+    "loader",
     "make_ensemble",
     "open_data",
+    "open_run",
+    "prototype_views",
+    "register_source",
+    "report",
+    "train",
 ]
 
 
+class _Package(ModuleType):
+    """Keeps `explain`, `convert` and `report` the functions, whose names three subpackages have too."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _HOMES or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    return import_name(__name__, name, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -23,9 +23,11 @@ from resemblance.config.commands import (
     TrainCommand,
 )
 from resemblance.config.errors import UserError
+from resemblance.config.runs import TrainOptions
 from resemblance.methods.protovae.config import ProtoVAEConfig
 from resemblance.methods.registry import method_configs
-from resemblance.runs.run import record
+from resemblance.runs.config_file import record
+from resemblance.runs.training_run import recorded
 
 # What each command line takes: train once per method.
 CONFIGS: dict[str, tuple[type, ...]] = {
@@ -94,7 +96,7 @@ def test_mistakes_are_named_in_one_line(line: str, message: str, capsys: pytest.
         ("epochs: many", "epochs: expected a whole number or null, not 'many'"),
         ("epochs: true", "epochs: expected a whole number or null, not True"),
         ("resume: maybe", "resume: expected true or false, not 'maybe'"),
-        ("data: null", "data: expected text, not None"),
+        ("val_fraction: null", "val_fraction: expected a number, not None"),
         ("encoder: 18", "encoder: expected text, not 18 (put it into quotes)"),
         ("image_size: {a: 3}", "image_size: expected"),
         ("image-size: 3\nimage_size: 4", "'image_size' is given twice"),
@@ -136,12 +138,14 @@ def test_command_line_wins_over_yaml(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", method_configs())
 def test_the_config_yaml_of_a_run_is_read_as_it_is(method: str, tmp_path: Path) -> None:
-    given = TrainCommand(data="digits", epochs=3, mean=(0.5,), output=tmp_path / "run", progress=False)
-    given.name, given.method = method, method_configs()[method]()
-    record(tmp_path, "train", given, split_seed=7, val_fraction=0.2)
+    given, own = (
+        TrainOptions(data="digits", epochs=3, mean=(0.5,), progress=False),
+        method_configs()[method](),
+    )
+    record(tmp_path, "train", recorded(own, given, {"seed": 7, "val_fraction": 0.2}))
     arguments = ["--config", str(tmp_path / "config.yaml"), "--output", "runs/again"]
-    options, config = parse("train", "", arguments, TrainCommand, type(given.method))
-    assert config == given.method
+    options, config = parse("train", "", arguments, TrainCommand, type(own))
+    assert config == own
     assert (options.data, options.epochs, options.mean) == ("digits", 3, (0.5,))
     assert (options.val_fraction, options.output, options.progress) == (0.2, Path("runs/again"), False)
 
@@ -354,7 +358,7 @@ def test_a_configuration_written_as_yaml_is_read_as_the_same(
 
 
 def plain(value: Any) -> Any:
-    """As `runs.run.record` writes values."""
+    """As `runs.config_file.record` writes values."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

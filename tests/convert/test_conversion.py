@@ -12,10 +12,21 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.convert.check import hidden_order, stratified
-from resemblance.convert.conversion import convert
 from resemblance.convert.original import read_classes
 from resemblance.data import ArraySource, DataSplits
 from resemblance.methods.registry import build
+
+
+@pytest.fixture
+def convert(tmp_path):
+    """Converts into a folder of its own, and gives the model."""
+    count = iter(range(100))
+
+    def model(original, splits, **options):
+        return resemblance.convert(original, splits, tmp_path / f"run{next(count)}", **options).model
+
+    return model
+
 
 CLASSES = ("north", "east", "south", "west")
 
@@ -82,7 +93,7 @@ def splits_of(make, **options):
     return DataSplits(train, val, test, train.classes, "toy")
 
 
-def test_a_network_becomes_a_model_that_explains_itself(tmp_path):
+def test_a_network_becomes_a_model_that_explains_itself(convert, tmp_path):
     splits, network = splits_of(quadrants), Quadrants()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     model = convert(network, splits, prototypes_per_class=2)
@@ -102,7 +113,7 @@ def test_a_network_becomes_a_model_that_explains_itself(tmp_path):
         assert torch.equal(again(images).extras["blackbox"], model(images).extras["blackbox"])
 
 
-def test_outputs_in_another_order_are_detected_and_corrected():
+def test_outputs_in_another_order_are_detected_and_corrected(convert):
     splits, network = splits_of(quadrants), Quadrants((2, 0, 3, 1))
     with pytest.raises(UserError, match=r"100\.0 % with its classes in another order") as caught:
         convert(network, splits)
@@ -117,17 +128,17 @@ def test_outputs_in_another_order_are_detected_and_corrected():
     assert "force" in forced.facts["notes"][-1]
 
 
-def test_two_swapped_classes_are_detected():
+def test_two_swapped_classes_are_detected(convert):
     with pytest.raises(UserError, match="--classes north,south,east,west"):
         convert(Quadrants((0, 2, 1, 3)), splits_of(quadrants))
 
 
-def test_a_wrong_order_given_by_the_user_is_detected():
+def test_a_wrong_order_given_by_the_user_is_detected(convert):
     with pytest.raises(UserError, match="--classes north,east,south,west"):
         convert(Quadrants(), splits_of(quadrants), classes="east,north,south,west")
 
 
-def test_images_on_another_scale_are_detected_and_corrected():
+def test_images_on_another_scale_are_detected_and_corrected(convert):
     splits, network = splits_of(levels), Levels([40.0, 128.0, 215.0])
     with pytest.raises(UserError, match=r"values from 0 to 255; give --mean 0 --std 0\.00392157"):
         convert(network, splits)
@@ -135,7 +146,7 @@ def test_images_on_another_scale_are_detected_and_corrected():
     assert model.facts["black_box"]["val"] == 1
 
 
-def test_an_untrained_classifier_is_refused_unless_forced():
+def test_an_untrained_classifier_is_refused_unless_forced(convert):
     splits = splits_of(quadrants)
     torch.manual_seed(0)
     random = build("blackbox", {"encoder": "small"}, ModelSpec(CLASSES, ImageSpec(16, 16, 1, (0.3,), (0.2,))))
@@ -145,7 +156,7 @@ def test_an_untrained_classifier_is_refused_unless_forced():
     assert convert(random, splits, force=True).facts["accuracy"]["val"] > 0.5
 
 
-def test_grey_images_for_an_rgb_network_and_the_other_way_round():
+def test_grey_images_for_an_rgb_network_and_the_other_way_round(convert):
     model = convert(Quadrants(channels=3), splits_of(quadrants))
     assert model.spec.image.channels == 3
     assert "three times" in " ".join(model.facts["notes"])
@@ -154,18 +165,18 @@ def test_grey_images_for_an_rgb_network_and_the_other_way_round():
     assert "colours are taken away" in " ".join(model.facts["notes"])
 
 
-def test_a_wrong_number_of_outputs_is_reported():
+def test_a_wrong_number_of_outputs_is_reported(convert):
     with pytest.raises(UserError, match=r"3 classes.*4"):
         convert(Quadrants((0, 1, 2)), splits_of(quadrants))
     assert "blackbox" not in convert(Quadrants((0, 1, 2)), splits_of(quadrants), force=True).facts
 
 
-def test_an_architecture_without_weights_is_refused():
+def test_an_architecture_without_weights_is_refused(convert):
     with pytest.raises(UserError, match="has learnt nothing yet"):
         convert("small", splits_of(quadrants))
 
 
-def test_saved_models_of_any_method_are_converted(tmp_path):
+def test_saved_models_of_any_method_are_converted(convert, tmp_path):
     spec = ModelSpec(CLASSES, ImageSpec(16, 16, 1, (0.3,), (0.2,)))
     splits = splits_of(quadrants)
     for method in ("blackbox", "protopnet", "prototypedl"):
@@ -186,7 +197,7 @@ def test_saved_models_of_any_method_are_converted(tmp_path):
         assert len(twice.prototypes) == 4
 
 
-def test_classes_are_matched_by_name(tmp_path):
+def test_classes_are_matched_by_name(convert, tmp_path):
     image = ImageSpec(16, 16, 1, (0.3,), (0.2,))
     build("blackbox", {"encoder": "small"}, ModelSpec(CLASSES[::-1], image)).save(tmp_path / "model")
     model = convert(str(tmp_path / "model"), splits_of(quadrants), force=True)
@@ -219,7 +230,7 @@ def test_classes_from_a_file(tmp_path):
     assert read_classes(str(tmp_path / "classes.txt")) == ("north", "east")
 
 
-def test_missing_folders_and_files_are_distinguished(tmp_path):
+def test_missing_folders_and_files_are_distinguished(convert, tmp_path):
     (tmp_path / "w.pth").write_bytes(b"")
     with pytest.raises(UserError, match="goes to --weights"):
         convert(str(tmp_path / "w.pth"), splits_of(quadrants))
@@ -229,14 +240,14 @@ def test_missing_folders_and_files_are_distinguished(tmp_path):
         convert("resnet81", splits_of(quadrants))
 
 
-def test_a_mistyped_run_folder_is_not_looked_up_on_the_hub(tmp_path, monkeypatch):
+def test_a_mistyped_run_folder_is_not_looked_up_on_the_hub(convert, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     with pytest.raises(UserError, match="no such folder: runs/blackbx"):
         convert("runs/blackbx", splits_of(quadrants))
 
 
-def test_weights_with_a_head_for_other_classes_are_refused(tmp_path):
+def test_weights_with_a_head_for_other_classes_are_refused(convert, tmp_path):
     image = ImageSpec(16, 16, 1, (0.3,), (0.2,))
     other = build("blackbox", {"encoder": "small"}, ModelSpec(("a", "b"), image))
     torch.save(other.encoder.state_dict(), tmp_path / "two.pth")
@@ -248,7 +259,7 @@ def test_weights_with_a_head_for_other_classes_are_refused(tmp_path):
         assert "blackbox" not in resemblance.load(tmp_path / "model")(torch.rand(1, 1, 16, 16)).extras
 
 
-def test_prefixes_of_weights_are_stripped(tmp_path):
+def test_prefixes_of_weights_are_stripped(convert, tmp_path):
     image = ImageSpec(16, 16, 1, (0.3,), (0.2,))
     torch.manual_seed(0)
     trained = build("blackbox", {"encoder": "small"}, ModelSpec(CLASSES, image)).encoder

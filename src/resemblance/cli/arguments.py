@@ -17,7 +17,9 @@ from resemblance.config.values import check_fields, convert, near
 RECORD = ("command", "method", "split_seed", "versions")
 
 
-def parse(prog: str, description: str, arguments: Sequence[str], *configs: type[Any]) -> list[Any]:
+def parse(
+    prog: str, description: str, arguments: Sequence[str], *configs: type[Any], epilog: str = ""
+) -> list[Any]:
     """Read the arguments into one instance of each dataclass.
 
     A value comes from the command line, else from the last file given by ``--config`` that has it, else it is the
@@ -28,6 +30,7 @@ def parse(prog: str, description: str, arguments: Sequence[str], *configs: type[
         description: what the command does.
         arguments: the words after the command.
         configs: dataclasses whose fields are the options.
+        epilog: what the help says at its end.
 
     Raises:
         UserError: one line about the first thing that does not fit.
@@ -44,7 +47,7 @@ def parse(prog: str, description: str, arguments: Sequence[str], *configs: type[
     try:
         typed, words = _split(parser, options, arguments)
         if typed.pop("help", False):
-            print(help_text(prog, description, options, parser), end="")
+            print(help_text(prog, description, options, parser, epilog), end="")
             raise SystemExit(0)
         files = typed.pop("config", [])
         typed |= _assign(words, options)

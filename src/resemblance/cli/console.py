@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from resemblance.runs.messages import Messages
 
-class Screen:
+
+class Screen(Messages):
     """Where a command's words go.
 
     Args:
@@ -83,16 +85,6 @@ def screen(as_json: bool) -> Iterator[Screen]:
     stdout = sys.stdout
     with redirect_stdout(sys.stderr):
         yield Screen(stdout)
-
-
-def share(value: float) -> str:
-    """A share in per cent, two decimals.
-
-    Example:
-        >>> share(0.98765)
-        '98.77 %'
-    """
-    return f"{100 * value:.2f} %"
 
 
 def _numeric(text: str) -> bool:

@@ -17,10 +17,15 @@ from resemblance.cli.arguments import parse
 from resemblance.config.commands import COMMANDS, TrainCommand
 from resemblance.config.errors import UserError
 from resemblance.config.values import near
-from resemblance.methods.registry import method_configs
+from resemblance.methods.registry import import_methods, method_configs
 
 PROG = "resemblance"
 DEBUG = "RESEMBLANCE_DEBUG"
+IMPORT = "--import"
+WITHOUT_IMPORT = ("demo",)  # commands that meet no method or data of others
+IMPORT_HELP = """\
+--import PACKAGE.MODULE, before or after the command, imports a module with methods or kinds of data of
+your own; it may be repeated"""
 EXAMPLES = """\
 examples:
   resemblance demo
@@ -69,6 +74,7 @@ def dispatch(arguments: list[str]) -> int:
     Raises:
         UserError: for an unknown command or option.
     """
+    arguments, modules = split_imports(arguments)
     first = arguments[0] if arguments else "--help"
     if first in ("-h", "--help", "help"):
         print(_overview())
@@ -80,15 +86,45 @@ def dispatch(arguments: list[str]) -> int:
         what = "option" if first.startswith("-") else "command"
         hint = near(first, list(COMMANDS)) or f"; the commands are {', '.join(COMMANDS)}"
         raise UserError(f"unknown {what} {first!r}{hint} (see {PROG} --help)")
+    if modules and first in WITHOUT_IMPORT:
+        raise UserError(f"{first} takes no {IMPORT} (see {PROG} {first} --help)")
+    for module in modules:
+        import_methods(module)
     options = _train_options(arguments[1:]) if first == "train" else _options(first, arguments[1:])
     command = import_module(f"resemblance.cli.commands.{first}")
     return int(command.run(options))
 
 
+def split_imports(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Take the modules that are to be imported out of the arguments, wherever they stand.
+
+    Raises:
+        UserError: if a name is missing.
+
+    Example:
+        >>> split_imports(["--import", "exemplar", "train", "exemplar", "--import=tiles"])
+        (['train', 'exemplar'], ['exemplar', 'tiles'])
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    rest: list[str] = []
+    modules: list[str] = []
+    words = iter(arguments[:end])
+    for word in words:
+        if word == IMPORT or word.startswith(f"{IMPORT}="):
+            name = next(words, "") if word == IMPORT else word.removeprefix(f"{IMPORT}=")
+            if not name or name.startswith("-"):
+                raise UserError(f"{IMPORT}: expected the name of a module, package.module")
+            modules.append(name)
+        else:
+            rest.append(word)
+    return rest + arguments[end:], modules
+
+
 def _options(name: str, arguments: list[str]) -> Any:
     config = COMMANDS[name]
     line: str = config.line  # type: ignore[attr-defined]
-    return parse(f"{PROG} {name}", f"{line[0].upper()}{line[1:]}.", arguments, config)[0]
+    epilog = "" if name in WITHOUT_IMPORT else IMPORT_HELP
+    return parse(f"{PROG} {name}", f"{line[0].upper()}{line[1:]}.", arguments, config, epilog=epilog)[0]
 
 
 def _train_options(arguments: list[str]) -> TrainCommand:
@@ -98,17 +134,19 @@ def _train_options(arguments: list[str]) -> TrainCommand:
     if name in ("-h", "--help"):
         print(f"usage: {PROG} train METHOD --data DATA [options]\n\nTrain a model.\n\nmethods:")
         print("\n".join(f"  {key:<14}{config.line}" for key, config in methods.items()))
-        print(f"\n{PROG} train METHOD --help shows a method's options.")
+        print(f"\n{PROG} train METHOD --help shows a method's options.\n\n{IMPORT_HELP}")
         raise SystemExit(0)
     if name not in methods:
         hint = near(name, list(methods)) or f"; the methods are {', '.join(methods)}"
         what = (
             f"unknown method {name!r}" if name and not name.startswith("-") else "train needs a method first"
         )
-        raise UserError(f"{what}{hint} (see {PROG} train --help)")
+        raise UserError(f"{what}{hint} (see {PROG} train --help; a method of your own needs {IMPORT})")
     config = methods[name]
     text = f"{(getdoc(config) or '').splitlines()[0]} {config.citation}."
-    options, method = parse(f"{PROG} train {name}", text, arguments[1:], TrainCommand, config)
+    options, method = parse(
+        f"{PROG} train {name}", text, arguments[1:], TrainCommand, config, epilog=IMPORT_HELP
+    )
     options.method, options.name = method, name
     return options  # type: ignore[no-any-return]
 
@@ -122,7 +160,7 @@ def _overview() -> str:
         "commands:",
     ]
     lines += [f"  {name:<14}{config.line}" for name, config in COMMANDS.items()]  # type: ignore[attr-defined]
-    return "\n".join([*lines, "", EXAMPLES])
+    return "\n".join([*lines, "", IMPORT_HELP, "", EXAMPLES])
 
 
 def _fail(message: str, code: int) -> int:

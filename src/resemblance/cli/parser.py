@@ -131,14 +131,17 @@ def parser_for(options: Sequence[Option]) -> argparse.ArgumentParser:
     return parser
 
 
-def help_text(prog: str, description: str, options: Sequence[Option], parser: argparse.ArgumentParser) -> str:
-    """Write the help of a command: usage, description, positional arguments and the parser's options."""
+def help_text(
+    prog: str, description: str, options: Sequence[Option], parser: argparse.ArgumentParser, epilog: str = ""
+) -> str:
+    """Write the help of a command: usage, description, positional arguments, the parser's options, and an epilog."""
     words = [option for option in options if option.positional]
     usage = [option.placeholder + ("..." if option.many else "") for option in words]
     width = min(shutil.get_terminal_size((WIDEST, 24)).columns - 2, WIDEST)
     shown = argparse.ArgumentParser(
         usage=" ".join([prog, *usage, "[options]"]),
         description=description,
+        epilog=epilog,
         parents=[parser],
         add_help=False,
         formatter_class=partial(argparse.HelpFormatter, max_help_position=30, width=width),

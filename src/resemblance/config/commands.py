@@ -6,24 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from resemblance.config.encoder import CUT, STEMS
-from resemblance.config.groups import (
-    DATA,
-    IMPORT,
-    RUN,
-    SKIP,
-    TRAINED_ON,
-    ImageOptions,
-    JsonOption,
-    RunOptions,
-    SourceOptions,
-)
-from resemblance.config.method import VARIANT, MethodConfig
+from resemblance.config.groups import IMPORT, RUN, SKIP, JsonOption, RunOptions, SourceOptions
+from resemblance.config.method import MethodConfig
 from resemblance.config.options import option
-from resemblance.config.training import ACCELERATORS, NO_PROGRESS, PROGRESS, SEED, TrainConfig
+from resemblance.config.runs import ConvertOptions, TrainOptions
+from resemblance.config.training import SEED
 
 SPLITS = ("auto", "train", "val", "test")
-REPORT, NO_REPORT = "write report.html at the end", "do not write report.html at the end"
 PICTURE = "picture to write (.png, .pdf or .svg), or a folder for it (default: the run folder)"
 
 
@@ -46,77 +35,20 @@ class MethodsCommand(JsonOption):
 
 
 @dataclass
-class TrainCommand(ImageOptions, JsonOption, TrainConfig):
+class TrainCommand(TrainOptions, JsonOption):
     """Train a method; the method's own options come from its configuration."""
 
-    group: ClassVar[str] = "output"
     line: ClassVar[str] = "train a model"
 
-    data: str = option(None, DATA, metavar="DATA", required=True, title="data")
-    output: Path | None = option(None, "run folder (default: runs/METHOD-DATA)", metavar="DIR")
-    report: bool = option(True, REPORT, off=NO_REPORT)
     name: str = ""
     method: MethodConfig = field(default_factory=MethodConfig)
 
-    def __post_init__(self) -> None:
-        TrainConfig.__post_init__(self)
-
 
 @dataclass
-class ConvertCommand(ImageOptions, JsonOption):
+class ConvertCommand(ConvertOptions, JsonOption):
     """Convert a trained classifier into a self-explaining model, with KMEx."""
 
-    group: ClassVar[str] = "model"
     line: ClassVar[str] = "convert a trained classifier into a self-explaining one (KMEx)"
-
-    model: str = option(
-        None,
-        "run folder, model folder, timm name, torchvision/NAME, or package.module:function",
-        positional=True,
-        metavar="MODEL",
-    )
-    data: str | None = option(None, DATA + TRAINED_ON, metavar="DATA", title="data")
-    weights: str = option(
-        "none", "none, pretrained, or a file of weights (only for timm and torchvision names)"
-    )
-    stem: str = option("auto", "ResNet stem that the weights belong to", choices=STEMS)
-    cut: str | None = option(None, CUT)
-    classes: str | None = option(
-        None,
-        "class names in the order of the classifier's outputs: separated by commas, or a file with one name per line",
-    )
-    prototypes_per_class: int = option(
-        5, "clusters, and therefore prototypes, per class", least=1, title="method"
-    )
-    patches: bool = option(
-        False, "prototypes of patches of the image, before pooling, which vote for classes", title="method"
-    )
-    n_init: int = option(
-        1, "runs of k-means from different starting points; the best is kept", least=1, title="method"
-    )
-    subset: int | None = option(
-        None, "cluster at most this many embeddings per class (default: all)", least=1, title="method"
-    )
-    variant: str = option(
-        "paper",
-        VARIANT,
-        choices=("paper", "released"),
-        title="method",
-    )
-    seed: int = option(0, SEED, least=0, title="method")
-    batch_size: int = option(128, "images per batch; does not change the results", least=1, title="data")
-    workers: int = option(0, "processes that read images", least=0, title="data")
-    accelerator: str = option("auto", "hardware to compute on", choices=ACCELERATORS, title="data")
-    allow_import: str | None = option(None, IMPORT, metavar="NAME")
-    force: bool = option(False, "convert even if the classifier does not fit these images", title="method")
-    progress: bool = option(True, PROGRESS, off=NO_PROGRESS, title="output")
-    output: Path | None = option(
-        None,
-        "run folder (default: runs/kmex-MODEL, or runs/kmex-patches-MODEL)",
-        metavar="DIR",
-        title="output",
-    )
-    report: bool = option(True, REPORT, off=NO_REPORT, title="output")
 
 
 @dataclass

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
+from resemblance.config.runs import ConvertOptions
 from resemblance.convert.original import Original
 from resemblance.core.classifier import Normalize
 from resemblance.core.model_encoder import ModelEncoder
@@ -72,15 +73,7 @@ def hidden_order(confusion: Counts) -> NDArray[np.int64] | None:
 
 
 def check(
-    original: Original,
-    splits: DataSplits,
-    *,
-    device: torch.device,
-    batch_size: int = 128,
-    workers: int = 0,
-    seed: int = 0,
-    force: bool = False,
-    progress: bool = False,
+    original: Original, splits: DataSplits, options: ConvertOptions, device: torch.device
 ) -> Check | None:
     """Measure the classifier on validation images and on a sample of training images.
 
@@ -89,12 +82,9 @@ def check(
     Args:
         original: on the device.
         splits: the test images are not looked at.
+        options: ``batch_size``, ``workers``, ``progress``; ``seed``, which settles the sample; with ``force`` it never
+            stops, and only says what is wrong.
         device: where to compute.
-        batch_size: images a batch.
-        workers: loader processes.
-        seed: which images are sampled follows from it.
-        force: never stop, only say what is wrong.
-        progress: whether to show a bar.
 
     Returns:
         None where there is no classifier to measure.
@@ -111,20 +101,20 @@ def check(
         )
 
     def confusion(source: Source, title: str) -> Counts:
-        batches = loader(ImageDataset(source, image), batch_size, workers)
+        batches = loader(ImageDataset(source, image), options.batch_size, options.workers)
         counts = np.zeros((len(classes), len(classes)), np.int64)
         normalize = Normalize(image.mean, image.std).to(device)
-        for images, labels, _ in track(batches, title, progress):
+        for images, labels, _ in track(batches, title, options.progress):
             counts += _count(encoder, normalize(images.to(device)), labels, original.order)
         return counts
 
     with evaluating(encoder), torch.no_grad():
-        sample = stratified(splits.train, SAMPLE, seed)
+        sample = stratified(splits.train, SAMPLE, options.seed)
         on_train = confusion(sample, "measuring the black box on training images")
         on_val = confusion(splits.val, "measuring the black box") if len(splits.val) else None
         counts = on_train if on_val is None else on_val
-        doubt = _doubt(original, splits, counts, device, seed)
-    if doubt and not force:
+        doubt = _doubt(original, splits, counts, device, options.seed)
+    if doubt and not options.force:
         raise UserError(f"{doubt}; or --force to convert it as it is")
     return Check(None if on_val is None else accuracy(on_val), accuracy(on_train), doubt)
 

@@ -16,6 +16,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.groups import ImageOptions
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
+from resemblance.config.runs import ConvertOptions
 from resemblance.core.classifier import Classifier
 from resemblance.core.model_encoder import ModelEncoder
 from resemblance.data.sources.source import DataSplits
@@ -50,53 +51,38 @@ class Original:
     notes: list[str] = field(default_factory=list)
 
 
-def open_original(
-    model: str | Path | nn.Module,
-    splits: DataSplits,
-    images: ImageOptions,
-    *,
-    weights: str = "none",
-    stem: str = "auto",
-    cut: str | None = None,
-    classes: str | Sequence[str] | None = None,
-    allow_import: str | None = None,
-    headless: bool = False,
-) -> Original:
+def open_original(model: str | Path | nn.Module, splits: DataSplits, options: ConvertOptions) -> Original:
     """Open what the user wants to convert.
 
     Args:
-        model: a run or model folder, a hub id, a timm name, ``torchvision/NAME``,
-            ``package.module:function``, or a network itself.
+        model: a run or model folder, a hub id, a timm name, ``torchvision/NAME``, ``package.module:function``, or a
+            network itself.
         splits: the images it was trained for.
-        images: how they are brought to it; what is None follows from the weights, else from the data.
-        weights: ``none``, ``pretrained`` or a file, where the name of an architecture is given.
-        stem: of a ResNet by name.
-        cut: the layer whose output is the map, for own networks.
-        classes: the names of the outputs in their order: a list, text with commas, or a file of lines.
-        allow_import: what a saved model around own code may import.
-        headless: go on without the classifier where it does not fit the classes.
+        options: how the classifier is had (``weights``, ``stem``, ``cut``, ``classes``, ``allow_import``), and how
+            images are brought to it; with ``force`` it is taken without its last layer where that does not fit.
 
     Raises:
         UserError: if it cannot be had, or its outputs do not fit the classes.
     """
-    names = None if classes is None else read_classes(classes)
+    names = None if options.classes is None else read_classes(options.classes)
+    weights, stem, cut = options.weights, options.stem, options.cut
     if isinstance(model, Classifier):
-        return _from_model(copy.deepcopy(model), model.name, splits, images, names)
+        return _from_model(copy.deepcopy(model), model.name, splits, options, names)
     if isinstance(model, nn.Module):
         kind = type(model)
         config = EncoderConfig(f"{kind.__module__}:{kind.__qualname__}", weights, stem, cut)
-        return _from_network(kind.__name__, config, model, splits, images, names, headless)
+        return _from_network(kind.__name__, config, model, splits, options, names)
     if _is_folder(model):
-        opened = load(model, allow_import=allow_import)
-        return _from_model(opened, Path(model).resolve().name, splits, images, names)
-    if weights == "none" and ":" not in str(model) and not headless:
+        opened = load(model, allow_import=options.allow_import)
+        return _from_model(opened, Path(model).resolve().name, splits, options, names)
+    if weights == "none" and ":" not in str(model) and not options.force:
         pretrained_image_spec(str(model))  # refuses a misspelt name, which is the likelier mistake
         raise UserError(
             f"{model} is an architecture and has learnt nothing yet: give its trained --weights FILE, "
             "or the folder of a run"
         )
     config = EncoderConfig(str(model), weights, stem, cut)
-    return _from_network(str(model), config, None, splits, images, names, headless)
+    return _from_network(str(model), config, None, splits, options, names)
 
 
 def read_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
@@ -189,12 +175,11 @@ def _from_network(
     config: EncoderConfig,
     module: nn.Module | None,
     splits: DataSplits,
-    images: ImageOptions,
+    options: ConvertOptions,
     names: tuple[str, ...] | None,
-    headless: bool,
 ) -> Original:
     order = _order(names or splits.classes, splits.classes, name, names is not None)
-    encoder, image = _build(config, module, splits, images, len(splits.classes), headless)
+    encoder, image = _build(config, module, splits, options, len(splits.classes), options.force)
     notes = [f"classifier: {encoder.description}"]
     grey = infer_channels(splits) == 1
     if image.channels == 3 and grey:
@@ -202,7 +187,7 @@ def _from_network(
     elif image.channels == 1 and not grey:
         notes.append(f"{name} reads grey images; the data's colours are taken away")
     if not encoder.trained_head:
-        if not headless:
+        if not options.force:
             raise UserError(
                 f"{encoder.description}: no trained classifier for these {len(splits.classes)} classes, so "
                 "nothing tells whether it knows them; give --weights, or --force to cluster its embeddings"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import zipfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,41 @@ from resemblance.data.sources.tree import Archive, Bundle, Folder
 from resemblance.data.text import one_line
 
 NAMED = ("mnist", "fashion-mnist", "cifar10")
-KINDS = ("digits", *(f"{name}:DIR" for name in NAMED), "a folder", "a .zip", "a MedMNIST .npz")
+KINDS = (
+    *("digits", *(f"{name}:DIR" for name in NAMED), "a folder", "a .zip", "a MedMNIST .npz"),
+    "KIND:PATH of a module that --import names",
+)
+
+Opener = Callable[[str, int, float], DataSplits]
+
+_REGISTERED: dict[str, Opener] = {}
+
+
+def register_source(kind: str, opener: Opener) -> None:
+    """Make data of a kind of one's own known by the names ``kind:PATH``, on the command line too.
+
+    Args:
+        kind: what stands before the colon.
+        opener: called with what stands behind the colon, the seed and the share of the validation split; returns the
+            splits. What it finds wrong with the data it raises as a `UserError` of one line.
+
+    Raises:
+        ValueError: if the kind is one of this library, or not a word.
+
+    Example:
+        >>> from resemblance.data.sources.source import ArraySource
+        >>> import numpy as np
+        >>> def open_noise(count, seed, val_fraction):
+        ...     pixels = np.random.default_rng(seed).integers(0, 256, (int(count), 8, 8, 1), dtype=np.uint8)
+        ...     source = ArraySource(pixels, np.arange(int(count)) % 2, ("even", "odd"))
+        ...     return DataSplits(source, source, None, source.classes, f"noise:{count}")
+        >>> register_source("noise", open_noise)
+        >>> len(open_data("noise:12").train)
+        12
+    """
+    if kind in (*NAMED, "digits") or not kind.replace("-", "").isalnum():
+        raise ValueError(f"{kind!r} cannot name a kind of data; choose a word that this library does not use")
+    _REGISTERED[kind] = opener
 
 
 def open_data(
@@ -27,7 +62,8 @@ def open_data(
 
     Args:
         spec: a folder of class folders (with ``train/``, ``val/``, ``test/`` or without), the same in a .zip,
-            a MedMNIST .npz, ``mnist:DIR``, ``fashion-mnist:DIR``, ``cifar10:DIR``, or ``digits``.
+            a MedMNIST .npz, ``mnist:DIR``, ``fashion-mnist:DIR``, ``cifar10:DIR``, ``digits``, or a kind of one's own
+            (see `register_source`).
         seed: of the validation split where the data bring none; a test split is the same for every seed.
         val_fraction: share of the training images that becomes validation where there is none.
         skip_bad_images: leave unreadable files out, and say so in the notes, instead of stopping.
@@ -46,6 +82,8 @@ def open_data(
     if spec == "digits":
         return _digits(seed, val_fraction)
     kind, colon, rest = spec.partition(":")
+    if colon and kind in _REGISTERED:
+        return _REGISTERED[kind](rest, seed, val_fraction)
     if colon and kind in NAMED:
         return _open_named(kind, _path(rest), name, seed, val_fraction, skip_bad_images)
     path = _path(spec)

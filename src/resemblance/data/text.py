@@ -31,3 +31,13 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return one_line(error.strerror)
     return one_line(" ".join(str(error).split()) or type(error).__name__, 80)
+
+
+def share(value: float) -> str:
+    """Return a share in per cent, with two decimals.
+
+    Example:
+        >>> share(0.98765)
+        '98.77 %'
+    """
+    return f"{100 * value:.2f} %"

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
-import os
-import sys
 import threading
 from typing import Any, NamedTuple
 
@@ -15,6 +12,7 @@ from torch import Tensor, nn
 from resemblance.config.encoder import EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
+from resemblance.config.user_modules import import_user_module
 from resemblance.encoders.base import Encoder, first_line
 from resemblance.encoders.fitting import load_weights
 from resemblance.encoders.grid import find_prefix, tokens_to_map
@@ -207,14 +205,9 @@ def import_module_function(name: str) -> nn.Module:
         Identity()
     """
     path, _, function = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        build = getattr(importlib.import_module(path), function)
-    except (ImportError, ValueError) as error:
-        raise UserError(f"cannot import {path!r} for encoder {name}: {first_line(error)}") from error
-    except AttributeError as error:
-        raise UserError(f"{path} has no function {function!r}; write package.module:function") from error
+    build = getattr(import_user_module(path, f"encoder {name}"), function, None)
+    if build is None:
+        raise UserError(f"{path} has no function {function!r}; write package.module:function")
     try:
         module = build()
     except Exception as error:

@@ -13,7 +13,7 @@ from resemblance.config.model import ModelSpec
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.encoders.base import Encoder
-from resemblance.methods.registry import build, get_config, model_class
+from resemblance.methods.registry import CURE, build, get_config, known_configs, model_class
 from resemblance.prototypes.gallery import Gallery
 from resemblance.store import load_folder
 
@@ -45,6 +45,8 @@ def load(
         facts = dict(stored.config.get("facts", {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} has a damaged config.json: {type(error).__name__} {error}") from None
+    if method not in known_configs():
+        raise UserError(f"{path} holds a model of the method {method!r}, which is not known here: {CURE}")
     module = module or _own_module(config, allow_import)
     try:
         renamed = model_class(get_config(method)).renamed_tensors

@@ -6,18 +6,20 @@ or showing their options, imports no model.
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resemblance.config.errors import UserError
 from resemblance.config.method import MethodConfig
 from resemblance.config.model import ModelSpec
+from resemblance.config.user_modules import import_user_module
+from resemblance.config.values import near
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from resemblance.core.classifier import Classifier
 
 ENTRY_POINTS = "resemblance.methods"
+CURE = "import the module that registers it, on the command line by --import package.module, or pip install its package"
 
 _REGISTERED: dict[str, type[MethodConfig]] = {}
 
@@ -51,6 +54,18 @@ def register(config: type[MethodConfig]) -> type[MethodConfig]:
     return config
 
 
+def import_methods(module: str) -> None:
+    """Import a module that registers methods; the current folder is searched first.
+
+    Args:
+        module: ``package.module``, as ``--import`` takes it.
+
+    Raises:
+        UserError: if it cannot be imported.
+    """
+    import_user_module(module, "--import")
+
+
 def method_configs() -> dict[str, type[MethodConfig]]:
     """Return the configuration class of each method that can be trained, by name.
 
@@ -61,11 +76,11 @@ def method_configs() -> dict[str, type[MethodConfig]]:
         >>> method_configs()["kmex"].__name__
         'KMExConfig'
     """
-    return {name: config for name, config in _all_configs().items() if config.trains}
+    return {name: config for name, config in known_configs().items() if config.trains}
 
 
-def _all_configs() -> dict[str, type[MethodConfig]]:
-    """Those that are made of other models too."""
+def known_configs() -> dict[str, type[MethodConfig]]:
+    """Return the configuration class of each method by name, of those too that are made of finished models."""
     return {**_shipped(), **_installed(), **_REGISTERED}
 
 
@@ -78,14 +93,28 @@ def get_config(name: str) -> type[MethodConfig]:
     """Return the configuration class of a method.
 
     Raises:
-        UserError: for an unknown name, with the nearest known one.
+        UserError: for an unknown name, with the nearest known ones.
     """
-    configs = _all_configs()
+    configs = known_configs()
     if name not in configs:
-        near = difflib.get_close_matches(name, configs, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; choose from {', '.join(configs)}"
-        raise UserError(f"unknown method {name!r}{hint}")
+        hint = near(name, list(configs)) or f"; choose from {', '.join(configs)}"
+        raise UserError(f"unknown method {name!r}{hint} (a method of your own: {CURE})")
     return configs[name]
+
+
+def find_class(name: str) -> type | None:
+    """Return the configuration or the model of this library that a class name means; None for another name.
+
+    Example:
+        >>> find_class("ProtoPNetConfig").__name__, find_class("ProtoPNet").__name__, find_class("ProtoNet")
+        ('ProtoPNetConfig', 'ProtoPNet', None)
+    """
+    for config in _shipped().values():
+        if config.__name__ == name:
+            return config
+        if config.model.partition(":")[2] == name:
+            return model_class(config)
+    return None
 
 
 def model_class(config: type[MethodConfig]) -> type[Classifier]:
@@ -145,13 +174,11 @@ def build(
 @lru_cache(maxsize=1)
 def _shipped() -> dict[str, type[MethodConfig]]:
     """Each folder beside this file whose ``config.py`` has a configuration with a name of its own is a method."""
-    import resemblance.methods as here
-
     configs: dict[str, type[MethodConfig]] = {}
-    for entry in pkgutil.iter_modules(here.__path__):
+    for entry in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if not entry.ispkg:
             continue
-        module = import_module(f"{here.__name__}.{entry.name}.config")
+        module = import_module(f"resemblance.methods.{entry.name}.config")
         for value in vars(module).values():
             own = isinstance(value, type) and value.__module__ == module.__name__
             if own and issubclass(value, MethodConfig) and value.name == entry.name:
@@ -175,5 +202,7 @@ def _installed() -> dict[str, type[MethodConfig]]:
             raise UserError(
                 f"the installed method {entry.name!r}: {entry.value} is not a method's configuration"
             )
+        if config.name in _shipped():
+            raise UserError(f"the installed method {entry.value} has the name of a method of this library")
         configs[config.name] = config
     return configs

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from resemblance.config.errors import UserError
 from resemblance.core.prototype_model import PrototypeModel, prototypes_of
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import DataSplits, Source, Subset
+from resemblance.data.text import share
 from resemblance.drawing.style import png
 from resemblance.explain.explain import explain_batch
 from resemblance.explain.explanation import Explanation
@@ -22,7 +22,8 @@ from resemblance.metrics.evaluation import evaluate
 from resemblance.report.collect import collect
 from resemblance.report.content import ReportFigure, RunReport
 from resemblance.report.latent_space import embedded_images, latent_space_figure
-from resemblance.runs.run import CONFIG, METRICS, Run, choose
+from resemblance.runs.folders import METRICS
+from resemblance.runs.run import RunRecord, choose
 from resemblance.training.watch.snapshots import read_snapshots
 
 SEARCHED = 1000  # images that are looked through for misclassified ones, where no list of them is at hand
@@ -31,7 +32,7 @@ DRAWN = 1000  # images in the figure of the latent space
 
 
 def run_report(
-    run: Run,
+    run: RunRecord,
     splits: DataSplits | None,
     *,
     explain: int = 8,
@@ -51,8 +52,8 @@ def run_report(
         batch_size: images per batch.
         workers: loader processes.
     """
-    model, metrics = run.model, _metrics(run)
-    notes = [str(note) for note in model.facts.get("notes", [])]
+    model, metrics, notes = run.model, run.metrics, run.notes
+    confusions = _confusions(run)
     explanations: list[Explanation] = []
     figures: list[ReportFigure] = []
     if splits is None:
@@ -70,25 +71,49 @@ def run_report(
         refit = bool(run.config.get("refit_on_all"))
         train = Joined(splits.train, splits.val) if refit else splits.train
         figures = _figures(run, source, train, seed, batch_size, workers)
-    measured = {name: metrics[key] for key, name in SPLITS.items() if metrics.get(key)}
-    black_box = {name: counts.get("black_box") for name, counts in measured.items()}
+    black_box = {name: metrics.get(key, {}).get("black_box") for key, name in SPLITS.items()}
     return collect(
         model,
         run.name,
         data=str(model.facts.get("data", "")),
         command=_command(run),
-        confusions={name: np.array(counts["confusion"]) for name, counts in measured.items()},
+        confusions=confusions,
         black_box={name: value for name, value in black_box.items() if value is not None},
         explanations=explanations,
         facts=_facts(run, metrics),
         notes=notes,
-        configuration=_configuration(run),
+        configuration=run.configuration,
         figures=figures,
     )
 
 
+def _confusions(run: RunRecord) -> dict[str, NDArray[np.int64]]:
+    """Read the confusion matrix of each split that was measured.
+
+    Raises:
+        UserError: if metrics.json has them in another form.
+    """
+    try:
+        return {
+            name: np.array(run.metrics[key]["confusion"], dtype=np.int64)
+            for key, name in SPLITS.items()
+            if run.metrics.get(key)
+        }
+    except (KeyError, TypeError, ValueError):
+        raise UserError(
+            f"{run.folder}/{METRICS} was written by another version and cannot be reported; make the run again, or "
+            "report its model folder"
+        ) from None
+
+
 def pick(
-    run: Run, source: Source, count: int, seed: int, wrong: list[int] | None, batch_size: int, workers: int
+    run: RunRecord,
+    source: Source,
+    count: int,
+    seed: int,
+    wrong: list[int] | None,
+    batch_size: int,
+    workers: int,
 ) -> list[int]:
     """Choose images to explain: misclassified ones first, half of them at most."""
     order = np.random.default_rng(seed).permutation(len(source))
@@ -131,7 +156,7 @@ def of_each_class(labels: ArrayLike, count: int) -> list[int]:
 
 
 def _figures(
-    run: Run, source: Source, train: Source, seed: int, batch_size: int, workers: int
+    run: RunRecord, source: Source, train: Source, seed: int, batch_size: int, workers: int
 ) -> list[ReportFigure]:
     model = run.model
     few = ImageDataset(source, model.spec.image).__getitems__(of_each_class(source.labels, 8))
@@ -158,7 +183,7 @@ def _figures(
     return figures
 
 
-def _facts(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
+def _facts(run: RunRecord, metrics: dict[str, Any]) -> dict[str, Any]:
     image = run.model.spec.image
     facts: dict[str, Any] = {}
     facts["Images"] = f"{image.height}×{image.width}, {'grey' if image.channels == 1 else 'RGB'}"
@@ -169,27 +194,11 @@ def _facts(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
             facts[key.capitalize()] = run.config[key]
     for split, title in SPLITS.items():
         for name, value in metrics.get(split, {}).get("measured", {}).items():
-            facts[f"{name.capitalize()}, {title}"] = f"{100 * value:.2f} %"
+            facts[f"{name.capitalize()}, {title}"] = share(value)
     facts["PyTorch"] = metrics.get("versions", {}).get("torch", torch.__version__)
     return facts
 
 
-def _metrics(run: Run) -> dict[str, Any]:
-    path = None if run.folder is None else run.folder / METRICS
-    if path is None or not path.is_file():
-        return {}
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    return metrics if isinstance(metrics, dict) else {}
-
-
-def _command(run: Run) -> str:
+def _command(run: RunRecord) -> str:
     parts = [str(run.config[key]) for key in ("command", "method") if run.config.get(key)]
     return " ".join(["resemblance", *parts]) if parts else ""
-
-
-def _configuration(run: Run) -> str:
-    path = None if run.folder is None else run.folder / CONFIG
-    return path.read_text(encoding="utf-8") if path is not None and path.is_file() else ""

@@ -17,7 +17,7 @@ from resemblance.data.loader import loader
 from resemblance.data.sources.source import Source, Subset
 from resemblance.drawing.latent_figure import latent_figure
 from resemblance.explain.prototype_view import prototype_views
-from resemblance.runs.run import Run
+from resemblance.runs.run import RunRecord
 from resemblance.training.ends.passes import evaluating, latents_of
 
 DIMENSIONS = {"pca": "principal component", "umap": "UMAP dimension"}
@@ -43,7 +43,13 @@ class EmbeddedImages:
 
 
 def embedded_images(
-    run: Run, source: Source, limit: int, seed: int, projection: str, batch_size: int = 128, workers: int = 0
+    run: RunRecord,
+    source: Source,
+    limit: int,
+    seed: int,
+    projection: str,
+    batch_size: int = 128,
+    workers: int = 0,
 ) -> EmbeddedImages:
     """Embed images and prototypes and bring both to two dimensions.
 
@@ -83,7 +89,7 @@ def embedded_images(
     return EmbeddedImages(points, torch.cat(labels).numpy(), squares, projection, explained)
 
 
-def latent_space_figure(run: Run, embedded: EmbeddedImages) -> Figure:
+def latent_space_figure(run: RunRecord, embedded: EmbeddedImages) -> Figure:
     """Draw the latent space of a run as KMEx's figure 1."""
     # concepts have no place among the images
     views = prototype_views(run.model) if len(embedded.prototypes) else []

@@ -1,14 +1,12 @@
-"""What ends every run that makes a model: look at it, measure it, save it, report it."""
+"""What ends every run that makes a model: look at its prototypes, measure it, save it."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from resemblance.cli.console import Screen, share
-from resemblance.config.commands import ConvertCommand, ReportCommand, TrainCommand
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.dataset import ImageDataset
@@ -16,26 +14,68 @@ from resemblance.data.loader import loader
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.methods.saving import save
 from resemblance.metrics.evaluation import Evaluation, evaluate
-from resemblance.runs.run import METRICS, MODEL, Run, device, versions
+from resemblance.runs.config_file import versions
+from resemblance.runs.folders import METRICS, MODEL, read_config, write_text
+from resemblance.runs.opening import computing_on
+from resemblance.runs.run import RunRecord
 from resemblance.training.ends.gallery import build_gallery
 from resemblance.training.ends.usage import count_usage
 
 
-@dataclass
-class Finished:
-    """A run that has ended.
+def finish(
+    model: Classifier,
+    splits: DataSplits,
+    folder: Path,
+    *,
+    source: Source | None = None,
+    seconds: float = 0.0,
+    notes: Sequence[str] = (),
+    seed: int = 0,
+    batch_size: int = 128,
+    workers: int = 0,
+    progress: bool = False,
+    accelerator: str = "auto",
+) -> RunRecord:
+    """Measure a trained model on validation and, this once, on test images; save it with what was measured.
 
     Args:
-        run: with its model.
-        evaluations: by split, ``val`` and ``test`` where there are such images.
-        metrics: what metrics.json says.
-        notes: on how the model came about; those on the images were said before.
+        model: trained or converted; it ends on the CPU.
+        splits: the images.
+        folder: the run folder.
+        source: the images that prototypes come from, if not the training images.
+        seconds: what training took.
+        notes: on how the model came about; those on the images are added.
+        seed: of the run.
+        batch_size: images per batch.
+        workers: loader processes.
+        progress: whether to show bars.
+        accelerator: what to compute on.
     """
-
-    run: Run
-    evaluations: dict[str, Evaluation]
-    metrics: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    model.cpu()
+    with computing_on(model, accelerator):
+        show_prototypes(model, source or splits.train, batch_size, workers, progress)
+        evaluations = {
+            name: evaluate(model, part, batch_size=batch_size, workers=workers, progress=progress)
+            for name, part in (("val", splits.val), ("test", splits.test))
+            if part is not None and len(part)
+        }
+    notes = [*splits.notes, *notes]
+    _remember(model, splits, evaluations, notes)
+    save(model, folder / MODEL)
+    sizes = {"train": len(splits.train)} | {name: found.images for name, found in evaluations.items()}
+    metrics = {
+        "method": model.name,
+        "data": splits.name,
+        "images": sizes,
+        "seconds": round(seconds, 1),
+        "seed": seed,
+        **{name: evaluation.to_dict() for name, evaluation in evaluations.items()},
+        "notes": notes,
+        "versions": versions(),
+    }
+    write_text(folder / METRICS, json.dumps(metrics, indent=2, ensure_ascii=False))
+    name = Path(os.path.abspath(folder)).name
+    return RunRecord(name, model, folder, read_config(folder), splits)
 
 
 def show_prototypes(model: Classifier, source: Source, batch_size: int, workers: int, progress: bool) -> None:
@@ -44,7 +84,7 @@ def show_prototypes(model: Classifier, source: Source, batch_size: int, workers:
     Args:
         model: any.
         source: the training images that its prototypes come from.
-        batch_size: images a batch.
+        batch_size: images per batch.
         workers: loader processes.
         progress: whether to show a bar.
     """
@@ -56,119 +96,17 @@ def show_prototypes(model: Classifier, source: Source, batch_size: int, workers:
     model.gallery = build_gallery(model, source, progress=progress)
 
 
-def finish(
-    model: Classifier,
-    splits: DataSplits,
-    folder: Path,
-    out: Screen,
-    *,
-    source: Source | None = None,
-    seconds: float = 0.0,
-    notes: list[str] | None = None,
-    batch_size: int = 128,
-    workers: int = 0,
-    progress: bool = True,
-    accelerator: str = "auto",
-    **more: Any,
-) -> Finished:
-    """Measure a trained model on validation and, this once, on test images; save it with what was measured.
-
-    Args:
-        model: trained or converted.
-        splits: the images.
-        folder: the run folder.
-        out: where to print.
-        source: the images that prototypes come from, if not the training images.
-        seconds: what training took.
-        notes: lines for the user.
-        batch_size: images a batch.
-        workers: loader processes.
-        progress: whether to show bars.
-        accelerator: what to compute on.
-        more: further entries of metrics.json.
-    """
-    model.to(device(accelerator))
-    show_prototypes(model, source or splits.train, batch_size, workers, progress)
-    parts = {"val": splits.val, "test": splits.test}
-    evaluations = {
-        name: evaluate(model, part, batch_size=batch_size, workers=workers, progress=progress)
-        for name, part in parts.items()
-        if part is not None and len(part)
-    }
-    model.cpu()
-    model.facts["data"] = splits.name
-    model.facts["accuracy"] = {name: found.accuracy for name, found in evaluations.items()}
-    black_box = {name: found.black_box for name, found in evaluations.items() if found.black_box is not None}
-    if black_box:
-        model.facts["black_box"] = black_box
-    if isinstance(model, PrototypeModel):
-        model.facts["prototypes"] = len(model.prototypes)
-    own_notes = notes or []
-    notes = [*splits.notes, *own_notes]
-    if notes:
-        model.facts["notes"] = notes
-    save(model, folder / MODEL)
-    metrics = {
-        "method": model.name,
-        "data": splits.name,
-        "images": {"train": len(splits.train)} | {name: len(part) for name, part in parts.items() if part},
-        "seconds": round(seconds, 1),
-        **more,
-        **{name: found.to_dict() for name, found in evaluations.items()},
-        "notes": notes,
-        "versions": versions(),
-    }
-    (folder / METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False), encoding="utf-8")
-    return Finished(Run(folder.name, model, folder), evaluations, metrics, own_notes)
-
-
-def close(
-    finished: Finished, out: Screen, options: TrainCommand | ConvertCommand, own_code: str | None
+def _remember(
+    model: Classifier, splits: DataSplits, evaluations: dict[str, Evaluation], notes: list[str]
 ) -> None:
-    """Say what came of a run, write its report where that is wanted, and say where everything is.
-
-    Args:
-        finished: the run.
-        out: where to print.
-        options: of the command that made it.
-        own_code: the user's own network, which the report may import too.
-    """
-    print_finished(finished, out)
-    folder = finished.run.folder
-    assert folder is not None
-    if options.report:
-        from resemblance.cli.commands.report import report  # brings the drawing library
-
-        wanted = ReportCommand(
-            runs=[str(folder)],
-            allow_import=own_code,
-            accelerator=options.accelerator,
-            workers=options.workers,
-        )
-        out.say(f"report: {report(wanted, out)}")
-    out.say(f"run folder: {folder}")
-    out.result({"run": str(folder), **finished.metrics})
-
-
-def print_finished(finished: Finished, out: Screen) -> None:
-    """A small table of what came of a run."""
-    model = finished.run.model
-    black_box = model.facts.get("black_box") or {}
-    rows = []
-    measured = dict.fromkeys(label for found in finished.evaluations.values() for label in found.measured)
-    for name, found in finished.evaluations.items():
-        row = [name, share(found.accuracy)]
-        if black_box:
-            before = black_box.get(name)
-            gap = "" if before is None else f"{100 * (before - found.accuracy):+.2f} points"
-            row += ["" if before is None else share(before), gap]
-        row += [share(found.measured[label]) for label in measured]
-        rows.append(row)
-    columns = ["images", "accuracy", *(["black box", "gap"] if black_box else []), *measured]
-    out.table(columns, rows)
+    """Put what was measured into the facts that are saved with the model."""
+    facts = model.facts
+    facts["data"] = splits.name
+    facts["accuracy"] = {name: evaluation.accuracy for name, evaluation in evaluations.items()}
+    black_box = {name: e.black_box for name, e in evaluations.items() if e.black_box is not None}
+    if black_box:
+        facts["black_box"] = {**facts.get("black_box", {}), **black_box}
     if isinstance(model, PrototypeModel):
-        words, idle = model.traits.words, len(model.prototypes.unused())
-        unused = f", {idle} of them unused on the training images" if words.rivals else ""
-        out.say(f"{words.many}: {len(model.prototypes)}{unused}")
-    for note in finished.notes:
-        out.say(f"note: {note}")
+        facts["prototypes"] = len(model.prototypes)
+    if notes:
+        facts["notes"] = notes

@@ -5,23 +5,17 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from resemblance.cli.commands.convert import convert
-from resemblance.cli.commands.report import report
-from resemblance.cli.commands.train import train
-from resemblance.cli.console import Screen, screen, share
-from resemblance.config.commands import ConvertCommand, DemoCommand, ReportCommand, TrainCommand
-from resemblance.config.method import MethodConfig
+from resemblance.api import Run, convert, report, train
+from resemblance.cli.console import Screen, screen
+from resemblance.config.commands import DemoCommand
 from resemblance.config.values import flag
 from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.progress import duration
-from resemblance.methods.blackbox.config import BlackBoxConfig
-from resemblance.methods.protopnet.config import ProtoPNetConfig
-from resemblance.runs.finish import Finished
-from resemblance.runs.run import CONFIG, MODEL, check_writable
+from resemblance.data.text import share
+from resemblance.runs.folders import CONFIG, MODEL, check_writable
 
 RUNS = ("blackbox", "kmex", "kmex-patches", "protopnet")
 EXPLAINED = 8
@@ -36,32 +30,25 @@ def run(options: DemoCommand) -> int:
         _clear(folder)
         black_box, kmex, patches, protopnet = (folder / name for name in RUNS)
         out.say("The embedded digits: 1797 handwritten digits of scikit-learn. Four models, one report.")
-        seed = options.seed
-        small, digits = BlackBoxConfig(encoder="small"), "digits"
-        finished = [
-            _train("blackbox", small, TrainCommand(data=digits, output=black_box, seed=seed, epochs=15), out),
-            _convert(ConvertCommand(model=str(black_box), output=kmex, seed=seed), out),
-            _convert(ConvertCommand(model=str(black_box), output=patches, seed=seed, patches=True), out),
-            _train(
-                "protopnet",
-                _small_protopnet(black_box),
-                TrainCommand(data=digits, output=protopnet, seed=seed, batch_size=16),
-                out,
-            ),
+        shared = {"seed": options.seed, "progress": True}
+        runs = [
+            _train("blackbox", black_box, out, **shared, encoder="small", epochs=15),
+            _convert(black_box, kmex, out, **shared),
+            _convert(black_box, patches, out, **shared, patches=True),
+            _train("protopnet", protopnet, out, **shared, **_small_protopnet(black_box)),
         ]
-        runs = [str(path) for path in (black_box, kmex, patches, protopnet)]
-        _announce(out, "report", *runs, "--output", str(folder / "report.html"))
-        page = report(
-            ReportCommand(
-                runs=runs,
-                output=folder / "report.html",
-                explain=EXPLAINED,
-                seed=seed,
-                title="Four ways to tell digits",
-            ),
-            out,
+        page = folder / "report.html"
+        _announce(out, "report", *[str(run.folder) for run in runs], "--output", str(page))
+        report(
+            runs,
+            page,
+            title="Four ways to tell digits",
+            explain=EXPLAINED,
+            seed=options.seed,
+            messages=out,
         )
-        rows = _rows(finished)
+        out.say(f"report: {page}")
+        rows = _rows(runs)
         out.say()
         out.table(("model", "test accuracy", "gap to the black box", "prototypes used"), _shown(rows))
         out.say()
@@ -70,39 +57,38 @@ def run(options: DemoCommand) -> int:
     return 0
 
 
-def _small_protopnet(black_box: Path) -> ProtoPNetConfig:
+def _small_protopnet(black_box: Path) -> dict[str, Any]:
     """The paper's stages, shortened; as there, the encoder comes trained, here as part of the black box."""
-    return ProtoPNetConfig(
-        encoder="small",
-        weights=str(black_box / MODEL / "model.safetensors"),
-        prototypes_per_class=5,
-        prototype_depth=64,
-        warm_epochs=5,
-        joint_epochs=8,
-        push_every=13,
-        last_epochs=10,
-    )
+    return {
+        "batch_size": 16,
+        "encoder": "small",
+        "weights": str(black_box / MODEL / "model.safetensors"),
+        "prototypes_per_class": 5,
+        "prototype_depth": 64,
+        "warm_epochs": 5,
+        "joint_epochs": 8,
+        "push_every": 13,
+        "last_epochs": 10,
+    }
 
 
-def _train(name: str, method: MethodConfig, options: TrainCommand, out: Screen) -> Finished:
-    options.name, options.method = name, method
-    _announce(out, "train", name, *_words(options, TrainCommand(data="")), *_words(method, type(method)()))
-    return train(options, out)
+def _train(method: str, folder: Path, out: Screen, **options: Any) -> Run:
+    _announce(out, "train", method, "--data", "digits", "--output", str(folder), *_words(options))
+    return train(method, "digits", folder, messages=out, **options)
 
 
-def _convert(options: ConvertCommand, out: Screen) -> Finished:
-    _announce(out, "convert", options.model, *_words(options, ConvertCommand(model=options.model)))
-    return convert(options, out)
+def _convert(model: Path, folder: Path, out: Screen, **options: Any) -> Run:
+    _announce(out, "convert", str(model), "--output", str(folder), *_words(options))
+    return convert(model, output=folder, messages=out, **options)
 
 
-def _words(options: Any, default: Any) -> list[str]:
-    """The options that differ from the defaults, as they are typed."""
+def _words(options: dict[str, Any]) -> list[str]:
+    """The options as they are typed, without the defaults; one report of all runs is written at the end."""
     words = []
-    for item in fields(options):
-        value = getattr(options, item.name)
-        if "help" in item.metadata and value != getattr(default, item.name):
-            words += [flag(item.name)] if value is True else [flag(item.name), str(value)]
-    return words
+    for name, value in options.items():
+        if name != "progress" and (name, value) != ("seed", 0):
+            words += [flag(name)] if value is True else [flag(name), str(value)]
+    return [*words, "--no-report"]
 
 
 def _announce(out: Screen, *words: str) -> None:
@@ -110,16 +96,16 @@ def _announce(out: Screen, *words: str) -> None:
     out.say(f"$ {shlex.join(['resemblance', *words])}")
 
 
-def _rows(finished: list[Finished]) -> list[dict[str, Any]]:
-    reference = finished[0].evaluations["test"].accuracy
+def _rows(runs: list[Run]) -> list[dict[str, Any]]:
+    reference = runs[0].metrics["test"]["accuracy"]
     rows = []
-    for one in finished:
-        prototypes = prototypes_of(one.run.model)
+    for run in runs:
+        prototypes = prototypes_of(run.model)
         count = None if prototypes is None else len(prototypes)
-        accuracy = one.evaluations["test"].accuracy
+        accuracy = run.metrics["test"]["accuracy"]
         rows.append(
             {
-                "model": one.run.name,
+                "model": run.name,
                 "accuracy": accuracy,
                 "gap": reference - accuracy,
                 "prototypes": count,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from resemblance.api import open_run
 from resemblance.cli.console import screen
-from resemblance.cli.pictures import check_picture, save_figure
 from resemblance.config.commands import EmbedCommand
+from resemblance.report.figure_files import check_picture, save_figure
 from resemblance.report.latent_space import embedded_images, latent_space_figure
-from resemblance.runs.run import choose, open_run
+from resemblance.runs.run import choose
 
 
 def run(options: EmbedCommand) -> int:
     """Draw images as points and prototypes as squares."""
     with screen(options.json) as out:
-        run = open_run(options.run, options.allow_import, options.accelerator)
+        run = open_run(options.run, allow_import=options.allow_import, accelerator=options.accelerator)
         path = check_picture(run.place(options.output, "latents.png"))
         splits = run.images(options.data, options.skip_bad_images)
         split, source = choose(splits, options.split)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from resemblance.cli.console import Screen, screen, share
+from resemblance.api import Run, evaluate, open_run
+from resemblance.cli.console import Screen, screen
 from resemblance.config.commands import EvaluateCommand
 from resemblance.config.errors import UserError
 from resemblance.data.sources.source import DataSplits, Source
+from resemblance.data.text import share
 from resemblance.methods.ensemble.model import make_ensemble
 from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
-from resemblance.metrics.evaluation import Evaluation, evaluate
-from resemblance.runs.run import Run, choose, in_folder, make_folder, open_run, split_seed, write_text
+from resemblance.metrics.evaluation import Evaluation
+from resemblance.runs.folders import in_folder, make_folder, write_text
+from resemblance.runs.run import choose, split_seed
 
 WIDE = 20
 
@@ -28,7 +31,10 @@ def run(options: EvaluateCommand) -> int:
         output = in_folder(options.output, "evaluation.json")
         if output:
             make_folder(output.parent)
-        runs = [open_run(path, options.allow_import, options.accelerator) for path in options.runs]
+        runs = [
+            open_run(path, allow_import=options.allow_import, accelerator=options.accelerator)
+            for path in options.runs
+        ]
         if options.ensemble:
             make_ensemble([run.model for run in runs])  # refuses what is none before the images are opened
             _same_data(runs, options.data)
@@ -50,7 +56,7 @@ def run(options: EvaluateCommand) -> int:
 def _alone(
     run: Run, splits: DataSplits, split: str, source: Source, options: EvaluateCommand, out: Screen
 ) -> dict[str, Any]:
-    found = evaluate(run.model, source, batch_size=options.batch_size, workers=options.workers, progress=True)
+    found = evaluate(run, source, batch_size=options.batch_size, workers=options.workers, progress=True)
     out.say(f"{run.name}: {_right(found, split)}")
     before = found.black_box
     if before is None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from resemblance.api import open_run
 from resemblance.cli.console import screen
-from resemblance.cli.pictures import save_figure
 from resemblance.config.commands import PrototypesCommand
 from resemblance.config.errors import UserError
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.explain.prototype_view import prototype_views
 from resemblance.explain.request import class_index
 from resemblance.explain.text import percent
-from resemblance.runs.run import open_run
+from resemblance.report.figure_files import save_figure
+from resemblance.report.gallery_figure import gallery_figure
 
 LISTED = 200
 
@@ -18,7 +19,7 @@ LISTED = 200
 def run(options: PrototypesCommand) -> int:
     """List the prototypes by class with their importance and source, and draw them."""
     with screen(options.json) as out:
-        run = open_run(options.run, options.allow_import)
+        run = open_run(options.run, allow_import=options.allow_import)
         model, words = run.model, run.model.traits.words
         if not isinstance(model, PrototypeModel):
             raise UserError(
@@ -34,8 +35,6 @@ def run(options: PrototypesCommand) -> int:
         views = [
             view for view in prototype_views(model) if not options.classes or set(view.classes) & set(classes)
         ]
-
-        from resemblance.report.gallery_figure import gallery_figure
 
         title = f"{run.name}: {words.many}"
         path = save_figure(

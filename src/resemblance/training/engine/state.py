@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint
@@ -73,9 +74,19 @@ class RunState:
 
     @classmethod
     def load(cls, path: Path) -> RunState:
-        """Read it."""
+        """Read it.
+
+        Raises:
+            UserError: if the file is damaged, or another version wrote it, whose states have other fields.
+        """
         content = load_checkpoint(path)
-        return cls(**{**content, "carried": OptimizerState(**content["carried"])})
+        try:
+            return cls(**{**content, "carried": OptimizerState(**content["carried"])})
+        except (KeyError, TypeError):
+            raise UserError(
+                f"the run in {path.parent.parent} was made by another version and cannot be resumed; start it again in "
+                "another --output"
+            ) from None
 
 
 def copy_tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from resemblance.config.errors import UserError
-from resemblance.runs.run import make_folder
+from resemblance.runs.folders import make_folder
 
 FORMATS = (".png", ".pdf", ".svg", ".jpg")
 

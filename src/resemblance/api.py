@@ -1,0 +1,294 @@
+"""The Python interface, on which the command line stands: train, convert, open, explain, evaluate, report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from resemblance.config.method import MethodConfig
+from resemblance.config.runs import ConvertOptions, TrainOptions
+from resemblance.data.sources.source import DataSplits, Source
+from resemblance.explain.explanation import Explanation
+from resemblance.metrics.ensemble import evaluate_ensemble
+from resemblance.metrics.evaluation import Evaluation
+from resemblance.metrics.evaluation import evaluate as evaluate_model
+from resemblance.report.explanation_page import check_explanation_output, write_explanations
+from resemblance.report.run_pages import write_run_report
+from resemblance.runs.conversion_run import convert_run
+from resemblance.runs.explained_images import Labels, explain_images, list_images
+from resemblance.runs.keywords import convert_options, train_options
+from resemblance.runs.messages import Messages, messages_for
+from resemblance.runs.opening import Openable, as_runs, computing_on, read_run
+from resemblance.runs.run import RunRecord, choose
+from resemblance.runs.training_run import train_run
+
+
+class Run(RunRecord):
+    """A finished run, as `train` and `convert` return it and `open_run` opens it.
+
+    Attributes:
+        name: the folder's name.
+        model: in evaluation mode; after `train` and `convert` on the CPU.
+        folder: the run folder; None for a model folder alone, or a model of the Hugging Face hub.
+        config: what its config.yaml says.
+        metrics: what its metrics.json says.
+        notes: what must not be missed: images left out or split off, what projection and pruning did.
+    """
+
+    def explain(self, images: Any, **options: Any) -> list[Explanation]:
+        """Explain images; see `resemblance.explain`."""
+        return explain(self, images, **options)
+
+    def evaluate(self, data: str | DataSplits | Source | None = None, **options: Any) -> Evaluation:
+        """Measure the model; see `resemblance.evaluate`."""
+        return evaluate(self, data, **options)
+
+    def report(self, output: Path | str | None = None, **options: Any) -> Path:
+        """Write the run's page; see `resemblance.report`."""
+        return report(self, output, **options)
+
+
+def train(
+    method: str,
+    data: str | DataSplits,
+    output: Path | str | None = None,
+    *,
+    config: MethodConfig | None = None,
+    messages: Messages | None = None,
+    **options: Any,
+) -> Run:
+    """Train a model by its method's recipe, measure it, and save it as a run folder.
+
+    Args:
+        method: its name; `list_methods` lists them.
+        data: a data set's name as on the command line (see `open_data`), or its splits.
+        output: the run folder; by default ``runs/METHOD-DATA``.
+        config: the method's configuration; by default it is made of the options.
+        messages: hears what happens; by default ``progress=True`` prints it.
+        **options: those of ``resemblance train METHOD``, with underscores. By default nothing is printed and no report
+            written: ask for them by ``progress=True`` and ``report=True``.
+
+    Raises:
+        UserError: for an unknown method or option, images that cannot be read, or a folder that holds a run already.
+
+    Example:
+        >>> run = train("prototypedl", "digits", "runs/prototypedl", epochs=3)  # doctest: +SKIP
+        >>> run.metrics["test"]["accuracy"], run.explain("digit.png")  # doctest: +SKIP
+    """
+    config, settings = train_options(method, config, options, data, output)
+    splits = data if isinstance(data, DataSplits) else None
+    record = train_run(config, settings, splits, messages or messages_for(settings.progress))
+    return _finished(record, settings, messages)
+
+
+def convert(
+    model: str | Path | nn.Module | RunRecord,
+    data: str | DataSplits | None = None,
+    output: Path | str | None = None,
+    *,
+    messages: Messages | None = None,
+    **options: Any,
+) -> Run:
+    """Turn a trained classifier into one that explains itself, without training it (KMEx); save it as a run folder.
+
+    The classifier is measured first, the result afterwards; ``metrics`` of the run has the accuracy of both.
+
+    Args:
+        model: a run, a run or model folder, a hub id, a timm name, ``torchvision/NAME``, ``package.module:function``, a
+            network that ends in a linear layer, or a model of this library.
+        data: a data set's name as on the command line, or its splits; by default what the run was trained on.
+        output: the run folder; by default ``runs/kmex-MODEL``.
+        messages: hears what happens; by default ``progress=True`` prints it.
+        **options: those of ``resemblance convert``, with underscores; see `train`.
+
+    Raises:
+        UserError: if the classifier cannot be had or answers by chance; says whether another order of the classes or
+            another normalisation cures it.
+
+    Example:
+        >>> run = convert(network, "xrays/", "runs/xrays", prototypes_per_class=3)  # doctest: +SKIP
+        >>> print(run.explain("patient.png")[0])  # doctest: +SKIP
+    """
+    if isinstance(model, RunRecord):
+        model = model.folder or model.model
+    module, name = (model, None) if isinstance(model, nn.Module) else (None, model)
+    settings = convert_options(name, options, data, output)
+    splits = data if isinstance(data, DataSplits) else None
+    record = convert_run(module, settings, splits, messages or messages_for(settings.progress))
+    return _finished(record, settings, messages)
+
+
+def open_run(
+    path: Path | str,
+    *,
+    module: nn.Module | None = None,
+    allow_import: str | None = None,
+    accelerator: str = "cpu",
+) -> Run:
+    """Open a run that was made before, on the command line or in Python.
+
+    Args:
+        path: a run folder, a model folder, or ``owner/name`` on the Hugging Face hub.
+        module: the user's own network, if the model was made around one.
+        allow_import: ``package.module:function`` that a model around own code may import.
+        accelerator: where to put the model: cpu, gpu, mps, or auto.
+
+    Raises:
+        UserError: if there is no finished run and no model, or it cannot be trusted.
+
+    Example:
+        >>> open_run("runs/nothing/there")
+        Traceback (most recent call last):
+        resemblance.config.errors.UserError: no such folder: runs/nothing/there
+    """
+    return _run(read_run(path, module=module, allow_import=allow_import, accelerator=accelerator))
+
+
+def explain(
+    model: Openable,
+    images: Any,
+    *,
+    top: int | None = 5,
+    prototypes: Sequence[int] | None = None,
+    classes: Sequence[int | str] | None = None,
+    labels: Labels = None,
+    output: Path | str | None = None,
+    skip_bad_images: bool = False,
+    messages: Messages | None = None,
+) -> list[Explanation]:
+    """Explain a model's answers to images.
+
+    Args:
+        model: a model with prototypes, a run, or the folder of one.
+        images: one or several: paths, folders, PIL images, arrays or tensors (C, H, W) in [0, 1].
+        top: how many reasons to show; None for all.
+        prototypes: show these instead, whatever class they belong to.
+        classes: explain the scores of these classes, names or indices, instead of the predicted one's.
+        labels: the true class of each image, or one for all of them, where it is known.
+        output: a folder for a page and figures, or a picture or .html file; by default nothing is written.
+        skip_bad_images: leave out image files that cannot be read instead of stopping.
+        messages: hears which were left out.
+
+    Returns:
+        One explanation per image, in their order.
+
+    Raises:
+        UserError: for an unreadable image, an unknown class or prototype, or a model without prototypes.
+
+    Example:
+        >>> [explanation] = explain("runs/kmex", "digit.png", labels="3")  # doctest: +SKIP
+        >>> explanation.plot().savefig("why.png")  # doctest: +SKIP
+    """
+    [run], listed = as_runs(model, "cpu"), list_images(images)
+    path = None if output is None else Path(output).expanduser()
+    if path is not None:
+        check_explanation_output(path, len(listed))
+    explanations = explain_images(
+        run.model, listed, top, prototypes, classes, labels, skip_bad_images, messages or Messages()
+    )
+    if path is not None:
+        write_explanations(run, explanations, path)
+    return explanations
+
+
+def evaluate(
+    model: Openable | Sequence[Openable],
+    data: str | DataSplits | Source | None = None,
+    *,
+    split: str = "auto",
+    batch_size: int = 128,
+    workers: int = 0,
+    skip_bad_images: bool = False,
+    progress: bool = False,
+) -> Evaluation:
+    """Measure a model, or several that answer together.
+
+    Args:
+        model: a model, a run, or the folder of one; several are measured as an ensemble.
+        data: a data set's name as on the command line, its splits, or the images themselves; by default what the
+            (first) run was trained on, split as then.
+        split: which of the images: auto (test, else val), train, val or test.
+        batch_size: images per batch; no result depends on it.
+        workers: processes that read images.
+        skip_bad_images: leave out image files that cannot be read instead of stopping.
+        progress: whether to show a bar.
+
+    Raises:
+        UserError: if there are no such images, they have other classes, or the models make no ensemble.
+
+    Example:
+        >>> evaluate("runs/kmex").accuracy  # doctest: +SKIP
+        >>> evaluate(["runs/kmex", "runs/protopnet"], split="val").per_class()  # doctest: +SKIP
+    """
+    runs = as_runs(model, "auto")
+    models = [run.model for run in runs]
+    source = data if isinstance(data, Source) else choose(runs[0].images(data, skip_bad_images), split)[1]
+    if len(models) == 1:
+        return evaluate_model(models[0], source, batch_size=batch_size, workers=workers, progress=progress)
+    return evaluate_ensemble(models, source, batch_size=batch_size, workers=workers, progress=progress).whole
+
+
+def report(
+    runs: Openable | Sequence[Openable],
+    output: Path | str | None = None,
+    *,
+    data: str | DataSplits | None = None,
+    title: str = "",
+    explain: int = 8,
+    top: int = 5,
+    seed: int = 0,
+    batch_size: int = 128,
+    workers: int = 0,
+    skip_bad_images: bool = False,
+    messages: Messages | None = None,
+) -> Path:
+    """Write one HTML page of one or more runs, side by side, and return its path.
+
+    Args:
+        runs: a run, its folder, or a model; or a list of these.
+        output: the page, or a folder for it; by default ``report.html`` in the first run's folder.
+        data: other images of the same classes than the runs were made with; a model alone needs them.
+        title: the page's heading; by default the runs' names.
+        explain: how many images to explain of each run, wrong answers first.
+        top: how many reasons to show of each.
+        seed: which images are explained follows from it.
+        batch_size: images per batch; no result depends on it.
+        workers: processes that read images.
+        skip_bad_images: leave out image files that cannot be read instead of stopping.
+        messages: hears of runs whose images are not at hand; their pages explain no images.
+
+    Raises:
+        UserError: if a run cannot be opened or the page cannot be written.
+
+    Example:
+        >>> report(["runs/kmex", "runs/protopnet"], "compare.html")  # doctest: +SKIP
+    """
+    return write_run_report(
+        as_runs(runs, "auto"),
+        None if output is None else Path(output).expanduser(),
+        data=data,
+        title=title,
+        explain=explain,
+        top=top,
+        seed=seed,
+        batch_size=batch_size,
+        workers=workers,
+        skip_bad_images=skip_bad_images,
+        messages=messages,
+    )
+
+
+def _run(record: RunRecord) -> Run:
+    return Run(**{item.name: getattr(record, item.name) for item in fields(RunRecord)})
+
+
+def _finished(record: RunRecord, options: TrainOptions | ConvertOptions, messages: Messages | None) -> Run:
+    """Write the report of a run that was just made, where one is wanted; its model and images are at hand."""
+    if options.report:
+        with computing_on(record.model, options.accelerator):
+            write_run_report([record], None, workers=options.workers, messages=messages)
+    return _run(record)

@@ -1,0 +1,63 @@
+"""The run folder's config.yaml: the command with all its options, and the versions of what computed."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from resemblance.runs.folders import CONFIG, make_folder
+from resemblance.version import __version__
+
+PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "Pillow", "safetensors")
+LEFT_OUT = ("resume", "json")  # they change nothing about the run
+
+
+def record(folder: Path, command: str, values: Mapping[str, Any]) -> None:
+    """Write config.yaml, which ``--config`` reads again.
+
+    Args:
+        folder: the run folder; it is made.
+        command: ``train`` or ``convert``.
+        values: the options by name.
+    """
+    lines: dict[str, Any] = {"command": command}
+    lines |= {key: _plain(value) for key, value in values.items() if key not in LEFT_OUT}
+    if lines.get("data"):
+        lines["data"] = absolute(lines["data"])
+    lines["versions"] = versions()
+    text = yaml.safe_dump(lines, sort_keys=False, allow_unicode=True)
+    temporary = make_folder(folder) / f"{CONFIG}.new"
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(folder / CONFIG)
+
+
+def absolute(data: str) -> str:
+    """Return a data set's name with its folder from the root, so that it can be opened from elsewhere."""
+    kind, colon, folder = data.rpartition(":")
+    if not Path(folder).exists() or (not colon and data == "digits"):
+        return data
+    return f"{kind}{colon}{Path(folder).resolve()}"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes."""
+    numbers = {"resemblance": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            numbers[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return numbers
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,129 @@
+"""From images to a trained, measured and saved model."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resemblance.config.errors import UserError
+from resemblance.config.method import MethodConfig
+from resemblance.config.model import ModelSpec
+from resemblance.config.runs import TrainOptions
+from resemblance.config.training import TrainConfig
+from resemblance.data.open import open_data
+from resemblance.data.progress import duration
+from resemblance.data.sources.joined import Joined
+from resemblance.data.sources.source import DataSplits
+from resemblance.methods.registry import build
+from resemblance.runs.config_file import record
+from resemblance.runs.finish import finish
+from resemblance.runs.folders import check_run_folder
+from resemblance.runs.images import image_spec, overview, start_spec
+from resemblance.runs.messages import Messages
+from resemblance.runs.opening import config_of_run
+from resemblance.runs.run import RunRecord, split_seed
+from resemblance.training.engine.fit import fit
+
+
+def train_run(
+    method: MethodConfig, options: TrainOptions, splits: DataSplits | None, messages: Messages
+) -> RunRecord:
+    """Train a model by its recipe, measure it and save it; the run folder holds everything that came of it.
+
+    Args:
+        method: the configuration of the method.
+        options: of training and of the images.
+        splits: the images, where they are open already; else ``options.data`` is opened.
+        messages: hears what happens.
+
+    Raises:
+        UserError: if the folder holds a run already, the images cannot be read, or settings do not fit.
+    """
+    started = time.monotonic()
+    start: str | None = getattr(method, "start", None)
+    data = options.data if splits is None else splits.name
+    if not data:
+        raise UserError("no data given; add --data")
+    folder = check_run_folder(options.output or default_folder(method.name, data), options.resume)
+    split = _split(options, start, messages)
+    if splits is None:
+        splits = open_data(data, skip_bad_images=options.skip_bad_images, **split)
+    for note in splits.notes:
+        messages.warn(note)
+    spec = _spec(method, splits, options, start)
+    torch.manual_seed(options.seed)  # the initial weights follow from the seed
+    model = build(method.name, method, spec)
+    record(folder, "train", recorded(method, options, split))
+    messages.say(f"{method.name} on {overview(splits, spec)}")
+    if description := getattr(getattr(model, "encoder", None), "description", ""):
+        messages.say(f"encoder: {description}")
+    training = TrainConfig(**{item.name: getattr(options, item.name) for item in fields(TrainConfig)})
+    result = fit(model, splits, folder, training)
+    seconds = time.monotonic() - started
+    if result.resumed == "finished":
+        messages.say("this run was finished already; nothing was left to train")
+    else:
+        if options.resume and not result.resumed:
+            messages.warn(f"there was no run in {folder} to go on with; this one began anew")
+        messages.say(f"trained in {duration(seconds)}" + (f" ({result.resumed})" if result.resumed else ""))
+    return finish(
+        model,
+        splits,
+        folder,
+        source=Joined(splits.train, splits.val) if options.refit_on_all else None,
+        seconds=seconds,
+        notes=result.notes,
+        seed=options.seed,
+        batch_size=min(options.batch_size or 128, 256),
+        workers=options.workers,
+        progress=options.progress,
+        accelerator=options.accelerator,
+    )
+
+
+def recorded(method: MethodConfig, options: TrainOptions, split: dict[str, Any]) -> dict[str, Any]:
+    """Return what config.yaml says of a run: all options by name, the method's own too.
+
+    Args:
+        method: the configuration of the method.
+        options: of training and of the images.
+        split: ``seed`` and ``val_fraction`` by which validation images were set aside.
+    """
+    settled = {"split_seed": split["seed"], "val_fraction": split["val_fraction"]}
+    return {**asdict(options), "method": method.name, **asdict(method), **settled}
+
+
+def default_folder(method: str, data: str) -> Path:
+    """Return ``runs/METHOD-DATA``.
+
+    Example:
+        >>> default_folder("kmex", "mnist:data/mnist").as_posix(), default_folder("kmex", "pets/").as_posix()
+        ('runs/kmex-mnist', 'runs/kmex-pets')
+    """
+    kind, colon, _ = data.partition(":")
+    return Path("runs") / f"{method}-{kind if colon else Path(data).resolve().stem}"
+
+
+def _spec(method: MethodConfig, splits: DataSplits, options: TrainOptions, start: str | None) -> ModelSpec:
+    """Settle classes and images: by the run that this one starts from, if any, else by options, weights and data."""
+    if start is not None:
+        return start_spec(start, splits, options)
+    encoder, weights = getattr(method, "encoder", None), getattr(method, "weights", "none")
+    return ModelSpec(splits.classes, image_spec(splits, options, encoder, weights))
+
+
+def _split(options: TrainOptions, start: str | None, messages: Messages) -> dict[str, Any]:
+    """Settle by which seed and share validation images are set aside: as in the run that this one starts from, if any.
+
+    Its model has seen its own training images; others would make the validation look better than it is.
+    """
+    made = config_of_run(start) if start is not None else {}
+    if not made:
+        return {"seed": options.seed, "val_fraction": options.val_fraction}
+    if made.get("refit_on_all"):
+        messages.warn(f"{start} was trained on the validation images too: accuracies on these say little")
+    return {"seed": split_seed(made), "val_fraction": float(made.get("val_fraction", options.val_fraction))}
