@@ -24,10 +24,10 @@ def shares(model, latents, allowed, split):
 
 def merged(first, second, monkeypatch):
     """The first one, after it was merged with the second."""
-    fields = {id(value): name for name, value in vars(first).items() if isinstance(value, torch.Tensor)}
 
     def gathered(tensor):
-        name = fields.get(id(tensor), "seen")  # this one is sent as numbers
+        names = [name for name, value in vars(first).items() if value is tensor]
+        name = names[0] if names else "seen"  # this one is sent as numbers
         return torch.stack([tensor, getattr(second, name).to(tensor.dtype)])
 
     monkeypatch.setattr(nearest_module, "world", lambda: 2)
@@ -57,6 +57,7 @@ def test_two_shares_give_what_all_images_give(levels, monkeypatch):
         for name in ("distances", "indices", "cells", "vectors", "maps", "seen"):
             assert torch.equal(getattr(both, name), getattr(whole, name)), name
         assert both.known.tolist() == [True] * 4 + [False, True]
+        assert torch.equal(both.seen, allowed.any(dim=0))
 
 
 def test_a_prototype_without_source_has_no_box():

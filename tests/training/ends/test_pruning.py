@@ -31,7 +31,7 @@ def test_the_values_of_the_fact_sheet(labels, stays):
     owners = torch.zeros(2, 4, dtype=torch.bool)
     owners[:, 0] = True
     model = prototypes_at([0.0, 101.0], owners)
-    report = prune(model, batches(latents, labels, 2), k=6, threshold=3)
+    report = prune(model, batches(latents, labels, 2))  # 3 of the 6 nearest
     assert report.own[0] == labels[:6].eq(0).sum()
     assert (0 in report.kept) == stays
     assert len(model.prototypes) == 1 + stays

@@ -117,3 +117,23 @@ def test_attributes_without_vectors_come_from_the_image_in_which_they_are_strong
         assert model.prototypes.activations.tolist() == [3, 2]
         assert model.prototypes.source_distance.isnan().all()
         assert model.prototypes.source_box.tolist() == [[0, 0, 4, 4]] * 2
+
+
+class Chosen(Attributes):
+    """An image uses the attributes above one half; the first belongs to class 1, as training ends."""
+
+    def used_prototypes(self, output):
+        return output.similarities > 0.5
+
+    def assign_owners(self):
+        self.prototypes.owners.copy_(torch.tensor([[False, True], [False, False]]))
+
+
+def test_a_model_says_itself_which_prototypes_an_image_uses():
+    left, right = torch.tensor([0.9, 0.6, 0.2, 0.7]), torch.tensor([0.8, 0.1, 0.3, 0.9])
+    images = torch.stack([left, left, right, right], dim=1)[:, None, None].expand(4, 1, 4, 4)
+    model = Chosen()
+    count_usage(model, batches(images, torch.tensor([0, 1, 0, 1]), 3))
+    assert model.prototypes.activations.tolist() == [3, 2]
+    assert model.prototypes.own_activations.tolist() == [2, -1]  # no class owns the second
+    assert model.prototypes.source_index.tolist() == [3, 3]  # of its class's images, and of all
