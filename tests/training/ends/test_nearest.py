@@ -8,7 +8,7 @@ import torch
 from looking_glass import LookingGlass, Whole, batches
 from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.training.ends import nearest as nearest_module
-from resemblance.training.ends.nearest import Nearest
+from resemblance.training.ends.nearest import NearestPatches
 from resemblance.training.ends.projection import project
 
 
@@ -16,7 +16,7 @@ def shares(model, latents, allowed, split):
     """What two processes know of their shares: images with even and with odd indices, or as ``split`` says."""
     known = []
     for part in split:
-        nearest = Nearest(model.prototypes)
+        nearest = NearestPatches(model.prototypes)
         nearest.update(latents[part], allowed[part], part)
         known.append(nearest)
     return known
@@ -49,7 +49,7 @@ def test_two_shares_give_what_all_images_give(levels, monkeypatch):
     allowed = torch.rand(12, 6, generator=generator) < 0.5
     allowed[:, 4] = False  # no image may be its source
     allowed[:, 5] = torch.arange(12) == 3  # one share alone knows it
-    whole = Nearest(model.prototypes)
+    whole = NearestPatches(model.prototypes)
     whole.update(latents, allowed, torch.arange(12))
     parts = [torch.arange(0, 12, 2), torch.arange(1, 12, 2)]
     for split in (parts, parts[::-1]):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from resemblance.prototypes.comparison import Match
 from resemblance.prototypes.layer import PrototypeLayer
-from resemblance.training.ends.strongest import Strongest
+from resemblance.training.ends.strongest import StrongestImages
 
 
 class Given(PrototypeLayer):
@@ -30,7 +30,7 @@ def test_sources_agree_with_a_plain_re_implementation_whatever_the_batches(seed,
     cells = torch.randint(6, (11, 5), generator=generator)
     allowed = torch.rand(11, 5, generator=generator) < 0.4
     order = torch.tensor(data.draw(st.permutations(range(11))))
-    strongest = Strongest(prototypes := Given(PrototypeLayer.class_major(1, 5)))
+    strongest = StrongestImages(prototypes := Given(PrototypeLayer.class_major(1, 5)))
     for part in order.split(size):
         strongest.update(torch.stack([values, cells.float()], dim=2)[part], allowed[part], part)
     prototypes.source_distance.fill_(3)
