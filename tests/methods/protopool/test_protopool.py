@@ -48,7 +48,7 @@ def test_assignment_sets_owners_and_drops_prototypes_in_no_slot():
     run("assign", model, context)
     after = model(images)
     assert context.kept.tolist() == [0, 3, 5, 6]
-    assert context.notes == ["dropped 3 of 7 prototypes, which no class has taken"]
+    assert context.notes == ["dropped 3 of 7 prototypes, which no class has chosen"]
     assert model.prototypes.owners.tolist() == [
         [False, True, False],
         [True, True, False],

@@ -88,13 +88,18 @@ def test_fine_tuning_trains_what_was_merged(tmp_path, monkeypatch):
         last = merging.before[1]["last.weight"] if number == 0 else model.last.weight
         assert (tuned["last.weight"] - last).abs().max() > 1e-6
     state = load_checkpoint(tmp_path / "run" / "checkpoints" / "run.ckpt")
-    carried = state["carried"]["states"]
-    assert carried["prototypes.vectors"]["state"]["exp_avg"].shape == model.prototypes.vectors.shape
-    assert carried["last.weight"]["state"]["exp_avg"].shape == model.last.weight.shape
+    states = state["optimizer_state"]["states"]
+    assert states["prototypes.vectors"]["state"]["exp_avg"].shape == model.prototypes.vectors.shape
+    assert states["last.weight"]["state"]["exp_avg"].shape == model.last.weight.shape
 
 
 def test_the_optimisers_state_follows_the_prototypes_that_are_kept():
-    from resemblance.training.engine.optimizers import OptimizerState, build_optimizer, carry, follow
+    from resemblance.training.engine.optimizers import (
+        OptimizerState,
+        build_optimizer,
+        collect_state,
+        select_state,
+    )
 
     model = for_digits(keep=0.5)
     stage = next(stage for stage in model.recipe().stages if stage.name == "fine-tuning 1")
@@ -103,13 +108,13 @@ def test_the_optimisers_state_follows_the_prototypes_that_are_kept():
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter) if parameter.requires_grad else None
     optimizer.step()
-    carried = carry(model, stage, optimizer, 1, OptimizerState())
-    moments = carried.states["prototypes.vectors"]["state"]["exp_avg"].clone()
+    optimizer_state = collect_state(model, stage, optimizer, 1, OptimizerState())
+    moments = optimizer_state.states["prototypes.vectors"]["state"]["exp_avg"].clone()
     before = {name: parameter.shape for name, parameter in model.named_parameters()}
     context = actions.ActionContext(digits().train)
     actions.run("merge", model, context)
-    followed = follow(carried, before, model, context.kept)
-    assert torch.equal(followed.states["prototypes.vectors"]["state"]["exp_avg"], moments[context.kept])
+    selected = select_state(optimizer_state, before, model, context.kept)
+    assert torch.equal(selected.states["prototypes.vectors"]["state"]["exp_avg"], moments[context.kept])
 
 
 def test_saved_and_loaded_with_the_owners_and_members(tmp_path):

@@ -127,7 +127,7 @@ class DeformablePrototypes(VectorPrototypes):
         features = sample(z, images, cells.flatten(0, 1), weights.flatten(0, 1))  # (n·windows, ρ, E)
         return features.transpose(1, 2).reshape(len(rows), count, self.channels, self.parts, self.parts)
 
-    def kept(self, patches: Tensor) -> Tensor:
+    def projected_vectors(self, patches: Tensor) -> Tensor:
         """Scale parts to length 64/√ρ, as in the authors' code.
 
         Only the direction of a part counts, but Adam's steps do not depend on the length: at length 1/√ρ, each step
