@@ -23,7 +23,7 @@ from resemblance.report.collect import collect
 from resemblance.report.content import ReportFigure, RunReport
 from resemblance.report.latent_space import embedded_images, latent_space_figure
 from resemblance.runs.folders import METRICS
-from resemblance.runs.run import RunRecord, choose
+from resemblance.runs.run import RunRecord, choose_split
 from resemblance.training.watch.snapshots import read_snapshots
 
 SEARCHED = 1000  # images that are searched for misclassified ones if metrics.json does not list them
@@ -63,7 +63,7 @@ def run_report(
             "There are neither validation nor test images: no accuracy is measured and no prediction is explained."
         )
     else:
-        name, source = choose(splits, "auto")
+        name, source = choose_split(splits, "auto")
         if isinstance(model, PrototypeModel) and explain:
             wrong = metrics.get(name, {}).get("wrong")
             indices = choose_images(run, source, explain, seed, wrong, batch_size, workers)

@@ -47,7 +47,7 @@ def write_run_report(
     Raises:
         UserError: if the page cannot be written there, or the images of ``data`` do not fit.
     """
-    path = runs[0].place(output, PAGE)
+    path = runs[0].output_path(output, PAGE)
     if path.suffix not in (".html", ".htm"):
         raise UserError(f"{path}: the name of the page must end in .html")
     pages = [
