@@ -23,7 +23,7 @@ from resemblance.runs.explained_images import Labels, explain_images, list_image
 from resemblance.runs.keywords import convert_options, train_options
 from resemblance.runs.messages import Messages, messages_for
 from resemblance.runs.opening import Openable, as_runs, computing_on, read_run
-from resemblance.runs.run import RunRecord, choose
+from resemblance.runs.run import RunRecord, choose_split
 from resemblance.runs.training_run import train_run
 
 
@@ -226,7 +226,9 @@ def evaluate(
     """
     runs = as_runs(model, "auto")
     models = [run.model for run in runs]
-    source = data if isinstance(data, Source) else choose(runs[0].images(data, skip_bad_images), split)[1]
+    source = (
+        data if isinstance(data, Source) else choose_split(runs[0].images(data, skip_bad_images), split)[1]
+    )
     if len(models) == 1:
         return evaluate_model(models[0], source, batch_size=batch_size, workers=workers, progress=progress)
     return evaluate_ensemble(models, source, batch_size=batch_size, workers=workers, progress=progress).whole
