@@ -286,19 +286,19 @@ def texts() -> st.SearchStrategy[str]:
     )
 
 
-def values(wanted: Any, option: Option) -> st.SearchStrategy[Any]:
+def values(kind: Any, option: Option) -> st.SearchStrategy[Any]:
     """Return values of a type that are among the choices and not below the smallest value."""
     least = option.least
     if option.choices:
         return st.sampled_from(option.choices)
-    if get_origin(wanted) is tuple:
-        kinds = [kind for kind in get_args(wanted) if kind is not Ellipsis]
-        if len(kinds) < len(get_args(wanted)):
+    if get_origin(kind) is tuple:
+        kinds = [member for member in get_args(kind) if member is not Ellipsis]
+        if len(kinds) < len(get_args(kind)):
             return st.lists(values(kinds[0], option), max_size=3).map(tuple)
         return st.tuples(*(values(kind, option) for kind in kinds))
-    if get_origin(wanted) is list:
-        return st.lists(values(get_args(wanted)[0], option), min_size=1, max_size=3)
-    if get_origin(wanted) is dict:
+    if get_origin(kind) is list:
+        return st.lists(values(get_args(kind)[0], option), min_size=1, max_size=3)
+    if get_origin(kind) is dict:
         return st.dictionaries(
             texts(), st.one_of(texts(), st.integers(), st.lists(st.booleans())), max_size=3
         )
@@ -309,7 +309,7 @@ def values(wanted: Any, option: Option) -> st.SearchStrategy[Any]:
         float: st.floats(-1e9 if least is None else least, 1e9),
         str: texts(),
         Path: st.from_regex(r"\A[a-z/. #:é-][a-z/. #:é-]*\Z").map(Path),
-    }[wanted]
+    }[kind]
 
 
 def configurations(*configs: type) -> st.SearchStrategy[list[Any]]:

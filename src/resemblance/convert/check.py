@@ -173,7 +173,7 @@ def _solution(original: Original, order: NDArray[np.int64]) -> str:
 def _better_scale(
     original: Original, splits: DataSplits, source: Source, device: torch.device
 ) -> tuple[str, float, str] | None:
-    """Return the usual normalisation with the highest accuracy, if this is good: its name, the accuracy, the options."""
+    """Return the name, accuracy and options of the best usual normalisation, if its accuracy is good enough."""
     image = original.spec.image
     limit = max(2**26 // (image.channels * image.height * image.width), 32)
     batches = [

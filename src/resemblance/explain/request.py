@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resemblance.config.errors import UserError
+from resemblance.config.values import near
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 
@@ -23,9 +23,8 @@ def class_index(model: Classifier, value: int | str) -> int:
         if value in classes:
             return classes.index(value)
         if not value.isdecimal():
-            near = difflib.get_close_matches(value, classes, 1)
-            shown = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
-            hint = f"; did you mean {near[0]!r}?" if near else f"; the classes are {shown}"
+            listed = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
+            hint = near(value, classes) or f"; the classes are {listed}"
             raise UserError(f"the model has no class {value!r}{hint}")
     index = int(value)
     if not 0 <= index < len(classes):

@@ -1,4 +1,4 @@
-"""Models to folders: what a model is, as the store keeps it."""
+"""Save models as folders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def save(model: Classifier, folder: Path | str) -> None:
 
     Args:
         model: any model of this library.
-        folder: where to; an older model folder there is replaced.
+        folder: where to write; an existing model folder there is replaced.
     """
     config = {
         "resemblance": __version__,
@@ -24,7 +24,7 @@ def save(model: Classifier, folder: Path | str) -> None:
         "config": asdict(model.config),
         "spec": model.spec.to_dict(),
         "facts": model.facts,
-        # A rebuilt encoder would say that it has no weights.
+        # Saved because a rebuilt encoder describes itself as one without weights.
         "encoder": getattr(getattr(model, "encoder", None), "description", None),
     }
     gallery = model.gallery if isinstance(model, PrototypeModel) else None
