@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -15,27 +17,11 @@ import resemblance
 from resemblance.cli.main import main
 from resemblance.config.errors import UserError
 from resemblance.methods import PrototypeDLConfig
+from resemblance.runs.keywords import train_options
 from resemblance.runs.messages import Messages
 
 QUICK = {"epochs": 1, "batch_size": 128, "patience": 1}
 TYPED = ["--epochs", "1", "--batch-size", "128", "--patience", "1", "--no-progress"]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> resemblance.Run:
-    """A hardly trained PrototypeDL in ``runs/dl`` of a folder of its own, with a report."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("python"))
-        run = resemblance.train("prototypedl", "digits", "runs/dl", report=True, **QUICK)
-        run.folder = run.folder.resolve()
-    return run
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> resemblance.Run:
-    """A hardly trained black box."""
-    folder = tmp_path_factory.mktemp("blackbox") / "blackbox"
-    return resemblance.train("blackbox", "digits", folder, encoder="small", **QUICK)
 
 
 class Heard(Messages):
@@ -49,6 +35,63 @@ class Heard(Messages):
 
     def warn(self, text: str) -> None:
         self.lines.append(f"note: {text}")
+
+
+class Made(NamedTuple):
+    """A run; what was heard while it was made; how often data were opened and models loaded for it."""
+
+    run: resemblance.Run
+    lines: list[str]
+    counts: Counter[str]
+
+
+@contextmanager
+def counting() -> Iterator[Counter[str]]:
+    """Count the calls that open data and load models."""
+    counts: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            counts[name] += 1
+            return function(*arguments, **options)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in [
+            *(
+                ("runs.training_run", "open_data"),
+                ("runs.conversion_run", "open_data"),
+                ("runs.run", "open_data"),
+            ),
+            *(("runs.opening", "load"), ("convert.original", "load")),
+        ]:
+            place = import_module(f"resemblance.{module}")
+            patch.setattr(place, name, counted(name, getattr(place, name)))
+        yield counts
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A hardly trained PrototypeDL in ``runs/dl`` of a folder of its own, with a report."""
+    heard = Heard()
+    with pytest.MonkeyPatch.context() as patch, counting() as counts:
+        patch.chdir(tmp_path_factory.mktemp("python"))
+        run = resemblance.train("prototypedl", "digits", "runs/dl", report=True, messages=heard, **QUICK)
+        run.folder = run.folder.resolve()
+    return Made(run, heard.lines, counts)
+
+
+@pytest.fixture
+def made(training: Made) -> resemblance.Run:
+    return training.run
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> resemblance.Run:
+    """A hardly trained black box."""
+    folder = tmp_path_factory.mktemp("blackbox") / "blackbox"
+    return resemblance.train("blackbox", "digits", folder, encoder="small", image_size=12, **QUICK)
 
 
 def contents(folder: Path) -> dict[str, Any]:
@@ -95,14 +138,11 @@ def test_nothing_is_printed_and_no_report_written_unless_asked(
     assert again.accuracy == run.metrics["test"]["accuracy"]
 
 
-def test_messages_are_heard(tmp_path: Path) -> None:
-    heard = Heard()
-    resemblance.train("prototypedl", "digits", tmp_path / "run", messages=heard, **QUICK)
-    assert (
-        heard.lines[0] == "note: 359 test images split off (a fifth of each class, the same for every seed)"
-    )
-    assert heard.lines[2].startswith("prototypedl on digits: 10 classes, 1295 training")
-    assert heard.lines[-1].startswith("trained in")
+def test_messages_are_heard(training: Made) -> None:
+    lines = training.lines
+    assert lines[0] == "note: 359 test images split off (a fifth of each class, the same for every seed)"
+    assert lines[2].startswith("prototypedl on digits: 10 classes, 1295 training")
+    assert lines[-1].startswith("trained in")
 
 
 @pytest.mark.parametrize(
@@ -146,39 +186,17 @@ def test_other_mistakes_are_named(made: resemblance.Run, tmp_path: Path) -> None
             call()
 
 
-def test_a_ready_configuration(tmp_path: Path) -> None:
+def test_a_ready_configuration() -> None:
     config = PrototypeDLConfig(prototypes=11)
-    run = resemblance.train("prototypedl", "digits", tmp_path / "run", config=config, **QUICK)
-    assert len(run.model.prototypes) == run.config["prototypes"] == 11
+    own, options = train_options("prototypedl", config, QUICK, "digits", "runs/dl")
+    assert own is config
+    assert (options.epochs, options.data, options.output) == (1, "digits", Path("runs/dl"))
+    assert (options.progress, options.report) == (False, False)
 
 
-def test_train_opens_the_data_once_and_loads_nothing(
-    classifier: resemblance.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    counts: Counter[str] = Counter()
-
-    def counted(name: str, function: Any) -> Any:
-        def call(*arguments: Any, **options: Any) -> Any:
-            counts[name] += 1
-            return function(*arguments, **options)
-
-        return call
-
-    for module, name in [
-        *(("resemblance.runs.training_run", "open_data"), ("resemblance.runs.conversion_run", "open_data")),
-        *(("resemblance.runs.run", "open_data"), ("resemblance.runs.opening", "load")),
-        ("resemblance.convert.original", "load"),
-    ]:
-        place = sys.modules[module]
-        monkeypatch.setattr(place, name, counted(name, getattr(place, name)))
-    run = resemblance.train("prototypedl", "digits", tmp_path / "run", report=True, **QUICK)
-    assert (run.folder / "report.html").is_file()
-    assert counts == {"open_data": 1}
-    counts.clear()
-    folder = str(classifier.folder)
-    assert main(["convert", folder, "--no-progress", "--force", "--output", str(tmp_path / "kmex")]) == 0
-    assert (tmp_path / "kmex" / "report.html").is_file()
-    assert counts == {"open_data": 1, "load": 1}  # the classifier itself
+def test_train_opens_the_data_once_and_loads_nothing(training: Made) -> None:
+    assert (training.run.folder / "report.html").is_file()
+    assert training.counts == {"open_data": 1}
 
 
 def test_a_run_is_opened_again(made: resemblance.Run) -> None:
@@ -231,23 +249,26 @@ def test_evaluate(made: resemblance.Run, classifier: resemblance.Run) -> None:
     assert resemblance.evaluate([made]).accuracy == counted
 
 
-def test_convert_and_report(classifier: resemblance.Run, made: resemblance.Run, tmp_path: Path) -> None:
-    run = resemblance.convert(classifier, output=tmp_path / "kmex", prototypes_per_class=2, force=True)
+def test_convert(classifier: resemblance.Run, tmp_path: Path) -> None:
+    options = {"prototypes_per_class": 2, "force": True}
+    with counting() as counts:
+        run = resemblance.convert(classifier, output=tmp_path / "kmex", report=True, **options)
+    assert counts == {"open_data": 1, "load": 1}  # the classifier itself
+    assert "kmex" in (tmp_path / "kmex" / "report.html").read_text()
     assert run.config["data"] == "digits"
     assert run.metrics["test"]["black_box"] == classifier.metrics["test"]["accuracy"]
     assert len(run.model.prototypes) == 20
-    order = [str(c) for c in range(10)]
-    twin = resemblance.convert(
-        classifier.model, run.images(), tmp_path / "twin", prototypes_per_class=2, force=True, classes=order
-    )
+    order, splits = [str(c) for c in range(10)], run.images()
+    twin = resemblance.convert(classifier.model, splits, tmp_path / "twin", classes=order, **options)
     assert torch.equal(twin.model.prototypes.vectors, run.model.prototypes.vectors)
     assert (twin.config["model"], twin.config["classes"]) == (None, order)
-    page = resemblance.report([run, made], tmp_path / "both.html", explain=1, title="Two of them")
+
+
+def test_report(classifier: resemblance.Run, made: resemblance.Run, tmp_path: Path) -> None:
+    page = resemblance.report([classifier, made], tmp_path / "both.html", explain=1, title="Two of them")
     text = page.read_text()
-    assert "Two of them" in text
-    assert "kmex" in text
-    assert "prototypedl" in text
-    assert run.report(explain=0) == tmp_path / "kmex" / "report.html"
+    assert all(words in text for words in ("Two of them", "blackbox", "prototypedl"))
+    assert classifier.report() == classifier.folder / "report.html"
 
 
 def test_the_report_of_a_run_that_was_just_made_is_that_of_the_run_opened_again(
