@@ -97,13 +97,13 @@ def test_the_commands_of_the_page_run(
     assert "a few training images per class" in capsys.readouterr().out
 
 
-def test_a_model_of_an_unknown_method_names_the_cure(
+def test_a_model_of_an_unknown_method_names_the_solution(
     trained: tuple[Path, dict[str, object], str], elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = trained[0] / "runs" / "exemplar"
     assert main(["evaluate", str(run)]) == 2
     said = capsys.readouterr().err
-    assert "holds a model of the method 'exemplar', which is not known here" in said
+    assert "holds a model of the unknown method 'exemplar'" in said
     assert "--import" in said
     assert "pip install" in said
     with pytest.raises(resemblance.UserError, match="unknown method 'exemplar'"):

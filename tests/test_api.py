@@ -169,8 +169,8 @@ def test_other_mistakes_are_named(made: resemblance.Run, tmp_path: Path) -> None
     for call, message in [
         (lambda: resemblance.train("prototypedk", "digits"), "unknown method 'prototypedk'; did you mean"),
         (lambda: resemblance.train("ensemble", "digits"), "made of finished models, not trained"),
-        (lambda: resemblance.train("prototypedl", splits, val_fraction=0.2), "val_fraction has no meaning"),
-        (lambda: resemblance.train("prototypedl", "digits", made.folder), "holds a run already"),
+        (lambda: resemblance.train("prototypedl", splits, val_fraction=0.2), "val_fraction has no effect"),
+        (lambda: resemblance.train("prototypedl", "digits", made.folder), "already holds a run"),
         (
             lambda: resemblance.convert(made, weight="x"),
             r"convert\(\) has no option 'weight'; did you mean 'weig",
@@ -179,7 +179,7 @@ def test_other_mistakes_are_named(made: resemblance.Run, tmp_path: Path) -> None
         (lambda: made.explain([]), "there is no image to explain"),
         (lambda: made.evaluate(split="tset"), "no split 'tset'"),
         (lambda: resemblance.evaluate([]), "no run and no model is given"),
-        (lambda: made.report(tmp_path / "page.pdf"), "ends in .html"),
+        (lambda: made.report(tmp_path / "page.pdf"), "must end in .html"),
         (lambda: resemblance.evaluate(made.model), "add --data"),
     ]:
         with pytest.raises(UserError, match=message):

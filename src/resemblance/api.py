@@ -1,4 +1,4 @@
-"""The Python interface, on which the command line stands: train, convert, open, explain, evaluate, report."""
+"""The Python interface, which the command line uses: train, convert, open, explain, evaluate, report."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from resemblance.runs.explained_images import Labels, explain_images, list_image
 from resemblance.runs.keywords import convert_options, train_options
 from resemblance.runs.messages import Messages, messages_for
 from resemblance.runs.opening import Openable, as_runs, computing_on, read_run
-from resemblance.runs.run import RunRecord, choose
+from resemblance.runs.run import RunRecord, choose_split
 from resemblance.runs.training_run import train_run
 
 
 class Run(RunRecord):
-    """A finished run, as `train` and `convert` return it and `open_run` opens it.
+    """A finished run, as `train`, `convert` and `open_run` return it.
 
     Attributes:
-        name: the folder's name.
-        model: in evaluation mode; after `train` and `convert` on the CPU.
-        folder: the run folder; None for a model folder alone, or a model of the Hugging Face hub.
-        config: what its config.yaml says.
-        metrics: what its metrics.json says.
-        notes: what must not be missed: images left out or split off, what projection and pruning did.
+        name: the name of the folder.
+        model: the model in evaluation mode; after `train` and `convert`, it is on the CPU.
+        folder: the run folder; None for a model folder alone, or a model on the Hugging Face Hub.
+        config: the content of its config.yaml.
+        metrics: the content of its metrics.json.
+        notes: notes that the reader should know: images left out or split off, results of projection and pruning.
     """
 
     def explain(self, images: Any, **options: Any) -> list[Explanation]:
@@ -61,19 +61,20 @@ def train(
     messages: Messages | None = None,
     **options: Any,
 ) -> Run:
-    """Train a model by its method's recipe, measure it, and save it as a run folder.
+    """Train a model by its method's recipe, measure it, and save it in a run folder.
 
     Args:
-        method: its name; `list_methods` lists them.
-        data: a data set's name as on the command line (see `open_data`), or its splits.
+        method: the name of the method; `list_methods` returns all names.
+        data: the name of a data set as on the command line (see `open_data`), or its splits.
         output: the run folder; by default ``runs/METHOD-DATA``.
-        config: the method's configuration; by default it is made of the options.
-        messages: hears what happens; by default ``progress=True`` prints it.
-        **options: those of ``resemblance train METHOD``, with underscores. By default nothing is printed and no report
-            written: ask for them by ``progress=True`` and ``report=True``.
+        config: the method's configuration; by default it is made from the options.
+        messages: receives the lines about the progress; by default they are printed if ``progress=True``.
+        **options: the options of ``resemblance train METHOD``, with underscores. By default nothing is printed and no
+            report is written; ``progress=True`` and ``report=True`` change this.
 
     Raises:
-        UserError: for an unknown method or option, images that cannot be read, or a folder that holds a run already.
+        UserError: if the method or an option does not exist, the images cannot be read, or the folder already holds a
+            run.
 
     Example:
         >>> run = train("prototypedl", "digits", "runs/prototypedl", epochs=3)  # doctest: +SKIP
@@ -93,21 +94,22 @@ def convert(
     messages: Messages | None = None,
     **options: Any,
 ) -> Run:
-    """Turn a trained classifier into one that explains itself, without training it (KMEx); save it as a run folder.
+    """Convert a trained classifier into a self-explaining one (KMEx), without training, and save it in a run folder.
 
-    The classifier is measured first, the result afterwards; ``metrics`` of the run has the accuracy of both.
+    The classifier is measured before the conversion, the result after it; the run's ``metrics`` hold both accuracies.
 
     Args:
         model: a run, a run or model folder, a hub id, a timm name, ``torchvision/NAME``, ``package.module:function``, a
             network that ends in a linear layer, or a model of this library.
-        data: a data set's name as on the command line, or its splits; by default what the run was trained on.
+        data: the name of a data set as on the command line, or its splits; by default the data that the run was trained
+            on.
         output: the run folder; by default ``runs/kmex-MODEL``.
-        messages: hears what happens; by default ``progress=True`` prints it.
-        **options: those of ``resemblance convert``, with underscores; see `train`.
+        messages: receives the lines about the progress; by default they are printed if ``progress=True``.
+        **options: the options of ``resemblance convert``, with underscores; see `train`.
 
     Raises:
-        UserError: if the classifier cannot be had or answers by chance; says whether another order of the classes or
-            another normalisation cures it.
+        UserError: if the classifier cannot be opened or is no better than chance; it says whether another order of the
+            classes or another normalisation solves this.
 
     Example:
         >>> run = convert(network, "xrays/", "runs/xrays", prototypes_per_class=3)  # doctest: +SKIP
@@ -129,16 +131,16 @@ def open_run(
     allow_import: str | None = None,
     accelerator: str = "cpu",
 ) -> Run:
-    """Open a run that was made before, on the command line or in Python.
+    """Open a run that was made on the command line or in Python.
 
     Args:
-        path: a run folder, a model folder, or ``owner/name`` on the Hugging Face hub.
-        module: the user's own network, if the model was made around one.
-        allow_import: ``package.module:function`` that a model around own code may import.
-        accelerator: where to put the model: cpu, gpu, mps, or auto.
+        path: a run folder, a model folder, or ``owner/name`` on the Hugging Face Hub.
+        module: your own network, if the model was made around one.
+        allow_import: ``package.module:function`` that may be imported, for a model around your own network.
+        accelerator: the hardware of the model: cpu, gpu, mps, or auto.
 
     Raises:
-        UserError: if there is no finished run and no model, or it cannot be trusted.
+        UserError: if there is no finished run or model, or it cannot be trusted.
 
     Example:
         >>> open_run("runs/nothing/there")
@@ -160,24 +162,24 @@ def explain(
     skip_bad_images: bool = False,
     messages: Messages | None = None,
 ) -> list[Explanation]:
-    """Explain a model's answers to images.
+    """Explain a model's predictions for images.
 
     Args:
         model: a model with prototypes, a run, or the folder of one.
-        images: one or several: paths, folders, PIL images, arrays or tensors (C, H, W) in [0, 1].
-        top: how many reasons to show; None for all.
-        prototypes: show these instead, whatever class they belong to.
-        classes: explain the scores of these classes, names or indices, instead of the predicted one's.
-        labels: the true class of each image, or one for all of them, where it is known.
+        images: one or several images: paths, folders, PIL images, arrays or tensors (C, H, W) in [0, 1].
+        top: the number of reasons to show; None for all.
+        prototypes: the prototypes to show instead, whatever class they belong to.
+        classes: names or indices of the classes whose scores are explained; by default, the predicted class.
+        labels: the true class of each image, or one for all of them, if known.
         output: a folder for a page and figures, or a picture or .html file; by default nothing is written.
-        skip_bad_images: leave out image files that cannot be read instead of stopping.
-        messages: hears which were left out.
+        skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
+        messages: receives a warning for each image that is left out.
 
     Returns:
-        One explanation per image, in their order.
+        One explanation per image, in the order of the images.
 
     Raises:
-        UserError: for an unreadable image, an unknown class or prototype, or a model without prototypes.
+        UserError: if an image cannot be read, a class or prototype does not exist, or the model has no prototypes.
 
     Example:
         >>> [explanation] = explain("runs/kmex", "digit.png", labels="3")  # doctest: +SKIP
@@ -205,20 +207,20 @@ def evaluate(
     skip_bad_images: bool = False,
     progress: bool = False,
 ) -> Evaluation:
-    """Measure a model, or several that answer together.
+    """Measure a model, or several models as an ensemble.
 
     Args:
         model: a model, a run, or the folder of one; several are measured as an ensemble.
-        data: a data set's name as on the command line, its splits, or the images themselves; by default what the
-            (first) run was trained on, split as then.
-        split: which of the images: auto (test, else val), train, val or test.
-        batch_size: images per batch; no result depends on it.
-        workers: processes that read images.
-        skip_bad_images: leave out image files that cannot be read instead of stopping.
-        progress: whether to show a bar.
+        data: the name of a data set as on the command line, its splits, or the images; by default the data that the
+            (first) run was trained on, with the same splits.
+        split: the images to measure on: auto (test, else val), train, val or test.
+        batch_size: images per batch; it does not change the results.
+        workers: the number of processes that read images.
+        skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
+        progress: whether to show a progress bar.
 
     Raises:
-        UserError: if there are no such images, they have other classes, or the models make no ensemble.
+        UserError: if the split has no images, the data has other classes, or the models cannot form an ensemble.
 
     Example:
         >>> evaluate("runs/kmex").accuracy  # doctest: +SKIP
@@ -226,7 +228,9 @@ def evaluate(
     """
     runs = as_runs(model, "auto")
     models = [run.model for run in runs]
-    source = data if isinstance(data, Source) else choose(runs[0].images(data, skip_bad_images), split)[1]
+    source = (
+        data if isinstance(data, Source) else choose_split(runs[0].images(data, skip_bad_images), split)[1]
+    )
     if len(models) == 1:
         return evaluate_model(models[0], source, batch_size=batch_size, workers=workers, progress=progress)
     return evaluate_ensemble(models, source, batch_size=batch_size, workers=workers, progress=progress).whole
@@ -246,20 +250,20 @@ def report(
     skip_bad_images: bool = False,
     messages: Messages | None = None,
 ) -> Path:
-    """Write one HTML page of one or more runs, side by side, and return its path.
+    """Write one HTML page about one or more runs, side by side, and return its path.
 
     Args:
         runs: a run, its folder, or a model; or a list of these.
         output: the page, or a folder for it; by default ``report.html`` in the first run's folder.
-        data: other images of the same classes than the runs were made with; a model alone needs them.
-        title: the page's heading; by default the runs' names.
-        explain: how many images to explain of each run, wrong answers first.
-        top: how many reasons to show of each.
-        seed: which images are explained follows from it.
-        batch_size: images per batch; no result depends on it.
-        workers: processes that read images.
-        skip_bad_images: leave out image files that cannot be read instead of stopping.
-        messages: hears of runs whose images are not at hand; their pages explain no images.
+        data: other images of the same classes; by default those that the runs were made with. A model alone needs them.
+        title: the page's heading; by default it has the runs' names.
+        explain: the number of images to explain per run, misclassified ones first.
+        top: the number of reasons per image.
+        seed: the seed of the choice of images.
+        batch_size: images per batch; it does not change the results.
+        workers: the number of processes that read images.
+        skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
+        messages: receives a warning for each run whose images are not available; no image of it is explained.
 
     Raises:
         UserError: if a run cannot be opened or the page cannot be written.
@@ -287,7 +291,7 @@ def _run(record: RunRecord) -> Run:
 
 
 def _finished(record: RunRecord, options: TrainOptions | ConvertOptions, messages: Messages | None) -> Run:
-    """Write the report of a run that was just made, where one is wanted; its model and images are at hand."""
+    """Write the report of a new run, if the options ask for one, without opening its model and images again."""
     if options.report:
         with computing_on(record.model, options.accelerator):
             write_run_report([record], None, workers=options.workers, messages=messages)

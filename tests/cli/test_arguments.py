@@ -1,4 +1,4 @@
-"""The options of every command and method: command line and YAML give the same configuration, or one line of error."""
+"""Test that the command line and YAML give the same options for every command and method, or one line of error."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from resemblance.config.errors import UserError
 from resemblance.config.runs import TrainOptions
 from resemblance.methods.protovae.config import ProtoVAEConfig
 from resemblance.methods.registry import method_configs
-from resemblance.runs.config_file import record
-from resemblance.runs.training_run import recorded
+from resemblance.runs.config_file import write_config
+from resemblance.runs.training_run import config_values
 
-# What each command line takes: train once per method.
+# The dataclasses of the options of each command; train has one entry per method.
 CONFIGS: dict[str, tuple[type, ...]] = {
     **{name: (config,) for name, config in COMMANDS.items() if name != "train"},
     **{f"train {name}": (TrainCommand, config) for name, config in method_configs().items()},
@@ -80,10 +80,10 @@ def written(tmp_path: Path, text: str, name: str = "options.yaml") -> str:
 )
 def test_mistakes_are_named_in_one_line(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line.split()) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1
-    assert said.err.startswith(f"resemblance: error: {message}")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith(f"resemblance: error: {message}")
 
 
 @pytest.mark.parametrize(
@@ -111,10 +111,10 @@ def test_mistakes_in_yaml(
 ) -> None:
     file = written(tmp_path, text)
     assert main(["train", "kmex", "--data", "d", "--config", file]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert said.startswith(f"resemblance: error: configuration file '{file}'")
-    assert message in said
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith(f"resemblance: error: configuration file '{file}'")
+    assert message in error
 
 
 def test_values_in_yaml_are_checked_like_those_on_the_command_line(tmp_path: Path) -> None:
@@ -137,15 +137,14 @@ def test_command_line_wins_over_yaml(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", method_configs())
-def test_the_config_yaml_of_a_run_is_read_as_it_is(method: str, tmp_path: Path) -> None:
-    given, own = (
-        TrainOptions(data="digits", epochs=3, mean=(0.5,), progress=False),
-        method_configs()[method](),
-    )
-    record(tmp_path, "train", recorded(own, given, {"seed": 7, "val_fraction": 0.2}))
+def test_the_config_yaml_of_a_run_can_be_read_unchanged(method: str, tmp_path: Path) -> None:
+    written_options = TrainOptions(data="digits", epochs=3, mean=(0.5,), progress=False)
+    written_config = method_configs()[method]()
+    split = {"seed": 7, "val_fraction": 0.2}
+    write_config(tmp_path, "train", config_values(written_config, written_options, split))
     arguments = ["--config", str(tmp_path / "config.yaml"), "--output", "runs/again"]
-    options, config = parse("train", "", arguments, TrainCommand, type(own))
-    assert config == own
+    options, config = parse("train", "", arguments, TrainCommand, type(written_config))
+    assert config == written_config
     assert (options.data, options.epochs, options.mean) == ("digits", 3, (0.5,))
     assert (options.val_fraction, options.output, options.progress) == (0.2, Path("runs/again"), False)
 
@@ -180,7 +179,7 @@ def test_required_and_positional_options_can_stand_in_yaml(tmp_path: Path) -> No
         parse("evaluate", "", ["--config", written(tmp_path, "runs: []")], EvaluateCommand)
 
 
-def test_words_stand_between_and_behind_options() -> None:
+def test_positional_words_stand_between_and_after_options() -> None:
     for line in (
         "run --top 3 a.png --json b.png",
         "--json run a.png b.png --top 3",
@@ -240,11 +239,11 @@ def test_help_shows_each_option_once(command: str, capsys: pytest.CaptureFixture
 
 def test_help_says_what_no_x_does(capsys: pytest.CaptureFixture[str]) -> None:
     main(["train", "protopool", "--help"])
-    said = " ".join(capsys.readouterr().out.split())
-    assert "--no-progress do not show progress" in said
-    assert "--no-mixup do not mix pairs" in said
-    assert "--resume continue the run" in said
-    assert "--no-resume" not in said
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "--no-progress do not show progress" in printed
+    assert "--no-mixup do not mix pairs" in printed
+    assert "--resume continue the run" in printed
+    assert "--no-resume" not in printed
 
 
 @pytest.mark.parametrize("columns", [5, 40, 80, 200])
@@ -264,7 +263,7 @@ def test_groups_stand_in_the_order_of_the_work(capsys: pytest.CaptureFixture[str
 
 
 def texts() -> st.SearchStrategy[str]:
-    """Texts, among them some that YAML would read as something else; PyYAML writes Unicode's line ends wrongly."""
+    """Return texts, some of which YAML would read as other types; without line ends that PyYAML writes wrongly."""
     special = [
         "null",
         "None",
@@ -287,19 +286,19 @@ def texts() -> st.SearchStrategy[str]:
     )
 
 
-def values(wanted: Any, option: Option) -> st.SearchStrategy[Any]:
-    """Values of a type, among the choices and not below the smallest."""
+def values(kind: Any, option: Option) -> st.SearchStrategy[Any]:
+    """Return values of a type that are among the choices and not below the smallest value."""
     least = option.least
     if option.choices:
         return st.sampled_from(option.choices)
-    if get_origin(wanted) is tuple:
-        kinds = [kind for kind in get_args(wanted) if kind is not Ellipsis]
-        if len(kinds) < len(get_args(wanted)):
+    if get_origin(kind) is tuple:
+        kinds = [member for member in get_args(kind) if member is not Ellipsis]
+        if len(kinds) < len(get_args(kind)):
             return st.lists(values(kinds[0], option), max_size=3).map(tuple)
         return st.tuples(*(values(kind, option) for kind in kinds))
-    if get_origin(wanted) is list:
-        return st.lists(values(get_args(wanted)[0], option), min_size=1, max_size=3)
-    if get_origin(wanted) is dict:
+    if get_origin(kind) is list:
+        return st.lists(values(get_args(kind)[0], option), min_size=1, max_size=3)
+    if get_origin(kind) is dict:
         return st.dictionaries(
             texts(), st.one_of(texts(), st.integers(), st.lists(st.booleans())), max_size=3
         )
@@ -310,11 +309,11 @@ def values(wanted: Any, option: Option) -> st.SearchStrategy[Any]:
         float: st.floats(-1e9 if least is None else least, 1e9),
         str: texts(),
         Path: st.from_regex(r"\A[a-z/. #:é-][a-z/. #:é-]*\Z").map(Path),
-    }[wanted]
+    }[kind]
 
 
 def configurations(*configs: type) -> st.SearchStrategy[list[Any]]:
-    """Instances that the command accepts, some of whose options are not the defaults."""
+    """Return instances that the command accepts, with some options that are not the defaults."""
 
     @st.composite
     def draw_all(draw: st.DrawFn) -> list[Any]:
@@ -358,7 +357,7 @@ def test_a_configuration_written_as_yaml_is_read_as_the_same(
 
 
 def plain(value: Any) -> Any:
-    """As `runs.config_file.record` writes values."""
+    """Return a value as `runs.config_file.write_config` writes it."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

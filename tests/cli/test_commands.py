@@ -1,4 +1,4 @@
-"""Every command as a new user would type it, in one process, on the embedded digits."""
+"""Test every command as a new user would type it, in one process, on the embedded digits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _show_traces() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a black box, two conversions of it and a ProtoPNet, briefly trained."""
+    """Return a folder with a black box, two conversions of it and a ProtoPNet, after short training."""
     folder = tmp_path_factory.mktemp("runs")
     black_box, digits = str(folder / "blackbox"), ["--data", "digits"]
     assert main(["train", "blackbox", *digits, *QUICK, "--epochs", "3", "--output", black_box]) == 0
@@ -43,7 +43,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def images(tmp_path: Path) -> list[str]:
-    """Two digits as files of another size and mode than the model's."""
+    """Return the paths of two digits with another size and mode than the model's images."""
     from sklearn.datasets import load_digits
 
     paths = []
@@ -55,8 +55,8 @@ def images(tmp_path: Path) -> list[str]:
 
 
 @pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command and gives its exit code, standard output and error stream."""
+def command(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs a command and returns its exit code, standard output and error stream."""
     capsys.readouterr()
 
     def run(*arguments: object) -> tuple[int, str, str]:
@@ -90,24 +90,24 @@ def test_a_run_can_be_repeated_from_its_configuration(runs: Path, tmp_path: Path
     assert all(first[name].equal(second[name]) or first[name].isnan().any() for name in first)
 
 
-def test_a_run_is_not_overwritten(runs: Path, said: Run) -> None:
+def test_a_run_is_not_overwritten(runs: Path, command: Run) -> None:
     arguments = ["train", "blackbox", "--data", "digits", *QUICK, "--output", runs / "blackbox"]
-    code, _, err = said(*arguments)
+    code, _, err = command(*arguments)
     assert code == 2
-    assert "holds a run already" in err
-    code, out, _ = said(*arguments, "--epochs", 3, "--resume")
+    assert "already holds a run" in err
+    code, out, _ = command(*arguments, "--epochs", 3, "--resume")
     assert code == 0
     assert "finished" in out
 
 
-def test_explain(runs: Path, images: list[str], tmp_path: Path, said: Run) -> None:
+def test_explain(runs: Path, images: list[str], tmp_path: Path, command: Run) -> None:
     for name in ("kmex", "patches", "protopnet"):
         folder = tmp_path / name
-        code, out, _ = said("explain", runs / name, *images, "--label", "1", "--output", folder)
+        code, out, _ = command("explain", runs / name, *images, "--label", "1", "--output", folder)
         assert code == 0
         assert "digit 0.png" in out
         assert {"index.html", "digit 0.png", "digit 1.png"} <= {path.name for path in folder.iterdir()}
-    code, out, _ = said(
+    code, out, _ = command(
         "explain", runs / "kmex", images[0], "--json", "--output", tmp_path, "--classes", "3,5"
     )
     assert code == 0
@@ -115,10 +115,10 @@ def test_explain(runs: Path, images: list[str], tmp_path: Path, said: Run) -> No
     assert len(explanation["breakdowns"]) == 2
 
 
-def test_outputs_are_files_or_folders(runs: Path, images: list[str], tmp_path: Path, said: Run) -> None:
+def test_outputs_are_files_or_folders(runs: Path, images: list[str], tmp_path: Path, command: Run) -> None:
     kmex = runs / "kmex"
     (tmp_path / "there").mkdir()
-    for command, arguments, name, file in [
+    for verb, arguments, name, file in [
         ("explain", images[:1], "index.html", "why.pdf"),
         ("explain", images, "index.html", "why.html"),
         ("prototypes", [], "prototypes.png", "all.svg"),
@@ -127,12 +127,12 @@ def test_outputs_are_files_or_folders(runs: Path, images: list[str], tmp_path: P
         ("report", ["--explain", "1"], "report.html", "page.html"),
     ]:
         for folder in ("there", "new"):
-            assert said(command, kmex, *arguments, "--output", tmp_path / folder)[0] == 0
-            assert (tmp_path / folder / name).is_file(), command
-        code, out, _ = said(command, kmex, *arguments, "--output", tmp_path / "files" / file)
+            assert command(verb, kmex, *arguments, "--output", tmp_path / folder)[0] == 0
+            assert (tmp_path / folder / name).is_file(), verb
+        code, out, _ = command(verb, kmex, *arguments, "--output", tmp_path / "files" / file)
         assert code == 0
         assert file in out
-        assert (tmp_path / "files" / file).is_file(), command
+        assert (tmp_path / "files" / file).is_file(), verb
     assert sorted(path.name for path in (tmp_path / "files").iterdir()) == [
         "all.svg",
         "figures.json",
@@ -143,78 +143,81 @@ def test_outputs_are_files_or_folders(runs: Path, images: list[str], tmp_path: P
     ]
 
 
-def test_prototypes(runs: Path, tmp_path: Path, said: Run) -> None:
+def test_prototypes(runs: Path, tmp_path: Path, command: Run) -> None:
     path = tmp_path / "gallery.svg"
-    code, out, _ = said("prototypes", runs / "protopnet", "--json", "--output", path)
+    code, out, _ = command("prototypes", runs / "protopnet", "--json", "--output", path)
     assert code == 0
     listed = json.loads(out)["prototypes"]
     assert len(listed) == 20
     assert all(entry["source"] for entry in listed)
     assert path.read_text().lstrip().startswith("<?xml")
-    code, out, _ = said("prototypes", runs / "kmex", "--classes", "7", "--output", tmp_path / "g.png")
+    code, out, _ = command("prototypes", runs / "kmex", "--classes", "7", "--output", tmp_path / "g.png")
     assert code == 0
     assert "importance" in out
 
 
-def test_evaluate(runs: Path, tmp_path: Path, said: Run) -> None:
-    code, out, _ = said("evaluate", runs / "kmex", "--json", "--output", tmp_path / "e.json")
+def test_evaluate(runs: Path, tmp_path: Path, command: Run) -> None:
+    code, out, _ = command("evaluate", runs / "kmex", "--json", "--output", tmp_path / "e.json")
     assert code == 0
     assert json.loads(out) == json.loads((tmp_path / "e.json").read_text())
     assert json.loads(out)["gap"] is not None
-    code, out, _ = said("evaluate", runs / "kmex" / "model", "--split", "val", "--data", "digits")
+    code, out, _ = command("evaluate", runs / "kmex" / "model", "--split", "val", "--data", "digits")
     assert code == 0
+    assert "143 val images classified correctly" in out
+    assert "true \\ predicted" in out
     assert "precision" in out
     assert "gap" in out
 
 
-def test_evaluate_together(runs: Path, tmp_path: Path, said: Run) -> None:
+def test_evaluate_ensemble(runs: Path, tmp_path: Path, command: Run) -> None:
     names = [runs / "kmex", runs / "protopnet" / "model"]
-    code, out, _ = said("evaluate", *names, "--ensemble", "--json", "--output", tmp_path / "e.json")
+    code, out, _ = command("evaluate", *names, "--ensemble", "--json", "--output", tmp_path / "e.json")
     assert code == 0
     result = json.loads(out)
     assert result == json.loads((tmp_path / "e.json").read_text())
     assert result["rule"] == "sum of the logits"
     for member, name in zip(result["members"], ("kmex", "protopnet"), strict=True):
-        alone = json.loads(said("evaluate", runs / name, "--json")[1])
+        alone = json.loads(command("evaluate", runs / name, "--json")[1])
         assert (member["method"], member["accuracy"]) == (name, alone["accuracy"])
         assert member["confusion"] == alone["confusion"]
     assert result["images"] == 359 == np.sum(result["confusion"])
-    code, out, _ = said("evaluate", *names, runs / "patches", "--ensemble", "--split", "val")
+    code, out, _ = command("evaluate", *names, runs / "patches", "--ensemble", "--split", "val")
     assert code == 0
     assert "3 models, by the mean of the probabilities" in out
-    assert "together" in out
+    assert "classified correctly" in out
+    assert "\nensemble " in out
     assert "precision" in out
 
 
-def test_report_and_embed(runs: Path, tmp_path: Path, said: Run) -> None:
+def test_report_and_embed(runs: Path, tmp_path: Path, command: Run) -> None:
     page = tmp_path / "all.html"
     names = [runs / name for name in ("blackbox", "kmex", "patches", "protopnet")]
-    assert said("report", *names, "--output", page)[0] == 0
+    assert command("report", *names, "--output", page)[0] == 0
     text = page.read_text()
     assert all(name.name in text for name in names)
     assert "<script" not in text
     for name in names:
-        code, out, _ = said("embed", name, "--output", tmp_path / f"{name.name}.png", "--limit", 50)
+        code, out, _ = command("embed", name, "--output", tmp_path / f"{name.name}.png", "--limit", 50)
         assert code == 0
         assert "50 test images" in out
 
 
 def test_a_model_explains_without_its_training_images(
-    runs: Path, images: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Run
+    runs: Path, images: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Run
 ) -> None:
     shutil.copytree(runs / "protopnet" / "model", tmp_path / "elsewhere")
     monkeypatch.chdir(tmp_path)
-    assert said("explain", "elsewhere", images[0])[0] == 0
+    assert command("explain", "elsewhere", images[0])[0] == 0
     assert (tmp_path / "explanations" / "index.html").is_file()
-    code, _, err = said("report", "elsewhere")
+    code, _, err = command("report", "elsewhere")
     assert code == 0
     assert "explains no images" in err
-    code, _, err = said("evaluate", "elsewhere")
+    code, _, err = command("evaluate", "elsewhere")
     assert code == 2
     assert "add --data" in err
 
 
-def test_mistakes(runs: Path, images: list[str], tmp_path: Path, said: Run) -> None:
+def test_mistakes(runs: Path, images: list[str], tmp_path: Path, command: Run) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(Path(images[0]).read_bytes()[:60])
     kmex = runs / "kmex"
@@ -233,8 +236,8 @@ def test_mistakes(runs: Path, images: list[str], tmp_path: Path, said: Run) -> N
         (["explain", kmex, images[0], "--prototypes", "99"], "99"),
         (["explain", runs / "blackbox", images[0]], "convert"),
         (["prototypes", runs / "blackbox"], "convert"),
-        (["prototypes", kmex, "--output", tmp_path / "g.gif"], "ends in .png"),
-        (["explain", kmex, images[0], "--output", tmp_path / "g.gif"], "ends in .png"),
+        (["prototypes", kmex, "--output", tmp_path / "g.gif"], "must end in .png"),
+        (["explain", kmex, images[0], "--output", tmp_path / "g.gif"], "must end in .png"),
         (["explain", kmex, *images, "--output", tmp_path / "g.png"], "2 images need a folder"),
         (["explain", kmex, images[0], "--output", broken / "sub"], "cannot make the folder"),
         (["evaluate", kmex, "--output", broken / "sub"], "cannot make the folder"),
@@ -251,17 +254,17 @@ def test_mistakes(runs: Path, images: list[str], tmp_path: Path, said: Run) -> N
         (["convert", "resnet18", "--data", "digits"], "weights"),
         (["convert", tmp_path / "none"], "none"),
     ]:
-        code, out, err = said(*arguments)
+        code, out, err = command(*arguments)
         lines = [line for line in err.splitlines() if not line.startswith("note: ")]
         assert (code, len(lines)) == (2, 1), (arguments, err)
         assert words in lines[0]
         assert out == "" or arguments[0] not in ("evaluate", "explain")
 
 
-def test_broken_images_can_be_left_out(runs: Path, images: list[str], tmp_path: Path, said: Run) -> None:
+def test_broken_images_can_be_left_out(runs: Path, images: list[str], tmp_path: Path, command: Run) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
-    code, _, err = said(
+    code, _, err = command(
         "explain", runs / "kmex", broken, images[0], "--skip-bad-images", "--output", tmp_path / "e"
     )
     assert code == 0

@@ -1,4 +1,4 @@
-"""Every method from the command line: train, explain, prototypes, evaluate, embed, report, on the digits."""
+"""Test every method on the command line: train, explain, prototypes, evaluate, embed, report, on the digits."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def test_from_training_to_the_report(
     picture = tmp_path / "digit.png"
     resemblance.open_data("digits").test.read(0).resize((40, 50)).convert("RGB").save(picture)
 
-    def said(*arguments: object, code: int = 0) -> str:
+    def printed(*arguments: object, code: int = 0) -> str:
         status = main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         assert status == code, (arguments, captured)
         return captured.err if code else captured.out
 
-    said("train", method, "--data", "digits", *case.command.split(), "--no-progress", "--output", run)
+    printed("train", method, "--data", "digits", *case.command.split(), "--no-progress", "--output", run)
     metrics = json.loads((run / "metrics.json").read_text())
     for name in case.page:
         assert name in (run / "report.html").read_text()
 
-    out = said("evaluate", run, "--output", tmp_path / "evaluated.json")
+    out = printed("evaluate", run, "--output", tmp_path / "evaluated.json")
     evaluated = json.loads((tmp_path / "evaluated.json").read_text())
     assert evaluated["accuracy"] == metrics["test"]["accuracy"]
     assert set(case.measured) == set(evaluated["measured"])
@@ -44,22 +44,22 @@ def test_from_training_to_the_report(
         assert f"{name}: " in out
         assert least <= evaluated["measured"][name] <= 1, name
     assert evaluated["measured"] == pytest.approx(metrics["test"]["measured"], abs=1e-6)
-    assert "together" in said("evaluate", run, run, "--ensemble")
+    assert "\nensemble " in printed("evaluate", run, run, "--ensemble")
 
     arguments = ("explain", run, picture, "--label", "0", "--output", tmp_path / "why")
     if explains:
-        out = said(*arguments)
+        out = printed(*arguments)
         assert all(words in out for words in case.explained)
         assert (tmp_path / "why" / "digit.png").stat().st_size > 10_000
         assert "digit.png" in (tmp_path / "why" / "index.html").read_text()
-        said("prototypes", run, "--output", tmp_path / "gallery.png")
+        printed("prototypes", run, "--output", tmp_path / "gallery.png")
         assert (tmp_path / "gallery.png").stat().st_size > 10_000
     else:
-        assert "convert" in said(*arguments, code=2)
-        assert "convert" in said("prototypes", run, code=2)
+        assert "convert" in printed(*arguments, code=2)
+        assert "convert" in printed("prototypes", run, code=2)
 
-    assert "50 test images" in said("embed", run, "--output", tmp_path / "embedded.png", "--limit", "50")
-    said("report", run, "--explain", "2", "--output", tmp_path / "again.html")
+    assert "50 test images" in printed("embed", run, "--output", tmp_path / "embedded.png", "--limit", "50")
+    printed("report", run, "--explain", "2", "--output", tmp_path / "again.html")
     page = (tmp_path / "again.html").read_text()
     assert all(words in page for words in case.page)
     assert "<script" not in page

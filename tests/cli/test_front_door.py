@@ -1,4 +1,4 @@
-"""All that a user meets before anything is computed: help, names, options, errors of one line."""
+"""Test what a user sees before any computation: help, names, options, errors of one line."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_help_is_quick() -> None:
-    """Half a second; of the processor's time, so that a busy machine does not decide."""
+    """Check that help takes less than half a second of processor time, which does not depend on other programs."""
     resource = pytest.importorskip("resource")
 
     def seconds() -> float:
@@ -103,11 +103,11 @@ def test_every_command_and_method_has_help(capsys: pytest.CaptureFixture[str]) -
 )
 def test_mistakes_are_named_in_one_line(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line.split()) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1
-    assert said.err.startswith("resemblance: error: ")
-    assert message in said.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("resemblance: error: ")
+    assert message in printed.err
 
 
 def test_methods(capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +118,7 @@ def test_methods(capsys: pytest.CaptureFixture[str]) -> None:
     assert {entry["name"] for entry in listed} == set(list_methods())
 
 
-def test_errors_of_ours_are_one_line_too(
+def test_internal_errors_are_also_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(options: object) -> int:
@@ -127,9 +127,10 @@ def test_errors_of_ours_are_one_line_too(
     monkeypatch.setattr("resemblance.cli.commands.methods.run", broken)
     monkeypatch.delenv("RESEMBLANCE_DEBUG", raising=False)
     assert main(["methods"]) == 1
-    said = capsys.readouterr().err
+    error = capsys.readouterr().err
     assert (
-        said == "resemblance: internal error, RuntimeError: two lines (RESEMBLANCE_DEBUG=1 shows the trace)\n"
+        error
+        == "resemblance: internal error, RuntimeError: two lines (RESEMBLANCE_DEBUG=1 shows the trace)\n"
     )
     monkeypatch.setenv("RESEMBLANCE_DEBUG", "1")
     with pytest.raises(RuntimeError):

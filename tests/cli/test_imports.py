@@ -1,4 +1,4 @@
-"""Modules named by ``--import``: methods and kinds of data of others, on the command line."""
+"""Test modules named by ``--import``: methods and kinds of data of other packages on the command line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ resemblance.register_source("dark", dark)
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working folder with modules, forgotten afterwards."""
+    """Make a working folder with modules, which are removed from ``sys.modules`` afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_REGISTERED", {})
     monkeypatch.setattr(opening, "_REGISTERED", {})
@@ -104,22 +104,22 @@ def test_data_of_an_imported_kind(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_mistakes_are_one_line(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line.split()) == 2
-    said = capsys.readouterr()
-    assert (said.out, said.err.count("\n")) == ("", 1)
-    assert said.err.startswith(f"resemblance: error: {message}")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert printed.err.startswith(f"resemblance: error: {message}")
 
 
-def test_every_command_that_may_meet_a_method_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_that_uses_methods_shows_import_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     for name in COMMANDS:
         assert main([name, "--help"]) == 0
         assert ("--import PACKAGE.MODULE" in capsys.readouterr().out) == (name != "demo")
 
 
-def test_words_behind_two_dashes_are_left_alone() -> None:
+def test_words_after_two_dashes_are_not_options() -> None:
     assert split_imports(["explain", "run", "--", "--import", "a.png"])[1] == []
 
 
-def test_a_module_can_take_no_name_of_this_library() -> None:
+def test_a_module_cannot_use_a_name_of_this_library() -> None:
     with pytest.raises(ValueError, match="'digits' cannot name a kind of data"):
         opening.register_source("digits", lambda path, seed, fraction: None)
     with pytest.raises(ValueError, match="cannot name"):

@@ -1,4 +1,4 @@
-"""Configuration files are read as plain data, and whatever else they are is said in one line, and soon."""
+"""Test that configuration files are read as plain data, and that anything else is refused quickly in one line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_plain_data(tmp_path: Path) -> None:
 
 
 def bomb() -> str:
-    """Nine lists of nine aliases each, nine times: 9^9 words in 500 characters."""
+    """Return nine nested lists of nine aliases each: 9^9 words in 500 characters."""
     lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
     for before, name in zip("abcdefgh", "bcdefghi", strict=True):
         lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]")

@@ -1,4 +1,4 @@
-"""Values that a field takes, and those it refuses, whether they come from the command line, YAML or Python."""
+"""Test the values that fields accept and refuse, from the command line, YAML and Python."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from resemblance.methods.senn.config import SENNConfig
 
 
 @pytest.mark.parametrize(
-    ("config", "options", "said"),
+    ("config", "options", "message"),
     [
         (TrainConfig, {"seed": -1}, "--seed must be at least 0, not -1"),
         (TrainConfig, {"precision": "8"}, "--precision: '8' is not one of 32-true, bf16-mixed, 16-mixed"),
@@ -36,14 +36,14 @@ from resemblance.methods.senn.config import SENNConfig
         ),
     ],
 )
-def test_forbidden_values(config: type, options: dict[str, Any], said: str) -> None:
+def test_forbidden_values(config: type, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as error:
         config(**options)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("value", "wanted", "expected"),
+    ("value", "kind", "expected"),
     [
         ("3", int, 3),
         (3.0, int, 3),
@@ -63,14 +63,14 @@ def test_forbidden_values(config: type, options: dict[str, Any], said: str) -> N
         (True, bool, True),
     ],
 )
-def test_values_of_each_type(value: Any, wanted: Any, expected: Any) -> None:
-    result = convert(value, wanted)
+def test_values_of_each_type(value: Any, kind: Any, expected: Any) -> None:
+    result = convert(value, kind)
     assert result == expected
     assert type(result) is type(expected)
 
 
 @pytest.mark.parametrize(
-    ("value", "wanted", "said"),
+    ("value", "kind", "message"),
     [
         ("3.5", int | None, "expected a whole number or null, not '3.5'"),
         (3.5, int, "expected a whole number, not 3.5"),
@@ -92,13 +92,13 @@ def test_values_of_each_type(value: Any, wanted: Any, expected: Any) -> None:
         ("x" * 1000, int, f"expected a whole number, not '{'x' * 96}..."),
     ],
 )
-def test_values_of_other_types(value: Any, wanted: Any, said: str) -> None:
+def test_values_of_other_types(value: Any, kind: Any, message: str) -> None:
     with pytest.raises(ValueError, match="expected") as error:
-        convert(value, wanted)
-    assert str(error.value).startswith(said)
+        convert(value, kind)
+    assert str(error.value).startswith(message)
     assert len(str(error.value)) < 250
 
 
-def test_a_switch_that_is_on_says_what_turning_it_off_does() -> None:
+def test_a_switch_that_is_on_needs_a_help_text_for_turning_it_off() -> None:
     with pytest.raises(ValueError, match="say in `off` what --no-NAME does"):
         option(True, "show progress")

@@ -1,4 +1,4 @@
-"""Conversion, and its checks of the given classifier."""
+"""Test conversion and its checks of the classifier."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import resemblance
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
-from resemblance.convert.check import hidden_order, stratified
+from resemblance.convert.check import hidden_order, stratified_sample
 from resemblance.convert.original import read_classes
 from resemblance.data import ArraySource, DataSplits
 from resemblance.methods.registry import build
@@ -19,7 +19,7 @@ from resemblance.methods.registry import build
 
 @pytest.fixture
 def convert(tmp_path):
-    """Converts into a folder of its own, and gives the model."""
+    """Return a function that converts into a new folder and returns the model."""
     count = iter(range(100))
 
     def model(original, splits, **options):
@@ -32,7 +32,7 @@ CLASSES = ("north", "east", "south", "west")
 
 
 class Quadrants(nn.Module):
-    """Knows which quadrant is the brightest."""
+    """Predicts which quadrant is the brightest."""
 
     def __init__(self, order=(0, 1, 2, 3), channels=1):
         super().__init__()
@@ -52,7 +52,7 @@ class Quadrants(nn.Module):
 
 
 class Levels(nn.Module):
-    """Knows how bright an image is, in the scale in which it was trained."""
+    """Predicts how bright an image is, in the scale in which it was trained."""
 
     def __init__(self, levels):
         super().__init__()
@@ -117,9 +117,9 @@ def test_outputs_in_another_order_are_detected_and_corrected(convert):
     splits, network = splits_of(quadrants), Quadrants((2, 0, 3, 1))
     with pytest.raises(UserError, match=r"100\.0 % with its classes in another order") as caught:
         convert(network, splits)
-    cure = str(caught.value).split("--classes ")[1].split(";")[0]
-    assert cure == "south,north,west,east"
-    model = convert(network, splits, classes=cure)
+    order = str(caught.value).split("--classes ")[1].split(";")[0]
+    assert order == "south,north,west,east"
+    model = convert(network, splits, classes=order)
     assert model.facts["black_box"]["val"] == 1
     assert model.spec.classes == CLASSES
     forced = convert(network, splits, force=True)
@@ -159,10 +159,10 @@ def test_an_untrained_classifier_is_refused_unless_forced(convert):
 def test_grey_images_for_an_rgb_network_and_the_other_way_round(convert):
     model = convert(Quadrants(channels=3), splits_of(quadrants))
     assert model.spec.image.channels == 3
-    assert "three times" in " ".join(model.facts["notes"])
+    assert "repeated in its three channels" in " ".join(model.facts["notes"])
     model = convert(Quadrants(channels=1), splits_of(quadrants, channels=3))
     assert model.spec.image.channels == 1
-    assert "colours are taken away" in " ".join(model.facts["notes"])
+    assert "converted to grey" in " ".join(model.facts["notes"])
 
 
 def test_a_wrong_number_of_outputs_is_reported(convert):
@@ -172,7 +172,7 @@ def test_a_wrong_number_of_outputs_is_reported(convert):
 
 
 def test_an_architecture_without_weights_is_refused(convert):
-    with pytest.raises(UserError, match="has learnt nothing yet"):
+    with pytest.raises(UserError, match="without trained weights"):
         convert("small", splits_of(quadrants))
 
 
@@ -203,7 +203,7 @@ def test_classes_are_matched_by_name(convert, tmp_path):
     model = convert(str(tmp_path / "model"), splits_of(quadrants), force=True)
     assert model.outputs.tolist() == [3, 2, 1, 0]
     build("blackbox", {"encoder": "small"}, ModelSpec(("up", *CLASSES[1:]), image)).save(tmp_path / "other")
-    with pytest.raises(UserError, match="only the data have north, only other has up"):
+    with pytest.raises(UserError, match="only the data has north, only other has up"):
         convert(str(tmp_path / "other"), splits_of(quadrants))
 
 
@@ -221,8 +221,8 @@ def test_hidden_orders():
 
 def test_stratified_samples_are_even():
     source = ArraySource(np.zeros((100, 2, 2, 1), np.uint8), [0] * 90 + [1] * 10, ("a", "b"))
-    assert np.bincount(stratified(source, 30, 0).labels).tolist() == [20, 10]
-    assert len(stratified(source, 1000, 0)) == 100
+    assert np.bincount(stratified_sample(source, 30, 0).labels).tolist() == [20, 10]
+    assert len(stratified_sample(source, 1000, 0)) == 100
 
 
 def test_classes_from_a_file(tmp_path):
@@ -232,7 +232,7 @@ def test_classes_from_a_file(tmp_path):
 
 def test_missing_folders_and_files_are_distinguished(convert, tmp_path):
     (tmp_path / "w.pth").write_bytes(b"")
-    with pytest.raises(UserError, match="goes to --weights"):
+    with pytest.raises(UserError, match="give the file to --weights"):
         convert(str(tmp_path / "w.pth"), splits_of(quadrants))
     with pytest.raises(UserError, match="no such folder"):
         convert("./nowhere", splits_of(quadrants))

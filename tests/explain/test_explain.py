@@ -66,7 +66,7 @@ def test_share_counts_what_is_not_shown(images):
     assert breakdown.others_for >= 0 >= breakdown.others_against
 
 
-def test_a_share_below_half_is_reported_in_words():
+def test_a_share_below_half_is_reported():
     breakdown = ScoreBreakdown(0, "a", 1.0, (Reason(PrototypeView(0, ("a",)), 1.0, 1.0),), 9, 3.0, -3.0)
     from resemblance.explain.text import share_text
 
@@ -74,7 +74,7 @@ def test_a_share_below_half_is_reported_in_words():
     assert "less than half" in share_text(breakdown)
 
 
-def test_heat_and_box_only_for_what_is_shown(images):
+def test_reasons_shown_have_heat_and_box(images):
     model = Toy()
     explanation = explain(model, images[0], top=2)
     for reason in explanation.reasons:
@@ -90,14 +90,14 @@ def test_heat_and_box_only_for_what_is_shown(images):
 
 def test_batches_and_single_images_agree(images):
     model = Toy()
-    whole = explain_batch(model, images, batch_size=2)
-    for image, explanation in zip(images, whole, strict=True):
+    batched = explain_batch(model, images, batch_size=2)
+    for image, explanation in zip(images, batched, strict=True):
         single = explain(model, image)
         assert [r.prototype.index for r in single.reasons] == [r.prototype.index for r in explanation.reasons]
         assert single.breakdown.score == pytest.approx(explanation.breakdown.score, rel=1e-5)
 
 
-def test_one_forward_pass_a_batch(images):
+def test_each_batch_has_one_forward_pass(images):
     model, calls = Toy(), []
     model.register_forward_hook(lambda *_: calls.append(1))
     explain_batch(model, images, batch_size=5, classes=["cat", "dog", "eel"])
@@ -133,7 +133,7 @@ def test_a_sparse_method_shows_one_reason_and_the_runner_up(images):
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_a_wrong_prediction_stands_beside_the_truth(kind, images):
+def test_a_wrong_prediction_is_compared_with_the_true_class(kind, images):
     model = kind()
     scores = model(images[:1]).scores[0]
     worst = int(scores.argmin())
@@ -144,9 +144,9 @@ def test_a_wrong_prediction_stands_beside_the_truth(kind, images):
     best = model.evidence(output, torch.tensor([worst])).contributions[0].max().item()
     assert explanation.counter.contribution == best
     assert "but it is" in str(explanation)
-    right = explain(model, images[0], label=explanation.predicted)
-    assert right.correct
-    assert right.counter_class != right.prediction
+    correct = explain(model, images[0], label=explanation.predicted)
+    assert correct.correct
+    assert correct.counter_class != correct.prediction
 
 
 def test_a_class_is_never_its_own_counter_class():
@@ -169,13 +169,13 @@ def test_a_class_is_never_its_own_counter_class():
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_beside_a_class_another_is_explained(kind, images):
+def test_a_second_class_is_explained_for_comparison(kind, images):
     model = kind()
-    for wanted in range(3):
+    for explained in range(3):
         for label in (None, 0, 1, 2):
-            explanation = explain(model, images[0], classes=[wanted], label=label)
-            assert explanation.breakdown.class_index == wanted
-            assert explanation.counter_class != wanted
+            explanation = explain(model, images[0], classes=[explained], label=label)
+            assert explanation.breakdown.class_index == explained
+            assert explanation.counter_class != explained
 
 
 def test_labels_by_name_or_index(images):
@@ -189,10 +189,10 @@ def test_votes_have_no_probabilities(images):
     assert explain(Ballot(), images[0]).probabilities is None
     probabilities = explain(Toy(), images[0]).probabilities
     assert probabilities.sum() == pytest.approx(1.0)
-    assert explain(Nearest(), images[0]).probabilities is None  # a similarity is no logit
+    assert explain(Nearest(), images[0]).probabilities is None  # a similarity is not a logit
 
 
-def test_use_and_provenance_are_shown(images):
+def test_usage_and_provenance_are_shown(images):
     model = Toy()
     model.prototypes.activations.copy_(torch.tensor([3, 0, 1, 0, 0, 0]))
     model.prototypes.source_index[4] = 17
@@ -250,7 +250,7 @@ def test_unreadable_images(image, words):
     assert "\n" not in str(caught.value)
 
 
-def test_a_text_file_is_no_image(tmp_path):
+def test_a_text_file_is_not_an_image(tmp_path):
     (tmp_path / "a.png").write_text("not an image")
     with pytest.raises(UserError, match=r"a\.png"):
         explain(Toy(), tmp_path / "a.png")
@@ -319,7 +319,7 @@ def test_rounded_parts_add_up_and_stay_near():
 
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e6])
 @pytest.mark.parametrize("bias", [0.0, -2.0, 300.0])
-def test_sums_are_held_to_1e_5_of_what_was_added(size, bias):
+def test_sums_have_a_tolerance_of_1e_5_of_the_summands(size, bias):
     def breakdown(error):
         reasons = tuple(Reason(PrototypeView(i), 1.0, size * c) for i, c in enumerate((3.0, -1.0)))
         total = size * (3.0 - 1.0 + 0.5 - 0.25 + bias)

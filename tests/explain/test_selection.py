@@ -1,4 +1,4 @@
-"""Which reasons are shown, of evidence that is written down by hand."""
+"""Test which reasons are shown, with evidence that is written by hand."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from resemblance.explain.selection import best_reason, counter_classes, select
 from resemblance.prototypes.layer import PrototypeLayer
 
 
-class Given(PrototypeModel):
-    """A model of three classes with two prototypes per class, and the contributions (B, 6) that it was given."""
+class FixedEvidence(PrototypeModel):
+    """A model of three classes with two prototypes per class and fixed contributions (B, 6)."""
 
     traits = Traits()
 
@@ -50,18 +50,20 @@ class Given(PrototypeModel):
 
 
 def test_by_contribution_the_largest_come_first_and_nothing_else_is_left_out():
-    model = Given([[0.5, 0.0, 1e-6, -2.0, 0.5, 1.0]], [[0.1, 0.9, 0.8, 0.7, 0.2, 0.3]])
-    assert model.shown([0]) == [[5, 4, 0, 2, 3]]  # of equal ones the more similar first
+    model = FixedEvidence([[0.5, 0.0, 1e-6, -2.0, 0.5, 1.0]], [[0.1, 0.9, 0.8, 0.7, 0.2, 0.3]])
+    assert model.shown([0]) == [[5, 4, 0, 2, 3]]  # of equal contributions, the more similar comes first
     assert model.shown([0], top=2) == [[5, 4]]
 
 
 def test_by_similarity_all_are_shown():
-    model = Given([[0.5, 0.0, 1e-6, -2.0, 0.5, 1.0]], [[0.1, 0.9, 0.8, 0.7, 0.2, 0.3]], order="similarity")
+    model = FixedEvidence(
+        [[0.5, 0.0, 1e-6, -2.0, 0.5, 1.0]], [[0.1, 0.9, 0.8, 0.7, 0.2, 0.3]], order="similarity"
+    )
     assert model.shown([0]) == [[1, 2, 3, 5, 4, 0]]
 
 
 def test_chosen_prototypes_are_shown_in_the_order_asked_for():
-    model = Given([[0.5, 0.0, 0.0, 0.0, 0.0, 1.0]] * 2, [[0.1] * 6] * 2)
+    model = FixedEvidence([[0.5, 0.0, 0.0, 0.0, 0.0, 1.0]] * 2, [[0.1] * 6] * 2)
     assert model.shown([0, 1], top=1, chosen=[4, 0]) == [[4, 0], [4, 0]]
 
 
@@ -69,22 +71,22 @@ def test_paths_that_carry_less_than_a_thousandth_are_left_out():
     nodes = torch.tensor([[0, -1], [0, 1], [0, 1]])
     turns = torch.tensor([[False, False], [True, False], [True, True]])
     contributions = [[0.8985, 0.1, 0.0015], [0.8995, 0.1, 0.0005]]
-    model = Given(contributions, contributions, Paths(nodes, turns))
+    model = FixedEvidence(contributions, contributions, Paths(nodes, turns))
     assert model.shown([0, 0]) == [[0, 1, 2], [0, 1]]
     assert model.shown([0, 0], chosen=[1]) == [[1, 2], [1]]
     selection = select(model, model.output(), torch.tensor([0, 0]), 2, None)
-    assert selection.ways(0) == [[(0, False)], [(0, True), (1, False)]]
+    assert selection.paths(0) == [[(0, False)], [(0, True), (1, False)]]
 
 
 def test_the_best_reason_is_the_largest_contribution():
-    model = Given([[0.0, 0.0, 0.0, 0.2, 0.1, 0.0]], [[0.9, 0.8, 0.7, 0.1, 0.2, 0.9]])
+    model = FixedEvidence([[0.0, 0.0, 0.0, 0.2, 0.1, 0.0]], [[0.9, 0.8, 0.7, 0.1, 0.2, 0.9]])
     assert model.best([0]) == [[3]]  # although prototypes of class 0 are more similar
-    equal = Given([[0.2, 0.2, 0.1, 0.0, 0.0, 0.0]], [[0.1, 0.5, 0.9, 0.9, 0.9, 0.9]])
+    equal = FixedEvidence([[0.2, 0.2, 0.1, 0.0, 0.0, 0.0]], [[0.1, 0.5, 0.9, 0.9, 0.9, 0.9]])
     assert equal.best([0]) == [[1]]
 
 
 def test_where_nothing_contributes_the_best_is_the_most_similar_of_the_class():
-    model = Given([[0.0] * 6] * 3, [[0.1, 0.2, 0.9, 0.8, 0.3, 0.4]] * 3)
+    model = FixedEvidence([[0.0] * 6] * 3, [[0.1, 0.2, 0.9, 0.8, 0.3, 0.4]] * 3)
     assert model.best([0, 1, 2]) == [[1], [2], [5]]
     model.prototypes.owners[:2] = False
     assert model.best([0, 1, 2]) == [[], [2], [5]]
@@ -94,13 +96,13 @@ def test_where_nothing_contributes_the_best_is_the_most_similar_of_the_class():
     ("explained", "label", "counter"),
     [
         (0, None, 1),  # the prediction is explained: the runner-up
-        (0, 0, 1),  # and it is right
-        (0, 2, 2),  # the missed truth
+        (0, 0, 1),  # and it is correct
+        (0, 2, 2),  # the missed true class
         (0, 1, 1),
         (2, None, 0),  # another class is explained: the prediction
-        (2, 2, 0),  # the missed truth is explained
+        (2, 2, 0),  # the missed true class is explained
         (2, 0, 0),
-        (2, 1, 1),  # the missed truth is a third class
+        (2, 1, 1),  # the missed true class is a third one
     ],
 )
 def test_the_counter_class_is_never_the_explained_one(explained, label, counter):

@@ -1,4 +1,4 @@
-"""Attributes and concepts are not called prototypes in text, figures, pages and commands."""
+"""Test that attributes and concepts are not called prototypes in text, figures, pages and commands."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from resemblance.report.gallery_figure import by_class, gallery_figure
 from resemblance.report.page import report_html
 from toy_model import Toy
 
-FOREIGN = re.compile(r"prototype|simila|resembles|unused|patch", re.IGNORECASE)
+WORDS_OF_PROTOTYPES = re.compile(r"prototype|simila|resembles|unused|patch", re.IGNORECASE)
 
 
 class Attributes(Toy):
-    """Like FLINT: numbers of the whole image, some of no class."""
+    """Like FLINT: numbers of the whole image; some belong to no class."""
 
     name = "attributes"
     traits = replace(Toy.traits, maps=False)
@@ -45,7 +45,7 @@ class Attributes(Toy):
 
 
 class Concepts(Attributes):
-    """Like SENN: none has a class."""
+    """Like SENN: no concept has a class."""
 
     name = "concepts"
 
@@ -56,7 +56,7 @@ class Concepts(Attributes):
 
 
 class Patches(Toy):
-    """Like PIP-Net: frames patches."""
+    """Like PIP-Net: the boxes are patches."""
 
     name = "patches"
 
@@ -94,7 +94,7 @@ CASES = pytest.mark.parametrize(
 def test_text(kind, one, number, weight, source):
     for explanation in explained(kind()):
         text = str(explanation)
-        assert not FOREIGN.search(text)
+        assert not WORDS_OF_PROTOTYPES.search(text)
         head = text.splitlines()[1]
         assert [word for word in (one, number, weight, "contribution", source) if word not in head] == []
         assert f": {one} " in text  # the reason for the runner-up
@@ -107,13 +107,13 @@ def test_figures(kind, one, number, weight, source):
     model = kind()
     for explanation in explained(model):
         text = words_of(explanation.plot())
-        assert not FOREIGN.search(text)
+        assert not WORDS_OF_PROTOTYPES.search(text)
         assert f"{source} this" in text
         assert f"{source} train/" in text
         assert re.search(rf"{one} \d", text)
         assert re.search(rf"{number} \S+,  {weight} ", text)
     text = words_of(gallery_figure(prototype_views(model), model.spec.classes))
-    assert not FOREIGN.search(text)
+    assert not WORDS_OF_PROTOTYPES.search(text)
     assert f"{'an' if one[0] == 'a' else 'a'} {one}'s {number} is the largest of all" in text
     assert ("all classes" in text) == (kind is Concepts)
     assert ("cat" in text) == (kind is Attributes)
@@ -123,15 +123,15 @@ def test_figures(kind, one, number, weight, source):
 def test_pages(kind, one, number, weight, source):
     model = kind()
     shown = read(report_html([collect(model, "run", explanations=explained(model))]))
-    assert not FOREIGN.search(shown.replace("Made with resemblance", ""))
+    assert not WORDS_OF_PROTOTYPES.search(shown.replace("Made with resemblance", ""))
     for word in (f"{one.capitalize()}s", number.capitalize(), weight, f"{source} train/"):
         assert word in shown
     assert "glow" not in shown
     assert ("all classes" in shown) == (kind is Concepts)
-    assert not FOREIGN.search(read(explained(model)[0]._repr_html_()))
+    assert not WORDS_OF_PROTOTYPES.search(read(explained(model)[0]._repr_html_()))
 
 
-def test_a_page_of_several_methods_explains_each_in_its_words():
+def test_a_page_of_several_methods_explains_each_in_its_terms():
     runs = [
         collect(kind(), kind.name, explanations=explained(kind())) for kind in (Toy, Attributes, Concepts)
     ]
@@ -150,35 +150,35 @@ def test_a_page_of_several_methods_explains_each_in_its_words():
 
 
 def test_a_page_says_what_its_boxes_are():
-    def said(*kinds):
+    def page(*kinds):
         return read(
             report_html([collect(kind(), kind.name, explanations=explained(kind())) for kind in kinds])
         )
 
     one, other = "yellow box holds the brightest twentieth", "yellow box is the patch"
-    assert one in said(Toy)
-    assert "the patch at" not in said(Toy)
-    assert other in said(Patches)
-    assert "twentieth" not in said(Patches)
-    assert one in said(Toy, Patches)
-    assert "; in other runs here it is the patch" in said(Toy, Patches)
+    assert one in page(Toy)
+    assert "the patch at" not in page(Toy)
+    assert other in page(Patches)
+    assert "twentieth" not in page(Patches)
+    assert one in page(Toy, Patches)
+    assert "; in other runs here it is the patch" in page(Toy, Patches)
 
 
-def test_an_abstention_is_not_called_a_weak_answer():
-    answered, silent = explained(Patches())
+def test_an_abstention_is_not_called_a_weak_prediction():
+    predicting, abstaining = explained(Patches())
     breakdowns = tuple(
         replace(b, reasons=(), score=0.0, others=6, others_for=0.0, others_against=0.0)
-        for b in silent.breakdowns
+        for b in abstaining.breakdowns
     )
-    silent = replace(silent, abstained=True, breakdowns=breakdowns)
-    warnings = collect(Patches(), "run", explanations=[silent]).warnings
-    assert "The model gives no answer to 1 of the 1 images below." in warnings
+    abstaining = replace(abstaining, abstained=True, breakdowns=breakdowns)
+    warnings = collect(Patches(), "run", explanations=[abstaining]).warnings
+    assert "The model makes no prediction for 1 of the 1 images below." in warnings
     assert not any("less than half" in text for text in warnings)
-    text = str(silent)
+    text = str(abstaining)
     assert "all 6" in text.replace(NO_BREAK, " ")
     assert "the other" not in text
     assert not any(
-        "no answer" in text for text in collect(Patches(), "run", explanations=[answered]).warnings
+        "no prediction" in text for text in collect(Patches(), "run", explanations=[predicting]).warnings
     )
 
 
@@ -231,11 +231,11 @@ def test_commands(name, tmp_path, capsys):
         ["evaluate", tmp_path / "model", "--data", "digits"],
     ):
         assert main([str(word) for word in words]) == 0
-        said = capsys.readouterr().out.replace(str(tmp_path), "")
-        assert not FOREIGN.search(said), said
-        assert many[:-1] in said
-    place = ["--output", str(tmp_path / "all.png")]
-    assert main(["prototypes", str(tmp_path / "model"), "--json", *place]) == 0
+        printed = capsys.readouterr().out.replace(str(tmp_path), "")
+        assert not WORDS_OF_PROTOTYPES.search(printed), printed
+        assert many[:-1] in printed
+    output = ["--output", str(tmp_path / "all.png")]
+    assert main(["prototypes", str(tmp_path / "model"), "--json", *output]) == 0
     listed = json.loads(capsys.readouterr().out)["prototypes"]
     assert listed[0]["prototype"] == 0
     assert listed[0]["unused"] is True

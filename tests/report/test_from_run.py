@@ -1,4 +1,4 @@
-"""Which images a run's report looks at."""
+"""Test which images a run's report uses."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from toy_model import Toy
 
 @pytest.mark.parametrize(("config", "counted"), [({}, 12), ({"refit_on_all": True}, 20)])
 def test_sources_are_counted_among_the_images_that_prototypes_come_from(monkeypatch, config, counted):
-    """After ``--refit-on-all`` a prototype's source index counts the validation images behind the training images."""
+    """After ``--refit-on-all``, source indices number the training images and then the validation images."""
     model = Toy()
     images = noise_for(model, 24)
     train, val, test = (Subset(images, np.arange(*ends)) for ends in ((0, 12), (12, 20), (20, 24)))
     splits = DataSplits(train, val, test, model.spec.classes, "noise")
-    given = []
-    monkeypatch.setattr(from_run, "paper_figures", lambda model, inputs: given.append(inputs) or {})
+    calls = []
+    monkeypatch.setattr(from_run, "paper_figures", lambda model, inputs: calls.append(inputs) or {})
     from_run.run_report(RunRecord("run", model, config=config), splits, explain=1)
-    (inputs,) = given
+    (inputs,) = calls
     assert len(inputs.train) == counted
     order = [*range(12), *range(12, 20)][:counted]
-    for place, image in enumerate(order):
-        assert np.array_equal(np.asarray(inputs.train.read(place)), np.asarray(images.read(image)))
+    for index, image in enumerate(order):
+        assert np.array_equal(np.asarray(inputs.train.read(index)), np.asarray(images.read(image)))
     assert len(inputs.source) == 4

@@ -26,7 +26,7 @@ def test_principal_components_and_their_signs():
 
 
 @pytest.mark.parametrize(("images", "depth"), [(1, 5), (9, 1), (2, 2), (1, 1)])
-def test_few_images_and_flat_spaces_have_two_coordinates_too(images, depth):
+def test_few_images_and_spaces_of_one_dimension_also_have_two_coordinates(images, depth):
     embeddings = np.arange(images * depth, dtype=float).reshape(images, depth)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -25,7 +25,7 @@ VOID = {"meta", "image", "use", "rect", "br", "img", "link", "i"}
 
 
 class Page(HTMLParser):
-    """Collects tags, attributes and text, and fails on tags that do not close."""
+    """Collects tags, attributes and text, and fails on tags that are not closed."""
 
     def __init__(self, text):
         super().__init__()
@@ -77,7 +77,7 @@ def run(kind=Toy, name="run", **options):
 
 
 @pytest.mark.parametrize("kind", [Toy, Nearest, Distances])
-def test_the_page_is_whole_and_needs_nothing_else(kind):
+def test_the_page_is_complete_and_loads_nothing(kind):
     text = report_html([run(kind)])
     page = Page(text)
     assert page.open == []
@@ -101,7 +101,7 @@ def test_every_reference_has_its_target():
         assert attributes["href"].removeprefix("#") in ids
 
 
-def test_pictures_have_words():
+def test_pictures_have_descriptions():
     page = Page(report_html([run(figures=[ReportFigure("Loss", b"png", "Loss by epoch")])]))
     pictures = [attributes for attributes in page.all("svg") if "role" in attributes]
     assert len(pictures) > 10
@@ -164,13 +164,13 @@ def test_hostile_names_stay_text():
         assert HOSTILE in "".join(page.text)
 
 
-def test_what_does_not_hold_is_reported():
+def test_unused_prototypes_and_lost_accuracy_are_reported():
     text = " ".join(run().warnings)
     assert "1 of 6 prototypes is unused" in text
-    assert "7.0 percentage points are the price" in text
+    assert "7.0 percentage points of accuracy are lost" in text
     page = "".join(Page(report_html([run()])).text)
     assert "1 of 6 prototypes is unused" in page
-    assert "7.0 percentage points are the price" in page
+    assert "7.0 percentage points of accuracy are lost" in page
     assert "1 (cat)." in page  # the unused one is named
 
 
@@ -178,7 +178,7 @@ def test_duplicates_and_classes_without_prototypes_are_reported():
     source = Picture.from_pixels(np.zeros((8, 8, 3), np.uint8))
     views = [PrototypeView(i, ("a",), GalleryItem("training image", "x", None, source)) for i in range(2)]
     warnings = " ".join(RunReport("r", "m", ("a", "b"), prototypes=views).warnings)
-    assert "2 prototypes show 1 picture between them" in warnings
+    assert "2 prototypes show only 1 different picture:" in warnings
     assert "No prototype belongs to b" in warnings
 
 
@@ -207,7 +207,7 @@ def test_many_classes():
 
 @pytest.mark.slow
 def test_2000_prototypes_and_50_images_stay_under_15_mb(tmp_path):
-    # Noise compresses worst. Of the sources only those that explanations show are embedded, once each.
+    # Noise compresses worst. Only the sources that explanations show are embedded, each of them once.
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (224, 224, 3), dtype=np.uint8)
     shared = [Picture.from_pixels(np.roll(noise, 31 * i, axis=0)) for i in range(8)]

@@ -1,4 +1,4 @@
-"""Run folders: whole ones, those made by hand, and those of another version."""
+"""Test run folders: complete ones, those made by hand, and those of another version."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OPTIONS = {"epochs": 1, "batch_size": 128}
 
 @pytest.fixture(scope="module")
 def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that `fit` has filled, with the model saved into it."""
+    """Return a folder that `fit` has written, with the model saved into it."""
     folder = tmp_path_factory.mktemp("runs") / "by-hand"
     splits = resemblance.open_data("digits")
     spec = resemblance.ModelSpec(splits.classes, resemblance.infer_image_spec(splits))
@@ -59,7 +59,7 @@ def test_a_run_made_by_hand_is_a_run(
     }
 
 
-def test_a_model_folder_alone_is_not_taken_for_a_run(by_hand: Path, tmp_path: Path) -> None:
+def test_a_model_folder_alone_is_not_a_run(by_hand: Path, tmp_path: Path) -> None:
     shutil.copytree(by_hand / "model", tmp_path / "model")
     run = resemblance.open_run(tmp_path / "model")
     assert (run.name, run.folder) == ("model", None)
@@ -80,9 +80,9 @@ def test_a_run_of_another_version_cannot_be_resumed_and_says_so(
         torch.save(older, state)
         capsys.readouterr()
         assert main([*arguments, "--resume"]) == 2
-        said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note: ")]
-        assert len(said) == 1
-        assert said[0].startswith(
+        errors = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note: ")]
+        assert len(errors) == 1
+        assert errors[0].startswith(
             f"resemblance: error: the run in {run} was made by another version and cannot be resumed"
         )
 

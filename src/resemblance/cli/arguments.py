@@ -1,4 +1,4 @@
-"""Read a command's options, from the command line and from YAML files, into dataclasses."""
+"""Read the options of a command into dataclasses, from the command line and from YAML files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.options_file import read_options
 from resemblance.config.values import check_fields, convert, near
 
-# What a run's config.yaml holds other than options, so that it can be given to --config as it is.
+# Keys of a run's config.yaml that are not options; --config ignores them, so that it reads the file unchanged.
 RECORD = ("command", "method", "split_seed", "versions")
 
 
@@ -22,18 +22,18 @@ def parse(
 ) -> list[Any]:
     """Read the arguments into one instance of each dataclass.
 
-    A value comes from the command line, else from the last file given by ``--config`` that has it, else it is the
-    default of the field.
+    The value of an option is taken from the command line, else from the last file given by ``--config`` that has it,
+    else it is the default of the field.
 
     Args:
         prog: the command, as the usage line shows it.
-        description: what the command does.
+        description: the description of the command in its help.
         arguments: the words after the command.
         configs: dataclasses whose fields are the options.
-        epilog: what the help says at its end.
+        epilog: the last paragraph of the help.
 
     Raises:
-        UserError: one line about the first thing that does not fit.
+        UserError: in one line, for the first option that is not valid.
         SystemExit: after printing the help.
 
     Example:
@@ -57,12 +57,12 @@ def parse(
             raise _UsageError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
     except _UsageError as error:
         raise UserError(f"{error} (see {prog} --help)") from None
-    made = [
+    instances = [
         config(**{f.name: values[f.name] for f in fields(config) if f.name in values}) for config in configs
     ]
-    for config in made:
-        check_fields(config)
-    return made
+    for instance in instances:
+        check_fields(instance)
+    return instances
 
 
 class _UsageError(Exception):
@@ -72,7 +72,7 @@ class _UsageError(Exception):
 def _split(
     parser: argparse.ArgumentParser, options: Sequence[Option], arguments: Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return what is typed for each option, and the words that belong to none; all that follow ``--`` do not."""
+    """Return the text of each option that is given, and the positional words, which include all words after ``--``."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     try:
         typed, words = parser.parse_known_args(list(arguments[:end]))
@@ -80,8 +80,8 @@ def _split(
         argparse.ArgumentError
     ) as error:  # without `type` and `choices`, only the number of values can be wrong
         takes_one = {"--config", *(word for one in options if not one.switch for word in one.flags)}
-        wrong = "needs a value" if error.argument_name in takes_one else "takes no value"
-        raise _UsageError(f"{error.argument_name} {wrong}") from None
+        problem = "needs a value" if error.argument_name in takes_one else "takes no value"
+        raise _UsageError(f"{error.argument_name} {problem}") from None
     for word in words:
         if word.startswith("-") and word != "-":
             name = word.partition("=")[0]
@@ -105,7 +105,7 @@ def _assign(words: Sequence[str], options: Sequence[Option]) -> dict[str, Any]:
 
 
 def _from_words(typed: dict[str, Any], options: Sequence[Option]) -> dict[str, Any]:
-    """Convert what was typed; "null" and "None" are None for options that can be None."""
+    """Convert the texts of options; "null" and "None" are None for options that can be None."""
     values = {}
     for option in options:
         if option.name in typed:
@@ -120,23 +120,23 @@ def _from_files(paths: Sequence[str], options: Sequence[Option]) -> dict[str, An
     named = {option.name: option for option in options}
     values: dict[str, Any] = {}
     for path in paths:
-        mine: dict[str, Any] = {}
+        in_file: dict[str, Any] = {}
         for key, value in read_options(path).items():
             name = key.replace("-", "_")
             place = f"configuration file {path!r}"
-            if name in mine:
+            if name in in_file:
                 raise UserError(f"{place}: {key!r} is given twice")
             if name in named:
-                mine[name] = _convert(value, named[name], f"{place}: {key}")
+                in_file[name] = _convert(value, named[name], f"{place}: {key}")
             elif key not in RECORD:
                 raise _UsageError(f"{place}: unknown option {key!r}{near(key, list(named))}")
-        values |= mine
+        values |= in_file
     return values
 
 
 def _convert(value: Any, option: Option, place: str) -> Any:
     try:
-        return convert(value, option.wanted)
+        return convert(value, option.type)
     except ValueError as error:
         raise UserError(f"{place}: {error}") from None
 

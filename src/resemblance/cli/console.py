@@ -1,4 +1,4 @@
-"""What a command says: text and tables for people, or one JSON document for programs."""
+"""Print the output of a command: text and tables for people, or one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from resemblance.runs.messages import Messages
 
 
 class Screen(Messages):
-    """Where a command's words go.
+    """The output of a command.
 
     Args:
-        result: the stream of the JSON document; None prints for people.
+        result: the stream of the JSON document; None to print only for people.
     """
 
     def __init__(self, result: TextIO | None = None) -> None:
@@ -27,25 +27,25 @@ class Screen(Messages):
         self.console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def say(self, text: str = "") -> None:
-        """A line for people."""
+        """Print a line for people."""
         self.console.print(text)
 
     def warn(self, text: str) -> None:
-        """A line that should not be overlooked; on the error stream."""
+        """Print a line that should not be overlooked, on the error stream."""
         Console(file=sys.stderr, highlight=False, markup=False, emoji=False, soft_wrap=True).print(
             Text(f"note: {text}", style="yellow")
         )
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
-        """A table; numbers stand to the right. Without a terminal, plain columns."""
+        """Print a table with right-aligned numbers; plain columns if the output is not a terminal."""
         cells = [["" if value is None else str(value) for value in row] for row in rows]
-        right = [all(_numeric(row[i]) for row in cells) for i in range(len(columns))]
+        numeric = [all(_is_number(row[i]) for row in cells) for i in range(len(columns))]
         if title:
             self.say(title)
         if self.console.is_terminal:
             table = Table(show_edge=False, pad_edge=False)
-            for name, to_right in zip(columns, right, strict=True):
-                table.add_column(Text(name), justify="right" if to_right else "left", overflow="fold")
+            for name, is_number in zip(columns, numeric, strict=True):
+                table.add_column(Text(name), justify="right" if is_number else "left", overflow="fold")
             for row in cells:
                 table.add_row(*(Text(value) for value in row))
             self.console.print(table)
@@ -54,13 +54,13 @@ class Screen(Messages):
         widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
         for line in lines:
             parts = [
-                text.rjust(width) if to_right else text.ljust(width)
-                for text, width, to_right in zip(line, widths, right, strict=True)
+                text.rjust(width) if is_number else text.ljust(width)
+                for text, width, is_number in zip(line, widths, numeric, strict=True)
             ]
             self.say("  ".join(parts).rstrip())
 
     def result(self, document: Any) -> None:
-        """The command's result, for programs; nothing is printed where people read."""
+        """Print the command's result as JSON, if programs read the output; else print nothing."""
         if self._result is not None:
             json.dump(document, self._result, indent=2, ensure_ascii=False, allow_nan=False)
             self._result.write("\n")
@@ -69,7 +69,7 @@ class Screen(Messages):
 
 @contextmanager
 def screen(as_json: bool) -> Iterator[Screen]:
-    """A screen; with ``as_json`` whatever else is printed goes to the error stream.
+    """Yield a screen; with ``as_json``, everything but the result is printed on the error stream.
 
     Example:
         >>> with screen(as_json=True) as out:
@@ -87,5 +87,5 @@ def screen(as_json: bool) -> Iterator[Screen]:
         yield Screen(stdout)
 
 
-def _numeric(text: str) -> bool:
+def _is_number(text: str) -> bool:
     return not text or text.lstrip("+-−<>~ ").replace(".", "").replace(",", "").rstrip(" %").isdigit()

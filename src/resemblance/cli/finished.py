@@ -1,4 +1,4 @@
-"""What came of a run, for people and for programs."""
+"""Print the result of a run, for people and for programs."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from resemblance.runs.run import RunRecord
 
 
 def show_finished(run: RunRecord, out: Screen) -> None:
-    """Print the table of a run that was just made, its notes, and where everything is.
+    """Print the accuracies of a run that was just made, its notes, and the paths of its files.
 
     Args:
-        run: with its images.
-        out: where to print.
+        run: the run, with its images.
+        out: the output of the command.
     """
     columns, rows = _accuracies(run)
     out.table(columns, rows)
     if (prototypes := prototypes_of(run.model)) is not None:
-        words, idle = run.model.traits.words, len(prototypes.unused())
-        unused = f", {idle} of them unused on the training images" if words.rivals else ""
+        words, count = run.model.traits.words, len(prototypes.unused())
+        unused = f", {count} of them unused on the training images" if words.rivals else ""
         out.say(f"{words.many}: {len(prototypes)}{unused}")
-    said = run.splits.notes if run.splits is not None else []
+    already_printed = run.splits.notes if run.splits is not None else []
     for note in run.notes:
-        if note not in said:
+        if note not in already_printed:
             out.say(f"note: {note}")
     if run.folder is not None and run.config.get("report"):
         out.say(f"report: {run.folder / PAGE}")
@@ -33,16 +33,16 @@ def show_finished(run: RunRecord, out: Screen) -> None:
 
 
 def _accuracies(run: RunRecord) -> tuple[list[str], list[list[str]]]:
-    """The accuracy on each split, beside the black box's and what the method measures of its own."""
-    before = run.model.facts.get("black_box") or {}
+    """Return a table of the accuracy on each split, the black box's accuracy, and the method's own measures."""
+    black_box = run.model.facts.get("black_box") or {}
     measured = {split: run.metrics[split] for split in ("val", "test") if split in run.metrics}
     labels = list(dict.fromkeys(label for values in measured.values() for label in values["measured"]))
     rows = []
     for split, values in measured.items():
         row = [split, share(values["accuracy"])]
-        if before:
-            known = before.get(split)
-            gap = "" if known is None else f"{100 * (known - values['accuracy']):+.2f} points"
-            row += ["" if known is None else share(known), gap]
+        if black_box:
+            reference = black_box.get(split)
+            gap = "" if reference is None else f"{100 * (reference - values['accuracy']):+.2f} points"
+            row += ["" if reference is None else share(reference), gap]
         rows.append([*row, *(share(values["measured"][label]) for label in labels)])
-    return ["images", "accuracy", *(["black box", "gap"] if before else []), *labels], rows
+    return ["images", "accuracy", *(["black box", "gap"] if black_box else []), *labels], rows

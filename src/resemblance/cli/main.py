@@ -1,4 +1,4 @@
-"""The front door: finds the command, makes its options, reports errors in one line.
+"""The entry point of the command line: find the command, read its options, report errors in one line.
 
 Nothing here imports torch; a command's module is imported when it runs.
 """
@@ -22,7 +22,7 @@ from resemblance.methods.registry import import_methods, method_configs
 PROG = "resemblance"
 DEBUG = "RESEMBLANCE_DEBUG"
 IMPORT = "--import"
-WITHOUT_IMPORT = ("demo",)  # commands that meet no method or data of others
+WITHOUT_IMPORT = ("demo",)  # commands that use no methods or data of other packages
 IMPORT_HELP = """\
 --import PACKAGE.MODULE, before or after the command, imports a module with methods or kinds of data of
 your own; it may be repeated"""
@@ -40,7 +40,7 @@ resemblance COMMAND --help shows a command's options."""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
-    0: done; 1: an error of the program; 2: an error that the user can mend; 130: interrupted.
+    0: success; 1: an error of the program; 2: an error that the user can correct; 130: interrupted.
 
     Example:
         >>> main(["--version"])
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:
-        # The reader of our output left; nothing more can be said to it, not even when Python flushes at exit.
+        # The program that reads the output has ended; Python must not flush to it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except SystemExit as end:
@@ -64,12 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fail(str(error), int(code))
         if os.environ.get(DEBUG):
             raise
-        words = " ".join(str(error).split()) or "no message"
-        return _fail(f"internal error, {type(error).__name__}: {words[:300]} ({DEBUG}=1 shows the trace)", 1)
+        message = " ".join(str(error).split()) or "no message"
+        return _fail(
+            f"internal error, {type(error).__name__}: {message[:300]} ({DEBUG}=1 shows the trace)", 1
+        )
 
 
 def dispatch(arguments: list[str]) -> int:
-    """Find the command that the first word names, and run it with the options that follow.
+    """Run the command named by the first argument with the options that follow it.
 
     Raises:
         UserError: for an unknown command or option.
@@ -83,9 +85,9 @@ def dispatch(arguments: list[str]) -> int:
         print(f"{PROG} {resemblance.__version__}")
         return 0
     if first not in COMMANDS:
-        what = "option" if first.startswith("-") else "command"
+        kind = "option" if first.startswith("-") else "command"
         hint = near(first, list(COMMANDS)) or f"; the commands are {', '.join(COMMANDS)}"
-        raise UserError(f"unknown {what} {first!r}{hint} (see {PROG} --help)")
+        raise UserError(f"unknown {kind} {first!r}{hint} (see {PROG} --help)")
     if modules and first in WITHOUT_IMPORT:
         raise UserError(f"{first} takes no {IMPORT} (see {PROG} {first} --help)")
     for module in modules:
@@ -96,7 +98,7 @@ def dispatch(arguments: list[str]) -> int:
 
 
 def split_imports(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Take the modules that are to be imported out of the arguments, wherever they stand.
+    """Return the arguments without all ``--import`` options, and the modules that these name.
 
     Raises:
         UserError: if a name is missing.
@@ -128,7 +130,7 @@ def _options(name: str, arguments: list[str]) -> Any:
 
 
 def _train_options(arguments: list[str]) -> TrainCommand:
-    """A method's parser offers the options of training and those of the method."""
+    """Read the options of training and those of the method that the first argument names."""
     methods = method_configs()
     name = arguments[0] if arguments else ""
     if name in ("-h", "--help"):
@@ -138,10 +140,10 @@ def _train_options(arguments: list[str]) -> TrainCommand:
         raise SystemExit(0)
     if name not in methods:
         hint = near(name, list(methods)) or f"; the methods are {', '.join(methods)}"
-        what = (
+        problem = (
             f"unknown method {name!r}" if name and not name.startswith("-") else "train needs a method first"
         )
-        raise UserError(f"{what}{hint} (see {PROG} train --help; a method of your own needs {IMPORT})")
+        raise UserError(f"{problem}{hint} (see {PROG} train --help; a method of your own needs {IMPORT})")
     config = methods[name]
     text = f"{(getdoc(config) or '').splitlines()[0]} {config.citation}."
     options, method = parse(

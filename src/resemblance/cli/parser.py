@@ -25,14 +25,14 @@ class Option:
 
     Args:
         name: of the field, and of its key in YAML.
-        wanted: the type of its value.
+        type: the type of its value.
         default: its value if it is not given.
         title: its group in the help.
-        help: and the other arguments: as in `config.options.option`.
+        help: like the other arguments, as in `config.options.option`.
     """
 
     name: str
-    wanted: Any
+    type: Any
     default: Any
     title: str
     help: str
@@ -47,25 +47,25 @@ class Option:
 
     @property
     def kinds(self) -> tuple[Any, ...]:
-        """Return the types that its value can have: more than one in a union."""
-        union = get_origin(self.wanted) in (Union, UnionType)
-        return get_args(self.wanted) if union else (self.wanted,)
+        """The types that its value can have; several for a union."""
+        union = get_origin(self.type) in (Union, UnionType)
+        return get_args(self.type) if union else (self.type,)
 
     @property
     def switch(self) -> bool:
-        """Return whether it is typed as ``--NAME`` or ``--no-NAME``, without a value."""
+        """Whether it is given as ``--NAME`` or ``--no-NAME``, without a value."""
         return set(self.kinds) <= {bool, NoneType}
 
     @property
     def flags(self) -> list[str]:
-        """Return the words by which it can be typed; none for a positional or hidden option."""
+        """The words by which it can be given; none for a positional or hidden option."""
         if self.positional or self.hidden:
             return []
         return [flag(self.name), flag(f"no-{self.name}")] if self.switch else [flag(self.name)]
 
     @property
     def placeholder(self) -> str:
-        """Return what stands for its value in the help."""
+        """The placeholder of its value in the help."""
         if self.metavar or self.positional:
             return self.metavar or self.name.upper()
         if self.choices:
@@ -75,7 +75,7 @@ class Option:
 
     @property
     def shown(self) -> str:
-        """Return what messages call it."""
+        """Its name in messages."""
         return self.placeholder if self.positional else flag(self.name)
 
 
@@ -86,7 +86,7 @@ def options_of(*configs: type[Any]) -> list[Option]:
     it, else ``method``.
 
     Args:
-        configs: dataclasses; where two declare the same field, the first counts.
+        configs: dataclasses; if two of them declare the same field, the first one counts.
 
     Example:
         >>> from resemblance.config.commands import DemoCommand
@@ -106,7 +106,7 @@ def options_of(*configs: type[Any]) -> list[Option]:
 
 
 def parser_for(options: Sequence[Option]) -> argparse.ArgumentParser:
-    """Make the parser of all options that are not positional; what is not given does not appear in its result.
+    """Make the parser of all options that are not positional; its result has only the options that are given.
 
     It converts no values and requires none, because values can also come from a configuration file.
     """
@@ -135,8 +135,8 @@ def help_text(
     prog: str, description: str, options: Sequence[Option], parser: argparse.ArgumentParser, epilog: str = ""
 ) -> str:
     """Write the help of a command: usage, description, positional arguments, the parser's options, and an epilog."""
-    words = [option for option in options if option.positional]
-    usage = [option.placeholder + ("..." if option.many else "") for option in words]
+    positional = [option for option in options if option.positional]
+    usage = [option.placeholder + ("..." if option.many else "") for option in positional]
     width = min(shutil.get_terminal_size((WIDEST, 24)).columns - 2, WIDEST)
     shown = argparse.ArgumentParser(
         usage=" ".join([prog, *usage, "[options]"]),
@@ -146,14 +146,14 @@ def help_text(
         add_help=False,
         formatter_class=partial(argparse.HelpFormatter, max_help_position=30, width=width),
     )
-    for option in words:
+    for option in positional:
         shown.add_argument(option.name, metavar=option.placeholder, help=_escaped(option.help))
     return shown.format_help()
 
 
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:
     if option.switch:
-        # The help shows what changes something: where the default is None, that is both.
+        # The help shows only the form that changes the default; if the default is None, both forms do.
         on = argparse.SUPPRESS if option.default is True else _escaped(option.help)
         off = argparse.SUPPRESS if option.default is False else _escaped(option.off)
         for word, action, help in zip(option.flags, ("store_true", "store_false"), (on, off), strict=True):

@@ -1,1 +1,1 @@
-"""The lowest floor: typed dataclasses, without torch, that configure commands and methods."""
+"""The lowest layer: typed dataclasses, without torch, that configure commands and methods."""

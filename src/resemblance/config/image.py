@@ -1,4 +1,4 @@
-"""Size and normalisation of the images that a model reads."""
+"""The size and normalisation of the images that a model reads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ImageSpec:
         std: per channel, in units of [0, 1].
 
     Raises:
-        UserError: if the values do not fit together.
+        UserError: if the values are not valid or contradict each other.
 
     Example:
         >>> ImageSpec(28, 28, 1, (0.1307,), (0.3081,)).size

@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used (PEP 562)."""
+"""Import the public names of a package when they are first used (PEP 562)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 
 def import_name(package: str, name: str, homes: Mapping[str, str]) -> Any:
-    """Import a public name of a package, and keep it there.
+    """Import a public name of a package, and add it to the package.
 
     Args:
-        package: its ``__name__``.
+        package: the ``__name__`` of the package.
         name: the name.
-        homes: the module that has each name, within ``resemblance``.
+        homes: the module of each name, within ``resemblance``.
 
     Raises:
         AttributeError: if the package has no such name.

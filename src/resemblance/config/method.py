@@ -23,7 +23,7 @@ class MethodConfig:
         line: one line for lists of methods.
         citation: its paper.
         words: the method's terms for its prototypes and their numbers.
-        trains: whether it is trained; else it is made of finished models, and no list of methods has it.
+        trains: whether it is trained; if not, it is made of finished models, and lists of methods leave it out.
         variants: the values of ``variant`` that it offers.
     """
 

@@ -45,5 +45,5 @@ class ModelSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelSpec:
-        """Make a specification of what `to_dict` returned."""
+        """Make a specification from a dictionary that `to_dict` returned."""
         return cls(tuple(values["classes"]), ImageSpec(**values["image"]))

@@ -26,10 +26,10 @@ def option(
     Args:
         default: the default value, or a callable that makes one (``list``, ``dict``).
         help: one line, as the command line prints it.
-        off: for a switch whose default is not false: what ``--no-NAME`` does, as the command line prints it.
+        off: the help text of ``--no-NAME``, for a switch whose default is not false.
         choices: the values that are allowed.
         least: the smallest number that is allowed.
-        metavar: what stands for the value in the help.
+        metavar: the placeholder of the value in the help.
         title: the group in the help; by default the class variable ``group`` of the class that declares the field.
         positional: the value is a word without ``--NAME`` before it.
         many: a positional value that takes all the remaining words.
@@ -37,7 +37,7 @@ def option(
         hidden: the option can stand in a configuration file only, and the help does not show it.
 
     Raises:
-        ValueError: if a switch that is on by default does not say what ``--no-NAME`` does.
+        ValueError: if a switch that is on by default has no help text for ``--no-NAME``.
 
     Example:
         >>> from dataclasses import dataclass, fields
@@ -49,7 +49,7 @@ def option(
     """
     if default is True and not off:
         raise ValueError(f"the switch {help!r} is on by default: say in `off` what --no-NAME does")
-    given = {
+    entries = {
         "off": off,
         "choices": choices,
         "least": least,
@@ -60,7 +60,7 @@ def option(
         "required": required or None,
         "hidden": hidden or None,
     }
-    metadata = {"help": help} | {name: value for name, value in given.items() if value is not None}
+    metadata = {"help": help} | {name: value for name, value in entries.items() if value is not None}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)

@@ -9,8 +9,8 @@ import yaml
 
 from resemblance.config.errors import UserError
 
-LARGEST = 100_000  # bytes; PyYAML reads so many in a second or two
-DEEPEST = 20  # nested lists and mappings
+LARGEST = 100_000  # bytes; PyYAML reads this many in one or two seconds
+DEEPEST = 20  # the largest number of nested lists and mappings
 SCALARS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float"))
 
 
@@ -54,7 +54,7 @@ def read_options(path: str | Path) -> dict[str, Any]:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Read mappings, lists, text, numbers, true, false and null, and nothing else of YAML."""
+    """A loader that accepts mappings, lists, text, numbers, true, false and null, and nothing else of YAML."""
 
     # Without merge keys and dates: "<<" and "2024-05-01" are text.
     yaml_implicit_resolvers = {  # noqa: RUF012 (declared by PyYAML, which copies it before it is changed)
@@ -79,13 +79,13 @@ class _PlainLoader(yaml.SafeLoader):
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that is repeated: YAML would take the last one without a word."""
-        seen = set()
+        """Refuse a key that is repeated, of which PyYAML would use the last one without a warning."""
+        keys = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
+                if key.value in keys:
                     _refuse(f"{key.value!r} is given twice", key)
-                seen.add(key.value)
+                keys.add(key.value)
         return super().construct_mapping(node, deep)
 
 

@@ -1,4 +1,4 @@
-"""The options by which a run is made, the same on the command line and in Python."""
+"""The options of training and conversion, the same on the command line and in Python."""
 
 from __future__ import annotations
 

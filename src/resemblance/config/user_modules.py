@@ -15,7 +15,7 @@ def import_user_module(name: str, purpose: str) -> ModuleType:
 
     Args:
         name: ``package.module``.
-        purpose: what asked for it, for the error: ``--import exemplar``.
+        purpose: the option that names it, for the error message: ``--import exemplar``.
 
     Raises:
         UserError: if it cannot be imported, in one line.
@@ -35,5 +35,5 @@ def import_user_module(name: str, purpose: str) -> ModuleType:
     try:
         return import_module(name)
     except Exception as error:  # whatever the user's code raises while it is imported
-        words = " ".join(str(error).split()) or "no message"
-        raise UserError(f"{purpose}: cannot import {name!r}: {type(error).__name__}: {words}") from error
+        message = " ".join(str(error).split()) or "no message"
+        raise UserError(f"{purpose}: cannot import {name!r}: {type(error).__name__}: {message}") from error

@@ -1,4 +1,4 @@
-"""Turn what stands on the command line or in a YAML file into the value that a typed field wants, and check it."""
+"""Convert values of the command line and of YAML files to the types of fields, and check them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, Union, get_args, get_origin
 
 from resemblance.config.errors import UserError
 
-LARGEST = 1 << 63  # PyTorch takes no seed from here on, and no option needs a larger number
+LARGEST = 1 << 63  # PyTorch accepts only smaller seeds, and no option needs a larger number
 
-_WORDS = {
+_DESCRIPTIONS = {
     int: "a whole number",
     float: "a number",
     str: "text",
@@ -25,7 +25,7 @@ _WORDS = {
 
 
 def near(name: str, names: Sequence[str]) -> str:
-    """Suggest the names nearest to a misspelt one; return an empty text where none is near.
+    """Return a text that suggests the names most similar to a misspelt one; empty if none is similar.
 
     Example:
         >>> near("kmexx", ["kmex", "protopnet"])
@@ -35,25 +35,25 @@ def near(name: str, names: Sequence[str]) -> str:
     return f"; did you mean {' or '.join(repr(match) for match in matches)}?" if matches else ""
 
 
-def convert(value: Any, wanted: Any) -> Any:
-    """Turn text, or a value read from YAML, into one of the type that is wanted.
+def convert(value: Any, kind: Any) -> Any:
+    """Convert text, or a value read from YAML, to a type.
 
     Args:
         value: text such as ``"0.5,0.4"``, or a number, list, ... from YAML.
-        wanted: int, float, str, bool, Path, dict, ``X | None``, ``tuple[X, ...]`` or ``list[X]``.
+        kind: int, float, str, bool, Path, dict, ``X | None``, ``tuple[X, ...]`` or ``list[X]``.
 
     Raises:
-        ValueError: if the value does not fit.
+        ValueError: if the value cannot be converted.
 
     Example:
         >>> convert("0.5,0.4", tuple[float, ...] | None), convert("7", int | None), convert(3, float)
         ((0.5, 0.4), 7, 3.0)
     """
-    origin, inner = get_origin(wanted), get_args(wanted)
+    origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        for kind in inner:
+        for member in inner:
             try:
-                return convert(value, kind)
+                return convert(value, member)
             except ValueError:
                 continue
     elif origin in (tuple, list):
@@ -61,50 +61,50 @@ def convert(value: Any, wanted: Any) -> Any:
             value = [part.strip() for part in value.strip("()[] ").split(",") if part.strip()]
         elif isinstance(value, int | float):
             value = [value]
-        endless = origin is list or inner[-1] is Ellipsis
-        if isinstance(value, list) and (endless or len(value) == len(inner)):
-            kinds = [inner[0]] * len(value) if endless else inner
-            return origin(convert(item, kind) for item, kind in zip(value, kinds, strict=True))
-    elif wanted in (int, float):
+        any_length = origin is list or inner[-1] is Ellipsis
+        if isinstance(value, list) and (any_length or len(value) == len(inner)):
+            members = [inner[0]] * len(value) if any_length else inner
+            return origin(convert(item, member) for item, member in zip(value, members, strict=True))
+    elif kind in (int, float):
         fraction = isinstance(value, float) and value % 1 != 0
-        if not isinstance(value, bool) and not (wanted is int and fraction):
+        if not isinstance(value, bool) and not (kind is int and fraction):
             try:
-                return wanted(value)
+                return kind(value)
             except (TypeError, ValueError, OverflowError):
                 pass
-    elif wanted is Path:
+    elif kind is Path:
         if isinstance(value, str) and value:
             return Path(value).expanduser()
-    elif isinstance(value, origin or wanted):
+    elif isinstance(value, origin or kind):
         return value
-    hint = " (put it into quotes)" if wanted is str and isinstance(value, int | float) else ""
-    raise ValueError(f"expected {describe(wanted)}, not {_short(value)}{hint}")
+    hint = " (put it into quotes)" if kind is str and isinstance(value, int | float) else ""
+    raise ValueError(f"expected {describe(kind)}, not {_short(value)}{hint}")
 
 
-def describe(wanted: Any) -> str:
-    """Describe in words the values that a type takes.
+def describe(kind: Any) -> str:
+    """Describe the values of a type as text.
 
     Example:
         >>> describe(int | tuple[int, int] | None)
         'a whole number, 2 values separated by commas (each a whole number) or null'
     """
-    origin, inner = get_origin(wanted), get_args(wanted)
+    origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        words = [describe(kind) for kind in inner]
-        return f"{', '.join(words[:-1])} or {words[-1]}"
+        descriptions = [describe(member) for member in inner]
+        return f"{', '.join(descriptions[:-1])} or {descriptions[-1]}"
     if origin in (tuple, list):
         count = "" if origin is list or inner[-1] is Ellipsis else f"{len(inner)} "
         return f"{count}values separated by commas (each {describe(inner[0])})"
-    return _WORDS[origin or wanted]
+    return _DESCRIPTIONS[origin or kind]
 
 
 def flag(name: str) -> str:
-    """Return the option of a field: ``image_size`` is ``--image-size``."""
+    """Return the option of a field: ``--image-size`` for ``image_size``."""
     return "--" + name.replace("_", "-")
 
 
 def check_fields(config: Any) -> None:
-    """Refuse values that the metadata of a configuration's fields forbid, wherever they come from.
+    """Refuse values that the metadata of a configuration's fields does not allow, wherever they come from.
 
     Raises:
         UserError: for the first of these values, naming its option.

@@ -1,4 +1,4 @@
-"""Conversion: from a trained classifier to a KMEx model, with what it was worth before and after."""
+"""Convert a trained classifier into a KMEx model, with the accuracy before the conversion."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from resemblance.training.engine.devices import DistributedContext, find_acceler
 
 @dataclass
 class Conversion:
-    """A converted model and how it came about.
+    """A converted model and the results of the conversion.
 
     Args:
-        model: KMEx, in evaluation mode, on the CPU.
-        check: what the black box achieved before; None if it has no classifier.
-        clustering: what was clustered.
-        notes: lines for the user.
+        model: the KMEx model in evaluation mode, on the CPU.
+        check: the accuracy of the black box before the conversion; None if it has no classifier.
+        clustering: the result of clustering.
+        notes: notes for the user.
     """
 
     model: KMEx
@@ -37,17 +37,17 @@ class Conversion:
 def convert_original(original: Original, splits: DataSplits, options: ConvertOptions) -> Conversion:
     """Check a classifier, then cluster its embeddings (KMEx).
 
-    The classifier is measured first, on validation images and on a sample of training images; its accuracy on these
-    is in ``facts["black_box"]`` of the model.
+    The classifier is measured first, on validation images and on a sample of training images; its accuracies are in
+    ``facts["black_box"]`` of the model.
 
     Args:
-        original: the classifier; `open_original` opens it.
-        splits: its images; those for testing are not looked at.
-        options: of the conversion.
+        original: the classifier, as `open_original` returns it.
+        splits: its images; the test images are not used.
+        options: the options of the conversion.
 
     Raises:
-        UserError: if it answers by chance; says whether another order of the classes or another normalisation cures
-            it.
+        UserError: if the classifier is no better than chance; it says whether another order of the classes or another
+            normalisation solves this.
     """
     config = KMExConfig(
         variant=options.variant,
@@ -73,6 +73,6 @@ def convert_original(original: Original, splits: DataSplits, options: ConvertOpt
         if checked.val is not None:
             model.facts["black_box"]["val"] = checked.val
     notes = [*original.notes, *clustering.lines()]
-    if checked is not None and checked.doubt:
-        notes.append(f"converted by force although {checked.doubt}")
+    if checked is not None and checked.problem:
+        notes.append(f"converted by --force although {checked.problem}")
     return Conversion(model, checked, clustering, notes)

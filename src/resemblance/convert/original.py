@@ -1,4 +1,4 @@
-"""The trained classifier that is to be converted, whatever form it comes in."""
+"""Open the trained classifier to convert: a model of this library, a network, or one by name."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from resemblance.methods.blackbox.model import BlackBox
 from resemblance.methods.kmex.model import KMEx
 from resemblance.methods.loading import load
 
-TAKEN = ("encoder", "weights", "stem", "cut")
+ENCODER_FIELDS = ("encoder", "weights", "stem", "cut")
 
 
 @dataclass
 class Original:
-    """A trained classifier, cut so that its embeddings can be had.
+    """A trained classifier as an encoder, which returns its embeddings.
 
     Args:
-        name: what to call it.
-        encoder: with its classifier.
+        name: its name in texts.
+        encoder: the encoder with its classifier.
         spec: the data's classes, and images as the classifier reads them.
         order: (C,) the classifier's output for each class of the data.
-        settings: what a configuration of KMEx takes over.
-        notes: lines for the user.
+        settings: fields of the configuration of KMEx.
+        notes: notes for the user.
     """
 
     name: str
@@ -52,17 +52,17 @@ class Original:
 
 
 def open_original(model: str | Path | nn.Module, splits: DataSplits, options: ConvertOptions) -> Original:
-    """Open what the user wants to convert.
+    """Open the classifier to convert.
 
     Args:
         model: a run or model folder, a hub id, a timm name, ``torchvision/NAME``, ``package.module:function``, or a
-            network itself.
+            network.
         splits: the images it was trained for.
-        options: how the classifier is had (``weights``, ``stem``, ``cut``, ``classes``, ``allow_import``), and how
-            images are brought to it; with ``force`` it is taken without its last layer where that does not fit.
+        options: how to open the classifier (``weights``, ``stem``, ``cut``, ``classes``, ``allow_import``), and the
+            size and normalisation of its images; with ``force``, a last layer that does not fit is left out.
 
     Raises:
-        UserError: if it cannot be had, or its outputs do not fit the classes.
+        UserError: if it cannot be opened, or its outputs do not fit the classes.
     """
     names = None if options.classes is None else read_classes(options.classes)
     weights, stem, cut = options.weights, options.stem, options.cut
@@ -76,9 +76,9 @@ def open_original(model: str | Path | nn.Module, splits: DataSplits, options: Co
         opened = load(model, allow_import=options.allow_import)
         return _from_model(opened, Path(model).resolve().name, splits, options, names)
     if weights == "none" and ":" not in str(model) and not options.force:
-        pretrained_image_spec(str(model))  # refuses a misspelt name, which is the likelier mistake
+        pretrained_image_spec(str(model))  # refuses a misspelt name, which is the more likely mistake
         raise UserError(
-            f"{model} is an architecture and has learnt nothing yet: give its trained --weights FILE, "
+            f"{model} is an architecture without trained weights: give its trained --weights FILE, "
             "or the folder of a run"
         )
     config = EncoderConfig(str(model), weights, stem, cut)
@@ -86,7 +86,7 @@ def open_original(model: str | Path | nn.Module, splits: DataSplits, options: Co
 
 
 def read_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
-    """Class names from a list, from text with commas, or from a file with a name a line.
+    """Return class names from a list, from text with commas, or from a file with one name per line.
 
     Example:
         >>> read_classes("cat, dog"), read_classes(["a", "b"])
@@ -107,7 +107,7 @@ def _is_folder(model: str | Path) -> bool:
     path = Path(model).expanduser()
     if path.is_file():
         raise UserError(
-            f"{model} is a file; MODEL is a run folder, a timm name (the file goes to --weights), "
+            f"{model} is a file; MODEL is a run folder, a timm name (give the file to --weights), "
             "or package.module:function"
         )
     name = str(model)
@@ -118,23 +118,23 @@ def _is_folder(model: str | Path) -> bool:
     return path.is_dir() or hub
 
 
-def _order(outputs: tuple[str, ...], classes: tuple[str, ...], name: str, said: bool) -> Tensor:
-    """The output for each class of the data, by name."""
+def _order(outputs: tuple[str, ...], classes: tuple[str, ...], name: str, from_option: bool) -> Tensor:
+    """Return the output for each class of the data, matched by name."""
     if sorted(outputs) != sorted(classes):
-        absent = [c for c in classes if c not in outputs]
-        foreign = [o for o in outputs if o not in classes]
-        parts = [
-            f"{what} {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
-            for what, names in (("the data have", absent), (f"{'--classes' if said else name} has", foreign))
+        missing = [c for c in classes if c not in outputs]
+        unknown = [o for o in outputs if o not in classes]
+        differences = [
+            f"only {owner} has {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
+            for owner, names in (("the data", missing), ("--classes" if from_option else name, unknown))
             if names
         ]
-        cure = (
+        advice = (
             "name each class of the data once"
-            if said
-            else "--classes gives the data's names in the order of the outputs; a class without images is an "
-            "empty folder"
+            if from_option
+            else "give --classes with the data's names in the order of the outputs; for a class without images, "
+            "make an empty folder"
         )
-        raise UserError(f"the classes differ: only {', only '.join(parts) or 'a repeated name'}; {cure}")
+        raise UserError(f"the classes differ: {', '.join(differences) or 'a name is repeated'}; {advice}")
     return torch.tensor([outputs.index(c) for c in classes])
 
 
@@ -147,21 +147,23 @@ def _from_model(
     image, settings, encoder = model.spec.image, {}, None
     if isinstance(model, BlackBox | KMEx):
         encoder = model.encoder
-        settings = {key: getattr(model.config, key) for key in TAKEN}
+        settings = {key: getattr(model.config, key) for key in ENCODER_FIELDS}
         if isinstance(model, KMEx):
             settings["base"] = model.config.base
             order = model.outputs.cpu()[order] if names is None else order
     if images.image_size or images.channels:
-        raise UserError(f"{name} knows the size and channels of its images; drop --image-size and --channels")
+        raise UserError(
+            f"{name} fixes the size and channels of its images; leave out --image-size and --channels"
+        )
     if encoder is None or isinstance(encoder, ModelEncoder):
         if images.mean or images.std:
-            raise UserError(f"{name} knows how its images are normalised; drop --mean and --std")
+            raise UserError(f"{name} normalises its images itself; leave out --mean and --std")
         if encoder is None:
             base = {"method": model.name, "config": asdict(model.config), "spec": model.spec.to_dict()}
             settings = {"encoder": getattr(model.config, "encoder", "small"), "base": base}
             encoder = ModelEncoder(model)
-        plain = (0.0,) * image.channels, (1.0,) * image.channels  # the model inside normalises
-        image = replace(image, mean=plain[0], std=plain[1])
+        # The model inside normalises the images.
+        image = replace(image, mean=(0.0,) * image.channels, std=(1.0,) * image.channels)
     else:
         image = replace(image, mean=images.mean or image.mean, std=images.std or image.std)
     notes = []
@@ -183,18 +185,18 @@ def _from_network(
     notes = [f"classifier: {encoder.description}"]
     grey = infer_channels(splits) == 1
     if image.channels == 3 and grey:
-        notes.append(f"{name} reads RGB; the grey images are given to it three times over")
+        notes.append(f"{name} reads RGB; grey images are repeated in its three channels")
     elif image.channels == 1 and not grey:
-        notes.append(f"{name} reads grey images; the data's colours are taken away")
+        notes.append(f"{name} reads grey images; the data's colour images are converted to grey")
     if not encoder.trained_head:
         if not options.force:
             raise UserError(
-                f"{encoder.description}: no trained classifier for these {len(splits.classes)} classes, so "
-                "nothing tells whether it knows them; give --weights, or --force to cluster its embeddings"
+                f"{encoder.description}: no trained classifier for these {len(splits.classes)} classes, so its "
+                "accuracy cannot be checked; give --weights, or --force to cluster its embeddings"
             )
         encoder.drop_head()
         notes.append("converted without its classifier, so there is no black box to compare with")
-    settings = {key: getattr(config, key) for key in TAKEN}
+    settings = {key: getattr(config, key) for key in ENCODER_FIELDS}
     return Original(name, encoder, ModelSpec(splits.classes, image), order, settings, notes)
 
 
@@ -206,27 +208,27 @@ def _build(
     classes: int,
     headless: bool,
 ) -> tuple[Encoder, ImageSpec]:
-    """Build the encoder for the data's channels, or else for the other number of them."""
+    """Build the encoder for the data's number of channels, or else for the other one."""
     pretrained = module is None and config.weights == "pretrained"
     published = pretrained_image_spec(config.encoder) if pretrained else None
-    given = images.channels or (len(images.mean) if images.mean else None)
-    first = given or (3 if published else infer_channels(splits))
+    required = images.channels or (len(images.mean) if images.mean else None)
+    first = required or (3 if published else infer_channels(splits))
     errors: list[UserError] = []
-    for channels in (first,) if given else (first, 4 - first):
+    for channels in (first,) if required else (first, 4 - first):
         size, mean, std = images.image_size, images.mean, images.std
         if published and channels == len(published[0]):
             mean, std, size = mean or published[0], std or published[1], size or published[2]
         try:
             image = infer_image_spec(splits, size, mean, std, channels=channels)
-            for wanted in (classes, None) if headless else (classes,):
+            for outputs in (classes, None) if headless else (classes,):
                 try:
-                    encoder = build_encoder(config, image, wanted, module=module)
+                    encoder = build_encoder(config, image, outputs, module=module)
                     break
                 except UserError:
-                    if wanted is None or not headless:
+                    if outputs is None or not headless:
                         raise
-            if not given and channels == 1 and "summed over RGB" in encoder.description:
-                continue  # a network for RGB: give it what it was trained on
+            if not required and channels == 1 and "summed over RGB" in encoder.description:
+                continue  # a network trained on RGB reads RGB
             return encoder.eval(), image
         except UserError as error:
             errors.append(error)
@@ -234,5 +236,5 @@ def _build(
 
 
 def infer_channels(splits: DataSplits) -> int:
-    """1 if all training images are grey, else 3."""
+    """Return 1 if all training images are grey, else 3."""
     return 3 if (splits.train.shapes[:, 2] == 3).any() else 1

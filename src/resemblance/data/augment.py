@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resemblance.config.errors import UserError
+from resemblance.config.values import near
 from resemblance.data.elastic import elastic
 
 Augment = Callable[[Tensor, Sequence[np.random.Generator]], Tensor]
@@ -123,7 +123,6 @@ def get_augment(name: str) -> Augment | None:
         torch.Size([2, 3, 8, 8])
     """
     if name not in AUGMENTATIONS:
-        near = difflib.get_close_matches(name, AUGMENTATIONS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(AUGMENTATIONS)}"
-        raise UserError(f"no augmentation {name!r}; {hint}")
+        hint = near(name, list(AUGMENTATIONS)) or f"; choose from {', '.join(AUGMENTATIONS)}"
+        raise UserError(f"no augmentation {name!r}{hint}")
     return AUGMENTATIONS[name]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import pickletools
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -54,15 +56,31 @@ def read_weights(path: str | Path) -> State:
         with warnings.catch_warnings(action="ignore"):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" not in str(error) and "Weights only load failed" not in str(error):
+        if not _is_pickle(path):
             raise UserError(f"weights file '{path}' is damaged or is not a weights file") from error
         raise UserError(
             f"weights file '{path}' contains pickled Python objects (perhaps a whole module), which reading "
             "would execute; if you trust it, save only its tensors: torch.save(model.state_dict(), 'w.pth')"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
         raise UserError(f"weights file '{path}' is damaged or is not a weights file") from error
     return _unwrap(content, path)
+
+
+def _is_pickle(path: Path) -> bool:
+    """Check, without executing anything, whether the file or the ``data.pkl`` in it begins with a complete pickle."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                [name] = [name for name in archive.namelist() if name.endswith("data.pkl")]
+                content = archive.read(name)
+        else:
+            content = path.read_bytes()
+        for _ in pickletools.genops(content):
+            pass
+    except Exception:  # damaged archives and pickles raise errors of many types
+        return False
+    return True
 
 
 def _unwrap(content: object, path: Path) -> State:

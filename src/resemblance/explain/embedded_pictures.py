@@ -1,4 +1,4 @@
-"""Pictures embedded in a page: each once, small enough that the whole page stays small."""
+"""Embed each picture of a page once, within a limit of bytes, so that the whole page stays small."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEAT_SIDE = 48
 
 
 def data_uri(data: bytes, kind: str) -> str:
-    """Return bytes as an address that needs no network.
+    """Return bytes as a ``data:`` address, which needs no network.
 
     Example:
         >>> data_uri(b"abc", "image/png")
@@ -33,12 +33,12 @@ def data_uri(data: bytes, kind: str) -> str:
 
 
 def encode(pixels: NDArray[np.uint8], side: int, budget: int) -> str:
-    """Return a picture as a data address: without loss where it is small, else as WebP within a budget of bytes.
+    """Return a picture as a data address: lossless if it is small, else WebP within a budget of bytes.
 
     Args:
         pixels: (H, W, 3 or 4) uint8.
-        side: the longer side is shrunk to this many pixels.
-        budget: bytes; quality, then size give way until the picture fits.
+        side: the largest length of the longer side in pixels; larger pictures are shrunk.
+        budget: the largest number of bytes; quality, then size are reduced until the picture fits.
 
     Example:
         >>> encode(np.zeros((8, 8, 3), np.uint8), 96, 4000)[:22]
@@ -46,25 +46,25 @@ def encode(pixels: NDArray[np.uint8], side: int, budget: int) -> str:
     """
     image = Image.fromarray(pixels)
     if max(image.size) <= SMALL:
-        png = _saved(image, "PNG", optimize=True)
+        png = _encoded(image, "PNG", optimize=True)
         if len(png) <= budget:
             return data_uri(png, "image/png")
     while True:
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
-        least = _saved(image, "WEBP", quality=QUALITIES[-1])
-        if len(least) <= budget or side <= 16:
+        smallest = _encoded(image, "WEBP", quality=QUALITIES[-1])
+        if len(smallest) <= budget or side <= 16:
             break
         side = side * 3 // 4
     for quality in QUALITIES[:-1]:
-        better = _saved(image, "WEBP", quality=quality)
+        better = _encoded(image, "WEBP", quality=quality)
         if len(better) <= budget:
             return data_uri(better, "image/webp")
-    return data_uri(least, "image/webp")
+    return data_uri(smallest, "image/webp")
 
 
 @dataclass(frozen=True)
 class PictureLimit:
-    """The limits of pictures of one use: pixels of the longer side, and bytes."""
+    """The limits for the pictures of one use: pixels of the longer side, and bytes."""
 
     side: int
     budget: int
@@ -72,10 +72,10 @@ class PictureLimit:
 
 @dataclass
 class EmbeddedPictures:
-    """The pictures of one page, each embedded once however often it is shown.
+    """The pictures of one page; each is embedded once, however often it is shown.
 
     Args:
-        limits: by use of the pictures.
+        limits: the limits for each use of pictures.
 
     Example:
         >>> pictures = EmbeddedPictures({"image": PictureLimit(96, 4000)})
@@ -91,14 +91,14 @@ class EmbeddedPictures:
     def add(
         self, use: str, key: bytes, pixels: Callable[[], Pixels], box: Box | None = None
     ) -> EmbeddedPicture:
-        """Enter a picture, or the ``box`` of it, unless one of this key and use is there."""
-        # The id is made of the content: two fragments in one notebook never mean each other's pictures.
+        """Add a picture, or the part of it in ``box``, unless one with this key and use exists."""
+        # The id is a hash of the content: two fragments in one notebook never refer to each other's pictures.
         name = "p" + hashlib.sha256(f"{use} {box} ".encode() + key).hexdigest()[:16]
         if name not in self.entries:
             picture, limit = pixels(), self.limits[use]
             small = (
                 max(picture.shape[:2]) <= SMALL
-            )  # a part of a large image is smoothed as the whole would be
+            )  # a part of a large image is smoothed like the whole image
             if box is not None:
                 picture = picture[box[1] : box[3], box[0] : box[2]]
             height, width = picture.shape[:2]
@@ -107,7 +107,7 @@ class EmbeddedPictures:
         return self.entries[name]
 
     def add_pixels(self, use: str, pixels: Pixels) -> EmbeddedPicture:
-        """Enter a picture that is known by its pixels."""
+        """Add a picture that is identified by its pixels."""
         return self.add(
             use, repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes(), lambda: pixels
         )
@@ -121,7 +121,7 @@ class EmbeddedPictures:
 
 @dataclass(frozen=True)
 class EmbeddedPicture:
-    """An embedded picture: id, size in its own pixels, address, and whether it shows its pixels."""
+    """An embedded picture: id, size in its original pixels, address, and whether single pixels are visible."""
 
     name: str
     width: int
@@ -130,8 +130,8 @@ class EmbeddedPicture:
     small: bool
 
     def definition(self) -> Markup:
-        """Return the picture as an SVG definition, in its own pixels, whatever size it was shrunk to."""
-        # A style of its own: a page's rules do not reach what <use> shows.
+        """Return the picture as an SVG definition in its original size, even if the embedded one is smaller."""
+        # The style is set here because the page's rules do not apply to what <use> shows.
         style = Markup(' style="image-rendering:pixelated"') if self.small else ""
         return Markup(
             '<image id="{}" width="{}" height="{}" preserveAspectRatio="none"{} href="{}"/>'
@@ -139,13 +139,13 @@ class EmbeddedPicture:
 
 
 def heat_uri(heat: NDArray[np.float32]) -> str:
-    """Return a map's colours as a small transparent picture that the page enlarges again."""
+    """Return a map's colours as a small transparent picture, which the page enlarges to the image."""
     layer = Image.fromarray(heat_layer(heat))
     layer.thumbnail((HEAT_SIDE, HEAT_SIDE), Image.Resampling.BILINEAR)
-    return data_uri(_saved(layer, "WEBP", quality=70, alpha_quality=70), "image/webp")
+    return data_uri(_encoded(layer, "WEBP", quality=70, alpha_quality=70), "image/webp")
 
 
-def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
+def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Read explanations off the tensors that a model computed."""
+"""Explain a model's scores for images by its prototypes."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def explain(
     """Explain the scores of one image.
 
     Args:
-        model: any model that has evidence.
+        model: a model with prototypes.
         image: a path, a PIL image, an array or a tensor; see `data.inputs.as_tensor`.
-        top: how many reasons to show; None for all. Reasons that contribute nothing are never shown unless
-            chosen, or where the method orders its reasons by similarity.
-        prototypes: show these instead, in this order, whatever class they belong to.
-        classes: explain the scores of these classes, names or indices, instead of the predicted one's.
-        label: the true class, name or index, where it is known.
+        top: the number of reasons to show; None for all. Reasons that contribute nothing are shown only if they are
+            chosen by ``prototypes`` or if the method orders its reasons by similarity.
+        prototypes: the prototypes to show instead, in this order, whatever class they belong to.
+        classes: names or indices of the classes whose scores are explained; by default, the predicted class.
+        label: the name or index of the true class, if known.
         name: the image's name; by default its path.
 
     Raises:
-        UserError: for an unreadable image, an unknown class or prototype, or a model without evidence.
+        UserError: if the image cannot be read, a class or prototype does not exist, or the model has no evidence.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
@@ -78,14 +78,14 @@ def explain_batch(
     names: Sequence[str] | None = None,
     batch_size: int = 16,
 ) -> list[Explanation]:
-    """Explain many images, ``batch_size`` at a time with one forward pass each.
+    """Explain many images, with one forward pass per batch.
 
     Args:
-        model: any model that has evidence.
-        images: (B, C, H, W) in [0, 1], or a sequence of what `explain` takes.
-        top: see `explain`; also ``prototypes`` and ``classes``.
-        prototypes: shown for every image.
-        classes: explained for every image.
+        model: a model with prototypes.
+        images: (B, C, H, W) in [0, 1], or a sequence of images as `explain` accepts them.
+        top: as for `explain`.
+        prototypes: as for `explain`, for every image.
+        classes: as for `explain`, for every image.
         labels: the true class of each image.
         names: the name of each image.
         batch_size: images per forward pass.
@@ -95,19 +95,21 @@ def explain_batch(
     """
     request = Request.of(model, top, prototypes, classes)
     count = len(images)
-    for given, what in ((labels, "labels"), (names, "names")):
-        if given is not None and len(given) != count:
-            raise UserError(f"{len(given)} {what} for {count} images")
-    truth = [None] * count if labels is None else [class_index(model, value) for value in labels]
+    for values, kind in ((labels, "labels"), (names, "names")):
+        if values is not None and len(values) != count:
+            raise UserError(f"{len(values)} {kind} for {count} images")
+    true_classes = [None] * count if labels is None else [class_index(model, value) for value in labels]
     explanations: list[Explanation] = []
     for start in range(0, count, batch_size):
         rows = range(start, min(start + batch_size, count))
-        read = [as_tensor(images[i], model.spec.image, names[i] if names is not None else None) for i in rows]
-        batch = torch.stack([tensor for tensor, _ in read])
+        named = [
+            as_tensor(images[i], model.spec.image, names[i] if names is not None else None) for i in rows
+        ]
+        batch = torch.stack([tensor for tensor, _ in named])
         with torch.no_grad(), evaluating(model):
             output = model(batch.to(model.device))
             explanations += _explain_output(
-                model, output, batch, request, [truth[i] for i in rows], [name for _, name in read]
+                model, output, batch, request, [true_classes[i] for i in rows], [name for _, name in named]
             )
     return explanations
 
@@ -126,71 +128,76 @@ def _explain_output(
         raise UserError(f"{names[int(broken[0])]}: the model's scores are not finite; its weights are broken")
     predictions = scores.argmax(dim=1)
     if request.classes is None:
-        wanted = [predictions]
+        explained = [predictions]
     else:
-        wanted = [torch.full_like(predictions, index) for index in request.classes]
-    taken = [select(model, output, classes, request.top, request.prototypes) for classes in wanted]
-    counters = counter_classes(scores, predictions, wanted[0], labels)
-    beside = best_reason(model, output, counters)
+        explained = [torch.full_like(predictions, index) for index in request.classes]
+    selections = [select(model, output, classes, request.top, request.prototypes) for classes in explained]
+    counters = counter_classes(scores, predictions, explained[0], labels)
+    counter_selection = best_reason(model, output, counters)
 
     rows = range(len(images))
-    pairs = [(row, p) for row in rows for part in (*taken, beside) for p in part.prototypes(row)]
-    pairs += [(row, p) for row in rows for part in (*taken, beside) for way in part.ways(row) for p, _ in way]
+    shown = (*selections, counter_selection)
+    pairs = [(row, p) for row in rows for selection in shown for p in selection.prototypes(row)]
+    pairs += [
+        (row, p) for row in rows for selection in shown for path in selection.paths(row) for p, _ in path
+    ]
     pairs = list(dict.fromkeys(pairs))
     views = {view.index: view for view in prototype_views(model, sorted({p for _, p in pairs}))}
     heats = _heats(model, output, pairs, (images.shape[2], images.shape[3]))
 
-    # A nearest prototype's similarity (KMEx) has no weights: no loss has made its softmax mean anything.
-    logits = model.traits.score_kind == "logit" and taken[0].evidence.weights is not None
+    # Scores that are similarities without weights (KMEx) were not trained by a loss: their softmax has no meaning.
+    logits = model.traits.score_kind == "logit" and selections[0].evidence.weights is not None
     probabilities = model.probabilities(scores).cpu().numpy() if logits else None
-    abstains = model.abstains(output)
-    plain = scores.cpu().numpy()
-    known = _Known(views, heats, dict(zip(pairs, _similarities(output, pairs), strict=True)))
+    abstained = model.abstains(output)
+    scores_array = scores.cpu().numpy()
+    details = _PrototypeDetails(views, heats, dict(zip(pairs, _similarities(output, pairs), strict=True)))
     explanations = []
     for row in rows:
-        counter = _reasons(beside, row, known)
+        counter = _reasons(counter_selection, row, details)
         explanations.append(
             Explanation(
                 name=names[row],
                 image=as_picture(images[row]),
                 method=model.name,
                 classes=model.spec.classes,
-                scores=plain[row],
+                scores=scores_array[row],
                 probabilities=None if probabilities is None else probabilities[row],
                 score_kind=model.traits.score_kind,
                 order=model.traits.order,
                 prediction=int(predictions[row]),
-                breakdowns=tuple(_breakdown(model, part, row, plain[row], known) for part in taken),
+                breakdowns=tuple(
+                    _breakdown(model, selection, row, scores_array[row], details) for selection in selections
+                ),
                 label=labels[row],
                 counter=counter[0] if counter else None,
                 counter_class=int(counters[row]),
                 chosen=request.prototypes is not None,
                 words=model.traits.words,
-                abstained=abstains is not None and bool(abstains[row]),
+                abstained=abstained is not None and bool(abstained[row]),
             )
         )
     return explanations
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What is known of the prototypes that are shown, by image and prototype."""
+class _PrototypeDetails:
+    """The details of the prototypes that are shown; maps and similarities by image and prototype."""
 
     views: dict[int, PrototypeView]
     heats: dict[tuple[int, int], Any]
     similarities: dict[tuple[int, int], float]
 
-    def place(self, row: int, prototype: int) -> tuple[Any, Any]:
-        """Return map and box."""
+    def heat_and_box(self, row: int, prototype: int) -> tuple[Any, Any]:
+        """Return the similarity map and the box."""
         heat_and_box: tuple[Any, Any] = self.heats.get((row, prototype), (None, None))
         return heat_and_box
 
-    def steps(self, row: int, way: list[tuple[int, bool]]) -> tuple[Step, ...]:
-        """Return the questions of a path: a prototype's similarity is the probability that it is there."""
-        there = [self.similarities[row, prototype] for prototype, _ in way]
+    def steps(self, row: int, path: list[tuple[int, bool]]) -> tuple[Step, ...]:
+        """Return the steps of a path; a prototype's similarity is the probability that it is present."""
+        presence = [self.similarities[row, prototype] for prototype, _ in path]
         return tuple(
-            Step(self.views[p], present, value if present else 1 - value, *self.place(row, p))
-            for (p, present), value in zip(way, there, strict=True)
+            Step(self.views[p], present, value if present else 1 - value, *self.heat_and_box(row, p))
+            for (p, present), value in zip(path, presence, strict=True)
         )
 
 
@@ -209,64 +216,65 @@ def _heats(
     """Return upsampled similarity maps and their boxes for the pairs of image and prototype that are shown."""
     heats: dict[tuple[int, int], Any] = {}
     for first, layer, latents in model.prototypes.components(output.latents):
-        own = [(row, p) for row, p in pairs if first <= p < first + len(layer)]
-        if not layer.has_maps or not own:
+        in_layer = [(row, p) for row, p in pairs if first <= p < first + len(layer)]
+        if not layer.has_maps or not in_layer:
             continue
-        rows, numbers = torch.tensor(own, device=model.device).T
-        which, column = (numbers - first).unique(return_inverse=True)
-        chosen = layer.maps(latents, which).float()[rows, column]
-        large = upsample(chosen, size)
-        cells, grid = chosen.flatten(1).argmax(dim=1), (chosen.shape[1], chosen.shape[2])
+        rows, numbers = torch.tensor(in_layer, device=model.device).T
+        prototypes, column = (numbers - first).unique(return_inverse=True)
+        maps = layer.maps(latents, prototypes).float()[rows, column]
+        upsampled = upsample(maps, size)
+        cells, grid = maps.flatten(1).argmax(dim=1), (maps.shape[1], maps.shape[2])
         patches = layer.patch_boxes(cells, grid, size)
-        boxes = (percentile_boxes(large) if patches is None else patches).tolist()
+        boxes = (percentile_boxes(upsampled) if patches is None else patches).tolist()
         heats |= {
-            pair: (heat, tuple(box)) for pair, heat, box in zip(own, large.cpu().numpy(), boxes, strict=True)
+            pair: (heat, tuple(box))
+            for pair, heat, box in zip(in_layer, upsampled.cpu().numpy(), boxes, strict=True)
         }
     return heats
 
 
 def _breakdown(
     model: PrototypeModel,
-    taken: Selection,
+    selection: Selection,
     row: int,
     scores: np.ndarray[Any, np.dtype[np.float32]],
-    known: _Known,
+    details: _PrototypeDetails,
 ) -> ScoreBreakdown:
-    contributions = taken.evidence.contributions[row].double()
-    rest = torch.ones_like(contributions, dtype=torch.bool)
-    rest[taken.shown[row]] = False
-    others = contributions[rest]
-    index = int(taken.classes[row])
+    contributions = selection.evidence.contributions[row].double()
+    hidden = torch.ones_like(contributions, dtype=torch.bool)
+    hidden[selection.shown[row]] = False
+    others = contributions[hidden]
+    index = int(selection.classes[row])
     return ScoreBreakdown(
         class_index=index,
         class_name=model.spec.classes[index],
         score=float(scores[index]),
-        reasons=tuple(_reasons(taken, row, known)),
+        reasons=tuple(_reasons(selection, row, details)),
         others=len(others),
         others_for=float(others.clamp_min(0).sum()),
         others_against=float(others.clamp_max(0).sum()),
-        bias=float(taken.evidence.bias[row]),
+        bias=float(selection.evidence.bias[row]),
     )
 
 
-def _reasons(taken: Selection, row: int, known: _Known) -> list[Reason]:
-    evidence, shown = taken.evidence, taken.shown[row]
+def _reasons(selection: Selection, row: int, details: _PrototypeDetails) -> list[Reason]:
+    evidence, shown = selection.evidence, selection.shown[row]
     weights = [None] * len(shown) if evidence.weights is None else evidence.weights[row, shown].tolist()
     return [
         Reason(
-            known.views[prototype],
+            details.views[prototype],
             similarity,
             contribution,
             weight,
-            *known.place(row, prototype),
-            steps=known.steps(row, way),
+            *details.heat_and_box(row, prototype),
+            steps=details.steps(row, path),
         )
-        for prototype, similarity, contribution, weight, way in zip(
-            taken.prototypes(row),
-            taken.similarities[row, shown].tolist(),
+        for prototype, similarity, contribution, weight, path in zip(
+            selection.prototypes(row),
+            selection.similarities[row, shown].tolist(),
             evidence.contributions[row, shown].tolist(),
             weights,
-            taken.ways(row),
+            selection.paths(row),
             strict=True,
         )
     ]

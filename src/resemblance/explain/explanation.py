@@ -1,4 +1,4 @@
-"""`Explanation`, the answer of `explain`: its data, and how it looks in words, as a figure and in a notebook."""
+"""`Explanation`, the result of `explain`: its data, shown as text, as a figure and in a notebook."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from resemblance.explain.html import explanation_html
 
 
 class Explanation(ExplanationData):
-    """Why a model says what it says of an image; `explain` makes it.
+    """The explanation of a model's prediction for an image, as `explain` returns it.
 
-    Print it for a table of reasons that adds up; in a notebook it shows itself. Its fields are those of
-    `ExplanationData`.
+    Printing it shows a table of reasons that add up to the score; a notebook displays it with pictures. Its fields are
+    those of `ExplanationData`.
 
     Example:
         >>> import numpy as np
@@ -35,21 +35,21 @@ class Explanation(ExplanationData):
 
     @property
     def warnings(self) -> list[str]:
-        """Where the reasons should not be taken at their word, in sentences."""
+        """Sentences about reasons that are not reliable or do not represent the whole score."""
         return text.warnings(self)
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
-        """Return a JSON-ready dictionary; image, maps and pictures as nested lists only if ``arrays``."""
+        """Return a dictionary that JSON can hold; image, maps and pictures are included only if ``arrays``."""
         return super().to_dict(arrays) | {"warnings": self.warnings}
 
     def plot(self, paper: bool = False) -> Figure:
         """Draw the image and its reasons.
 
         Args:
-            paper: overlay maps as the papers do (see `drawing.heat`).
+            paper: whether to overlay maps as the papers do (see `drawing.heat`).
 
         Returns:
-            A matplotlib figure, drawn without a display.
+            A matplotlib figure, which needs no display.
         """
         return explanation_figure(self, paper)
 

@@ -1,4 +1,4 @@
-"""An explanation as data: what was predicted, and for which reasons; without words, figures or pages."""
+"""The data of an explanation: the prediction and its reasons, without text, figures or pages."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from resemblance.explain.score_breakdown import ScoreBreakdown
 
 @dataclass(frozen=True)
 class ExplanationData:
-    """The data of an `Explanation`, for what draws it or puts it into words.
+    """The data of an `Explanation`, for the modules that draw it or write it as text.
 
     Args:
         name: the image's name.
-        image: (H, W, 3) uint8, as the model saw it.
+        image: (H, W, 3) uint8, as the model reads it.
         method: the model's method.
         classes: the names of all classes.
-        scores: (C,) as computed.
-        probabilities: (C,) their softmax, where scores are logits of weighted reasons; else None.
+        scores: (C,) the scores that the model computed.
+        probabilities: (C,) the softmax of the scores if these are logits of weighted reasons; else None.
         score_kind: ``logit``, ``probability`` or ``votes``.
-        order: by what the reasons are ordered.
-        prediction: index of the predicted class.
-        breakdowns: one for each class that was asked for; by default, the predicted one.
-        label: index of the true class, where known.
+        order: the value by which the reasons are ordered.
+        prediction: the index of the predicted class.
+        breakdowns: the score of each explained class; by default, of the predicted class.
+        label: the index of the true class, if known.
         counter: the best reason for ``counter_class``: the true class if the prediction is wrong, else the
-            predicted one if another was asked for, else the runner-up.
-        counter_class: index of that class.
-        chosen: the prototypes were chosen by the caller.
-        words: what the method calls its prototypes, and the numbers beside them.
-        abstained: the model gives no answer; ``prediction`` is then without meaning.
+            predicted class if another class is explained, else the runner-up.
+        counter_class: the index of that class.
+        chosen: whether the caller chose the prototypes.
+        words: the method's terms for its prototypes and their numbers.
+        abstained: whether the model makes no prediction; ``prediction`` then has no meaning.
     """
 
     name: str
@@ -58,59 +58,59 @@ class ExplanationData:
 
     @property
     def predicted(self) -> str:
-        """The predicted class's name."""
+        """The name of the predicted class."""
         return self.classes[self.prediction]
 
     @property
     def true(self) -> str | None:
-        """The true class's name, where known."""
+        """The name of the true class; None if unknown."""
         return None if self.label is None else self.classes[self.label]
 
     @property
     def correct(self) -> bool | None:
-        """True if the prediction is right, which no abstention is; None where the truth is unknown."""
+        """Whether the prediction is correct; False if the model abstains, None if the true class is unknown."""
         return None if self.label is None else not self.abstained and self.label == self.prediction
 
     @property
     def breakdown(self) -> ScoreBreakdown:
-        """The score of the first class that was asked for, broken down; by default, of the predicted one."""
+        """The score of the first explained class, broken down; by default, of the predicted class."""
         return self.breakdowns[0]
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
-        """The reasons shown for that class."""
+        """The reasons shown for the first explained class."""
         return self.breakdown.reasons
 
     @property
     def share(self) -> float:
-        """The share of all contributions to that class that the reasons shown carry."""
+        """The share of the reasons shown in all contributions to the first explained class."""
         return self.breakdown.share
 
     @property
     def bias(self) -> float:
-        """The part of that class's score that no reason carries."""
+        """The part of the first explained class's score that belongs to no reason."""
         return self.breakdown.bias
 
     @property
     def all_reasons(self) -> list[Reason]:
-        """The reasons shown for all classes that were asked for, and the one beside them."""
+        """The reasons shown for all explained classes, and the one for the counter-class."""
         shown = [reason for breakdown in self.breakdowns for reason in breakdown.reasons]
         return [*shown, *([self.counter] if self.counter else [])]
 
     @property
     def paths(self) -> bool:
-        """True if the reasons are paths through a tree of prototypes."""
+        """Whether the reasons are paths through a tree of prototypes."""
         return any(reason.steps for reason in self.all_reasons)
 
     @property
     def located(self) -> bool:
-        """True if the reasons say where in the image they are."""
+        """Whether the reasons have a place in the image."""
         parts: list[Reason | Step] = [*self.all_reasons]
         parts += [step for reason in self.all_reasons for step in reason.steps]
         return any(part.heat is not None for part in parts)
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
-        """Return a JSON-ready dictionary; image, maps and pictures as nested lists only if ``arrays``."""
+        """Return a dictionary that JSON can hold; image, maps and pictures are included only if ``arrays``."""
         record: dict[str, Any] = {
             "name": self.name,
             "method": self.method,

@@ -1,4 +1,4 @@
-"""The figure of one explanation: the image, its reasons, and the sum they make."""
+"""Draw the figure of one explanation: the image, its reasons, and the sum of their contributions."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ LINE = 0.26
 def explanation_figure(explanation: ExplanationData, paper: bool = False) -> Figure:
     """Draw an explanation.
 
-    One row per reason: where the image resembles the prototype (models with maps), the prototype, the training
-    image that it comes from, and its contribution. Below, the lines that make the sum complete.
+    Each reason has a row: the place where the image resembles the prototype (models with maps), the prototype, the
+    training image that it comes from, and its contribution. The lines below complete the sum.
 
     Args:
-        explanation: of one image.
-        paper: overlay maps as the papers do (see `drawing.heat`).
+        explanation: the explanation of one image.
+        paper: whether to overlay maps as the papers do (see `drawing.heat`).
 
     Example:
         >>> import numpy as np
@@ -90,9 +90,11 @@ class _Layout:
     def draw(self) -> Figure:
         """Draw the figure."""
         explanation = self.explanation
-        beside = self.width - 2 * MARGIN - HEAD
-        self.title = _wrap(_upper(plain(headline(explanation), 160)), beside, 14.5)
-        self.warnings = [line for text in warnings(explanation) for line in _wrap(f"! {text}", beside, 8.5)]
+        text_width = self.width - 2 * MARGIN - HEAD
+        self.title = _wrap(_upper(plain(headline(explanation), 160)), text_width, 14.5)
+        self.warnings = [
+            line for text in warnings(explanation) for line in _wrap(f"! {text}", text_width, 8.5)
+        ]
         top = max(HEAD, 0.7 + 0.25 * len(self.title) + 0.2 * len(self.warnings))
         height = MARGIN + top + sum(self._height(breakdown) for breakdown in explanation.breakdowns)
         if explanation.counter is not None:
@@ -143,18 +145,18 @@ class _Layout:
             f"Why {plain(breakdown.class_name)} has {'these' if word.endswith('s') else 'this'} {word}",
             fontweight="bold",
         )
-        beside = "image" in self.columns
+        has_maps = "image" in self.columns
         titles = {
             "image": "this image …",
-            "prototype": "… " * beside + explanation.words.picture,
-            "source": "which comes from" if beside else "nearest training image",
+            "prototype": "… " * has_maps + explanation.words.picture,
+            "source": "which comes from" if has_maps else "nearest training image",
         }
         for number, column in enumerate(self.columns if breakdown.reasons else []):
             x = MARGIN + number * (SIDE + GAP)
             write(self.figure, x, y + 0.32, titles[column], color=MUTED, fontsize=8)
         if not self.columns:
-            how = "above this image, where it is most like the part; below the part"
-            write(self.figure, MARGIN, y + 0.32, how, color=MUTED, fontsize=8)
+            legend = "above: this image and its place most similar to the part; below: the part"
+            write(self.figure, MARGIN, y + 0.32, legend, color=MUTED, fontsize=8)
         write(self.figure, self.width - MARGIN, y + 0.32, "contribution", color=MUTED, fontsize=8, ha="right")
         y += 0.55
         lines = breakdown.lines()
@@ -211,7 +213,7 @@ class _Layout:
         ]
         if view.unused:
             lines[0] = (0.33, f"{view.title}, never the most similar", 8.5, WARN)
-        if not view.words.owned:  # its name stands where the classes do
+        if not view.words.owned:  # the heading is then the title
             lines = [(0.33, lines[1][1], 8, MUTED), (0.56, numbers, 8.5, INK)]
         write(self.figure, x, y + 0.1, plain(view.heading, 34), fontweight="bold", fontsize=10)
         for down, line, size, color in lines:
@@ -230,9 +232,9 @@ class _Layout:
             self._bar(reason.contribution, span, y + 0.12, 0.16)
 
     def _path(self, reason: Reason, y: float, value: str, span: tuple[float, float] | None) -> None:
-        """Draw a path below a line of numbers."""
+        """Draw a line of numbers and, below it, the path."""
         numbers = f"reached with {similarity_text(self.explanation, reason)}"
-        numbers += f" × {weight_text(reason)} of the class at its end" if reason.weight is not None else ""
+        numbers += f" × {weight_text(reason)} for the class in its leaf" if reason.weight is not None else ""
         write(self.figure, MARGIN, y + 0.02, numbers, fontsize=9.5, fontweight="bold")
         right = {"ha": "right", "fontsize": 10, "fontfamily": "monospace", "fontweight": "bold"}
         write(self.figure, self.width - MARGIN, y, value, **right)
@@ -249,7 +251,7 @@ class _Layout:
             self._bar(value, span, y + 0.07, 0.12)
 
     def _bar(self, value: float, span: tuple[float, float], y: float, height: float) -> None:
-        """Draw a bar on the scale that all lines of the breakdown share, the largest 1.1 inches wide."""
+        """Draw a bar on a scale of 1.1 inches that all lines of the breakdown share."""
         width = 1.1
         axes: Axes = place(self.figure, self.width - MARGIN - 0.75 - width, y, width, height)
         axes.barh([0], [value], color=FOR if value >= 0 else AGAINST, height=0.9)
@@ -265,7 +267,7 @@ class _Layout:
 
 
 def _wrap(text: str, width: float, size: float) -> list[str]:
-    """Break a text into lines of so many points that fit into so many inches."""
+    """Break a text of ``size`` points into lines that fit into ``width`` inches."""
     return textwrap.wrap(text, max(12, int(width / inches("a", size)))) or [""]
 
 

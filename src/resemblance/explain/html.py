@@ -1,4 +1,4 @@
-"""An explanation as HTML: no network, no script, all text escaped. Reports build their pages on it."""
+"""Render an explanation as HTML without network or script, with all text escaped; reports build on it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SOURCE = PictureLimit(224, 14_000)
 
 
 def explanation_html(explanation: ExplanationData) -> str:
-    """Return one explanation as a fragment for a notebook, with its style and its pictures.
+    """Return one explanation as an HTML fragment for a notebook, with its style and its pictures.
 
     Args:
-        explanation: of one image.
+        explanation: the explanation of one image.
 
     Example:
         >>> import numpy as np
@@ -45,9 +45,9 @@ def explanation_html(explanation: ExplanationData) -> str:
 
 
 def template_environment(*packages: str) -> Environment:
-    """Return an environment that finds templates in the folder ``templates`` of these packages, the first first.
+    """Return an environment that looks for templates in the folders ``templates`` of these packages, in this order.
 
-    What is filled in is escaped, and a name that is not there is an error.
+    It escapes all values, and an undefined name is an error.
     """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package) for package in packages]),
@@ -61,17 +61,17 @@ def template_environment(*packages: str) -> Environment:
 
 
 def read_style(environment: Environment, name: str) -> Markup:
-    """Return a style sheet from among the templates, as it is."""
+    """Return the text of a style sheet in the template folders, without escaping."""
     assert environment.loader is not None
     return Markup(environment.loader.get_source(environment, name)[0])
 
 
 class HtmlRenderer:
-    """Fills in templates, which know it as ``renderer``, and embeds the pictures that they ask for.
+    """Renders templates, which call it ``renderer``, and embeds the pictures that they use.
 
     Args:
-        environment: where the templates are, see `template_environment`.
-        limits: what pictures may take, for the uses ``image``, ``crop`` and ``source``.
+        environment: the environment of the templates, see `template_environment`.
+        limits: the limits of pictures for the uses ``image``, ``crop`` and ``source``.
     """
 
     def __init__(self, environment: Environment, limits: Mapping[str, PictureLimit]) -> None:
@@ -79,7 +79,7 @@ class HtmlRenderer:
         self.pictures = EmbeddedPictures(limits)
 
     def render(self, template: str, **values: object) -> Markup:
-        """Fill in a template; the result is safe because the environment escapes."""
+        """Render a template; the result is safe because the environment escapes all values."""
         return Markup(self.environment.get_template(template).render(renderer=self, **values))
 
     def image(self, explanation: ExplanationData) -> Markup:
@@ -88,7 +88,7 @@ class HtmlRenderer:
         return _svg(picture, f"The image {explanation.name}")
 
     def heat_map(self, explanation: ExplanationData, reason: Reason | Step) -> Markup:
-        """Show the image with the similarity map and the box of a reason, or of a step of one."""
+        """Show the image with the similarity map and the box of a reason or a step."""
         picture = self.pictures.add_pixels("image", explanation.image)
         layer = ""
         if reason.heat is not None:
@@ -99,7 +99,7 @@ class HtmlRenderer:
         return _svg(picture, alt, layer, reason.box)
 
     def prototype(self, view: PrototypeView) -> Markup:
-        """Show the part or image that stands for a prototype."""
+        """Show the part or image that represents a prototype."""
         item = view.item
         stored = item.decoding if view.decoded else item.source
         if stored is None:
@@ -111,7 +111,7 @@ class HtmlRenderer:
         return _svg(picture, alt[0].upper() + alt[1:])
 
     def source(self, view: PrototypeView) -> Markup:
-        """Show the training image behind a prototype with its part marked; nothing where it is all of it."""
+        """Show the training image of a prototype with its part marked; nothing if the prototype is the whole image."""
         stored = view.item.source
         if stored is None or not (view.box or view.decoded):
             return Markup()

@@ -1,4 +1,4 @@
-"""A path through a tree of prototypes as a strip of pictures."""
+"""Draw a path through a tree of prototypes as a strip of pictures."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ CELL, PITCH, STRIP, IN_A_ROW = 1.05, 1.3, 2.85, 9
 
 
 def strip_width(steps: int) -> float:
-    """Return the inches that so many steps take side by side."""
+    """Return the width in inches of this number of steps side by side."""
     return min(steps, IN_A_ROW) * PITCH
 
 
 def strip_height(reason: Reason) -> float:
-    """Return the height in inches that a path takes."""
+    """Return the height of a path in inches."""
     return -(-len(reason.steps) // IN_A_ROW) * STRIP
 
 
 def draw_path(figure: Figure, image: Pixels, reason: Reason, x: float, y: float, paper: bool = False) -> None:
-    """Draw the steps of a path, its upper left corner at x, y inches.
+    """Draw the steps of a path with its upper left corner at x, y.
 
-    Each step shows the image, with the place that is most like the prototype, above the prototype; its colour and its
-    words say which way the path goes on.
+    Each step shows the image, with its place most similar to the prototype, above the prototype. The colour and the
+    text say whether the path continues because the part is present or because it is absent.
 
     Args:
-        figure: to draw on.
-        image: (H, W, 3), the image that is explained.
-        reason: with steps.
+        figure: the figure to draw on.
+        image: (H, W, 3) the explained image.
+        reason: a reason with steps.
         x: inches from the left.
         y: inches from the top.
-        paper: overlay maps as the papers do (see `drawing.heat`).
+        paper: whether to overlay maps as the papers do (see `drawing.heat`).
     """
     for number, step in enumerate(reason.steps):
         left, top = x + number % IN_A_ROW * PITCH, y + number // IN_A_ROW * STRIP
-        colour, word = (FOR, "has this part") if step.present else (AGAINST, "lacks this part")
-        write(figure, left, top, word, color=colour, fontsize=8.5, fontweight="bold")
-        write(figure, left, top + 0.17, percent(step.probability), color=colour, fontsize=8.5)
+        color, label = (FOR, "has this part") if step.present else (AGAINST, "lacks this part")
+        write(figure, left, top, label, color=color, fontsize=8.5, fontweight="bold")
+        write(figure, left, top + 0.17, percent(step.probability), color=color, fontsize=8.5)
         if number + 1 < len(reason.steps):
             write(
                 figure,

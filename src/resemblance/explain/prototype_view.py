@@ -1,4 +1,4 @@
-"""What is known of each prototype, gathered for whoever shows them."""
+"""Collect the picture, the provenance and the usage of each prototype, for texts, figures and pages."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.images import Pixels
 from resemblance.prototypes.gallery import Box, GalleryItem
 
-OWNERS = 5  # classes that are named
+OWNERS = 5  # the largest number of classes that are named
 
 
 @dataclass(frozen=True)
 class PrototypeView:
-    """What there is to show and to say of a prototype, or of what a method has in its place.
+    """The facts and pictures of a prototype, or of an attribute or concept in its place.
 
     Args:
         index: its number in the model.
-        classes: the names of the classes that own it; none where the method gives it to no class.
-        item: its picture and where that comes from.
-        source_index: the training image behind it, where known.
-        activations: training images to which it is the most similar of all prototypes; None if not counted.
-        own_activations: likewise among the prototypes of the image's own class, over that class's images.
-        importance: ``activations`` as a share of all prototypes' activations; where one prototype an image counts,
-            the share of the training images.
-        words: what the method calls it.
+        classes: the names of the classes that own it; empty if the method assigns it to no class.
+        item: its picture and the provenance of the picture.
+        source_index: the index of its training image, if known.
+        activations: the number of training images for which it is the most similar of all prototypes; None if not
+            counted.
+        own_activations: the number of training images of its classes for which it is the most similar of the prototypes
+            of the image's class.
+        importance: ``activations`` as a share of all prototypes' activations; if each image counts one prototype, this
+            is the share of the training images.
+        words: the method's terms.
 
     Example:
         >>> view = PrototypeView(3, ("cat", "dog"), source_index=17, activations=0)
@@ -47,12 +49,12 @@ class PrototypeView:
 
     @property
     def title(self) -> str:
-        """Its kind and number."""
+        """The method's term for it, and its number."""
         return f"{self.words.one} {self.index}"
 
     @property
     def owner(self) -> str:
-        """Its classes in words; the first of them, where it has many.
+        """Its classes as text; only the first ones if it has many.
 
         Example:
             >>> PrototypeView(3, tuple("abcdefg")).owner
@@ -65,39 +67,39 @@ class PrototypeView:
 
     @property
     def heading(self) -> str:
-        """What comes first of it in a list of reasons: its classes, or itself where it can have none."""
+        """Its heading in a list of reasons: its classes, or its title if the method assigns no classes."""
         return self.owner if self.words.owned else self.title
 
     @property
     def picture(self) -> Pixels | None:
-        """The part or image that it stands for, (h, w, 3) uint8; None where there is none."""
+        """The part or image that represents it, (h, w, 3) uint8; None if there is none."""
         return self.item.picture
 
     @property
     def source(self) -> Pixels | None:
-        """The whole training image behind it, (H, W, 3) uint8; None where it is not at hand."""
+        """The whole training image that it comes from, (H, W, 3) uint8; None if it is not stored."""
         return self.item.image
 
     @property
     def box(self) -> Box | None:
-        """Its part of the source; None for all of it."""
+        """Its part of the source; None for the whole source."""
         return self.item.box
 
     @property
     def decoded(self) -> bool:
-        """Whether its picture was decoded from the prototype and is no training image."""
+        """Whether its picture was decoded from the prototype and is not a training image."""
         return self.item.kind == "decoded"
 
     @property
     def source_name(self) -> str:
-        """The training image's name; empty where there is none."""
+        """The training image's name; empty if there is none."""
         if self.item.name or self.source_index is None:
             return self.item.name
         return f"training image {self.source_index}"
 
     @property
     def origin(self) -> str:
-        """The training image behind it in words; empty where there is none.
+        """The training image that it comes from, as text; empty if there is none.
 
         Example:
             >>> PrototypeView(3, source_index=17).origin
@@ -108,11 +110,11 @@ class PrototypeView:
 
     @property
     def unused(self) -> bool:
-        """Whether it is never the most similar of all prototypes (a "ghost"), where only that one is used."""
+        """Whether it is the most similar prototype for no training image, if the method uses only that one."""
         return self.words.rivals and self.activations == 0
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
-        """A JSON-ready dictionary; the picture as nested lists only if ``arrays``."""
+        """Return a dictionary that JSON can hold; the picture is included only if ``arrays``."""
         record: dict[str, Any] = {
             "prototype": self.index,
             "classes": list(self.classes),
@@ -131,11 +133,11 @@ class PrototypeView:
 
 
 def prototype_views(model: Classifier, indices: Sequence[int] | None = None) -> list[PrototypeView]:
-    """Pictures, provenance and use of a model's prototypes.
+    """Return the picture, the provenance and the usage of each prototype of a model.
 
     Args:
-        model: a model with prototypes; one without has none to show.
-        indices: which of them; by default all.
+        model: the model; the result is empty for a model without prototypes.
+        indices: the prototypes to return; by default all.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
@@ -150,8 +152,8 @@ def prototype_views(model: Classifier, indices: Sequence[int] | None = None) -> 
         return []
     prototypes = model.prototypes
     owners = prototypes.owner_names(model.spec.classes)
-    used, own = prototypes.activations.tolist(), prototypes.own_activations.tolist()
-    uses = sum(used) if prototypes.usage_counted else 0
+    activations, own_activations = prototypes.activations.tolist(), prototypes.own_activations.tolist()
+    total = sum(activations) if prototypes.usage_counted else 0
     sources = prototypes.source_index.tolist()
     gallery = model.gallery
     return [
@@ -160,9 +162,9 @@ def prototype_views(model: Classifier, indices: Sequence[int] | None = None) -> 
             classes=owners[index],
             item=GalleryItem() if gallery is None else gallery[index],
             source_index=sources[index] if sources[index] >= 0 else None,
-            activations=used[index] if prototypes.usage_counted else None,
-            own_activations=own[index] if own[index] >= 0 else None,
-            importance=used[index] / uses if uses else None,
+            activations=activations[index] if prototypes.usage_counted else None,
+            own_activations=own_activations[index] if own_activations[index] >= 0 else None,
+            importance=activations[index] / total if total else None,
             words=model.traits.words,
         )
         for index in (range(len(prototypes)) if indices is None else indices)

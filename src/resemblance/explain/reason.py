@@ -1,4 +1,4 @@
-"""The reasons of an explanation: a prototype's part in the score of a class, or that of a path through several."""
+"""The reasons of an explanation: the contributions of prototypes, or of paths through several, to a score."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from resemblance.prototypes.gallery import Box
 
 @dataclass(frozen=True)
 class Step:
-    """A question on the way to a reason that is a path: is the prototype there?
+    """One step of a reason that is a path: the image has the prototype, or lacks it.
 
     Args:
-        prototype: the prototype that is asked for.
-        present: the path goes on because it is there; else because it is not.
-        probability: of this turn.
-        heat: (H, W) float32, the similarity map upsampled to the image; None where the model has no maps.
-        box: around the image's pixels at or above the map's 95th percentile, or the patch that the method frames: x0,
-            y0, x1, y1, exclusive.
+        prototype: the prototype that is looked for.
+        present: whether the path continues because the prototype is present, or else because it is absent.
+        probability: the probability of this step.
+        heat: (H, W) float32, the similarity map upsampled to the image; None if the model has no maps.
+        box: x0, y0, x1, y1 (exclusive), around the image's pixels at or above the map's 95th percentile, or the patch
+            that the method defines.
     """
 
     prototype: PrototypeView
@@ -33,7 +33,7 @@ class Step:
     box: Box | None = None
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
-        """Return a JSON-ready dictionary; the map and the picture as nested lists only if ``arrays``."""
+        """Return a dictionary that JSON can hold; the map and the picture are included only if ``arrays``."""
         record = self.prototype.to_dict(arrays) | {
             "present": self.present,
             "probability": finite(self.probability),
@@ -46,18 +46,18 @@ class Step:
 
 @dataclass(frozen=True)
 class Reason:
-    """One prototype's part in the score of a class, or that of a path through several of them.
+    """The contribution of one prototype, or of a path through several, to the score of a class.
 
     Args:
         prototype: the prototype.
-        similarity: of the image to the prototype.
-        contribution: what it adds to the score.
-        weight: the factor between the two, where there is one.
-        heat: (H, W) float32, the similarity map upsampled to the image; None where the model has no maps.
-        box: around the image's pixels at or above the map's 95th percentile, or the patch that the method frames: x0,
-            y0, x1, y1, exclusive.
-        steps: the questions on the way, where the reason is a path; ``prototype`` is then the last one,
-            ``similarity`` the probability of the path and ``weight`` that of the class at its end.
+        similarity: the similarity of the image to the prototype.
+        contribution: the value that is added to the score.
+        weight: the factor between the similarity and the contribution, if there is one.
+        heat: (H, W) float32, the similarity map upsampled to the image; None if the model has no maps.
+        box: x0, y0, x1, y1 (exclusive), around the image's pixels at or above the map's 95th percentile, or the patch
+            that the method defines.
+        steps: the steps, if the reason is a path; ``prototype`` is then the last one, ``similarity`` the probability
+            of the path and ``weight`` the probability of the class in its leaf.
 
     Example:
         >>> reason = Reason(PrototypeView(3, ("cat",)), similarity=2.0, contribution=3.0, weight=1.5)
@@ -74,7 +74,7 @@ class Reason:
     steps: tuple[Step, ...] = ()
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
-        """Return a JSON-ready dictionary; the map and the picture as nested lists only if ``arrays``."""
+        """Return a dictionary that JSON can hold; the map and the picture are included only if ``arrays``."""
         record: dict[str, Any] = self.prototype.to_dict(arrays) | {
             "similarity": finite(self.similarity),
             "weight": finite(self.weight),

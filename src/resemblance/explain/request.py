@@ -1,31 +1,30 @@
-"""What is asked of an explanation, checked."""
+"""Check the arguments of a request for explanations."""
 
 from __future__ import annotations
 
-import difflib
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resemblance.config.errors import UserError
+from resemblance.config.values import near
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 
 
 def class_index(model: Classifier, value: int | str) -> int:
-    """The index of a class given by name or index.
+    """Return the index of a class given by name or index.
 
     Raises:
-        UserError: if there is none such.
+        UserError: if the model has no such class.
     """
     classes = model.spec.classes
     if isinstance(value, str):
         if value in classes:
             return classes.index(value)
         if not value.isdecimal():
-            near = difflib.get_close_matches(value, classes, 1)
-            shown = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
-            hint = f"; did you mean {near[0]!r}?" if near else f"; the classes are {shown}"
+            listed = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
+            hint = near(value, classes) or f"; the classes are {listed}"
             raise UserError(f"the model has no class {value!r}{hint}")
     index = int(value)
     if not 0 <= index < len(classes):
@@ -34,7 +33,7 @@ def class_index(model: Classifier, value: int | str) -> int:
 
 
 def explainable(model: Classifier) -> PrototypeModel:
-    """Return the model, if it has reasons to give.
+    """Return the model if it has prototypes, which can be its reasons.
 
     Raises:
         UserError: if it has none.
@@ -46,12 +45,12 @@ def explainable(model: Classifier) -> PrototypeModel:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for.
+    """The checked arguments of `explain.explain.explain`.
 
     Args:
-        top: how many reasons to show; None for all.
-        prototypes: their numbers, where chosen ones are to be shown.
-        classes: indices of the classes whose scores are to be explained; None: the predicted one's.
+        top: the number of reasons to show; None for all.
+        prototypes: the numbers of the prototypes to show, if the caller chose them.
+        classes: the indices of the classes whose scores are explained; None for the predicted class.
     """
 
     top: int | None
@@ -66,26 +65,28 @@ class Request:
         prototypes: Sequence[int] | None,
         classes: Sequence[int | str] | None,
     ) -> Request:
-        """Check what `explain.explain.explain` was given.
+        """Check the arguments of `explain.explain.explain`.
 
         Raises:
-            UserError: for what the model has not.
+            UserError: if the model has no prototypes, or a prototype or class does not exist.
         """
         explainable(model)
         if top is not None and (not isinstance(top, int) or top < 1):
-            raise UserError(f"top must be at least 1, a whole number, not {top!r}")
+            raise UserError(f"top must be a whole number of at least 1, not {top!r}")
         count = len(model.prototypes)
         try:
             chosen = (
                 None if prototypes is None else list(dict.fromkeys(operator.index(p) for p in prototypes))
             )
         except TypeError:
-            raise UserError(f"prototypes must be a list of their numbers, not {prototypes!r}") from None
+            raise UserError(
+                f"prototypes must be a list of numbers of prototypes, not {prototypes!r}"
+            ) from None
         for index in chosen or ():
             if not 0 <= index < count:
                 raise UserError(f"the model has no prototype {index}; it has prototypes 0 to {count - 1}")
-        wanted = None
+        indices = None
         if classes is not None and len(classes):
             values = [classes] if isinstance(classes, str) else classes
-            wanted = list(dict.fromkeys(class_index(model, value) for value in values))
-        return cls(top, chosen or None, wanted)
+            indices = list(dict.fromkeys(class_index(model, value) for value in values))
+        return cls(top, chosen or None, indices)

@@ -1,4 +1,4 @@
-"""Rounding a sum so that what is printed still adds up."""
+"""Round the parts of a sum so that the printed numbers still add up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def decimals_for(values: Sequence[float]) -> int:
-    """Decimals that show the largest value with four digits at least; three for values from 0.01 to 100.
+    """Return the number of decimals that shows at least four digits of the largest value; 3 from 0.01 to 100.
 
     Example:
         >>> decimals_for([7.25, -0.5]), decimals_for([1234.5]), decimals_for([0.00012])
@@ -23,20 +23,20 @@ def decimals_for(values: Sequence[float]) -> int:
 def add_up(
     values: Sequence[float], total: float, decimals: int, absorber: int | None = None
 ) -> tuple[list[float], float]:
-    """Round the parts of a sum and the sum so that the rounded parts add up to the rounded sum.
+    """Round the parts of a sum, and the sum, so that the rounded parts add up to the rounded sum.
 
-    What rounding leaves over goes into one part that is a remainder itself, the ``absorber``. Without one,
-    the parts that were rounded furthest the other way move by a unit of the last decimal, as seats are
-    apportioned to votes; parts that needed no rounding stay.
+    The difference that rounding causes is added to one part, the ``absorber``. Without an absorber, the parts with the
+    largest rounding errors in the other direction change by one unit of the last decimal, as in the apportionment of
+    seats by largest remainder; parts that needed no rounding stay.
 
     Args:
         values: the parts.
         total: their sum.
-        decimals: of what is printed.
-        absorber: the part that takes what is left over.
+        decimals: the number of decimals of the printed numbers.
+        absorber: the index of the part to which the difference is added.
 
     Returns:
-        The rounded parts and the rounded total; unmended where the parts do not make this total.
+        The rounded parts and the rounded total; without correction if the parts do not add up to the total.
 
     Example:
         >>> add_up([1 / 3, 1 / 3, 1 / 3], 1.0, 2)
@@ -50,20 +50,20 @@ def add_up(
     units = [round(value * scale) for value in values]
     whole = round(total * scale)
     missing = whole - sum(units)
-    if abs(missing) <= len(values):  # more than that is not rounding, and must show
+    if abs(missing) <= len(values):  # a larger difference is not due to rounding and must remain visible
         if absorber is not None:
             units[absorber] += missing
         else:
             step = 1 if missing > 0 else -1
             errors = [value * scale - unit for value, unit in zip(values, units, strict=True)]
-            turn = sorted(range(len(values)), key=lambda i: (abs(errors[i]) < 1e-9, -step * errors[i], i))
-            for index in turn[: abs(missing)]:
+            ranked = sorted(range(len(values)), key=lambda i: (abs(errors[i]) < 1e-9, -step * errors[i], i))
+            for index in ranked[: abs(missing)]:
                 units[index] += step
     return [unit / scale for unit in units], whole / scale
 
 
 def signed(value: float, decimals: int) -> str:
-    """A number with its sign, a real minus, and no sign for what prints as zero.
+    """Format a number with its sign (a typographic minus), but without a sign if it prints as zero.
 
     Example:
         >>> signed(1.25, 1), signed(-0.5, 2), signed(-0.001, 1)
@@ -78,5 +78,5 @@ def signed(value: float, decimals: int) -> str:
 
 
 def finite(value: float | None) -> float | None:
-    """A number that JSON has a word for: a plain float, None for NaN and infinities."""
+    """Return a float that JSON can hold; None for NaN and infinities."""
     return None if value is None or not math.isfinite(value) else float(value)

@@ -1,4 +1,4 @@
-"""The score of a class, broken down into contributions that add up to it."""
+"""Break down the score of a class into contributions that add up to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from resemblance.explain.reason import Reason
 from resemblance.explain.rounding import add_up, decimals_for, finite, signed
 
-TOLERANCE = 1e-5  # of Σ|contributions| + |bias|, the numbers that were rounded
+TOLERANCE = 1e-5  # relative to Σ|contributions| + |bias|, the numbers that the model rounded
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,17 @@ class Line:
 class ScoreBreakdown:
     """The score of one class: reasons shown + the other reasons + bias = score.
 
-    Sums are made in float64 (Python's floats), so that they add no rounding to the model's own.
+    Sums are computed in float64 (Python's floats), so that they add no rounding error to the model's own.
 
     Args:
-        class_index: the class.
+        class_index: the index of the class.
         class_name: its name.
-        score: as the model computed it.
-        reasons: those that are shown.
-        others: how many reasons are not shown.
+        score: the score that the model computed.
+        reasons: the reasons shown.
+        others: the number of reasons not shown.
         others_for: the sum of their positive contributions.
         others_against: the sum of their negative contributions.
-        bias: the part of the score that no reason carries.
+        bias: the part of the score that belongs to no reason.
 
     Example:
         >>> from resemblance.explain.prototype_view import PrototypeView
@@ -55,7 +55,7 @@ class ScoreBreakdown:
 
     @property
     def others_contribution(self) -> float:
-        """What the reasons that are not shown add to the score."""
+        """The sum of the contributions of the reasons not shown."""
         return self.others_for + self.others_against
 
     @property
@@ -66,7 +66,7 @@ class ScoreBreakdown:
 
     @property
     def share(self) -> float:
-        """Σ|contribution| of the reasons shown over that of all; 0 where no reason contributes."""
+        """Σ|contribution| of the reasons shown over that of all; 0 if no reason contributes."""
         shown = sum(abs(reason.contribution) for reason in self.reasons)
         return shown / self.absolute if self.absolute > 0 else 0.0
 
@@ -77,11 +77,11 @@ class ScoreBreakdown:
 
     @property
     def adds_up(self) -> bool:
-        """True if the total is the score, within 1e-5 × (Σ|contributions| + |bias|)."""
+        """Whether the total equals the score within 1e-5 × (Σ|contributions| + |bias|)."""
         return abs(self.total - self.score) <= TOLERANCE * (self.absolute + abs(self.bias))
 
     def lines(self) -> list[Line]:
-        """Return the table's lines, rounded so that they add up; the others take what rounding leaves over."""
+        """Return the table's lines, rounded so that they add up; the other reasons absorb the rounding difference."""
         parts = [reason.contribution for reason in self.reasons]
         parts += [self.others_contribution] * bool(self.others) + [self.bias]
         decimals = decimals_for([*parts, self.score])
@@ -94,7 +94,7 @@ class ScoreBreakdown:
         return [*lines, Line("bias", texts[-1]), Line("score", signed(score, decimals).removeprefix("+"))]
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
-        """Return a JSON-ready dictionary; maps and pictures as nested lists only if ``arrays``."""
+        """Return a dictionary that JSON can hold; maps and pictures are included only if ``arrays``."""
         return {
             "class": self.class_name,
             "class_index": self.class_index,

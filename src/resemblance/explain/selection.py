@@ -1,4 +1,4 @@
-"""Which reasons an explanation shows."""
+"""Select the reasons that an explanation shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resemblance.core.prototype_model import PrototypeModel
 
 @dataclass(frozen=True)
 class Selection:
-    """The evidence of one class an image and which reasons of it are shown, best first."""
+    """The evidence for one class per image, and the reasons of it that are shown, best first."""
 
     classes: Tensor
     evidence: Evidence
@@ -21,36 +21,36 @@ class Selection:
     shown: list[Tensor]  # B × (k,) reasons
 
     def prototypes(self, row: int) -> list[int]:
-        """The prototypes behind the reasons that an image shows."""
-        found: list[int] = self.evidence.prototypes[self.shown[row]].tolist()
-        return found
+        """Return the prototypes of the reasons shown for an image."""
+        prototypes: list[int] = self.evidence.prototypes[self.shown[row]].tolist()
+        return prototypes
 
-    def ways(self, row: int) -> list[list[tuple[int, bool]]]:
-        """Prototypes and turns on the ways to these reasons; empty where reasons are no paths."""
+    def paths(self, row: int) -> list[list[tuple[int, bool]]]:
+        """Return each shown reason's path: prototypes, and whether they are present; empty if reasons are not paths."""
         paths, shown = self.evidence.paths, self.shown[row]
         if paths is None:
             return [[] for _ in shown]
-        rows = zip(paths.prototypes[shown].tolist(), paths.present[shown].tolist(), strict=True)
-        return [[(p, turn) for p, turn in zip(*way, strict=True) if p >= 0] for way in rows]
+        steps = zip(paths.prototypes[shown].tolist(), paths.present[shown].tolist(), strict=True)
+        return [[(p, present) for p, present in zip(*path, strict=True) if p >= 0] for path in steps]
 
 
 def select(
     model: PrototypeModel, output: Output, classes: Tensor, top: int | None, chosen: list[int] | None
 ) -> Selection:
-    """The ``top`` reasons (all: None) for one class an image, or those of the ``chosen`` prototypes.
+    """Select the ``top`` reasons (None: all) for one class per image, or the reasons of the ``chosen`` prototypes.
 
-    Of paths, the ``top`` ones that pass any of the ``chosen``.
+    If reasons are paths, the ``top`` paths through any of the ``chosen`` prototypes are selected.
 
-    Ordered as the method orders them; by contribution, reasons that contribute nothing are left out. All leaves of
-    a tree contribute something: of paths, those are left out that carry less than a thousandth.
+    The order is the method's. If it is by contribution, reasons that contribute nothing are left out; since every leaf
+    of a tree contributes something, paths with less than a thousandth of the score are left out.
     """
     evidence, similarities = _evidence(model, output, classes)
     contributions = evidence.contributions
     if chosen is not None and evidence.paths is None:
-        found = [(evidence.prototypes == p).nonzero().flatten() for p in chosen]
-        return Selection(classes, evidence, similarities, [torch.cat(found)] * len(classes))
+        reasons = [(evidence.prototypes == p).nonzero().flatten() for p in chosen]
+        return Selection(classes, evidence, similarities, [torch.cat(reasons)] * len(classes))
     order = similarities.argsort(dim=1, descending=True, stable=True)
-    if model.traits.order == "contribution":  # equal contributions: the more similar first
+    if model.traits.order == "contribution":  # of equal contributions, the more similar comes first
         order = order.gather(1, contributions.gather(1, order).argsort(dim=1, descending=True, stable=True))
     shown = []
     least = 0.0 if evidence.paths is None else 1e-3
@@ -59,8 +59,8 @@ def select(
             parts = contributions[row, ranked].abs()
             ranked = ranked[(parts > 0) & (parts >= least * parts.sum())]
         if chosen is not None and evidence.paths is not None:
-            passed = torch.isin(evidence.paths.prototypes, ranked.new_tensor(chosen)).any(dim=1)
-            ranked = ranked[passed[ranked]]
+            has_chosen = torch.isin(evidence.paths.prototypes, ranked.new_tensor(chosen)).any(dim=1)
+            ranked = ranked[has_chosen[ranked]]
         shown.append(ranked[:top])
     return Selection(classes, evidence, similarities, shown)
 
@@ -75,7 +75,7 @@ def _evidence(model: PrototypeModel, output: Output, classes: Tensor) -> tuple[E
 def counter_classes(
     scores: Tensor, predictions: Tensor, explained: Tensor, labels: list[int | None]
 ) -> Tensor:
-    """The class beside the explained one: the missed truth, else the prediction, else the runner-up."""
+    """Return the class to compare with the explained one: a missed true class, the prediction, or the runner-up."""
     without = scores.scatter(1, explained[:, None], -torch.inf)
     counters = torch.where(explained == predictions, without.argmax(dim=1), predictions)
     for row, label in enumerate(labels):
@@ -85,12 +85,12 @@ def counter_classes(
 
 
 def best_reason(model: PrototypeModel, output: Output, classes: Tensor) -> Selection:
-    """The one best reason for each class; none where a class has neither contributions nor prototypes."""
+    """Select the best reason for each class; none if a class has neither contributions nor prototypes."""
     evidence, similarities = _evidence(model, output, classes)
     contributions = evidence.contributions
     own = model.prototypes.owners[evidence.prototypes].T[classes]  # (B, R)
     top = contributions.amax(dim=1, keepdim=True)
-    # Among equal contributions the most similar; where nothing contributes, the most similar of the class.
+    # Of equal contributions, the most similar; if nothing contributes, the most similar prototype of the class.
     candidates = torch.where((contributions != 0).any(dim=1, keepdim=True), contributions == top, own)
     best = similarities.masked_fill(~candidates, -torch.inf).argmax(dim=1)
     shown = [best[row : row + 1] if candidates[row].any() else best[:0] for row in range(len(classes))]

@@ -1,4 +1,4 @@
-"""An explanation in words: the same on a terminal, in a figure and on a page."""
+"""Write an explanation as text, with the same words for the terminal, figures and pages."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ SCORE_WORDS = {"logit": "score", "probability": "probability", "votes": "votes"}
 
 
 def score_word(explanation: ExplanationData) -> str:
-    """Return what a score is called: score, probability or votes."""
+    """Return the term for a score: score, probability or votes."""
     return SCORE_WORDS[explanation.score_kind]
 
 
 def score_text(explanation: ExplanationData, index: int) -> str:
-    """Return the score of a class in words, with its probability where scores are logits."""
+    """Return the score of a class as text, with its probability if scores are logits."""
     score = float(explanation.scores[index])
     if explanation.score_kind == "probability":
         return f"probability {percent(score)}"
@@ -28,7 +28,7 @@ def score_text(explanation: ExplanationData, index: int) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share in per cent, 0 or 100 only where it is exactly that; its blank does not break.
+    """Return a share as a percentage with a no-break space; "0 %" and "100 %" are exact.
 
     Example:
         >>> [percent(share).replace("\N{NO-BREAK SPACE}", " ") for share in (0.5, 0.9999, 0.0002, 1.0)]
@@ -53,7 +53,7 @@ def similarity_word(explanation: ExplanationData) -> str:
 
 
 def similarity_text(explanation: ExplanationData, reason: Reason) -> str:
-    """Return a reason's similarity, as a squared distance where that is what the method speaks of."""
+    """Return a reason's similarity as text; a squared distance if the method compares by distances."""
     if reason.steps:
         return percent(reason.similarity)
     value = -reason.similarity if explanation.order == "similarity" else reason.similarity
@@ -66,14 +66,14 @@ def weight_word(explanation: ExplanationData) -> str:
 
 
 def weight_text(reason: Reason) -> str:
-    """Return a reason's weight; empty where the method has none."""
+    """Return a reason's weight as text; empty if the method has none."""
     if reason.weight is None:
         return ""
     return percent(reason.weight) if reason.steps else signed(reason.weight, 3)
 
 
 def step_text(step: Step) -> str:
-    """Return whether the image has the part that a step asks for, and how probably.
+    """Return as text whether the image has the part of a step, with the probability.
 
     Example:
         >>> from resemblance.explain.prototype_view import PrototypeView
@@ -83,47 +83,47 @@ def step_text(step: Step) -> str:
     return f"{'has' if step.present else 'lacks'} part {step.prototype.index} ({percent(step.probability)})"
 
 
-def way_text(reason: Reason) -> str:
-    """Return the questions of a path in short: what the image has and what it lacks, in order."""
+def path_summary(reason: Reason) -> str:
+    """Return the parts of a path in short: which the image has and which it lacks, in order."""
     return ", ".join(f"{'has' if step.present else 'lacks'} {step.prototype.index}" for step in reason.steps)
 
 
 def path_text(breakdown: ScoreBreakdown, reason: Reason) -> str:
-    """Return a path in one sentence: its questions and what they lead to."""
-    way = ", ".join(step_text(step) for step in reason.steps)
-    end = f"{percent(reason.weight or 0.0)} of {breakdown.class_name}"
-    return f"{way}: a leaf with {end}, reached with {percent(reason.similarity)}"
+    """Return a path in one sentence: its steps and its leaf."""
+    steps = ", ".join(step_text(step) for step in reason.steps)
+    leaf = f"{percent(reason.weight or 0.0)} for {breakdown.class_name}"
+    return f"{steps}: a leaf with {leaf}, reached with {percent(reason.similarity)}"
 
 
 def share_text(breakdown: ScoreBreakdown) -> str:
-    """Return what part of the evidence the reasons shown carry, with a warning where it is below half."""
+    """Return the share of the reasons shown in all contributions as text, with a warning if it is below half."""
     if breakdown.absolute == 0:
-        return "Nothing contributes to this score" + ("; it is the bias alone." if breakdown.bias else ".")
+        return "Nothing contributes to this score" + ("; it consists of the bias." if breakdown.bias else ".")
     shown = len(breakdown.reasons)
     paths = any(reason.steps for reason in breakdown.reasons)
     if not breakdown.others:
-        return "These are all the reasons there are."
+        return "All reasons are shown."
     if paths and not breakdown.others_contribution:
-        return "This path alone answers; the others are not asked."
+        return "This path alone determines the prediction; the other paths are not used."
     if paths:
-        what = "path shown carries" if shown == 1 else f"{shown} paths shown carry"
-        text = f"The {what} {percent(breakdown.share)} of the score"
+        subject = "path shown carries" if shown == 1 else f"{shown} paths shown carry"
+        text = f"The {subject} {percent(breakdown.share)} of the score"
         return text + (
             f": less than half. Most of it lies in the other {breakdown.others}."
             if breakdown.share < 0.5
             else "."
         )
-    what = "reason shown carries" if shown == 1 else f"{shown} reasons shown carry"
-    text = f"The {what} {percent(breakdown.share)} of all contributions"
+    subject = "reason shown carries" if shown == 1 else f"{shown} reasons shown carry"
+    text = f"The {subject} {percent(breakdown.share)} of all contributions"
     if breakdown.share < 0.5:
         return text + f": less than half. Most of the evidence lies in the other {breakdown.others}."
     return text + "."
 
 
 def others_text(breakdown: ScoreBreakdown) -> str:
-    """Return the line for the reasons that are not shown."""
-    which = "the other" if breakdown.reasons else "all"
-    text = f"{which} {breakdown.others:,}".replace(",", NO_BREAK)
+    """Return the text of the line for the reasons that are not shown."""
+    quantifier = "the other" if breakdown.reasons else "all"
+    text = f"{quantifier} {breakdown.others:,}".replace(",", NO_BREAK)
     if breakdown.others_for and breakdown.others_against:
         decimals = decimals_for([breakdown.others_for, breakdown.others_against])
         return (
@@ -133,7 +133,7 @@ def others_text(breakdown: ScoreBreakdown) -> str:
 
 
 def warnings(explanation: ExplanationData) -> list[str]:
-    """Return sentences that say where the reasons of an explanation should not be taken at their word."""
+    """Return sentences about reasons that are not reliable or do not represent the whole score."""
     sentences = []
     for breakdown in explanation.breakdowns:
         of = f" for {breakdown.class_name}" if len(explanation.breakdowns) > 1 else ""
@@ -143,7 +143,7 @@ def warnings(explanation: ExplanationData) -> list[str]:
             )
         if breakdown.absolute == 0 and explanation.abstained:
             sentences.append(
-                f"All scores are zero: {breakdown.class_name} is no answer, only the first class."
+                f"All scores are zero: {breakdown.class_name} is not a prediction, only the first class in the list."
             )
         elif breakdown.absolute == 0:
             sentences.append(f"No {explanation.words.one} contributes to the score{of}.")
@@ -154,20 +154,22 @@ def warnings(explanation: ExplanationData) -> list[str]:
         if not breakdown.reasons or explanation.chosen:
             continue
         best, view = breakdown.reasons[0], breakdown.reasons[0].prototype
-        if best.steps:  # the classes at the end of a path are not those of the prototype before it
+        if best.steps:  # the classes of a leaf are not those of the last prototype before it
             continue
         first = "nearest prototype" if explanation.order == "similarity" else "strongest reason"
         if view.classes and breakdown.class_name not in view.classes:
             sentences.append(f"The {first}{of} is {view.words.a} of {view.owner}.")
         if best.contribution and view.unused:
-            sentences.append(f"The {first}{of}, {view.title}, is the most similar to no training image.")
+            sentences.append(
+                f"The {first}{of}, {view.title}, is not the most similar one for any training image."
+            )
     return sentences
 
 
 def headline(explanation: ExplanationData) -> str:
-    """Return the prediction in one line, with the truth where it is known."""
+    """Return the prediction in one line, with the true class if known."""
     if explanation.abstained:
-        text = "abstains: no prototype that speaks for any class is present"
+        text = "abstains: no prototype that supports a class is present"
         return text + (f"; it is {explanation.true}" if explanation.true is not None else "")
     text = f"predicted {explanation.predicted} ({score_text(explanation, explanation.prediction)})"
     if explanation.correct is False:
@@ -176,18 +178,18 @@ def headline(explanation: ExplanationData) -> str:
 
 
 def first_text(explanation: ExplanationData, breakdown: ScoreBreakdown) -> str:
-    """Return what the first of the reasons is, in words."""
+    """Return the label of the first reason."""
     if explanation.chosen:
         return f"Chosen, for {breakdown.class_name}"
-    what = "path" if explanation.paths else "reason"
+    kind = "path" if explanation.paths else "reason"
     predicted = "the predicted class, " if breakdown.class_index == explanation.prediction else ""
     if explanation.order == "similarity":
-        return f"Nearest prototype, towards {predicted}{breakdown.class_name}"
-    return f"Best {what} for {predicted}{breakdown.class_name}"
+        return f"Nearest prototype, for {predicted}{breakdown.class_name}"
+    return f"Best {kind} for {predicted}{breakdown.class_name}"
 
 
 def counter_text(explanation: ExplanationData) -> str:
-    """Return what the reason beside the others is, in words."""
+    """Return the label of the reason for the counter-class."""
     if explanation.counter_class is None:
         return ""
     name = explanation.classes[explanation.counter_class]
@@ -197,18 +199,18 @@ def counter_text(explanation: ExplanationData) -> str:
         role = f"the predicted class, {name}"
     else:
         role = f"the runner-up, {name}"
-    what = "path" if explanation.paths else "reason"
-    return f"Best {what} for {role} ({score_text(explanation, explanation.counter_class)})"
+    kind = "path" if explanation.paths else "reason"
+    return f"Best {kind} for {role} ({score_text(explanation, explanation.counter_class)})"
 
 
 def text_table(explanation: ExplanationData) -> str:
-    """Return the explanation as plain text for a terminal: for each class a table that adds up."""
+    """Return the explanation as plain text for a terminal: a table per class that adds up to its score."""
     blocks = [f"{explanation.name}: {headline(explanation)}"]
     for breakdown in explanation.breakdowns:
         words = explanation.words
         first, weight = "path" if explanation.paths else words.one, weight_word(explanation)
         head = [first, "class", similarity_word(explanation), weight, "contribution", words.source]
-        rows, ways = [], list[str]()
+        rows, paths = [], list[str]()
         for line in breakdown.lines():
             if line.reason is None:
                 label = {
@@ -220,17 +222,17 @@ def text_table(explanation: ExplanationData) -> str:
                 continue
             view = line.reason.prototype
             if line.reason.steps:
-                ways.append(f"path {len(ways) + 1}: {path_text(breakdown, line.reason)}.")
-                reached = similarity_text(explanation, line.reason)
-                rows.append([str(len(ways)), "", reached, weight_text(line.reason), line.value, ""])
+                paths.append(f"path {len(paths) + 1}: {path_text(breakdown, line.reason)}.")
+                probability = similarity_text(explanation, line.reason)
+                rows.append([str(len(paths)), "", probability, weight_text(line.reason), line.value, ""])
                 continue
             numbers = [similarity_text(explanation, line.reason), weight_text(line.reason), line.value]
             rows.append([str(view.index), view.owner if words.owned else "", *numbers, view.source_name])
-        blocks += [align(head, rows), *ways, share_text(breakdown)]
+        blocks += [align(head, rows), *paths, share_text(breakdown)]
     reason = explanation.counter
     if reason is not None and reason.steps:
-        way = ", ".join(step_text(step) for step in reason.steps)
-        blocks.append(f"{counter_text(explanation)}: {way}; contribution {signed(reason.contribution, 3)}.")
+        steps = ", ".join(step_text(step) for step in reason.steps)
+        blocks.append(f"{counter_text(explanation)}: {steps}; contribution {signed(reason.contribution, 3)}.")
     elif reason is not None:
         view = reason.prototype
         blocks.append(
@@ -243,7 +245,7 @@ def text_table(explanation: ExplanationData) -> str:
 
 
 def align(head: list[str], rows: list[list[str]]) -> str:
-    """Return columns as wide as their widest cell, numbers to the right; empty columns are left out."""
+    """Return a table with columns as wide as their widest cell, without empty columns; numbers are right-aligned."""
     table = [head, *rows]
     used = [column for column in range(len(head)) if any(row[column] for row in rows)]
     widths = {column: max(len(row[column]) for row in table) for column in used}

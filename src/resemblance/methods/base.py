@@ -13,15 +13,15 @@ from resemblance.methods.saving import save
 
 
 class Method(Classifier):
-    """Base of the methods without prototypes."""
+    """The base class of methods without prototypes."""
 
     def save(self, folder: Path | str) -> None:
-        """Write the model as a folder that `resemblance.load` reads; an older model folder there is replaced."""
+        """Save the model as a folder that `resemblance.load` reads; an existing model folder there is replaced."""
         save(self, folder)
 
 
 class PrototypeMethod(PrototypeModel, Method):
-    """Base of the methods with prototypes."""
+    """The base class of methods with prototypes."""
 
     def explain(self, image: Any, **options: Any) -> Explanation:
         """Explain one image: a path, a PIL image, an array or a tensor; see `explain.explain.explain`."""

@@ -1,4 +1,4 @@
-"""Models from folders: joins the store, which knows no method, and the registry."""
+"""Load models from folders: read them with the store, which does not know methods, and build them by the registry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resemblance.config.model import ModelSpec
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.encoders.base import Encoder
-from resemblance.methods.registry import CURE, build, get_config, known_configs, model_class
+from resemblance.methods.registry import REGISTRATION_HINT, build, get_config, known_configs, model_class
 from resemblance.prototypes.gallery import Gallery
 from resemblance.store import load_folder
 
@@ -21,19 +21,19 @@ from resemblance.store import load_folder
 def load(
     path: Path | str, *, module: nn.Module | None = None, allow_import: str | None = None, device: str = "cpu"
 ) -> Classifier:
-    """Load a model from its folder, from a run folder, or from the Hugging Face hub.
+    """Load a model from a model folder, from a run folder, or from the Hugging Face Hub.
 
     Args:
-        path: model folder, run folder (its ``model/`` is taken) or hub id.
-        module: the user's own network, if the model was made around one.
-        allow_import: ``package.module:function``, to let the folder's model be built by that function.
-        device: where to put it.
+        path: a model folder, a run folder (with ``model/``) or ``owner/name`` on the hub.
+        module: your own network, if the model was made around one.
+        allow_import: ``package.module:function`` that may be imported, for a model around your own network.
+        device: the device of the model.
 
     Returns:
         The model in evaluation mode. It explains without its training images.
 
     Raises:
-        UserError: with the reason, if the folder cannot be trusted or does not fit this version.
+        UserError: if the folder cannot be trusted or does not fit this version, with the reason.
     """
     path = Path(path) if Path(path).exists() else path
     if isinstance(path, Path) and (path / "model").is_dir():
@@ -46,7 +46,7 @@ def load(
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} has a damaged config.json: {type(error).__name__} {error}") from None
     if method not in known_configs():
-        raise UserError(f"{path} holds a model of the method {method!r}, which is not known here: {CURE}")
+        raise UserError(f"{path} holds a model of the unknown method {method!r}: {REGISTRATION_HINT}")
     module = module or _own_module(config, allow_import)
     try:
         renamed = model_class(get_config(method)).renamed_tensors
@@ -59,7 +59,7 @@ def load(
         gallery = Gallery.from_files(stored.files)
         count = len(model.prototypes) if isinstance(model, PrototypeModel) else 0
         if len(gallery) != count:
-            raise UserError(f"{path} has pictures of {len(gallery)} prototypes, but {count} prototypes")
+            raise UserError(f"{path} has {count} prototypes, but pictures of {len(gallery)}")
         if isinstance(model, PrototypeModel):
             model.gallery = gallery
     model.facts = facts
@@ -71,13 +71,13 @@ def load(
 
 
 def _own_module(config: Any, allow_import: str | None) -> nn.Module | None:
-    """The user's own code runs only when the caller names it; a folder never brings it in."""
+    """Import the user's own network, but only if the caller names it; a folder alone never imports code."""
     name = config.get("encoder") if isinstance(config, dict) else None
     if not isinstance(name, str) or ":" not in name:
         return None
     if allow_import != name:
         raise UserError(
-            f"this model stands on your own code, {name}; hand the network over (module=...) "
+            f"this model needs your own code, {name}; pass the network (module=...) "
             f"or allow the import (allow_import={name!r}, on the command line --allow-import {name})"
         )
     from resemblance.encoders.from_module import import_module_function
@@ -86,19 +86,19 @@ def _own_module(config: Any, allow_import: str | None) -> nn.Module | None:
 
 
 def _load_strictly(model: Classifier, tensors: dict[str, Tensor], path: Path | str) -> None:
-    own = model.state_dict()
-    missing = sorted(own.keys() - tensors.keys())
-    foreign = sorted(tensors.keys() - own.keys())
+    expected = model.state_dict()
+    missing = sorted(expected.keys() - tensors.keys())
+    unknown = sorted(tensors.keys() - expected.keys())
     if missing:
-        raise UserError(f"{path} lacks {len(missing)} tensors, the first is {missing[0]}")
-    if foreign:
+        raise UserError(f"{path} lacks {len(missing)} tensors; the first is {missing[0]}")
+    if unknown:
         raise UserError(
-            f"{path} has {len(foreign)} tensors that the method does not know, such as {foreign[0]}"
+            f"{path} has {len(unknown)} tensors that the model does not have; the first is {unknown[0]}"
         )
-    for name, tensor in own.items():
+    for name, tensor in expected.items():
         if tensor.shape != tensors[name].shape:
             raise UserError(
-                f"{path}: {name} has shape {tuple(tensors[name].shape)}, {tuple(tensor.shape)} was expected"
+                f"{path}: {name} has shape {tuple(tensors[name].shape)}, but {tuple(tensor.shape)} was expected"
             )
     with torch.no_grad():
         model.load_state_dict(tensors, strict=True)

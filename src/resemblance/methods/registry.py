@@ -1,7 +1,7 @@
-"""Methods by name: those of this library, of installed packages, and those registered by hand.
+"""Find methods by name: those of this library, those of installed packages, and those registered by `register`.
 
-A method is known by its configuration, which imports no torch and names its model by a string: listing the methods,
-or showing their options, imports no model.
+A method is registered by its configuration class, which imports no torch and names its model by a string: listing the
+methods and showing their options imports no model.
 """
 
 from __future__ import annotations
@@ -27,19 +27,22 @@ if TYPE_CHECKING:
     from resemblance.core.classifier import Classifier
 
 ENTRY_POINTS = "resemblance.methods"
-CURE = "import the module that registers it, on the command line by --import package.module, or pip install its package"
+REGISTRATION_HINT = (
+    "import the module that registers it, on the command line with --import package.module, "
+    "or pip install its package"
+)
 
 _REGISTERED: dict[str, type[MethodConfig]] = {}
 
 
 def register(config: type[MethodConfig]) -> type[MethodConfig]:
-    """Class decorator that makes a method known by its configuration.
+    """Register a method by its configuration class; to be used as a class decorator.
 
     Args:
-        config: with a ``name``, and a ``model``: ``package.module:Class``.
+        config: the configuration class, with a ``name`` and a ``model``: ``package.module:Class``.
 
     Raises:
-        ValueError: if either is missing, or a method of this library has that name.
+        ValueError: if either is missing, or a method of this library has the same name.
 
     Example:
         >>> list_methods()
@@ -58,7 +61,7 @@ def import_methods(module: str) -> None:
     """Import a module that registers methods; the current folder is searched first.
 
     Args:
-        module: ``package.module``, as ``--import`` takes it.
+        module: ``package.module``, the value of ``--import``.
 
     Raises:
         UserError: if it cannot be imported.
@@ -80,12 +83,12 @@ def method_configs() -> dict[str, type[MethodConfig]]:
 
 
 def known_configs() -> dict[str, type[MethodConfig]]:
-    """Return the configuration class of each method by name, of those too that are made of finished models."""
+    """Return the configuration class of each method by name, including those that are made of finished models."""
     return {**_shipped(), **_installed(), **_REGISTERED}
 
 
 def list_methods() -> list[str]:
-    """Return the names of all methods: those of this library first."""
+    """Return the names of all methods, those of this library first."""
     return list(method_configs())
 
 
@@ -93,17 +96,17 @@ def get_config(name: str) -> type[MethodConfig]:
     """Return the configuration class of a method.
 
     Raises:
-        UserError: for an unknown name, with the nearest known ones.
+        UserError: if there is no method of this name; the message suggests similar names.
     """
     configs = known_configs()
     if name not in configs:
         hint = near(name, list(configs)) or f"; choose from {', '.join(configs)}"
-        raise UserError(f"unknown method {name!r}{hint} (a method of your own: {CURE})")
+        raise UserError(f"unknown method {name!r}{hint} (for a method of your own, {REGISTRATION_HINT})")
     return configs[name]
 
 
 def find_class(name: str) -> type | None:
-    """Return the configuration or the model of this library that a class name means; None for another name.
+    """Return the configuration or model class of this library with a name; None if there is none.
 
     Example:
         >>> find_class("ProtoPNetConfig").__name__, find_class("ProtoPNet").__name__, find_class("ProtoNet")
@@ -118,7 +121,7 @@ def find_class(name: str) -> type | None:
 
 
 def model_class(config: type[MethodConfig]) -> type[Classifier]:
-    """Import the model of a configuration.
+    """Import and return the model class of a configuration.
 
     Raises:
         UserError: if it cannot be imported.
@@ -127,7 +130,7 @@ def model_class(config: type[MethodConfig]) -> type[Classifier]:
     try:
         model: type[Classifier] = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise UserError(f"the method {config.name!r} names a model that is not there: {error}") from None
+        raise UserError(f"the model of the method {config.name!r} cannot be imported: {error}") from None
     return model
 
 
@@ -140,19 +143,19 @@ def build(
     tensors: Mapping[str, Tensor] | None = None,
     load_weights: bool = True,
 ) -> Classifier:
-    """Make a model.
+    """Build a model.
 
     Args:
-        name: the method.
+        name: the name of the method.
         config: its configuration, or the fields of one.
-        spec: classes and images.
-        module: the user's own network, where the encoder is one.
-        tensors: a saved state; only the shapes that depend on training are read from it (how many prototypes
-            were left, and whose they are), the values are loaded by the caller.
-        load_weights: whether to load the encoder's own weights (not needed when a state follows).
+        spec: the classes and images.
+        module: the user's own network, if it is the encoder.
+        tensors: a saved state dict, from which only what depends on training is read: the number of prototypes and
+            their classes. The caller loads the values.
+        load_weights: whether to load the weights of the encoder (not necessary if the caller loads a state dict).
 
     Raises:
-        UserError: for an unknown method or an impossible configuration.
+        UserError: if the method does not exist, or the configuration is not valid.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
@@ -173,22 +176,22 @@ def build(
 
 @lru_cache(maxsize=1)
 def _shipped() -> dict[str, type[MethodConfig]]:
-    """Each folder beside this file whose ``config.py`` has a configuration with a name of its own is a method."""
+    """Return the methods of this library: the folders here whose ``config.py`` has a configuration of their name."""
     configs: dict[str, type[MethodConfig]] = {}
     for entry in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if not entry.ispkg:
             continue
         module = import_module(f"resemblance.methods.{entry.name}.config")
         for value in vars(module).values():
-            own = isinstance(value, type) and value.__module__ == module.__name__
-            if own and issubclass(value, MethodConfig) and value.name == entry.name:
+            defined_here = isinstance(value, type) and value.__module__ == module.__name__
+            if defined_here and issubclass(value, MethodConfig) and value.name == entry.name:
                 configs[entry.name] = value
     return configs
 
 
 @lru_cache(maxsize=1)
 def _installed() -> dict[str, type[MethodConfig]]:
-    """The configurations that installed packages name in the entry points ``resemblance.methods``."""
+    """Return the methods of installed packages, from their entry points in the group ``resemblance.methods``."""
     configs = {}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
@@ -200,9 +203,11 @@ def _installed() -> dict[str, type[MethodConfig]]:
             ) from None
         if not (isinstance(config, type) and issubclass(config, MethodConfig) and config.name):
             raise UserError(
-                f"the installed method {entry.name!r}: {entry.value} is not a method's configuration"
+                f"the installed method {entry.name!r}: {entry.value} is not the configuration class of a method"
             )
         if config.name in _shipped():
-            raise UserError(f"the installed method {entry.value} has the name of a method of this library")
+            raise UserError(
+                f"the installed method {entry.value} has the same name as a method of this library"
+            )
         configs[config.name] = config
     return configs

@@ -24,7 +24,7 @@ def save(model: Classifier, folder: Path | str) -> None:
         "config": asdict(model.config),
         "spec": model.spec.to_dict(),
         "facts": model.facts,
-        # A rebuilt encoder would say that it has no weights.
+        # Saved because a rebuilt encoder describes itself as one without weights.
         "encoder": getattr(getattr(model, "encoder", None), "description", None),
     }
     gallery = model.gallery if isinstance(model, PrototypeModel) else None

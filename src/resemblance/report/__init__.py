@@ -1,1 +1,1 @@
-"""Figures and one self-contained page: what models say, made visible."""
+"""Figures and self-contained HTML pages about models and their explanations."""

@@ -1,4 +1,4 @@
-"""Gather the content of a page on a model."""
+"""Collect the content of a page about a model."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def collect(
     configuration: str = "",
     figures: Sequence[ReportFigure] = (),
 ) -> RunReport:
-    """Make the report of a model from its prototypes and method, and whatever else the caller knows.
+    """Make the report of a model from its prototypes, its method, and the facts that the caller passes.
 
     Args:
-        model: any model; one without prototypes has accuracies only.
+        model: any model; the report of a model without prototypes has no prototypes and explanations.
         name: the run's name.
-        data: what it was trained on.
-        command: what made it.
-        confusions: (C, C) counts by split, one row per true class.
-        black_box: the black box's accuracy by split.
-        explanations: of single images.
+        data: the data that it was trained on.
+        command: the command that made it.
+        confusions: (C, C) counts for each split, one row per true class.
+        black_box: the black box's accuracy on each split.
+        explanations: explanations of single images.
         facts: further lines of the summary, by name.
-        notes: sentences that must not be missed.
-        configuration: the resolved configuration as text.
+        notes: sentences that the reader should know.
+        configuration: the complete configuration as text.
         figures: further figures.
 
     Example:
@@ -52,9 +52,9 @@ def collect(
         >>> report.method, len(report.prototypes)
         ('protopnet', 20)
     """
-    gaps = black_box or {}
+    black_box = black_box or {}
     results = [
-        SplitResult(split, np.asarray(confusion), gaps.get(split))
+        SplitResult(split, np.asarray(confusion), black_box.get(split))
         for split, confusion in (confusions or {}).items()
     ]
     encoder = getattr(getattr(model, "encoder", None), "description", None)

@@ -1,4 +1,4 @@
-"""The confusion matrix as a figure."""
+"""Draw the confusion matrix."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from resemblance.drawing.style import INK, MUTED, new_figure, place, plain, write
 
-NUMBERED = 25  # classes up to which every cell carries its count and every row its name
+NUMBERED = 25  # the largest number of classes for which cells show counts and rows show names
 
 
 def confusion_figure(confusion: NDArray[Any], classes: Sequence[str], title: str = "") -> Figure:
-    """Draw a confusion matrix; colour is the share of the true class, numbers are images.
+    """Draw a confusion matrix; the colour is the share of the true class, the numbers count images.
 
     Args:
         confusion: (C, C) counts, one row per true class, one column per predicted class.
-        classes: their names.
-        title: above the figure.
+        classes: the names of the classes.
+        title: the title above the figure.
 
     Example:
         >>> confusion_figure(np.array([[3, 1], [0, 4]]), ["cat", "dog"]).savefig("c.png")  # doctest: +SKIP

@@ -14,17 +14,17 @@ from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.text import percent
 from resemblance.metrics.confusion import accuracy
 
-BIG_GAP = 0.01  # of accuracy, to the black box
+BIG_GAP = 0.01  # the loss of accuracy against the black box from which the report warns
 
 
 @dataclass(frozen=True)
 class SplitResult:
-    """The accuracy and the confusion matrix of a model on one set of images.
+    """The accuracy and the confusion matrix of a model on one split.
 
     Args:
-        name: ``validation`` or ``test``, usually.
+        name: usually ``validation`` or ``test``.
         confusion: (C, C) counts, one row per true class, one column per predicted class.
-        black_box: accuracy of the black box on the same images, where known.
+        black_box: the accuracy of the black box on the same images, if known.
 
     Example:
         >>> import numpy as np
@@ -39,17 +39,17 @@ class SplitResult:
 
     @property
     def images(self) -> int:
-        """How many images there were."""
+        """The number of images."""
         return int(self.confusion.sum())
 
     @property
     def accuracy(self) -> float:
-        """The share of them that is classified correctly; NaN without images."""
+        """The share of images that are classified correctly; NaN without images."""
         return accuracy(self.confusion)
 
     @property
     def gap(self) -> float | None:
-        """The accuracy lost against the black box; negative where the model is better."""
+        """The accuracy lost against the black box; negative if the model is better."""
         return None if self.black_box is None else self.black_box - self.accuracy
 
 
@@ -59,9 +59,9 @@ class ReportFigure:
 
     Args:
         title: its heading.
-        png: the file.
-        alt: what it shows, for those who cannot see it.
-        caption: below it.
+        png: the bytes of the PNG file.
+        alt: its description for readers who cannot see it.
+        caption: the text below it.
     """
 
     title: str
@@ -77,24 +77,24 @@ class RunReport:
     Args:
         name: the run's name.
         method: the method's name.
-        classes: their names.
-        description: one line on the method.
+        classes: the names of the classes.
+        description: one line about the method.
         citation: the method's paper.
-        data: what it was trained on.
-        command: what made it.
-        results: accuracy and confusion by split.
-        prototypes: all of them.
-        explanations: of single images, in the order in which they are shown.
-        facts: name and value of whatever else is worth a line: encoder, epochs, minutes, seed.
-        notes: sentences that must not be missed: "class x had no image to project to".
-        configuration: the resolved configuration as text.
+        data: the data that it was trained on.
+        command: the command that made it.
+        results: the accuracy and the confusion matrix of each split.
+        prototypes: all prototypes.
+        explanations: explanations of single images, in the order in which they are shown.
+        facts: names and values of further facts: encoder, epochs, minutes, seed.
+        notes: sentences that the reader should know: "class x had no image to project to".
+        configuration: the complete configuration as text.
         figures: further figures.
 
     Example:
         >>> views = [PrototypeView(0, ("cat",), activations=4), PrototypeView(1, ("dog",), activations=0)]
         >>> report = RunReport("run", "protopnet", ("cat", "dog"), prototypes=views)
         >>> len(report.unused), report.warnings[0]
-        (1, '1 of 2 prototypes is unused: no training image has it as its most similar one.')
+        (1, '1 of 2 prototypes is unused: it is not the most similar one for any training image.')
     """
 
     name: str
@@ -114,19 +114,19 @@ class RunReport:
 
     @property
     def words(self) -> Words:
-        """What the method calls its prototypes, and the numbers beside them."""
+        """The method's terms for its prototypes and their numbers."""
         if self.prototypes:
             return self.prototypes[0].words
         return self.explanations[0].words if self.explanations else PROTOTYPES
 
     @property
     def unused(self) -> list[PrototypeView]:
-        """Prototypes that are the most similar one to no training image."""
+        """The prototypes that are not the most similar one for any training image."""
         return [view for view in self.prototypes if view.unused]
 
     @property
     def duplicates(self) -> list[list[PrototypeView]]:
-        """Groups of prototypes that show the same part of the same training image for the same classes."""
+        """The groups of prototypes that show the same part of the same training image for the same classes."""
         groups: dict[Any, list[PrototypeView]] = {}
         for view in self.prototypes:
             source = view.item.source.data if view.item.source else view.source_index
@@ -136,48 +136,47 @@ class RunReport:
 
     @property
     def without_prototypes(self) -> list[str]:
-        """Classes that no prototype belongs to, where prototypes belong to classes at all."""
-        owned = {name for view in self.prototypes for name in view.classes}
-        return [name for name in self.classes if name not in owned] if owned else []
+        """The classes without prototypes; none if prototypes do not belong to classes."""
+        owners = {name for view in self.prototypes for name in view.classes}
+        return [name for name in self.classes if name not in owners] if owners else []
 
     @property
     def warnings(self) -> list[str]:
-        """Where the model's reasons should not be taken at their word."""
+        """Sentences about reasons that are not reliable or do not represent the whole score."""
         sentences = [text for result in self.results for text in _gap_warning(result)]
         words, count = self.words, len(self.prototypes)
         if self.unused:
-            verb, it = ("is", "it") if len(self.unused) == 1 else ("are", "one of them")
-            use = f"has {it} as its most similar one"
+            be, it, verb = ("is", "it", "is") if len(self.unused) == 1 else ("are", "they", "are")
+            use = f"{it} {verb} not the most similar one for any training image"
             if any(explanation.paths for explanation in self.explanations):
-                use = f"has {it} on its most probable path"
-            sentences.append(
-                f"{len(self.unused)} of {count} {words.many} {verb} unused: no training image {use}."
-            )
+                use = f"{it} {verb} not on the most probable path of any training image"
+            sentences.append(f"{len(self.unused)} of {count} {words.many} {be} unused: {use}.")
         if self.duplicates:
             total = sum(len(group) for group in self.duplicates)
             parts = any(view.box for group in self.duplicates for view in group)
+            pictures = f"{len(self.duplicates)} different picture{'s' * (len(self.duplicates) > 1)}"
             sentences.append(
-                f"{total} {words.many} show {len(self.duplicates)} picture{'s' * (len(self.duplicates) > 1)} "
-                f"between them: the same {'part of the same ' * parts}training image, several times."
+                f"{total} {words.many} show only {pictures}: several of them have the same "
+                f"{'part of the same ' * parts}training image."
             )
         if self.without_prototypes:
             names = ", ".join(self.without_prototypes[:5]) + (
                 ", …" if len(self.without_prototypes) > 5 else ""
             )
             sentences.append(
-                f"No {words.one} belongs to {names}: the model can give no reason of their own for them."
+                f"No {words.one} belongs to {names}: the model's reasons for these classes belong to other classes."
             )
-        silent = [e for e in self.explanations if e.abstained]
-        if silent:
+        abstained = [e for e in self.explanations if e.abstained]
+        if abstained:
             sentences.append(
-                f"The model gives no answer to {len(silent)} of the {len(self.explanations)} images below."
+                f"The model makes no prediction for {len(abstained)} of the {len(self.explanations)} images below."
             )
-        answered = [e for e in self.explanations if not e.abstained]
-        weak = [e for e in answered if any(b.share < 0.5 and b.others for b in e.breakdowns)]
+        predicted = [e for e in self.explanations if not e.abstained]
+        weak = [e for e in predicted if any(b.share < 0.5 and b.others for b in e.breakdowns)]
         if weak:
             sentences.append(
                 f"In {len(weak)} of {len(self.explanations)} explanations the reasons shown carry less than "
-                "half of what was added up."
+                "half of all contributions."
             )
         broken = [e for e in self.explanations if not all(b.adds_up for b in e.breakdowns)]
         if broken:
@@ -189,6 +188,6 @@ def _gap_warning(result: SplitResult) -> list[str]:
     if result.gap is None or not result.gap > BIG_GAP:
         return []
     return [
-        f"Of the {result.name} images the model classifies {percent(result.accuracy)} correctly, the black box "
-        f"{percent(result.black_box or 0.0)}: {100 * result.gap:.1f} percentage points are the price of its reasons."
+        f"The model classifies {percent(result.accuracy)} of the {result.name} images correctly, the black box "
+        f"{percent(result.black_box or 0.0)}: {100 * result.gap:.1f} percentage points of accuracy are lost."
     ]

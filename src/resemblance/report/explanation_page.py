@@ -1,4 +1,4 @@
-"""Explanations as figures and as one page."""
+"""Write explanations as figures and as one page."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PAGES = (".html", ".htm")
 
 
 def check_explanation_output(output: Path, images: int) -> None:
-    """See that explanations can be written: a folder takes figures and a page; a file is one figure, or the page.
+    """Check that explanations can be written to a folder (figures and a page), or to a file (one figure, or a page).
 
     Args:
         output: the folder or file.
-        images: how many there are to explain.
+        images: the number of images to explain.
 
     Raises:
-        UserError: if they cannot.
+        UserError: if they cannot be written there.
     """
     if _is_folder(output):
         check_writable(output)
@@ -37,13 +37,13 @@ def check_explanation_output(output: Path, images: int) -> None:
 
 
 def write_explanations(run: RunRecord, explanations: Sequence[Explanation], output: Path) -> Path:
-    """Write explanations and return the page's path, or the figure's.
+    """Write explanations and return the path of the page or figure.
 
     Args:
-        run: the model that explained.
-        explanations: one or more.
+        run: the run whose model made the explanations.
+        explanations: one or more explanations.
         output: a folder for a figure of each and a page of all; or a file, which is the page if it ends in .html, else
-            the figure of the one image.
+            the figure of the only image.
 
     Raises:
         UserError: if they cannot be written.
@@ -59,7 +59,7 @@ def write_explanations(run: RunRecord, explanations: Sequence[Explanation], outp
 
 
 def written_file(output: Path) -> tuple[str, Path]:
-    """Return what `write_explanations` writes, in words, and the file to open.
+    """Return the kind of output that `write_explanations` writes, as text, and the file to open.
 
     Example:
         >>> kind, path = written_file(Path("why/"))
@@ -76,11 +76,11 @@ def _is_folder(output: Path) -> bool:
 
 
 def _write_figures(explanations: Sequence[Explanation], folder: Path) -> None:
-    taken: set[str] = set()
+    used: set[str] = set()
     for explanation in explanations:
         stem = name = Path(explanation.name).stem or "image"
         number = 2
-        while name in taken:
+        while name in used:
             name, number = f"{stem}-{number}", number + 1
-        taken.add(name)
+        used.add(name)
         save_figure(explanation.plot(), folder / f"{name}.png")

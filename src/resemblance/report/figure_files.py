@@ -1,4 +1,4 @@
-"""Figures to files."""
+"""Write figures to files."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ FORMATS = (".png", ".pdf", ".svg", ".jpg")
 
 
 def check_picture(path: Path) -> Path:
-    """See that the ending names a format that figures are written in.
+    """Check that the ending of a path is a format of figures, and return the path.
 
     Raises:
-        UserError: if it does not.
+        UserError: if it is not.
     """
     if path.suffix.lower() not in FORMATS:
-        raise UserError(f"{path}: a picture ends in {', '.join(FORMATS)}")
+        raise UserError(f"{path}: the name of a picture must end in {', '.join(FORMATS)}")
     return path
 
 
 def save_figure(figure: Any, path: Path) -> Path:
-    """Write a matplotlib figure; the ending says in which format.
+    """Write a matplotlib figure in the format of the path's ending, and return the path.
 
     Raises:
-        UserError: for another ending, or where nothing can be written.
+        UserError: if the ending is another one, or the file cannot be written.
     """
     check_picture(path)
     make_folder(path.parent)

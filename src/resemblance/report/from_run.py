@@ -1,4 +1,4 @@
-"""Gather the content of a report from a run folder and the images of the run."""
+"""Collect the content of a report from a run folder and the images of the run."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from resemblance.report.collect import collect
 from resemblance.report.content import ReportFigure, RunReport
 from resemblance.report.latent_space import embedded_images, latent_space_figure
 from resemblance.runs.folders import METRICS
-from resemblance.runs.run import RunRecord, choose
+from resemblance.runs.run import RunRecord, choose_split
 from resemblance.training.watch.snapshots import read_snapshots
 
-SEARCHED = 1000  # images that are looked through for misclassified ones, where no list of them is at hand
+SEARCHED = 1000  # images that are searched for misclassified ones if metrics.json does not list them
 SPLITS = {"val": "validation", "test": "test"}
-DRAWN = 1000  # images in the figure of the latent space
+DRAWN = 1000  # the largest number of images in the figure of the latent space
 
 
 def run_report(
@@ -41,33 +41,33 @@ def run_report(
     batch_size: int = 128,
     workers: int = 0,
 ) -> RunReport:
-    """Gather the content of a run's report.
+    """Collect the content of a run's report.
 
     Args:
-        run: with its model.
-        splits: its images; None if they are not at hand: then nothing is explained.
-        explain: how many images to explain, misclassified ones first.
-        top: reasons of each.
-        seed: which images are explained follows from it.
+        run: the run.
+        splits: its images; None if they are not available: then no image is explained.
+        explain: the number of images to explain, misclassified ones first.
+        top: the number of reasons per image.
+        seed: the seed of the choice of images.
         batch_size: images per batch.
-        workers: loader processes.
+        workers: the number of processes that read images.
     """
     model, metrics, notes = run.model, run.metrics, run.notes
     confusions = _confusions(run)
     explanations: list[Explanation] = []
     figures: list[ReportFigure] = []
     if splits is None:
-        notes.append("The images were not at hand when this page was written: no answer is explained.")
+        notes.append("The images were not available when this page was written: no prediction is explained.")
     elif not len(splits.val) and not splits.test:
         notes.append(
-            "There are neither validation nor test images: nothing is measured, no answer explained."
+            "There are neither validation nor test images: no accuracy is measured and no prediction is explained."
         )
     else:
-        name, source = choose(splits, "auto")
+        name, source = choose_split(splits, "auto")
         if isinstance(model, PrototypeModel) and explain:
-            known = metrics.get(name, {}).get("wrong")
-            chosen = pick(run, source, explain, seed, known, batch_size, workers)
-            explanations = explain_images(model, source, chosen, top)
+            wrong = metrics.get(name, {}).get("wrong")
+            indices = choose_images(run, source, explain, seed, wrong, batch_size, workers)
+            explanations = explain_images(model, source, indices, top)
         refit = bool(run.config.get("refit_on_all"))
         train = Joined(splits.train, splits.val) if refit else splits.train
         figures = _figures(run, source, train, seed, batch_size, workers)
@@ -91,7 +91,7 @@ def _confusions(run: RunRecord) -> dict[str, NDArray[np.int64]]:
     """Read the confusion matrix of each split that was measured.
 
     Raises:
-        UserError: if metrics.json has them in another form.
+        UserError: if metrics.json holds them in another form.
     """
     try:
         return {
@@ -102,11 +102,11 @@ def _confusions(run: RunRecord) -> dict[str, NDArray[np.int64]]:
     except (KeyError, TypeError, ValueError):
         raise UserError(
             f"{run.folder}/{METRICS} was written by another version and cannot be reported; make the run again, or "
-            "report its model folder"
+            "give its model folder to report"
         ) from None
 
 
-def pick(
+def choose_images(
     run: RunRecord,
     source: Source,
     count: int,
@@ -115,21 +115,21 @@ def pick(
     batch_size: int,
     workers: int,
 ) -> list[int]:
-    """Choose images to explain: misclassified ones first, half of them at most."""
+    """Return the indices of images to explain: misclassified ones first, at most half of the images if possible."""
     order = np.random.default_rng(seed).permutation(len(source))
     if wrong is None:
         order = order[:SEARCHED]
         evaluation = evaluate(run.model, Subset(source, order), batch_size=batch_size, workers=workers)
         wrong = [int(order[position]) for position in evaluation.wrong]
-    missed = set(wrong)
-    bad = [int(index) for index in order if index in missed]
-    good = [int(index) for index in order if index not in missed]
-    half = max(count - len(good), count // 2)
-    return [*bad[:half], *good[: count - len(bad[:half])]]
+    misclassified = set(wrong)
+    incorrect = [int(index) for index in order if index in misclassified]
+    correct = [int(index) for index in order if index not in misclassified]
+    half = max(count - len(correct), count // 2)
+    return [*incorrect[:half], *correct[: count - len(incorrect[:half])]]
 
 
 def explain_images(model: PrototypeModel, source: Source, indices: list[int], top: int) -> list[Explanation]:
-    """Explain images of a source, which knows their classes."""
+    """Explain images of a source, with their true classes."""
     return explain_batch(
         model,
         [source.read(index) for index in indices],
@@ -139,18 +139,18 @@ def explain_images(model: PrototypeModel, source: Source, indices: list[int], to
     )
 
 
-def of_each_class(labels: ArrayLike, count: int) -> list[int]:
-    """Return the indices of a few images: the first of each class, then the second of each, and so on.
+def spread_over_classes(labels: ArrayLike, count: int) -> list[int]:
+    """Return the indices of ``count`` images: the first of each class, then the second of each, and so on.
 
     Example:
-        >>> of_each_class([0, 0, 0, 1, 1, 2], 5)
+        >>> spread_over_classes([0, 0, 0, 1, 1, 2], 5)
         [0, 3, 5, 1, 4]
     """
-    seen: dict[int, int] = {}
+    counts: dict[int, int] = {}
     ranks = []
     for label in np.asarray(labels).tolist():
-        ranks.append(seen.get(label, 0))
-        seen[label] = ranks[-1] + 1
+        ranks.append(counts.get(label, 0))
+        counts[label] = ranks[-1] + 1
     indices: list[int] = np.argsort(ranks, kind="stable")[:count].tolist()
     return indices
 
@@ -159,9 +159,9 @@ def _figures(
     run: RunRecord, source: Source, train: Source, seed: int, batch_size: int, workers: int
 ) -> list[ReportFigure]:
     model = run.model
-    few = ImageDataset(source, model.spec.image).__getitems__(of_each_class(source.labels, 8))
+    examples = ImageDataset(source, model.spec.image).__getitems__(spread_over_classes(source.labels, 8))
     snapshots = read_snapshots(run.folder) if run.folder is not None else []
-    inputs = FigureInputs(few.images, few.labels, source, snapshots, train)
+    inputs = FigureInputs(examples.images, examples.labels, source, snapshots, train)
     figures = [
         ReportFigure(title, png(drawn.figure), title, drawn.caption)
         for title, drawn in paper_figures(model, inputs).items()
@@ -175,9 +175,9 @@ def _figures(
             "Latent space",
             png(latent_space_figure(run, embedded)),
             "Images as points and prototypes as squares in two dimensions",
-            f"{len(embedded.labels)} images in their two principal components, which carry "
-            f"{embedded.explained:.0%} of the variance. Squares are prototypes; the larger one is, the more "
-            "training images it is the most similar to.",
+            f"{len(embedded.labels)} images in their two principal components, which explain "
+            f"{embedded.explained:.0%} of the variance. Squares are prototypes; a larger square is the most similar "
+            "prototype for more training images.",
         )
     )
     return figures

@@ -1,4 +1,4 @@
-"""The figure of all prototypes, class by class, with how much each is used."""
+"""Draw the figure of all prototypes, class by class, with the usage of each."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from resemblance.explain.prototype_view import OWNERS, PrototypeView
 from resemblance.explain.text import percent
 
 SIDE, GAP, MARGIN, NAME, FOOT = 0.85, 0.14, 0.3, 1.5, 0.36
-LARGEST = 400
+LARGEST = 400  # the largest number of prototypes that are drawn
 
 
 def by_class(views: Sequence[PrototypeView], classes: Sequence[str]) -> dict[str, list[PrototypeView]]:
-    """Group prototypes by class, the most used first; one that a few classes own stands with each of them.
+    """Group prototypes by class, the most used first; a prototype of a few classes is in the group of each.
 
-    Classes without prototypes are there, with an empty list; prototypes of many classes and of none come last. What
-    can belong to no class is one group.
+    Classes without prototypes have an empty list; prototypes of many classes and of no class come last. If the method
+    assigns no classes, all are one group.
 
     Example:
         >>> views = [PrototypeView(0, ("a",), activations=1), PrototypeView(1, ("a",), activations=5)]
@@ -32,10 +32,10 @@ def by_class(views: Sequence[PrototypeView], classes: Sequence[str]) -> dict[str
         >>> list(by_class([PrototypeView(0, tuple("abcdef"))], list("abcdefg")))
         ['g', 'more than 5 classes']
     """
-    several = {name for view in views if len(view.classes) > OWNERS for name in view.classes}
-    own = {name for view in views if len(view.classes) <= OWNERS for name in view.classes}
+    of_many = {name for view in views if len(view.classes) > OWNERS for name in view.classes}
+    of_few = {name for view in views if len(view.classes) <= OWNERS for name in view.classes}
     groups: dict[str, list[PrototypeView]] = {
-        name: [] for name in classes if name in own or name not in several
+        name: [] for name in classes if name in of_few or name not in of_many
     }
     if views and not views[0].words.owned:
         groups = {"all classes": list(views)}
@@ -50,13 +50,13 @@ def by_class(views: Sequence[PrototypeView], classes: Sequence[str]) -> dict[str
 def gallery_figure(
     views: Sequence[PrototypeView], classes: Sequence[str], per_row: int = 10, title: str = ""
 ) -> Figure:
-    """Draw the prototypes by class, each with the share of training images that it is the most similar to.
+    """Draw the prototypes by class, each with the share of training images for which it is the most similar one.
 
     Args:
-        views: the prototypes; beyond the 400 most used, prototypes are counted but not drawn.
-        classes: names in the order in which they are drawn.
-        per_row: pictures in a row.
-        title: above the figure.
+        views: the prototypes; if there are more than 400, only the most used ones are drawn and the others counted.
+        classes: the names of the classes, in the order in which they are drawn.
+        per_row: the largest number of pictures per row.
+        title: the title above the figure.
 
     Example:
         >>> gallery_figure([PrototypeView(0, ("cat",), activations=3)], ["cat", "dog"]).savefig(
@@ -79,9 +79,9 @@ def gallery_figure(
     if title:
         write(figure, MARGIN, MARGIN, plain(title, 90), fontsize=13, fontweight="bold")
     words = views[0].words if views else PROTOTYPES
-    note = "Per cent: training images to which a prototype is the most similar of all. Red: none (unused)."
+    note = "Percentages: training images for which a prototype is the most similar one. Red: none (unused)."
     if not words.rivals:
-        note = f"Per cent: {words.share}."
+        note = f"Percentages: {words.share}."
     if left_out:
         note += f" {left_out} less used {words.many} are not drawn."
     write(figure, MARGIN, MARGIN + top - 0.42, note, color=MUTED, fontsize=8)

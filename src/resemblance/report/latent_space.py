@@ -1,4 +1,4 @@
-"""The latent space of a model in two dimensions."""
+"""Embed images and prototypes in two dimensions, and draw the latent space of a model."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ DIMENSIONS = {"pca": "principal component", "umap": "UMAP dimension"}
 
 @dataclass
 class EmbeddedImages:
-    """Images and prototypes as points.
+    """Images and prototypes as points in two dimensions.
 
     Args:
-        images: (N, 2).
-        labels: (N,).
-        prototypes: (P, 2).
+        images: (N, 2) the points of the images.
+        labels: (N,) the classes of the images.
+        prototypes: (P, 2) the points of the prototypes.
         projection: ``pca`` or ``umap``.
-        explained: the share of variance that two principal components carry; NaN for UMAP.
+        explained: the share of the variance that two principal components explain; NaN for UMAP.
     """
 
     images: NDArray[np.float64]
@@ -51,47 +51,51 @@ def embedded_images(
     batch_size: int = 128,
     workers: int = 0,
 ) -> EmbeddedImages:
-    """Embed images and prototypes and bring both to two dimensions.
+    """Embed images and prototypes, and project both to two dimensions.
 
-    Part prototypes lie among the cells of the latent maps, images at the mean of their cells; so does a
-    prototype of several cells.
+    An image is embedded as the mean of the cells of its latent map, a prototype of several cells as the mean of these;
+    a prototype of one cell is compared with single cells and lies among them.
 
     Args:
-        run: with its model.
-        source: images.
-        limit: at most so many, drawn by ``seed``.
-        seed: also of UMAP's layout.
+        run: the run.
+        source: the images.
+        limit: the largest number of images; they are drawn at random.
+        seed: the seed of this choice and of UMAP's layout.
         projection: ``pca`` or ``umap``.
-        batch_size: images a batch.
-        workers: loader processes.
+        batch_size: images per batch.
+        workers: the number of processes that read images.
 
     Raises:
-        UserError: if umap-learn is wanted but not installed.
+        UserError: if umap-learn is needed but not installed, or prototypes have another dimension than images.
     """
     model = run.model
     chosen = np.sort(np.random.default_rng(seed).permutation(len(source))[:limit])
     images = ImageDataset(Subset(source, chosen), model.spec.image)
     parts, labels = [], []
     with evaluating(model):
-        for latents, truth, _ in latents_of(model, loader(images, batch_size, workers), "embedding", True):
+        for latents, batch_labels, _ in latents_of(
+            model, loader(images, batch_size, workers), "embedding", True
+        ):
             parts.append(model.embed(latents).double().cpu())
-            labels.append(truth.cpu())
+            labels.append(batch_labels.cpu())
         embeddings = torch.cat(parts).numpy()
         vectors = np.zeros((0, embeddings.shape[1]))
         prototypes = prototypes_of(model)
         if prototypes is not None and prototypes.has_vectors:
-            own = prototypes.vectors.detach().double().cpu()
-            vectors = (own.flatten(2).mean(dim=2) if own.dim() > 2 else own).numpy()
+            cells = prototypes.vectors.detach().double().cpu()
+            vectors = (cells.flatten(2).mean(dim=2) if cells.dim() > 2 else cells).numpy()
     if vectors.shape[1] != embeddings.shape[1]:
-        raise UserError(f"{run.name}: prototypes and images of {model.name} have no common space to draw")
+        raise UserError(
+            f"{run.name}: prototypes and images of {model.name} have no common latent space to draw"
+        )
     reduce = _pca if projection == "pca" else _umap
     points, squares, explained = reduce(embeddings, vectors, seed)
     return EmbeddedImages(points, torch.cat(labels).numpy(), squares, projection, explained)
 
 
 def latent_space_figure(run: RunRecord, embedded: EmbeddedImages) -> Figure:
-    """Draw the latent space of a run as KMEx's figure 1."""
-    # concepts have no place among the images
+    """Draw the latent space of a run as in KMEx's figure 1."""
+    # Concepts are not points in the latent space of images.
     views = prototype_views(run.model) if len(embedded.prototypes) else []
     classes = list(run.model.spec.classes)
     owners = np.array(
@@ -111,10 +115,10 @@ def latent_space_figure(run: RunRecord, embedded: EmbeddedImages) -> Figure:
     )
 
 
-Reduced = tuple[NDArray[np.float64], NDArray[np.float64], float]
+Projected = tuple[NDArray[np.float64], NDArray[np.float64], float]
 
 
-def _pca(embeddings: NDArray[np.float64], vectors: NDArray[np.float64], seed: int) -> Reduced:
+def _pca(embeddings: NDArray[np.float64], vectors: NDArray[np.float64], seed: int) -> Projected:
     pca = PCA(min(2, *embeddings.shape), svd_solver="full")
     with np.errstate(invalid="ignore", divide="ignore"):  # a single image has no variance
         pca.fit(embeddings)
@@ -123,7 +127,7 @@ def _pca(embeddings: NDArray[np.float64], vectors: NDArray[np.float64], seed: in
     return points[: len(embeddings)], points[len(embeddings) :], explained
 
 
-def _umap(embeddings: NDArray[np.float64], vectors: NDArray[np.float64], seed: int) -> Reduced:
+def _umap(embeddings: NDArray[np.float64], vectors: NDArray[np.float64], seed: int) -> Projected:
     try:
         from umap import UMAP
     except ImportError:
@@ -137,5 +141,5 @@ def _umap(embeddings: NDArray[np.float64], vectors: NDArray[np.float64], seed: i
 
 
 def _plane(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return two columns, even where the space has one dimension only."""
+    """Return two columns, even if the space has only one dimension."""
     return np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))

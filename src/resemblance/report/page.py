@@ -1,4 +1,4 @@
-"""One self-contained page: no network, no script, all text escaped."""
+"""Write one self-contained page, without network or script, with all text escaped."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from resemblance.report.content import RunReport, SplitResult
 from resemblance.report.gallery_figure import by_class
 from resemblance.version import __version__
 
-# Bytes of pictures in a whole page. In base64, and with the text around them, this stays under 15 MB.
+# Bytes of all pictures of a page. In base64, and with the text around them, the page stays under 15 MB.
 GALLERY_BYTES, IMAGE_BYTES, SOURCE_BYTES = 4_500_000, 2_500_000, 2_500_000
-WITH_CONTEXT = 150  # prototypes up to which the gallery shows where each lies in its image
+WITH_CONTEXT = 150  # the largest number of prototypes for which the gallery also shows their training images
 
 
 def write_report(
     path: str | Path, runs: Sequence[RunReport], title: str = "", date: datetime | None = None
 ) -> Path:
-    """Write a report of one run, or of several side by side, as one HTML file.
+    """Write a report of one run, or of several side by side, as one HTML file, and return its path.
 
     Args:
-        path: the file; its folder is made.
-        runs: one or more.
-        title: the page's heading; by default the runs' names.
-        date: when it was made; by default now.
+        path: the file; its folder is made if necessary.
+        runs: one or more reports.
+        title: the page's heading; by default it has the runs' names.
+        date: the date on the page; by default now.
 
     Example:
         >>> import tempfile
@@ -57,7 +57,7 @@ def report_html(runs: Sequence[RunReport], title: str = "", date: datetime | Non
     styles = [read_style(renderer.environment, name) for name in ("explanation.css", "page.css")]
     page = renderer.render(
         "page.html.j2",
-        title=title or f"Why the model says what it says: {names}",
+        title=title or f"Explanations of the model's predictions: {names}",
         date=(date or datetime.now()).strftime("%d %B %Y, %H:%M").lstrip("0"),
         version=__version__,
         runs=runs,
@@ -68,18 +68,17 @@ def report_html(runs: Sequence[RunReport], title: str = "", date: datetime | Non
 
 
 class PageRenderer(HtmlRenderer):
-    """Fills in the templates of a page, with pictures so small that the whole page stays small.
+    """Renders the templates of a page, with pictures so small that the whole page stays small.
 
     Args:
-        runs: what the page says.
+        runs: the content of the page.
 
     Attributes:
-        words: of each method on the page, once.
+        words: the terms of the methods on the page, without repetition.
     """
 
     def __init__(self, runs: Sequence[RunReport]) -> None:
-        shows = [run for run in runs if run.prototypes or run.explanations]
-        self.words = list(dict.fromkeys(run.words for run in shows))
+        self.words = list(dict.fromkeys(run.words for run in runs if run.prototypes or run.explanations))
         prototypes = sum(len(run.prototypes) for run in runs)
         images = sum(len(run.explanations) for run in runs)
         shown = {
@@ -90,7 +89,7 @@ class PageRenderer(HtmlRenderer):
             for view in (reason.prototype, *(step.prototype for step in reason.steps))
         }
         sources = len(shown) + (prototypes if prototypes <= WITH_CONTEXT else 0)
-        # Crops of shown prototypes are embedded with the gallery's, at one size.
+        # The pictures of prototypes in explanations have the same size as in the gallery, and are embedded once.
         crops = max(prototypes, len(shown))
         limits = {
             "crop": PictureLimit(
@@ -102,7 +101,7 @@ class PageRenderer(HtmlRenderer):
         super().__init__(_environment(), limits)
 
     def confusion(self, result: SplitResult, classes: Sequence[str]) -> Markup:
-        """Show the confusion matrix as a picture, where there are too many classes for a table."""
+        """Show the confusion matrix as a picture, for more classes than fit into a table."""
         figure = confusion_figure(result.confusion, classes)
         alt = f"Confusion matrix of the {result.name} images, {len(classes)} classes"
         return Markup('<img src="{}" alt="{}">').format(data_uri(png(figure), "image/png"), alt)
@@ -127,8 +126,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _budget(total: int, count: int, most: int) -> int:
-    return max(500, min(most, total // max(count, 1)))
+def _budget(total: int, count: int, largest: int) -> int:
+    return max(500, min(largest, total // max(count, 1)))
 
 
 def _percent(share: float | None) -> str:

@@ -1,4 +1,4 @@
-"""One page of one or more runs."""
+"""Write one page about one or more runs."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ def write_run_report(
     skip_bad_images: bool = False,
     messages: Messages | None = None,
 ) -> Path:
-    """Write one page of one or more runs, side by side, and return its path.
+    """Write one page about one or more runs, side by side, and return its path.
 
     Args:
-        runs: with their models.
-        output: the page, or a folder for it; None: ``report.html`` in the first run's folder.
-        data: other images of the same classes than the runs were made with.
-        title: the page's heading; by default the runs' names.
-        explain: how many images to explain of each run, wrong answers first.
-        top: how many reasons to show of each.
-        seed: which images are explained follows from it.
+        runs: the runs.
+        output: the page, or a folder for it; by default ``report.html`` in the first run's folder.
+        data: other images of the same classes; by default those that the runs were made with.
+        title: the page's heading; by default it has the runs' names.
+        explain: the number of images to explain per run, misclassified ones first.
+        top: the number of reasons per image.
+        seed: the seed of the choice of images.
         batch_size: images per batch.
-        workers: loader processes.
-        skip_bad_images: leave out unreadable images instead of stopping.
-        messages: hears of runs whose images are not at hand; their pages explain no images.
+        workers: the number of processes that read images.
+        skip_bad_images: whether to leave out unreadable images instead of stopping.
+        messages: receives a warning for each run whose images are not available; no image of it is explained.
 
     Raises:
         UserError: if the page cannot be written there, or the images of ``data`` do not fit.
     """
-    path = runs[0].place(output, PAGE)
+    path = runs[0].output_path(output, PAGE)
     if path.suffix not in (".html", ".htm"):
-        raise UserError(f"{path}: the page is a file that ends in .html")
+        raise UserError(f"{path}: the name of the page must end in .html")
     pages = [
         run_report(
             run,
@@ -68,7 +68,7 @@ def write_run_report(
 def _images(
     run: RunRecord, data: str | DataSplits | None, skip_bad_images: bool, messages: Messages
 ) -> DataSplits | None:
-    """Open the run's images; a run that was carried here without them has a report all the same."""
+    """Open the run's images; return None if they are not available here, since the report works without them."""
     try:
         return run.images(data, skip_bad_images)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""The run folder's config.yaml: the command with all its options, and the versions of what computed."""
+"""Write config.yaml of a run folder: the command with all its options, and the versions of the libraries."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from resemblance.runs.folders import CONFIG, make_folder
 from resemblance.version import __version__
 
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "Pillow", "safetensors")
-LEFT_OUT = ("resume", "json")  # they change nothing about the run
+LEFT_OUT = ("resume", "json")  # options that do not change the run
 
 
-def record(folder: Path, command: str, values: Mapping[str, Any]) -> None:
-    """Write config.yaml, which ``--config`` reads again.
+def write_config(folder: Path, command: str, values: Mapping[str, Any]) -> None:
+    """Write config.yaml, which ``--config`` can read.
 
     Args:
-        folder: the run folder; it is made.
+        folder: the run folder; it is made if necessary.
         command: ``train`` or ``convert``.
         values: the options by name.
     """
@@ -37,7 +37,7 @@ def record(folder: Path, command: str, values: Mapping[str, Any]) -> None:
 
 
 def absolute(data: str) -> str:
-    """Return a data set's name with its folder from the root, so that it can be opened from elsewhere."""
+    """Return a data set's name with the absolute path of its folder, so that it can be opened from any folder."""
     kind, colon, folder = data.rpartition(":")
     if not Path(folder).exists() or (not colon and data == "digits"):
         return data
@@ -45,7 +45,7 @@ def absolute(data: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what computes."""
+    """Return the versions of Python and of the libraries that compute."""
     numbers = {"resemblance": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:

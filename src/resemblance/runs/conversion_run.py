@@ -1,4 +1,4 @@
-"""From a trained classifier to a measured and saved model that explains itself."""
+"""Convert a trained classifier into a self-explaining model, measure it and save it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from resemblance.data.open import open_data
 from resemblance.data.progress import duration
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.text import share
-from resemblance.runs.config_file import record
+from resemblance.runs.config_file import write_config
 from resemblance.runs.finish import finish
 from resemblance.runs.folders import check_run_folder
 from resemblance.runs.images import overview
@@ -28,30 +28,29 @@ from resemblance.runs.run import RunRecord, split_seed
 def convert_run(
     module: nn.Module | None, options: ConvertOptions, splits: DataSplits | None, messages: Messages
 ) -> RunRecord:
-    """Measure a classifier, convert it, measure it again and save it; the run folder holds all that came of it.
+    """Measure a classifier, convert it, measure the result and save it in a run folder.
 
     Args:
-        module: the classifier, where it is at hand; else ``options.model`` is opened.
-        options: of the conversion and of the images.
-        splits: the images, where they are open already; else ``options.data`` is opened, or what the run was trained
-            on.
-        messages: hears what happens.
+        module: the classifier as a module; None to open ``options.model``.
+        options: the options of the conversion and of the images.
+        splits: the images; None to open ``options.data``, or else the data that the run was trained on.
+        messages: receives the lines about the progress.
 
     Raises:
-        UserError: if the folder holds a run already, the images or the classifier cannot be read, or it does not fit
-            the images; says whether another order of the classes or another normalisation cures it.
+        UserError: if the folder already holds a run, the images or the classifier cannot be read, or the classifier
+            does not fit the images; it says whether another order of the classes or another normalisation solves this.
     """
     started = time.monotonic()
     name = type(module).__name__ if module is not None else options.model or ""
     folder = check_run_folder(options.output or default_folder(name, options.patches))
-    made = config_of_run(name) if module is None else {}
-    seed = split_seed(made) if made else options.seed
-    fraction = float(made.get("val_fraction", options.val_fraction))
+    run_config = config_of_run(name) if module is None else {}
+    seed = split_seed(run_config) if run_config else options.seed
+    fraction = float(run_config.get("val_fraction", options.val_fraction))
     data = None
     if splits is None:
-        data = options.data or made.get("data")
+        data = options.data or run_config.get("data")
         if not data:
-            raise UserError(f"{name} does not say on which images it was trained; add --data")
+            raise UserError(f"{name} does not record on which images it was trained; add --data")
         splits = open_data(data, seed=seed, val_fraction=fraction, skip_bad_images=options.skip_bad_images)
     for note in splits.notes:
         messages.warn(note)
@@ -59,11 +58,13 @@ def convert_run(
     messages.say(f"{original.name} on {overview(splits, original.spec)}")
     converted = convert_original(original, splits, options)
     if converted.check is not None and converted.check.val is not None:
-        messages.say(f"the classifier itself: {share(converted.check.val)} of the validation images")
+        messages.say(
+            f"the classifier itself: {share(converted.check.val)} of the validation images classified correctly"
+        )
     seconds = time.monotonic() - started
     messages.say(f"converted in {duration(seconds)}")
-    settled = {"data": data, "val_fraction": fraction, "split_seed": seed}
-    record(folder, "convert", {**asdict(options), **settled})
+    resolved = {"data": data, "val_fraction": fraction, "split_seed": seed}
+    write_config(folder, "convert", {**asdict(options), **resolved})
     return finish(
         converted.model,
         splits,

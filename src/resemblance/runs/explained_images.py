@@ -1,4 +1,4 @@
-"""Explain whatever the user calls images: files, folders of them, pictures, arrays or tensors."""
+"""Explain images in every form: files, folders, PIL images, arrays or tensors."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def explain_images(
     """Explain images one by one.
 
     Args:
-        model: with prototypes.
-        images: as `list_images` gives them.
-        top: how many reasons to show; None for all.
-        prototypes: show these instead.
-        classes: explain the scores of these classes, not of the predicted one.
-        labels: the true class of each image, or one for all of them; None where it is not known.
-        skip_bad_images: leave out image files that cannot be read instead of stopping.
-        messages: hears which were left out.
+        model: a model with prototypes.
+        images: the images, as `list_images` returns them.
+        top: the number of reasons to show; None for all.
+        prototypes: the prototypes to show instead.
+        classes: the classes whose scores are explained; by default, the predicted class.
+        labels: the true class of each image, or one for all of them; None if it is not known.
+        skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
+        messages: receives a warning for each image that is left out.
 
     Raises:
-        UserError: for an unreadable image, an unknown class or prototype, or a model without prototypes.
+        UserError: if an image cannot be read, a class or prototype does not exist, or the model has no prototypes.
     """
-    truth = list(labels) if isinstance(labels, list | tuple) else [labels] * len(images)
-    if len(truth) != len(images):
-        raise UserError(f"{len(truth)} labels for {len(images)} images")
+    labels = list(labels) if isinstance(labels, list | tuple) else [labels] * len(images)
+    if len(labels) != len(images):
+        raise UserError(f"{len(labels)} labels for {len(images)} images")
     model = explainable(model)
     explanations = []
-    for image, label in zip(images, truth, strict=True):
+    for image, label in zip(images, labels, strict=True):
         try:
             explanations.append(
                 explain(model, image, top=top, prototypes=prototypes, classes=classes, label=label)
@@ -59,15 +59,15 @@ def explain_images(
                 raise
             messages.warn(f"left out: {error}")
     if not explanations:
-        raise UserError("none of these images can be read" if images else "there is no image to explain")
+        raise UserError("none of the images can be read" if images else "there is no image to explain")
     return explanations
 
 
 def list_images(images: Any) -> list[Any]:
-    """List one image or several; folders give the files in them.
+    """Return a list of images; a folder is replaced by the files in it.
 
     Args:
-        images: an image as `explain` takes it (a path, a PIL image, an array, a tensor), a folder, a batch of tensors
+        images: an image as `explain` accepts it (a path, a PIL image, an array, a tensor), a folder, a batch of images
             (B, C, H, W), or a sequence of images and folders.
 
     Raises:

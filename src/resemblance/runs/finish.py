@@ -1,4 +1,4 @@
-"""What ends every run that makes a model: look at its prototypes, measure it, save it."""
+"""Finish a run: describe the prototypes of the model, measure it and save it."""
 
 from __future__ import annotations
 
@@ -36,33 +36,36 @@ def finish(
     progress: bool = False,
     accelerator: str = "auto",
 ) -> RunRecord:
-    """Measure a trained model on validation and, this once, on test images; save it with what was measured.
+    """Measure a trained model on the validation and test images, and save it with the results.
+
+    The test images are used only here.
 
     Args:
-        model: trained or converted; it ends on the CPU.
+        model: a trained or converted model; it is on the CPU afterwards.
         splits: the images.
         folder: the run folder.
-        source: the images that prototypes come from, if not the training images.
-        seconds: what training took.
-        notes: on how the model came about; those on the images are added.
-        seed: of the run.
+        source: the images that prototypes come from; by default the training images.
+        seconds: the duration of training or conversion.
+        notes: notes about the training or conversion; the notes about the images are added.
+        seed: the seed of the run.
         batch_size: images per batch.
-        workers: loader processes.
-        progress: whether to show bars.
-        accelerator: what to compute on.
+        workers: the number of processes that read images.
+        progress: whether to show progress bars.
+        accelerator: the hardware to compute on.
     """
     model.cpu()
     with computing_on(model, accelerator):
-        show_prototypes(model, source or splits.train, batch_size, workers, progress)
+        describe_prototypes(model, source or splits.train, batch_size, workers, progress)
         evaluations = {
             name: evaluate(model, part, batch_size=batch_size, workers=workers, progress=progress)
             for name, part in (("val", splits.val), ("test", splits.test))
             if part is not None and len(part)
         }
     notes = [*splits.notes, *notes]
-    _remember(model, splits, evaluations, notes)
+    _add_facts(model, splits, evaluations, notes)
     save(model, folder / MODEL)
-    sizes = {"train": len(splits.train)} | {name: found.images for name, found in evaluations.items()}
+    sizes = {"train": len(splits.train)}
+    sizes |= {name: evaluation.images for name, evaluation in evaluations.items()}
     metrics = {
         "method": model.name,
         "data": splits.name,
@@ -78,15 +81,17 @@ def finish(
     return RunRecord(name, model, folder, read_config(folder), splits)
 
 
-def show_prototypes(model: Classifier, source: Source, batch_size: int, workers: int, progress: bool) -> None:
-    """Count how the prototypes are used and collect their pictures, where that was not done yet.
+def describe_prototypes(
+    model: Classifier, source: Source, batch_size: int, workers: int, progress: bool
+) -> None:
+    """Count the usage of the prototypes, if it is not counted yet, and collect their pictures.
 
     Args:
-        model: any.
+        model: any model; one without prototypes does not change.
         source: the training images that its prototypes come from.
         batch_size: images per batch.
-        workers: loader processes.
-        progress: whether to show a bar.
+        workers: the number of processes that read images.
+        progress: whether to show a progress bar.
     """
     if not isinstance(model, PrototypeModel):
         return
@@ -96,10 +101,10 @@ def show_prototypes(model: Classifier, source: Source, batch_size: int, workers:
     model.gallery = build_gallery(model, source, progress=progress)
 
 
-def _remember(
+def _add_facts(
     model: Classifier, splits: DataSplits, evaluations: dict[str, Evaluation], notes: list[str]
 ) -> None:
-    """Put what was measured into the facts that are saved with the model."""
+    """Add the results to the facts that are saved with the model."""
     facts = model.facts
     facts["data"] = splits.name
     facts["accuracy"] = {name: evaluation.accuracy for name, evaluation in evaluations.items()}

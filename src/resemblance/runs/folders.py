@@ -1,4 +1,4 @@
-"""Run folders: find one, check that one can be made, write into it."""
+"""Find run folders, check that one can be made, and write into it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ CONFIG, METRICS, MODEL, CHECKPOINTS = "config.yaml", "metrics.json", "model", "c
 
 
 def find_run_folder(path: Path) -> Path | None:
-    """Return the run folder that a path is, or whose model folder it is; None if there is no run around it.
+    """Return the run folder of a path that is a run folder or the model folder in one; None for other paths.
 
-    A run folder has a ``model/``. Its config.yaml is missing where the model was trained by `fit` and saved by hand.
+    A run folder has a ``model/``. Its config.yaml is missing if the model was trained by `fit` and saved by hand.
 
     Example:
         >>> find_run_folder(Path("/nowhere")) is None
@@ -24,14 +24,14 @@ def find_run_folder(path: Path) -> Path | None:
     """
     if _has_model(path):
         return path
-    around = path.resolve().parent
-    is_model = path.resolve().name == MODEL and _has_model(around)
-    made_here = any((around / name).exists() for name in (CONFIG, CHECKPOINTS))
-    return around if is_model and made_here else None
+    parent = path.resolve().parent
+    is_model = path.resolve().name == MODEL and _has_model(parent)
+    is_run = any((parent / name).exists() for name in (CONFIG, CHECKPOINTS))
+    return parent if is_model and is_run else None
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return what a run folder's config.yaml says; empty without one.
+    """Return the content of a run folder's config.yaml; empty if it has none.
 
     Raises:
         UserError: if it cannot be read.
@@ -47,24 +47,24 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def check_run_folder(folder: Path, resume: bool | None = None) -> Path:
-    """See before anything is computed that a run can be kept in a folder; it is made by `record`.
+    """Check before the computation that a run can be saved in a folder, and return it; `write_config` makes it.
 
     Args:
         folder: the run folder.
-        resume: whether to go on with the run there; None for commands that cannot.
+        resume: whether to continue the run in it; None for commands that cannot.
 
     Raises:
-        UserError: if it cannot be written, or holds a run already.
+        UserError: if it cannot be written, or already holds a run.
     """
     check_writable(folder)
     if not resume and any((folder / name).exists() for name in (MODEL, CHECKPOINTS)):
-        cure = ", or --resume to go on with it" if resume is not None else ""
-        raise UserError(f"{folder} holds a run already; give another --output{cure}")
+        alternative = ", or --resume to continue it" if resume is not None else ""
+        raise UserError(f"{folder} already holds a run; give another --output{alternative}")
     return folder
 
 
 def in_folder(output: Path | None, name: str) -> Path | None:
-    """Return the file that the user wants: ``output``, or ``name`` in it if that is a folder.
+    """Return the file to write: ``output``, or ``name`` in it if it is a folder.
 
     Example:
         >>> in_folder(Path("figures/"), "latents.png").as_posix(), in_folder(Path("a.png"), "b.png").as_posix()
@@ -76,22 +76,22 @@ def in_folder(output: Path | None, name: str) -> Path | None:
 
 
 def check_writable(folder: Path) -> None:
-    """See that a folder is there or can be made.
+    """Check that a folder exists and can be written, or that it can be made.
 
     Raises:
         UserError: if nothing can be written there.
     """
-    place = folder
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        raise UserError(f"cannot make the folder {folder}: {place} is a file")
-    if not os.access(place, os.W_OK):
-        raise UserError(f"cannot write into {place}")
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UserError(f"cannot make the folder {folder}: {existing} is a file")
+    if not os.access(existing, os.W_OK):
+        raise UserError(f"cannot write into {existing}")
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder where it is not there yet.
+    """Make a folder if it does not exist, and return it.
 
     Raises:
         UserError: if it cannot be made.

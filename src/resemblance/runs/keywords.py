@@ -1,4 +1,4 @@
-"""The options of a run from the keywords of a Python call, checked as the command line checks its own."""
+"""Make the options of a run from the keywords of a Python call, with the checks of the command line."""
 
 from __future__ import annotations
 
@@ -24,60 +24,60 @@ def train_options(
     data: Data,
     output: Path | str | None,
 ) -> tuple[MethodConfig, TrainOptions]:
-    """Make the configuration of a method and the options of its training of keywords.
+    """Make the configuration of a method and the options of its training from keywords.
 
     Args:
-        method: its name.
-        config: its configuration, where that is at hand.
+        method: the name of the method.
+        config: its configuration; None to make it from the keywords.
         keywords: the options by name.
         data: the name of the data set, or its splits.
         output: the run folder.
 
     Raises:
-        UserError: for an unknown method or option, or a value that does not fit.
+        UserError: if the method or an option does not exist, or a value is not valid.
     """
     config_class, caller = get_config(method), f"train({method!r})"
     if not config_class.trains:
-        raise UserError(f"{caller}: it is made of finished models, not trained")
-    given = _complete(keywords, data, output)
+        raise UserError(f"{caller}: this method is made of finished models, not trained")
+    values = _complete(keywords, data, output)
     if config is None:
-        config, options = configs_from(caller, given, config_class, TrainOptions)
+        config, options = configs_from(caller, values, config_class, TrainOptions)
         return config, options
     if not isinstance(config, config_class):
         raise UserError(f"{caller}: config is a {type(config).__name__}, not a {config_class.__name__}")
-    return config, configs_from(caller, given, TrainOptions)[0]
+    return config, configs_from(caller, values, TrainOptions)[0]
 
 
 def convert_options(
     model: Path | str | None, keywords: Mapping[str, Any], data: Data, output: Path | str | None
 ) -> ConvertOptions:
-    """Make the options of a conversion of keywords.
+    """Make the options of a conversion from keywords.
 
     Args:
-        model: the classifier's folder or name; None where it is at hand.
+        model: the classifier's folder or name; None if the classifier is a module.
         keywords: the options by name.
         data: the name of the data set, or its splits.
         output: the run folder.
 
     Raises:
-        UserError: for an unknown option, or a value that does not fit.
+        UserError: if an option does not exist, or a value is not valid.
     """
-    given = {**_complete(keywords, data, output), "model": model}
-    options: ConvertOptions = configs_from("convert()", given, ConvertOptions)[0]
+    values = {**_complete(keywords, data, output), "model": model}
+    options: ConvertOptions = configs_from("convert()", values, ConvertOptions)[0]
     return options
 
 
 def configs_from(caller: str, options: Mapping[str, Any], *configs: type[Any]) -> list[Any]:
-    """Make one instance of each dataclass of the options that are its fields.
+    """Make one instance of each dataclass from the options that are its fields.
 
     Args:
-        caller: the function that was given them, for errors.
-        options: by the names of fields; a field that several dataclasses have goes to each of them.
+        caller: the function that received the options, for error messages.
+        options: the options by the names of fields; a field of several dataclasses is set in each of them.
         configs: the dataclasses.
 
     Raises:
-        UserError: for an option that none of them has, naming those with similar names, or for a value of another
-            type than its field's.
+        UserError: if no dataclass has an option (the message suggests similar names), or a value has another type than
+            its field.
 
     Example:
         >>> from resemblance.config.training import TrainConfig
@@ -113,17 +113,17 @@ def _config_from(caller: str, options: Mapping[str, Any], config: type[Any]) -> 
 
 
 def _plain(value: Any) -> Any:
-    """A value of Python as a YAML file would hold it."""
+    """Return a Python value as a YAML file would hold it."""
     if isinstance(value, tuple):
         return list(value)
     return str(value) if isinstance(value, Path) else value
 
 
 def _complete(keywords: Mapping[str, Any], data: Data, output: Path | str | None) -> dict[str, Any]:
-    """The keywords with all else that is settled; splits that are open already have no name to be found by."""
+    """Add the defaults of Python calls, the data and the output; splits that are open have no name to be opened by."""
     is_open = isinstance(data, DataSplits)
     for name in ("val_fraction", "skip_bad_images"):
         if is_open and name in keywords:
-            raise UserError(f"{name} has no meaning here: the images are read and split already")
+            raise UserError(f"{name} has no effect here: the images are already read and split")
     quiet = {"progress": False, "report": False}
     return {**quiet, **keywords, "data": None if is_open else data, "output": output}

@@ -1,4 +1,4 @@
-"""What a run says while it works: nothing, unless somebody listens."""
+"""Receive the lines about the progress of a run; by default they are not printed."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import sys
 
 
 class Messages:
-    """Hears the lines of a run; this one keeps them to itself.
+    """Receives the lines of a run; this class ignores them.
 
     Example:
         >>> Messages().say("training")
     """
 
     def say(self, text: str = "") -> None:
-        """Take a line for people."""
+        """Receive a line for people."""
 
     def warn(self, text: str) -> None:
-        """Take a line that should not be overlooked."""
+        """Receive a line that should not be overlooked."""
 
 
-class Printed(Messages):
-    """Prints the lines, warnings on the error stream.
+class PrintedMessages(Messages):
+    """Prints the lines, with warnings on the error stream.
 
     Example:
-        >>> Printed().say("training")
+        >>> PrintedMessages().say("training")
         training
     """
 
@@ -37,5 +37,5 @@ class Printed(Messages):
 
 
 def messages_for(progress: bool) -> Messages:
-    """Return what prints the lines of a run that is to show its progress, or else keeps them to itself."""
-    return Printed() if progress else Messages()
+    """Return messages that are printed if ``progress``, and else ignored."""
+    return PrintedMessages() if progress else Messages()

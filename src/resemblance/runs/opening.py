@@ -1,4 +1,4 @@
-"""Open a run that was made before."""
+"""Open existing runs and models."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ def read_run(
     allow_import: str | None = None,
     accelerator: str = "cpu",
 ) -> RunRecord:
-    """Open a run folder, a model folder or a model of the hub.
+    """Open a run folder, a model folder or a model on the Hugging Face Hub.
 
     Args:
-        path: the folder, or the hub's ``owner/name``.
+        path: the folder, or ``owner/name`` on the hub.
         module: the user's own network, if the model was made around one.
-        allow_import: ``package.module:function`` that a model around own code may import.
-        accelerator: where to put the model.
+        allow_import: ``package.module:function`` that may be imported, for a model around the user's own network.
+        accelerator: the hardware of the model.
 
     Raises:
-        UserError: if there is no model there, or it cannot be trusted.
+        UserError: if there is no model, or it cannot be trusted.
     """
-    here = Path(path).expanduser()
+    location = Path(path).expanduser()
     folder = None
-    if here.exists():
-        folder = _check(here)
+    if location.exists():
+        folder = _check(location)
     elif str(path).count("/") != 1 or str(path).startswith((".", "~", "/")):
         raise UserError(f"no such folder: {path}")
-    model = load(here if here.exists() else str(path), module=module, allow_import=allow_import)
+    model = load(location if location.exists() else str(path), module=module, allow_import=allow_import)
     model.to(device(accelerator))
-    name = Path(os.path.abspath(folder or here)).name
+    name = Path(os.path.abspath(folder or location)).name
     return RunRecord(name, model, folder, {} if folder is None else read_config(folder))
 
 
 def as_runs(runs: Openable | Sequence[Openable], accelerator: str) -> list[RunRecord]:
-    """Open one run or several, where only folders are given; a model becomes a run of which nothing else is known.
+    """Return a list of runs; folders are opened, and a model becomes a run without a folder.
 
     Args:
-        runs: runs, models, or what `read_run` opens.
-        accelerator: where to put the model of a run that is opened here; others stay where they are.
+        runs: one or several runs, models, or paths as `read_run` opens them.
+        accelerator: the hardware of the models that are opened here; other models stay where they are.
 
     Raises:
-        UserError: if there is none, or one cannot be opened.
+        UserError: if there is no run, or one cannot be opened.
     """
     several = list(runs) if isinstance(runs, Sequence) and not isinstance(runs, str) else [runs]
     if not several:
@@ -68,7 +68,7 @@ def as_runs(runs: Openable | Sequence[Openable], accelerator: str) -> list[RunRe
 
 
 def config_of_run(path: Path | str) -> dict[str, Any]:
-    """Return what the config.yaml of a run folder says, or of the one around a model folder; empty without one.
+    """Return the config.yaml of a run folder, or of the run folder around a model folder; empty if there is none.
 
     Example:
         >>> config_of_run("nowhere")
@@ -79,19 +79,19 @@ def config_of_run(path: Path | str) -> dict[str, Any]:
 
 
 def device(accelerator: str) -> torch.device:
-    """Return what to compute on: ``auto``, ``cpu``, ``gpu`` or ``mps`` as a device of this machine."""
+    """Return the device of this machine for ``auto``, ``cpu``, ``gpu`` or ``mps``."""
     return DistributedContext(find_accelerator(accelerator, 1)).device
 
 
 @contextmanager
 def computing_on(model: Classifier, accelerator: str) -> Iterator[Classifier]:
-    """Move a model to another device for a while; afterwards it is where it was."""
-    before = model.device
+    """Move a model to another device; at the end of the context, move it back."""
+    previous = model.device
     model.to(device(accelerator))
     try:
         yield model
     finally:
-        model.to(before)
+        model.to(previous)
 
 
 def _as_run(run: Openable, accelerator: str) -> RunRecord:
@@ -100,13 +100,15 @@ def _as_run(run: Openable, accelerator: str) -> RunRecord:
     return run if isinstance(run, RunRecord) else read_run(run, accelerator=accelerator)
 
 
-def _check(here: Path) -> Path | None:
-    """Return the run folder around a model, if any; refuse what holds no model."""
-    if not here.is_dir():
-        raise UserError(f"{here} is a file; a run folder or a model folder was expected")
-    folder = find_run_folder(here)
-    if folder is None and (here / CHECKPOINTS).is_dir():
-        raise UserError(f"{here} holds a run that is not finished; go on with it by train --resume")
-    if folder is None and not (here / "config.json").is_file():
-        raise UserError(f"{here} is neither a run folder (with model/) nor a model folder (with config.json)")
+def _check(location: Path) -> Path | None:
+    """Return the run folder around a model, if any; refuse a path without a model."""
+    if not location.is_dir():
+        raise UserError(f"{location} is a file; a run folder or a model folder was expected")
+    folder = find_run_folder(location)
+    if folder is None and (location / CHECKPOINTS).is_dir():
+        raise UserError(f"{location} holds a run that is not finished; continue it with train --resume")
+    if folder is None and not (location / "config.json").is_file():
+        raise UserError(
+            f"{location} is neither a run folder (with model/) nor a model folder (with config.json)"
+        )
     return folder

@@ -1,4 +1,4 @@
-"""A run: its model, and what is known of how it came about."""
+"""A run: its model, and the folder, options and images that it was made with."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from resemblance.runs.folders import CONFIG, METRICS, check_writable, in_folder
 
 @dataclass
 class RunRecord:
-    """A model and how it came about, where that is known.
+    """A model, and the folder, options and images that it was made with, if known.
 
     Args:
-        name: what to call it.
-        model: in evaluation mode.
-        folder: the run folder; None for a model folder alone, or one from the hub.
-        config: what the run folder's config.yaml says.
-        splits: the images it was made with, where they are open already.
+        name: its name in texts.
+        model: the model in evaluation mode.
+        folder: the run folder; None for a model folder alone, or a model of the hub.
+        config: the content of the run folder's config.yaml.
+        splits: the images it was made with, if they are open.
     """
 
     name: str
@@ -35,7 +35,7 @@ class RunRecord:
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """What the run folder's metrics.json says; empty without one.
+        """The content of the run folder's metrics.json; empty if it has none.
 
         Raises:
             UserError: if it cannot be read.
@@ -49,29 +49,29 @@ class RunRecord:
 
     @property
     def notes(self) -> list[str]:
-        """What must not be missed: images left out or split off, what projection and pruning did."""
+        """Notes that the reader should know: images left out or split off, results of projection and pruning."""
         return [str(note) for note in self.model.facts.get("notes", [])]
 
     @property
     def configuration(self) -> str:
-        """The text of config.yaml; empty without one."""
+        """The text of config.yaml; empty if there is none."""
         return self._text(CONFIG)
 
     def images(self, data: str | DataSplits | None = None, skip_bad_images: bool = False) -> DataSplits:
-        """Return the images that the run was made with, split as then, or others of the same classes.
+        """Return the images that the run was made with, with the same splits, or other images of the same classes.
 
         Args:
-            data: another data set, by name or open.
-            skip_bad_images: leave out unreadable images instead of stopping.
+            data: another data set: its name, or its splits.
+            skip_bad_images: whether to leave out unreadable images instead of stopping.
 
         Raises:
-            UserError: if nobody says which, or the classes are others.
+            UserError: if the data is not known, or has other classes.
         """
         if data is None and self.splits is not None:
             return self.splits
         spec = data or self.config.get("data")
         if not spec:
-            raise UserError(f"{self.name} does not say on which images it was trained; add --data")
+            raise UserError(f"{self.name} does not record on which images it was trained; add --data")
         if isinstance(spec, DataSplits):
             splits, spec = spec, spec.name
         else:
@@ -81,20 +81,20 @@ class RunRecord:
                 val_fraction=float(self.config.get("val_fraction", 0.1)),
                 skip_bad_images=skip_bad_images or bool(self.config.get("skip_bad_images")),
             )
-        mine, theirs = self.model.spec.classes, splits.classes
-        if tuple(theirs) != tuple(mine):
+        expected, classes = self.model.spec.classes, splits.classes
+        if tuple(classes) != tuple(expected):
             raise UserError(
-                f"{spec} has the classes {_names(theirs)}, but {self.name} tells apart {_names(mine)}; "
+                f"{spec} has the classes {_names(classes)}, but {self.name} has {_names(expected)}; "
                 "give --data with the same classes in the same order"
             )
         return splits
 
-    def place(self, output: Path | None, name: str) -> Path:
-        """Return where to write a file: as the user says, else in the run folder, else here.
+    def output_path(self, output: Path | None, name: str) -> Path:
+        """Return the path of a file to write: the user's, else one in the run folder, else in the current folder.
 
         Args:
-            output: what the user says: a file, or a folder for it (one that is there, or without an ending).
-            name: of the file, where the user names none.
+            output: the user's path: a file, or a folder for it (an existing one, or a path without an ending).
+            name: the name of the file if the user gives none.
 
         Raises:
             UserError: if nothing can be written there.
@@ -114,15 +114,15 @@ class RunRecord:
 
 
 def split_seed(config: dict[str, Any]) -> int:
-    """Return the seed by which a run's validation images were set aside."""
+    """Return the seed of the split into training and validation images of a run."""
     return int(config.get("split_seed", config.get("seed", 0)) or 0)
 
 
-def choose(splits: DataSplits, split: str) -> tuple[str, Source]:
-    """Return the name and images of a split; ``auto`` is test, or val where there are no test images.
+def choose_split(splits: DataSplits, split: str) -> tuple[str, Source]:
+    """Return the name and images of a split; ``auto`` is test, or val if there are no test images.
 
     Raises:
-        UserError: if there are none.
+        UserError: if the split does not exist or has no images.
     """
     test = splits.test if splits.test is not None and len(splits.test) else None
     name = split if split != "auto" else "test" if test is not None else "val"
@@ -131,8 +131,8 @@ def choose(splits: DataSplits, split: str) -> tuple[str, Source]:
         raise UserError(f"there is no split {split!r}; choose auto, train, val or test")
     source = sources[name]
     if source is None or not len(source):
-        missing = "neither test nor val" if split == "auto" else f"no {name}"
-        raise UserError(f"{splits.name} has {missing} images; choose another --split")
+        lacking = "neither test nor val" if split == "auto" else f"no {name}"
+        raise UserError(f"{splits.name} has {lacking} images; choose another --split")
     return name, source
 
 

@@ -1,4 +1,4 @@
-"""From images to a trained, measured and saved model."""
+"""Train a model on images, measure it and save it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from resemblance.data.progress import duration
 from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import DataSplits
 from resemblance.methods.registry import build
-from resemblance.runs.config_file import record
+from resemblance.runs.config_file import write_config
 from resemblance.runs.finish import finish
 from resemblance.runs.folders import check_run_folder
 from resemblance.runs.images import image_spec, overview, start_spec
@@ -32,22 +32,22 @@ from resemblance.training.engine.fit import fit
 def train_run(
     method: MethodConfig, options: TrainOptions, splits: DataSplits | None, messages: Messages
 ) -> RunRecord:
-    """Train a model by its recipe, measure it and save it; the run folder holds everything that came of it.
+    """Train a model by its method's recipe, measure it and save it in a run folder.
 
     Args:
         method: the configuration of the method.
-        options: of training and of the images.
-        splits: the images, where they are open already; else ``options.data`` is opened.
-        messages: hears what happens.
+        options: the options of training and of the images.
+        splits: the images; None to open ``options.data``.
+        messages: receives the lines about the progress.
 
     Raises:
-        UserError: if the folder holds a run already, the images cannot be read, or settings do not fit.
+        UserError: if the folder already holds a run, the images cannot be read, or options contradict each other.
     """
     started = time.monotonic()
     start: str | None = getattr(method, "start", None)
     data = options.data if splits is None else splits.name
     if not data:
-        raise UserError("no data given; add --data")
+        raise UserError("no data is given; add --data")
     folder = check_run_folder(options.output or default_folder(method.name, data), options.resume)
     split = _split(options, start, messages)
     if splits is None:
@@ -55,9 +55,9 @@ def train_run(
     for note in splits.notes:
         messages.warn(note)
     spec = _spec(method, splits, options, start)
-    torch.manual_seed(options.seed)  # the initial weights follow from the seed
+    torch.manual_seed(options.seed)  # determines the initial weights
     model = build(method.name, method, spec)
-    record(folder, "train", recorded(method, options, split))
+    write_config(folder, "train", config_values(method, options, split))
     messages.say(f"{method.name} on {overview(splits, spec)}")
     if description := getattr(getattr(model, "encoder", None), "description", ""):
         messages.say(f"encoder: {description}")
@@ -65,10 +65,10 @@ def train_run(
     result = fit(model, splits, folder, training)
     seconds = time.monotonic() - started
     if result.resumed == "finished":
-        messages.say("this run was finished already; nothing was left to train")
+        messages.say("this run was already finished; there was nothing left to train")
     else:
         if options.resume and not result.resumed:
-            messages.warn(f"there was no run in {folder} to go on with; this one began anew")
+            messages.warn(f"there was no run in {folder} to continue; a new run was started")
         messages.say(f"trained in {duration(seconds)}" + (f" ({result.resumed})" if result.resumed else ""))
     return finish(
         model,
@@ -85,16 +85,16 @@ def train_run(
     )
 
 
-def recorded(method: MethodConfig, options: TrainOptions, split: dict[str, Any]) -> dict[str, Any]:
-    """Return what config.yaml says of a run: all options by name, the method's own too.
+def config_values(method: MethodConfig, options: TrainOptions, split: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a run's config.yaml: all options by name, with those of the method.
 
     Args:
         method: the configuration of the method.
-        options: of training and of the images.
-        split: ``seed`` and ``val_fraction`` by which validation images were set aside.
+        options: the options of training and of the images.
+        split: ``seed`` and ``val_fraction`` of the split into training and validation images.
     """
-    settled = {"split_seed": split["seed"], "val_fraction": split["val_fraction"]}
-    return {**asdict(options), "method": method.name, **asdict(method), **settled}
+    resolved = {"split_seed": split["seed"], "val_fraction": split["val_fraction"]}
+    return {**asdict(options), "method": method.name, **asdict(method), **resolved}
 
 
 def default_folder(method: str, data: str) -> Path:
@@ -109,7 +109,7 @@ def default_folder(method: str, data: str) -> Path:
 
 
 def _spec(method: MethodConfig, splits: DataSplits, options: TrainOptions, start: str | None) -> ModelSpec:
-    """Settle classes and images: by the run that this one starts from, if any, else by options, weights and data."""
+    """Return the classes and images of the run that this one starts from, else those of options, weights and data."""
     if start is not None:
         return start_spec(start, splits, options)
     encoder, weights = getattr(method, "encoder", None), getattr(method, "weights", "none")
@@ -117,13 +117,17 @@ def _spec(method: MethodConfig, splits: DataSplits, options: TrainOptions, start
 
 
 def _split(options: TrainOptions, start: str | None, messages: Messages) -> dict[str, Any]:
-    """Settle by which seed and share validation images are set aside: as in the run that this one starts from, if any.
+    """Return seed and share of the split of validation images: those of the run that this one starts from, if any.
 
-    Its model has seen its own training images; others would make the validation look better than it is.
+    The model of that run was trained on its training images: with another split, some of these would be validation
+    images, and the validation accuracy would be too high.
     """
-    made = config_of_run(start) if start is not None else {}
-    if not made:
+    run_config = config_of_run(start) if start is not None else {}
+    if not run_config:
         return {"seed": options.seed, "val_fraction": options.val_fraction}
-    if made.get("refit_on_all"):
-        messages.warn(f"{start} was trained on the validation images too: accuracies on these say little")
-    return {"seed": split_seed(made), "val_fraction": float(made.get("val_fraction", options.val_fraction))}
+    if run_config.get("refit_on_all"):
+        messages.warn(
+            f"{start} was also trained on the validation images: the accuracies on these are not reliable"
+        )
+    fraction = float(run_config.get("val_fraction", options.val_fraction))
+    return {"seed": split_seed(run_config), "val_fraction": fraction}

@@ -41,7 +41,7 @@ def test_without_a_present_prototype_it_abstains():
     explanation = model.explain(images[0], label="class 0")
     assert explanation.abstained
     assert explanation.correct is False
-    assert "abstains: no prototype that speaks for any class is present; it is class 0" in str(explanation)
+    assert "abstains: no prototype that supports a class is present; it is class 0" in str(explanation)
     assert "predicted" not in str(explanation)
     assert explanation.to_dict()["abstained"] is True
     answering = make(least_presence=0.0).eval()

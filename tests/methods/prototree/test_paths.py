@@ -24,7 +24,7 @@ def test_with_one_leaf_there_is_one_reason(inference):
     explanation = model.explain(images[0])
     assert len(explanation.reasons) == 1
     assert explanation.share == 1
-    assert "alone answers" in str(explanation)
+    assert "alone determines the prediction" in str(explanation)
     evidence = model.evidence(output, output.scores.argmax(1))
     assert ((evidence.contributions != 0).sum(1) == 1).all()
     assert torch.allclose(model.train()(images).scores, model.train()(images).extras["mixture"])

@@ -1,4 +1,4 @@
-"""``resemblance convert MODEL``: a trained classifier that gives its reasons."""
+"""``resemblance convert MODEL``: convert a trained classifier into a self-explaining one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resemblance.config.runs import ConvertOptions
 
 def run(options: ConvertCommand) -> int:
     """Measure the classifier, convert it, measure again, save and report."""
-    given = {item.name: getattr(options, item.name) for item in fields(ConvertOptions)}
+    keywords = {item.name: getattr(options, item.name) for item in fields(ConvertOptions)}
     with screen(options.json) as out:
-        show_finished(convert(messages=out, **given), out)
+        show_finished(convert(messages=out, **keywords), out)
     return 0

@@ -1,4 +1,4 @@
-"""``resemblance demo``: everything once, by the commands that anybody can type."""
+"""``resemblance demo``: train, convert, explain and report once, and show the commands for it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(options: DemoCommand) -> int:
         report(
             runs,
             page,
-            title="Four ways to tell digits",
+            title="Four models of handwritten digits",
             explain=EXPLAINED,
             seed=options.seed,
             messages=out,
@@ -58,7 +58,7 @@ def run(options: DemoCommand) -> int:
 
 
 def _small_protopnet(black_box: Path) -> dict[str, Any]:
-    """The paper's stages, shortened; as there, the encoder comes trained, here as part of the black box."""
+    """Return the options for shortened stages; as in the paper, the encoder is trained: it is the black box's."""
     return {
         "batch_size": 16,
         "encoder": "small",
@@ -83,11 +83,15 @@ def _convert(model: Path, folder: Path, out: Screen, **options: Any) -> Run:
 
 
 def _words(options: dict[str, Any]) -> list[str]:
-    """The options as they are typed, without the defaults; one report of all runs is written at the end."""
+    """Return the options as words of the command line, without defaults; one report is written at the end."""
     words = []
     for name, value in options.items():
-        if name != "progress" and (name, value) != ("seed", 0):
-            words += [flag(name)] if value is True else [flag(name), str(value)]
+        if name == "progress" or (name, value) == ("seed", 0):
+            continue
+        if isinstance(value, bool):
+            words.append(flag(name if value else f"no-{name}"))
+        else:
+            words += [flag(name), str(value)]
     return [*words, "--no-report"]
 
 
@@ -97,7 +101,7 @@ def _announce(out: Screen, *words: str) -> None:
 
 
 def _rows(runs: list[Run]) -> list[dict[str, Any]]:
-    reference = runs[0].metrics["test"]["accuracy"]
+    black_box = runs[0].metrics["test"]["accuracy"]
     rows = []
     for run in runs:
         prototypes = prototypes_of(run.model)
@@ -107,7 +111,7 @@ def _rows(runs: list[Run]) -> list[dict[str, Any]]:
             {
                 "model": run.name,
                 "accuracy": accuracy,
-                "gap": reference - accuracy,
+                "gap": black_box - accuracy,
                 "prototypes": count,
                 "used": None if prototypes is None or count is None else count - len(prototypes.unused()),
             }
@@ -128,7 +132,7 @@ def _shown(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def _clear(folder: Path) -> None:
-    """Remove the runs of an earlier demo, which has nothing that cannot be made again."""
+    """Remove the runs of an earlier demo, since they can be made again."""
     for name in RUNS:
         config = folder / name / CONFIG
         if config.is_file() and "data: digits" in config.read_text(encoding="utf-8"):

@@ -1,4 +1,4 @@
-"""``resemblance evaluate RUN``: figures of one model, or of several that answer together."""
+"""``resemblance evaluate RUN``: measure one model, or several as an ensemble."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from resemblance.methods.ensemble.model import make_ensemble
 from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
 from resemblance.metrics.evaluation import Evaluation
 from resemblance.runs.folders import in_folder, make_folder, write_text
-from resemblance.runs.run import choose, split_seed
+from resemblance.runs.run import choose_split, split_seed
 
-WIDE = 20
+WIDE = 20  # the largest number of classes for which the confusion matrix is printed
 
 
 def run(options: EvaluateCommand) -> int:
-    """Measure and print."""
+    """Measure one model or an ensemble, and print the result."""
     with screen(options.json) as out:
         if len(options.runs) > 1 and not options.ensemble:
             raise UserError(
-                "evaluate measures one run; add --ensemble to put the answers of several together, or use "
-                "report to see them side by side"
+                "evaluate measures one run; add --ensemble to combine several into one ensemble, or use report "
+                "to compare them side by side"
             )
         output = in_folder(options.output, "evaluation.json")
         if output:
@@ -36,16 +36,16 @@ def run(options: EvaluateCommand) -> int:
             for path in options.runs
         ]
         if options.ensemble:
-            make_ensemble([run.model for run in runs])  # refuses what is none before the images are opened
-            _same_data(runs, options.data)
+            make_ensemble([run.model for run in runs])  # checks the models before the images are opened
+            _check_same_data(runs, options.data)
         splits = runs[0].images(options.data, options.skip_bad_images)
         for note in splits.notes:
             out.warn(note)
-        name, source = choose(splits, options.split)
+        name, source = choose_split(splits, options.split)
         if options.ensemble:
-            document = _together(runs, splits, name, source, options, out)
+            document = _evaluate_ensemble(runs, splits, name, source, options, out)
         else:
-            document = _alone(runs[0], splits, name, source, options, out)
+            document = _evaluate_run(runs[0], splits, name, source, options, out)
         if output:
             write_text(output, json.dumps(document, indent=2, ensure_ascii=False))
             out.say(f"result: {output}")
@@ -53,34 +53,34 @@ def run(options: EvaluateCommand) -> int:
     return 0
 
 
-def _alone(
+def _evaluate_run(
     run: Run, splits: DataSplits, split: str, source: Source, options: EvaluateCommand, out: Screen
 ) -> dict[str, Any]:
-    found = evaluate(run, source, batch_size=options.batch_size, workers=options.workers, progress=True)
-    out.say(f"{run.name}: {_right(found, split)}")
-    before = found.black_box
-    if before is None:
-        before = (run.model.facts.get("black_box") or {}).get(split)
-    if before is not None:
-        out.say(f"black box: {share(before)}, gap {100 * (before - found.accuracy):+.2f} points")
-    for label, value in found.measured.items():
+    evaluation = evaluate(run, source, batch_size=options.batch_size, workers=options.workers, progress=True)
+    out.say(f"{run.name}: {_accuracy_text(evaluation, split)}")
+    black_box = evaluation.black_box
+    if black_box is None:
+        black_box = (run.model.facts.get("black_box") or {}).get(split)
+    if black_box is not None:
+        out.say(f"black box: {share(black_box)}, gap {100 * (black_box - evaluation.accuracy):+.2f} points")
+    for label, value in evaluation.measured.items():
         out.say(f"{label}: {share(value)}")
-    if found.unused is not None:
+    if evaluation.unused is not None:
         words = run.model.traits.words
-        names = ": " + ", ".join(map(str, found.unused)) if found.unused else ""
-        unused = f", {len(found.unused)} of them unused{names}" if words.rivals else ""
-        out.say(f"{words.many}: {found.prototypes}{unused}")
-    _tables(found, out)
+        numbers = ": " + ", ".join(map(str, evaluation.unused)) if evaluation.unused else ""
+        unused = f", {len(evaluation.unused)} of them unused{numbers}" if words.rivals else ""
+        out.say(f"{words.many}: {evaluation.prototypes}{unused}")
+    _print_tables(evaluation, out)
     return {
         "run": run.name,
         "method": run.model.name,
         "data": splits.name,
         "split": split,
-        **found.to_dict(),
+        **evaluation.to_dict(),
     }
 
 
-def _together(
+def _evaluate_ensemble(
     runs: list[Run],
     splits: DataSplits,
     split: str,
@@ -90,24 +90,26 @@ def _together(
 ) -> dict[str, Any]:
     if split == "val" and len({(split_seed(run.config), run.config.get("val_fraction")) for run in runs}) > 1:
         out.warn(
-            f"these are the validation images of {runs[0].name}; where the data bring none, runs with other "
-            "seeds were trained on some of them"
+            f"these are the validation images of {runs[0].name}; if the data has no validation images of its "
+            "own, runs with other seeds were trained on some of these"
         )
-    found: EnsembleEvaluation = evaluate_ensemble(
+    evaluation: EnsembleEvaluation = evaluate_ensemble(
         [run.model for run in runs],
         source,
         batch_size=options.batch_size,
         workers=options.workers,
         progress=True,
     )
-    out.say(f"ensemble of {len(runs)} models, by the {found.rule}: {_right(found.whole, split)}")
+    whole = evaluation.whole
+    out.say(f"ensemble of {len(runs)} models, by the {evaluation.rule}: {_accuracy_text(whole, split)}")
     out.say()
     rows = [
-        (run.name, run.model.name, share(one.accuracy)) for run, one in zip(runs, found.members, strict=True)
+        (run.name, run.model.name, share(member.accuracy))
+        for run, member in zip(runs, evaluation.members, strict=True)
     ]
-    out.table(("run", "method", "accuracy"), [*rows, ("together", "", share(found.whole.accuracy))])
-    _tables(found.whole, out)
-    document = found.to_dict()
+    out.table(("run", "method", "accuracy"), [*rows, ("ensemble", "", share(whole.accuracy))])
+    _print_tables(whole, out)
+    document = evaluation.to_dict()
     document["members"] = [
         {"run": run.name, "method": run.model.name, "score": run.model.traits.score_kind, **member}
         for run, member in zip(runs, document["members"], strict=True)
@@ -115,30 +117,33 @@ def _together(
     return {"ensemble": [run.name for run in runs], "data": splits.name, "split": split, **document}
 
 
-def _same_data(runs: list[Run], data: str | None) -> None:
-    known = {str(run.config["data"]) for run in runs if run.config.get("data")}
-    if data is None and len(known) > 1:
-        raise UserError(f"the runs were made with different data ({', '.join(sorted(known))}); add --data")
+def _check_same_data(runs: list[Run], data: str | None) -> None:
+    names = {str(run.config["data"]) for run in runs if run.config.get("data")}
+    if data is None and len(names) > 1:
+        raise UserError(f"the runs were made with different data ({', '.join(sorted(names))}); add --data")
 
 
-def _right(found: Evaluation, split: str) -> str:
-    return f"{share(found.accuracy)} of {found.images} {split} images told rightly"
+def _accuracy_text(evaluation: Evaluation, split: str) -> str:
+    return f"{share(evaluation.accuracy)} of {evaluation.images} {split} images classified correctly"
 
 
-def _tables(found: Evaluation, out: Screen) -> None:
+def _print_tables(evaluation: Evaluation, out: Screen) -> None:
     out.say()
     columns = ("class", "images", "precision", "recall", "F1")
     out.table(
         columns,
         [
             (row["class"], row["images"], *(_share(row[key]) for key in ("precision", "recall", "f1")))
-            for row in found.per_class()
+            for row in evaluation.per_class()
         ],
     )
     out.say()
-    if len(found.classes) <= WIDE:
-        rows = [(name, *counts) for name, counts in zip(found.classes, found.confusion.tolist(), strict=True)]
-        out.table(("true \\ told", *found.classes), rows)
+    if len(evaluation.classes) <= WIDE:
+        rows = [
+            (name, *counts)
+            for name, counts in zip(evaluation.classes, evaluation.confusion.tolist(), strict=True)
+        ]
+        out.table(("true \\ predicted", *evaluation.classes), rows)
 
 
 def _share(value: float | None) -> str:

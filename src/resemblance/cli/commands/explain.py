@@ -1,4 +1,4 @@
-"""``resemblance explain RUN IMAGE...``: why these answers."""
+"""``resemblance explain RUN IMAGE...``: explain the predictions for images."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from resemblance.runs.explained_images import list_images
 
 
 def run(options: ExplainCommand) -> int:
-    """Explain images: in words here, as figures and as one page in a folder."""
+    """Explain images: print the explanations, and write them as figures and one page."""
     with screen(options.json) as out:
         images = list_images(
             options.images
-        )  # before the model is loaded: a misspelt name is the likelier mistake
+        )  # before the model is loaded, because a misspelt name is the more likely mistake
         run = open_run(options.run, allow_import=options.allow_import)
         output = options.output or (run.folder or Path()) / "explanations"
         explanations = explain(

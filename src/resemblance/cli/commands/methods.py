@@ -1,4 +1,4 @@
-"""``resemblance methods``: what there is; imports no method."""
+"""``resemblance methods``: list the methods, without importing their models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from resemblance.methods.registry import method_configs
 
 
 def run(options: MethodsCommand) -> int:
-    """List the methods with a line and their source."""
+    """List the methods, each with one line of description and its citation."""
     with screen(options.json) as out:
         methods = method_configs()
         for name, config in methods.items():

@@ -1,4 +1,4 @@
-"""``resemblance prototypes RUN``: what a model has learned to look for."""
+"""``resemblance prototypes RUN``: list and draw the prototypes of a model."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from resemblance.explain.text import percent
 from resemblance.report.figure_files import save_figure
 from resemblance.report.gallery_figure import gallery_figure
 
-LISTED = 200
+LISTED = 200  # the largest number of prototypes that are printed
 
 
 def run(options: PrototypesCommand) -> int:
-    """List the prototypes by class with their importance and source, and draw them."""
+    """List the prototypes with their classes, importance and source, and draw them."""
     with screen(options.json) as out:
         run = open_run(options.run, allow_import=options.allow_import)
         model, words = run.model, run.model.traits.words
         if not isinstance(model, PrototypeModel):
             raise UserError(
-                f"{run.name} is a {model.name} and has no prototypes; try: resemblance convert {options.run}"
+                f"{run.name} is a {model.name} model and has no prototypes; try: resemblance convert {options.run}"
             )
         classes = list(model.spec.classes)
         if options.classes and not words.owned:
@@ -38,7 +38,7 @@ def run(options: PrototypesCommand) -> int:
 
         title = f"{run.name}: {words.many}"
         path = save_figure(
-            gallery_figure(views, classes, title=title), run.place(options.output, "prototypes.png")
+            gallery_figure(views, classes, title=title), run.output_path(options.output, "prototypes.png")
         )
         rows = [
             (
@@ -60,7 +60,9 @@ def run(options: PrototypesCommand) -> int:
             out.say(f"… and {len(views) - LISTED} more (--classes or --json shows them)")
         unused = [view.index for view in views if view.unused]
         if unused:
-            out.say(f"unused (never the most similar of all): {', '.join(map(str, unused))}")
+            out.say(
+                f"unused (not the most similar one for any training image): {', '.join(map(str, unused))}"
+            )
         out.say(f"gallery: {path}")
         out.result({"run": run.name, "method": model.name, "prototypes": [view.to_dict() for view in views]})
     return 0

@@ -1,4 +1,4 @@
-"""``resemblance report RUN...``: one page of one or more runs."""
+"""``resemblance report RUN...``: write one page about one or more runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``resemblance train METHOD``: from a folder of images to a model with a report."""
+"""``resemblance train METHOD``: train a model on a folder of images, and write a report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resemblance.config.runs import TrainOptions
 
 def run(options: TrainCommand) -> int:
     """Train, measure, save and report."""
-    given = {item.name: getattr(options, item.name) for item in fields(TrainOptions)}
+    keywords = {item.name: getattr(options, item.name) for item in fields(TrainOptions)}
     with screen(options.json) as out:
-        show_finished(train(options.name, config=options.method, messages=out, **given), out)
+        show_finished(train(options.name, config=options.method, messages=out, **keywords), out)
     return 0
