@@ -18,7 +18,7 @@ def test_models_without_prototypes_are_refused(name):
 
 
 def test_an_unknown_action_is_named():
-    model = models.make("blackbox", encoder="small")
+    model = models.make("senn")
     with pytest.raises(KeyError, match="'polish'"):
         run("polish", model, ActionContext(noise_for(model)))
 
