@@ -12,7 +12,7 @@ import torch
 from looking_glass import LookingGlass
 from resemblance.config.errors import UserError
 from resemblance.data.sources.source import ArraySource
-from resemblance.prototypes.gallery import Gallery
+from resemblance.prototypes.gallery import Gallery, GalleryItem
 from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.training.ends.gallery import build_gallery
 
@@ -74,9 +74,19 @@ def test_pruning_a_model_prunes_its_gallery():
     assert list(model.gallery) == expected
 
 
-def test_other_images_than_the_sources_are_refused():
-    with pytest.raises(UserError, match="only 3 images"):
-        build_gallery(make_model(), make_source(count=3, channels=1))
+def test_the_first_image_is_a_source_like_any_other():
+    model, source = make_model(), make_source(channels=1)
+    model.prototypes.source_index[1] = 0
+    item = build_gallery(model, source)[1]
+    assert (item.kind, item.name) == ("training image", source.name(0))
+    assert np.array_equal(item.picture, source.array[0].repeat(3, axis=2))
+    assert build_gallery(model, source)[3] == GalleryItem()
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_other_images_than_the_sources_are_refused(count):
+    with pytest.raises(UserError, match=f"only {count} images"):
+        build_gallery(make_model(), make_source(count=count, channels=1))
 
 
 def test_two_thousand_prototypes_are_quick_and_small():
