@@ -1,6 +1,6 @@
 """The tables of methods in README.md and docs/methods/index.md, made of the methods' configurations and traits.
 
-``python docs/extensions/method_tables.py`` writes them anew, between two comments in each file.
+``python docs/extensions/method_tables.py`` writes them again, between two comments in each file.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def updated(name: str) -> str:
-    """Return the text of a file with its table made anew.
+    """Return the text of a file with its table made again.
 
     Raises:
         ValueError: if the file lacks the comments around the table.
