@@ -8,7 +8,7 @@ import pytest
 from models import noise_for
 from resemblance.data.sources.source import DataSplits, Subset
 from resemblance.report import from_run
-from resemblance.runs.run import Run
+from resemblance.runs.run import RunRecord
 from toy_model import Toy
 
 
@@ -21,7 +21,7 @@ def test_sources_are_counted_among_the_images_that_prototypes_come_from(monkeypa
     splits = DataSplits(train, val, test, model.spec.classes, "noise")
     given = []
     monkeypatch.setattr(from_run, "paper_figures", lambda model, inputs: given.append(inputs) or {})
-    from_run.run_report(Run("run", model, config=config), splits, explain=1)
+    from_run.run_report(RunRecord("run", model, config=config), splits, explain=1)
     (inputs,) = given
     assert len(inputs.train) == counted
     order = [*range(12), *range(12, 20)][:counted]
