@@ -1,6 +1,6 @@
-"""Two small models that are not methods of the library and show that its contract carries their kind.
+"""Two small models that are not methods of the library, to test that the contract fits their kinds.
 
-`Occurrence` finds its patch by a map of its own, as XProtoNet (Kim et al., CVPR 2021); `SubPatches` matches several
+`Occurrence` selects its patch by a predicted map, as XProtoNet (Kim et al., CVPR 2021); `SubPatches` matches several
 parts greedily, as ProtoViT (Ma et al., NeurIPS 2024). Both have random weights and single labels.
 """
 
@@ -86,7 +86,7 @@ class OccurrencePrototypes(VectorPrototypes):
 
 
 class SubPatchPrototypes(VectorPrototypes):
-    """n sub-vectors (P, D, n), each of which takes a cell, greedily; g = Σ a·n/Σa·cosine over slots that are on."""
+    """n sub-vectors (P, D, n), each matched to a cell, greedily; g = Σ a·n/Σa·cosine over slots that are on."""
 
     def __init__(self, vectors: Tensor, owners: Tensor) -> None:
         super().__init__(vectors, owners, InnerProduct(True, unit_patches=True), linear_similarity)
@@ -210,8 +210,8 @@ class SmallModel(PrototypeMethod):
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
         weights = widened(self.last.weight)[classes]
-        nothing = weights.new_zeros(len(classes))
-        return Evidence(weights * output.similarities, nothing, torch.arange(len(self.prototypes)), weights)
+        no_bias = weights.new_zeros(len(classes))
+        return Evidence(weights * output.similarities, no_bias, torch.arange(len(self.prototypes)), weights)
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         return {"cross_entropy": F.cross_entropy(output.scores, labels)}
@@ -233,29 +233,29 @@ class SmallModel(PrototypeMethod):
 
 
 class Occurrence(SmallModel):
-    """As XProtoNet's: where a prototype occurs is a map that a network predicts, and the patch is what lies there."""
+    """As in XProtoNet: a network predicts a map of where a prototype occurs, and the patch is the weighted sum."""
 
     name = "occurrence"
 
     def make_prototypes(self, owners: Tensor) -> VectorPrototypes:
-        self.where = nn.Conv2d(DEPTH, len(owners), 1)
+        self.occurrence = nn.Conv2d(DEPTH, len(owners), 1)
         return OccurrencePrototypes(torch.rand(len(owners), DEPTH), owners)
 
     def latents(self, images: Tensor) -> Tensor:
         features = super().latents(images)
-        return torch.cat([features, self.where(features).sigmoid()], dim=1)
+        return torch.cat([features, self.occurrence(features).sigmoid()], dim=1)
 
     def embed(self, latents: Tensor) -> Tensor:
         return latents[:, :DEPTH].mean(dim=(2, 3))
 
     def keep(self, indices: Tensor) -> None:
         super().keep(indices)
-        for name, parameter in list(self.where.named_parameters()):
-            setattr(self.where, name, nn.Parameter(parameter.detach()[indices].clone()))
+        for name, parameter in list(self.occurrence.named_parameters()):
+            setattr(self.occurrence, name, nn.Parameter(parameter.detach()[indices].clone()))
 
 
 class SubPatches(SmallModel):
-    """As ProtoViT's: a prototype has several sub-vectors, each of which takes a cell of its own."""
+    """As in ProtoViT: a prototype has several sub-vectors, each matched to a different cell."""
 
     name = "sub-patches"
     traits = replace(SmallModel.traits, prunes=False)

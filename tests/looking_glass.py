@@ -1,4 +1,4 @@
-"""A model whose latent map is the image itself, so that tests choose the latents."""
+"""A model whose latent map is the image itself, so that tests can choose the latents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from resemblance.prototypes.vectors import VectorPrototypes
 
 
 class LookingGlass(PrototypeMethod):
-    """Patches of the image against the prototypes, by squared distance."""
+    """Compare patches of the image with the prototypes by squared distance."""
 
     name = "looking glass"
     traits = Traits(maps=True, projects=True, prunes=True)
@@ -36,7 +36,7 @@ class LookingGlass(PrototypeMethod):
 
 
 class Whole(LookingGlass):
-    """The same of whole images, without maps; its prototypes stay where they are."""
+    """The same for whole images, without maps; its prototypes do not project."""
 
     traits = Traits()
     activation = staticmethod(linear_similarity)
@@ -46,6 +46,6 @@ class Whole(LookingGlass):
 
 
 def batches(images, labels, size, order=None):
-    """Batches of that size, in that order."""
+    """Return batches of that size, in that order."""
     order = torch.arange(len(images)) if order is None else torch.as_tensor(order)
     return [Batch(images[part], labels[part], part) for part in order.split(size)]

@@ -1,4 +1,4 @@
-"""A scene to project, and the work of one of two processes; spawned processes import it by this name."""
+"""A small model with data to project, and the work of one of two processes, which import this module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model folders: written whole, read strictly, never executed."""
+"""Model folders: written completely, read strictly, never executed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def folder(tmp_path):
     return tmp_path / "model"
 
 
-def test_what_was_saved_is_read_back(folder):
+def test_saved_contents_are_read_back(folder):
     stored = load_folder(folder)
     assert stored.config == CONFIG
     assert stored.files == FILES
@@ -46,7 +46,7 @@ def test_saving_again_replaces_the_folder_and_leaves_nothing_behind(folder):
 
 def test_a_foreign_folder_is_not_overwritten(tmp_path):
     (tmp_path / "thesis.txt").write_text("three years")
-    with pytest.raises(UserError, match="no model folder"):
+    with pytest.raises(UserError, match="is not a model folder"):
         save_folder(tmp_path, CONFIG, TENSORS, FILES)
     assert (tmp_path / "thesis.txt").read_text() == "three years"
 
@@ -94,7 +94,7 @@ def test_files_outside_the_folder_are_refused(folder, name):
 
 
 class Bomb:
-    """Unpickling this leaves a trace."""
+    """An object that writes a file when it is unpickled."""
 
     def __init__(self, trace):
         self.trace = str(trace)
@@ -123,7 +123,7 @@ def test_a_pickle_under_the_tensors_name_is_refused(folder, tmp_path):
     (folder / "model.safetensors").write_bytes(data)
     config = json.loads((folder / "config.json").read_text())
     edit(folder, checksums={**config["checksums"], "model.safetensors": hashlib.sha256(data).hexdigest()})
-    with pytest.raises(UserError, match="no safetensors file"):
+    with pytest.raises(UserError, match="not a safetensors file"):
         load_folder(folder)
     assert not (tmp_path / "trace").exists()
 
@@ -146,7 +146,7 @@ def test_a_description_edited_by_hand_is_refused(folder):
     path = folder / "config.json"
     document = json.loads(path.read_text())
     path.write_text(json.dumps(dict(reversed(document.items()))))
-    assert load_folder(folder).config == CONFIG  # order and spacing say nothing
+    assert load_folder(folder).config == CONFIG  # order and spacing do not matter
     document["facts"]["accuracy"] = 0.9
     path.write_text(json.dumps(document))
     with pytest.raises(UserError, match="was edited after it was saved"):

@@ -1,4 +1,4 @@
-"""A model small enough to check by hand that keeps the whole contract: ProtoPNet without an encoder."""
+"""A model that is small enough to check by hand and fulfils the whole contract: ProtoPNet without an encoder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from resemblance.prototypes.vectors import VectorPrototypes
 
 
 class Unmapped(VectorPrototypes):
-    """The same similarities, without saying where they are."""
+    """The same similarities, without maps."""
 
     @property
     def has_maps(self):

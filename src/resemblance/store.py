@@ -1,6 +1,6 @@
-"""Model folders: a configuration, tensors and files, tied together by checksums. Knows no method.
+"""Model folders: a configuration, tensors and files, with checksums, for any method.
 
-    config.json          format version, whatever the caller describes itself by, checksums
+    config.json          format version, the caller's description, checksums
     model.safetensors    tensors, no code
     prototypes/          pictures and names
 
@@ -34,7 +34,7 @@ _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib")
 
 @dataclass
 class StoredModel:
-    """What a model folder holds."""
+    """The contents of a model folder."""
 
     config: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -44,56 +44,56 @@ class StoredModel:
 def save_folder(
     path: Path | str, config: dict[str, Any], tensors: dict[str, Tensor], files: dict[str, bytes]
 ) -> None:
-    """Write a model folder; an older one at the same place is replaced only once the new one is complete.
+    """Write a model folder; an existing one is replaced only when the new one is complete.
 
     Args:
         path: the folder.
         config: JSON-ready description.
-        tensors: by name; copied to the CPU.
-        files: contents by relative POSIX path.
+        tensors: name → tensor; copied to the CPU.
+        files: relative POSIX path → contents.
 
     Raises:
-        UserError: if the folder cannot be written, or something else is there.
+        UserError: if the folder cannot be written, or it exists and is not a model folder.
     """
     path = Path(path)
     if path.is_dir() and any(path.iterdir()) and not (path / CONFIG).is_file():
-        raise UserError(f"{path} exists and is no model folder; choose another --output")
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
-    stale = path.with_name(f".{path.name}.{os.getpid()}.old")
+        raise UserError(f"{path} exists and is not a model folder; choose another --output")
+    new_folder = path.with_name(f".{path.name}.{os.getpid()}.new")
+    old_folder = path.with_name(f".{path.name}.{os.getpid()}.old")
     contents = {
         TENSORS: dump_tensors({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})
     }
     contents.update(files)
     checksums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
     try:
-        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(new_folder, ignore_errors=True)
         for name, data in contents.items():
-            target = fresh / _inside(name)
+            target = new_folder / _inside(name)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
         document = {"format": FORMAT, **config, "checksums": {CONFIG: _checksum(config), **checksums}}
-        (fresh / CONFIG).write_text(
+        (new_folder / CONFIG).write_text(
             json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
         if path.exists():
-            path.rename(stale)
-        fresh.rename(path)
-        shutil.rmtree(stale, ignore_errors=True)
+            path.rename(old_folder)
+        new_folder.rename(path)
+        shutil.rmtree(old_folder, ignore_errors=True)
     except OSError as error:
         raise UserError(f"cannot write the model folder {path}: {error.strerror or error}") from error
 
 
 def load_folder(path: Path | str) -> StoredModel:
-    """Read a model folder, or fetch one from the Hugging Face hub.
+    """Read a model folder, or download one from the Hugging Face hub.
 
     Args:
-        path: a folder, or ``owner/name`` on the hub where no such folder exists.
+        path: a folder, or ``owner/name`` on the hub if there is no folder of that name.
 
     Returns:
         The description without the checksums, the tensors and the files, each checked.
 
     Raises:
-        UserError: with the reason, if anything is missing, changed, foreign or from a later version.
+        UserError: with the reason, if anything is missing, changed, of another program or from a later version.
     """
     folder = _locate(path)
     config = _read_config(folder)
@@ -118,13 +118,13 @@ def load_folder(path: Path | str) -> StoredModel:
     try:
         tensors = load_tensors(contents.pop(TENSORS))
     except (SafetensorError, ValueError, KeyError) as error:
-        raise UserError(f"{folder / TENSORS} is no safetensors file: {error}") from None
+        raise UserError(f"{folder / TENSORS} is not a safetensors file: {error}") from None
     return StoredModel(config, tensors, contents)
 
 
 def _checksum(document: dict[str, Any]) -> str:
-    """Of a description, whatever the order and the spacing of its text."""
-    # Through JSON and back: what a file cannot tell apart, such as a tuple and a list, is the same.
+    """Return the checksum of a description, independent of the order and the spacing of its text."""
+    # Through JSON and back, so that values that are equal in the file, like a tuple and a list, are equal here.
     text = json.dumps(json.loads(json.dumps(document)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -142,18 +142,20 @@ def _locate(path: Path | str) -> Path:
 
     try:
         return Path(snapshot_download(str(path), allow_patterns=[CONFIG, TENSORS, "prototypes/*"]))
-    except Exception as error:  # the hub raises a dozen kinds, all of which mean: not to be had
+    except Exception as error:  # the hub raises a dozen kinds, all of which mean that it is not available
         raise UserError(
-            f"no folder {path} here, and the hub did not give a model of that name ({type(error).__name__})"
+            f"no folder {path} here, and no model of that name on the hub ({type(error).__name__})"
         ) from None
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
-        found = sorted(entry.name for entry in folder.iterdir() if entry.suffix in _PICKLES)
-        hint = f"; it holds {found[0]}, which is not opened because pickles can run code" if found else ""
-        raise UserError(f"{folder} is no model folder: it has no {CONFIG}{hint}")
+        pickles = sorted(entry.name for entry in folder.iterdir() if entry.suffix in _PICKLES)
+        hint = (
+            f"; it contains {pickles[0]}, which is not opened because pickles can run code" if pickles else ""
+        )
+        raise UserError(f"{folder} is not a model folder: it has no {CONFIG}{hint}")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
@@ -169,7 +171,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _inside(name: str) -> PurePosixPath:
-    """A relative path that stays inside the folder."""
+    """Return the name as a relative path, which must stay inside the folder."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts or ":" in name:
         raise UserError(f"the model folder names a file outside itself: {name!r}")

@@ -1,4 +1,4 @@
-"""The contract carries kinds of prototypes that no method of the library has: occurrence maps, and sub-patches."""
+"""The contract also fits kinds of prototypes that no method of the library has: occurrence maps and sub-patches."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_contract(kind, classes, size, channels):
 
 
 @both
-def test_projection_takes_the_most_similar_image_and_a_second_one_moves_nothing(kind):
+def test_projection_selects_the_most_similar_image_and_a_second_one_moves_nothing(kind):
     model = made(kind)
     source = source_of(model)
     images = torch.cat([batch.images for batch in batches(model, source)])
@@ -87,7 +87,7 @@ def test_usage_gallery_and_explanation(kind):
     explanation.plot()
 
 
-def test_sub_patches_have_a_box_for_each_and_say_which_are_off():
+def test_each_sub_patch_has_a_box_and_a_flag_whether_it_is_on():
     model = made(SubPatches)
     model.prototypes.slots[1, 0] = -0.1
     latents = model.latents(torch.rand(3, 1, 20, 20))
@@ -97,7 +97,9 @@ def test_sub_patches_have_a_box_for_each_and_say_which_are_off():
     widths = places.boxes[..., 2:] - places.boxes[..., :2]
     assert torch.allclose(widths, torch.full_like(widths, 1 / 5))
     assert places.vectors.shape == (2, DEPTH, 2)
-    assert torch.equal(places.vectors[0, :, 0], model.prototypes.vectors[1, :, 0])  # what is off stays
+    assert torch.equal(
+        places.vectors[0, :, 0], model.prototypes.vectors[1, :, 0]
+    )  # a sub-vector that is off stays
 
 
 def test_greedy_matching_has_the_fact_sheets_values():

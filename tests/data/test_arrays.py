@@ -22,7 +22,7 @@ def pixels(*shape):
 
 
 def npz(path, **changes):
-    """A MedMNIST file with some arrays changed, or left out where None."""
+    """Write a MedMNIST file with some arrays changed, or left out where None."""
     arrays = {}
     for part, count in (("train", 20), ("val", 6), ("test", 8)):
         arrays[f"{part}_images"] = pixels(count, 6, 5)
@@ -72,33 +72,33 @@ MULTI = np.eye(3, dtype=np.uint8)[np.arange(20) % 3]
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"train_labels": MULTI}, "train_labels has 3 labels an image; expected one: no multi-label data"),
+        ({"train_labels": MULTI}, "train_labels has 3 labels per image; expected one, not multi-label data"),
         ({"train_labels": None}, "has no train_labels"),
         ({"train_images": None}, "has no train_images"),
         ({"val_labels": None}, "has no val_labels"),
-        ({"train_images": pixels(20, 6, 6, 6)}, "no volumes"),
-        ({"train_images": pixels(20, 6, 6, 6, 3)}, "no volumes"),
+        ({"train_images": pixels(20, 6, 6, 6)}, "not volumes"),
+        ({"train_images": pixels(20, 6, 6, 6, 3)}, "not volumes"),
         ({"train_images": pixels(20, 3, 6, 6)}, "expected images (n, h, w) or (n, h, w, 3)"),
         ({"train_images": pixels(20, 0, 6)}, "shape (20, 0, 6)"),
         ({"train_images": pixels(20, 6, 6) / 255}, "train_images are float64; expected uint8"),
         ({"train_images": pixels(19, 6, 6)}, "19 train_images but 20 labels"),
-        ({"train_images": pixels(20)}, "have shape (20,)"),
+        ({"train_images": pixels(20)}, "has shape (20,)"),
         ({"train_labels": np.arange(20) % 3 - 1}, "negative label -1"),
-        ({"train_labels": np.arange(20) % 3 * 2}, "go up to 4, but none is 1"),
+        ({"train_labels": np.arange(20) % 3 * 2}, "goes up to 4, but none is 1"),
         ({"train_labels": np.where(np.arange(20) % 2, 10**15, 0)}, "but none is 1"),
-        ({"train_labels": np.zeros(20, int)}, "hold 1 class"),
-        ({"train_labels": np.arange(20) / 2}, "no class numbers"),
-        ({"train_labels": np.where(np.arange(20) % 2, np.nan, 0)}, "no class numbers"),
-        ({"train_labels": np.where(np.arange(20) % 2, np.inf, 0)}, "no class numbers"),
-        ({"train_labels": np.array(["a", "b"] * 10)}, "no class numbers"),
+        ({"train_labels": np.zeros(20, int)}, "contains 1 class"),
+        ({"train_labels": np.arange(20) / 2}, "not class numbers"),
+        ({"train_labels": np.where(np.arange(20) % 2, np.nan, 0)}, "not class numbers"),
+        ({"train_labels": np.where(np.arange(20) % 2, np.inf, 0)}, "not class numbers"),
+        ({"train_labels": np.array(["a", "b"] * 10)}, "not class numbers"),
         (
             {"train_labels": np.array([0, 1] * 10, dtype=object)},
-            "no .npz file of plain arrays (Object arrays",
+            "not an .npz file of plain arrays (Object arrays",
         ),
         ({"train_labels": np.array(0)}, "expected (n,) or (n, 1)"),
-        ({"train_images": pixels(0, 6, 6), "train_labels": np.zeros(0, int)}, "hold 0 class"),
-        ({"val_labels": np.full((6, 1), 3)}, "val_labels hold 3, but train_labels only go up to 2"),
-        ({"test_labels": np.full((8, 1), 7)}, "test_labels hold 7, but train_labels only go up to 2"),
+        ({"train_images": pixels(0, 6, 6), "train_labels": np.zeros(0, int)}, "contains 0 class"),
+        ({"val_labels": np.full((6, 1), 3)}, "val_labels contains 3, but train_labels only goes up to 2"),
+        ({"test_labels": np.full((8, 1), 7)}, "test_labels contains 7, but train_labels only goes up to 2"),
     ],
 )
 def test_npz_refusals(tmp_path, changes, reason):
@@ -123,7 +123,7 @@ def test_files_that_are_not_npz(tmp_path):
     contents["pickle"] = b"\x80\x04]\x94."
     for name, data in contents.items():
         (tmp_path / f"{name}.npz").write_bytes(data)
-        assert f"{name}.npz: no .npz file of plain arrays" in refusal(opened, tmp_path / f"{name}.npz")
+        assert f"{name}.npz: not an .npz file of plain arrays" in refusal(opened, tmp_path / f"{name}.npz")
 
 
 def idx(array):
@@ -168,9 +168,9 @@ def test_idx_that_was_unpacked_and_kept_its_name(tmp_path):
     ("data", "reason"),
     [
         (None, "has no train-images-idx3-ubyte"),
-        (b"", "no IDX file"),
-        (b"\0\0\x08\x01" + bytes(50), "no IDX file of unsigned bytes with 3 dimensions"),
-        (b"\0\0\x0d\x03" + bytes(50), "no IDX file of unsigned bytes with 3 dimensions"),
+        (b"", "not an IDX file"),
+        (b"\0\0\x08\x01" + bytes(50), "not an IDX file of unsigned bytes with 3 dimensions"),
+        (b"\0\0\x0d\x03" + bytes(50), "not an IDX file of unsigned bytes with 3 dimensions"),
         (
             idx(pixels(40, 28, 28))[:-1],
             "train-images-idx3-ubyte: 31375 bytes instead of 31376; damaged or cut off",
@@ -234,7 +234,7 @@ def test_cifar10_archives_with_a_bad_image(tmp_path):
     zip_of(
         tmp_path / "test.zip", files_of({f"test/{name}": 1 for name in CIFAR10}) | {"test/cat/z.png": b"?"}
     )
-    assert "test.zip:test/cat/z.png: no image" in refusal(open_data, f"cifar10:{tmp_path}")
+    assert "test.zip:test/cat/z.png: not a readable image" in refusal(open_data, f"cifar10:{tmp_path}")
     assert len(open_data(f"cifar10:{tmp_path}", skip_bad_images=True).test) == 10
 
 
@@ -266,7 +266,7 @@ def test_cifar10_binary(tmp_path):
 
 def test_cifar10_pickles_are_not_read(tmp_path):
     (tmp_path / "data_batch_1").write_bytes(b"\x80\x04]\x94.")
-    assert "the version of Python pickles is not read" in refusal(open_data, f"cifar10:{tmp_path}")
+    assert "the version with Python pickles cannot be read" in refusal(open_data, f"cifar10:{tmp_path}")
 
 
 def test_digits(tmp_path, monkeypatch):
@@ -276,7 +276,7 @@ def test_digits(tmp_path, monkeypatch):
     assert splits.train.array.max() == 255
     monkeypatch.chdir(tmp_path)
     fill(tmp_path / "digits", {"a": 3, "b": 3})
-    assert "the embedded digits; for the folder of that name say ./digits" in open_data("digits").notes[-1]
+    assert "the embedded digits; for the folder of that name use ./digits" in open_data("digits").notes[-1]
     assert open_data("./digits").classes == ("a", "b")
 
 
@@ -285,20 +285,20 @@ def test_digits(tmp_path, monkeypatch):
     [
         ("", "no data given"),
         ("  ", "no data given"),
-        ("mnist", "mnist needs its folder: --data mnist:DIR"),
+        ("mnist", "mnist needs a folder: --data mnist:DIR"),
         ("mnist:", "no data given"),
-        ("mnist:nowhere", "mnist:DIR needs the folder that holds mnist's files; no such data: nowhere"),
+        ("mnist:nowhere", "mnist:DIR needs the folder with mnist's files; no such data: nowhere"),
         ("cifar10:pets.zip", "no such data: pets.zip; did you mean pets?"),
         ("digit", "no such data: digit"),
         ("petz", "did you mean pets?"),
         ("~nobody-here/pets", "no such data: ~nobody-here/pets"),
         ("x" * 5000, "no such data"),
         ("two\nlines\0", r"no such data: two\nlines\x00"),
-        ("a.tar.gz", "a.tar.gz is a .gz file; data are digits"),
-        ("README", "README is a plain file; data are digits"),
+        ("a.tar.gz", "a.tar.gz is a .gz file; data can be digits"),
+        ("README", "README is a plain file; data can be digits"),
     ],
 )
-def test_unknown_data_is_refused(tmp_path, monkeypatch, spec, reason):
+def test_names_that_are_not_data(tmp_path, monkeypatch, spec, reason):
     monkeypatch.chdir(tmp_path)
     fill(tmp_path / "pets", {"a": 3, "b": 3})
     for name in ("a.tar.gz", "README"):

@@ -1,4 +1,4 @@
-"""Augmentations against slow and plain re-implementations."""
+"""Augmentations against slow and simple re-implementations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def generators(count=6):
 
 
 class Scripted:
-    """A generator that draws the given values: the kind of warp, its parameters, and no mirror."""
+    """A generator with fixed draws: the kind of warp, its parameters, and no mirroring."""
 
     def __init__(self, kind, value=0.0, axis=0):
         self.kind, self.value, self.axis = kind, value, axis
@@ -42,7 +42,7 @@ class Scripted:
 
 
 def plain_elastic(image, rng, sigma=4.0, alpha=20.0):
-    """Deform one image (C, H, W) as Simard et al. 2003, with scipy."""
+    """Deform one image (C, H, W) as in Simard et al. 2003, with scipy."""
     noise = rng.random((2, *image.shape[1:]), dtype=np.float32).astype(np.float64) * 2 - 1
     rows, columns = (ndimage.gaussian_filter(n, sigma, mode="constant", truncate=4) * alpha for n in noise)
     y, x = np.meshgrid(*(np.arange(n) for n in image.shape[1:]), indexing="ij")
@@ -136,7 +136,7 @@ def test_protopnet_skews_and_shows_no_gaps():
 
 
 class Shape(Scripted):
-    """One operation at its full amount, and a close-up of 95 % of the area in the middle."""
+    """Apply one operation at its full amount, and a crop of 95 % of the area in the middle."""
 
     def __init__(self, kind, amount=1.0, area=1.0):
         self.kind, self.given = kind, iter([amount, area, 0.0, 0.0, 0.0])
@@ -148,7 +148,7 @@ class Shape(Scripted):
 
 
 def spot(x0, y0, size=41):
-    """A blot at x0, y0 pixels from the middle."""
+    """Return an image with a bright spot at x0, y0 pixels from the middle."""
     y, x = torch.meshgrid(*(torch.arange(size) - (size - 1) / 2,) * 2, indexing="ij")
     return torch.exp(-((x - x0) ** 2 + (y - y0) ** 2) / 8)[None, None]
 
@@ -172,7 +172,7 @@ def test_pipnet_changes_shapes_about_the_middle(kind, amount, place):
     assert (weights * y).sum().item() == pytest.approx(place[1], abs=0.05)
 
 
-def test_pipnets_close_up_shows_95_per_cent():
+def test_pipnets_crop_shows_95_per_cent():
     closer = pipnet(spot(8, -4), [Shape(0, area=0.95)])[0, 0]
     side = 0.95**0.5
     torch.testing.assert_close(closer.sum(), spot(8, -4).sum() / 0.95, rtol=1e-2, atol=0)

@@ -1,4 +1,4 @@
-"""Batches: the same pixels however they are read, augmentation a function of (seed, stage, epoch, index) alone."""
+"""Batches: the same pixels on every path; augmentation depends only on (seed, stage, epoch, index)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from resemblance.data import (
     to_tensor,
 )
 from resemblance.data.augment import AUGMENTATIONS, get_augment
-from resemblance.data.loader import as_it_comes
+from resemblance.data.loader import identity_collate
 from resemblance.data.sources import files
 from resemblance.data.transforms import to_pixels
 
@@ -55,15 +55,15 @@ class Read(Source):
 
 
 @pytest.mark.parametrize("stored", [1, 3])
-@pytest.mark.parametrize("wanted", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(12, 10), (7, 15)])
-def test_the_fast_path_equals_the_slow_one(stored, wanted, size):
-    spec = ImageSpec(*size, wanted, (0.5,) * wanted, (0.5,) * wanted)
+def test_the_fast_path_equals_the_slow_one(stored, channels, size):
+    spec = ImageSpec(*size, channels, (0.5,) * channels, (0.5,) * channels)
     source = source_of(stored)
     fast = ImageDataset(source, spec).__getitems__([3, 0, 29])
     slow = ImageDataset(Read(source), spec).__getitems__([3, 0, 29])
     assert torch.equal(fast.images, slow.images)
-    assert fast.images.shape == (3, wanted, *size)
+    assert fast.images.shape == (3, channels, *size)
     assert fast.labels.tolist() == [0, 0, 2]
     assert fast.indices.tolist() == [3, 0, 29]
     assert torch.equal(fast.images[1], to_tensor(source.read(0), spec))
@@ -76,7 +76,7 @@ def test_the_fast_path_equals_the_slow_one(stored, wanted, size):
     seed=st.integers(0, 2**40),
     stage=st.integers(0, 9),
 )
-def test_augmentation_depends_on_the_key_alone(name, keys, seed, stage):
+def test_augmentation_depends_only_on_the_key(name, keys, seed, stage):
     dataset = ImageDataset(source_of(), GREY, AUGMENTATIONS[name], seed, stage)
     together = dataset.__getitems__([*keys, 5]).images
     other = ImageDataset(Read(source_of()), GREY, AUGMENTATIONS[name], seed, stage)
@@ -134,9 +134,9 @@ def test_workers_give_the_same_batches(zipped, start):
         pytest.skip(f"no {start} here")
     dataset = ImageDataset(zipped, GREY, AUGMENTATIONS["flip+crop"])
     keys = [[(3, i) for i in range(k, min(k + 4, len(zipped)))] for k in range(0, len(zipped), 4)]
-    expected = list(DataLoader(dataset, batch_sampler=keys, collate_fn=as_it_comes))
+    expected = list(DataLoader(dataset, batch_sampler=keys, collate_fn=identity_collate))
     workers = DataLoader(
-        dataset, batch_sampler=keys, collate_fn=as_it_comes, num_workers=2, multiprocessing_context=start
+        dataset, batch_sampler=keys, collate_fn=identity_collate, num_workers=2, multiprocessing_context=start
     )
     for one, other in zip(expected, workers, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
@@ -213,7 +213,7 @@ def test_resizing_averages_and_ignores_the_aspect_ratio():
     torch.testing.assert_close(tensor, torch.full((1, 8, 8), 0.5), atol=0.02, rtol=0)
 
 
-def test_tensors_are_the_callers_own():
+def test_callers_may_change_the_tensors():
     image = noise(0, (10, 12), 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""Folders of images: every layout is understood, or refused in one line."""
+"""Folders of images: every layout is read, or refused with one line."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_train_and_test_without_val(tmp_path):
     assert all(name.startswith("Train/") for name in names(splits.val))
 
 
-def test_train_alone_has_no_test_split(tmp_path):
+def test_a_train_folder_alone_has_no_test_images(tmp_path):
     splits = opened(fill(tmp_path, {"train/a": 10, "train/b": 10}))
     assert [len(splits.train), len(splits.val), splits.test] == [18, 2, None]
 
@@ -95,14 +95,14 @@ def test_an_unlabelled_test_folder_is_left_out_and_named(tmp_path):
     assert "folders beside train left out: extra, test" in splits.notes
 
 
-def test_class_folders_that_hold_splits(tmp_path):
+def test_class_folders_that_contain_splits(tmp_path):
     message = refusal(opened, fill(tmp_path, {"a/train": 5, "a/test": 5, "b/train": 5, "b/test": 1}))
-    assert "class folder 'a' holds test, train; expected train/a" in message
+    assert "class folder 'a' contains test, train; expected train/a" in message
 
 
 def test_two_validation_folders(tmp_path):
     counts = {"train/a": 5, "train/b": 5, "val/a": 1, "valid/a": 1}
-    assert "both 'val' and 'valid' could hold val images" in refusal(opened, fill(tmp_path, counts))
+    assert "both 'val' and 'valid' could contain val images" in refusal(opened, fill(tmp_path, counts))
 
 
 def test_no_train_folder(tmp_path):
@@ -141,7 +141,7 @@ def test_images_deeper_in_a_class_folder(tmp_path):
 def test_an_empty_class_folder(tmp_path):
     fill(tmp_path, {"a": 5, "b": 5, "c": 0})
     (tmp_path / "c" / "Thumbs.db").write_bytes(b"?")
-    assert "class folder 'c' holds no images" in refusal(opened, tmp_path)
+    assert "class folder 'c' contains no images" in refusal(opened, tmp_path)
     splits = opened(tmp_path, skip_bad_images=True)
     assert splits.classes == ("a", "b")
     assert "1 class without training images left out: c" in splits.notes
@@ -153,7 +153,7 @@ def test_classes_are_renumbered_in_all_splits(tmp_path):
     assert splits.classes == splits.test.classes == ("b", "c")
     named = [(splits.test.name(i), splits.test.classes[splits.test.labels[i]]) for i in range(2)]
     assert named == [("test/b/0.png", "b"), ("test/c/0.png", "c")]
-    assert any("with them 2 images of the other splits" in note for note in splits.notes)
+    assert any("also their 2 images in the other splits" in note for note in splits.notes)
 
 
 def test_too_few_classes_are_left(tmp_path):
@@ -161,20 +161,20 @@ def test_too_few_classes_are_left(tmp_path):
     assert "fewer than two classes" in refusal(opened, tmp_path, skip_bad_images=True)
 
 
-def test_empty_splits_count_as_missing(tmp_path):
+def test_empty_splits_are_ignored(tmp_path):
     splits = opened(fill(tmp_path, {"train/a": 10, "train/b": 10, "val/a": 0, "test/b": 0}))
     assert [len(splits.train), len(splits.val), splits.test] == [18, 2, None]
-    assert "the val folder holds no images and counts as missing" in splits.notes
+    assert "the val folder contains no images and is ignored" in splits.notes
 
 
 @pytest.mark.parametrize(
     ("file", "data", "reason"),
     [
-        ("notes.txt", b"hello", "no image that can be read"),
+        ("notes.txt", b"hello", "not a readable image"),
         ("zero.png", b"", "empty file"),
         ("cut.jpg", encoded(noise(0, (64, 64)), "JPEG")[:1500], "damaged or cut off"),
         ("cut.png", png(0, (64, 64))[:5000], "damaged or cut off"),
-        ("more.zip", b"PK\x05\x06" + b"\0" * 18, "no image that can be read"),
+        ("more.zip", b"PK\x05\x06" + b"\0" * 18, "not a readable image"),
     ],
 )
 def test_bad_images(tmp_path, file, data, reason):
@@ -225,7 +225,7 @@ def test_file_names_that_cannot_be_printed(tmp_path):
     everything = names(splits.train) | names(splits.val) | names(splits.test)
     assert r"a/\udcff\n.png" in everything
     (tmp_path / "a" / os.fsdecode(b"\xff\n.png")).write_bytes(b"?")
-    assert r"a/\udcff\n.png: no image" in refusal(opened, tmp_path)
+    assert r"a/\udcff\n.png: not a readable image" in refusal(opened, tmp_path)
 
 
 def test_links(tmp_path):
@@ -242,7 +242,7 @@ def test_a_folder_that_links_to_itself(tmp_path):
     fill(tmp_path, {"a": 5, "b": 5})
     for number in range(6):
         (tmp_path / "a" / f"loop{number}").symlink_to(tmp_path)
-    assert "leads back to a folder above it" in refusal(opened, tmp_path)
+    assert "a link to a folder above it" in refusal(opened, tmp_path)
 
 
 def test_pipes(tmp_path):
@@ -288,8 +288,8 @@ def test_16_bit_images_of_fewer_bits_are_noted(tmp_path):
         (tmp_path / name).write_bytes(encoded(Image.fromarray(twelve)))
     notes = [note for note in opened(tmp_path).notes if "16-bit" in note]
     assert len(notes) == 1
-    assert "4,032 of 65,535 at most (a/dark.png)" in notes[0]
-    assert "in 16 shades" in notes[0]
+    assert "up to 4,032 of 65,535 (a/dark.png)" in notes[0]
+    assert "only 16 shades" in notes[0]
     (tmp_path / "b/bright.png").write_bytes(encoded(Image.fromarray(twelve * 16)))
     assert not any("16-bit" in note for note in opened(tmp_path).notes)
 
@@ -306,8 +306,8 @@ def test_one_image_per_class(tmp_path):
     assert len(splits.notes) == 2
 
 
-def test_splits_by_other_names_are_not_read_as_classes(tmp_path):
+def test_splits_with_other_names_are_not_read_as_classes(tmp_path):
     counts = {"training_set/cat": 2, "training_set/dog": 2, "test_set/cat": 1, "test_set/dog": 1}
     message = refusal(opened, fill(tmp_path, counts))
-    assert "test_set, training_set all hold the same folders, cat, dog" in message
+    assert "test_set, training_set all contain the same folders, cat, dog" in message
     assert "call them train, val and test" in message

@@ -1,4 +1,4 @@
-"""Every kind of image file becomes 8 bits of grey or RGB, upright, or is refused in one line."""
+"""Every kind of image file is read as 8-bit grey or RGB, upright, or refused with one clear line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def chunk(kind, data):
 
 
 def png_of(width, height, depth, colour, rows, *more):
-    """A PNG file written by hand, of kinds that Pillow reads and does not write."""
+    """Write a PNG file by hand, of a kind that Pillow reads but does not write."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     scanlines = b"".join(b"\0" + row for row in rows)
     body = (
@@ -123,14 +123,14 @@ def test_16_bits_with_a_transparent_value():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_16_bits_report_their_brightest_value(kind):
+def test_16_bit_images_have_their_largest_value_in_info(kind):
     deep = RAMP.astype(np.uint16) * 16
     image = read_image(encoded(Image.fromarray(deep), kind), "a.png")
     assert image.info[images.BRIGHTEST] == deep.max()
     assert images.BRIGHTEST not in read_image(png(), "a.png").info
 
 
-def test_16_bits_of_colour_report_their_brightest_value_without_alpha():
+def test_the_largest_value_of_16_bit_colours_ignores_alpha():
     rows = [b"".join(struct.pack(">HHHH", v, 5 * 257 + 9, 0, 65535) for v in row) for row in RAMP.tolist()]
     assert read_image(png_of(8, 8, 16, 6, rows), "a.png").info[images.BRIGHTEST] == 5 * 257
 

@@ -1,4 +1,4 @@
-"""Every kind of image becomes a tensor that the model reads, or is refused in one line."""
+"""Images of all kinds are converted to the model's tensors, or refused with one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_every_kind_of_pil_image_is_read_by_its_colours(mode):
 
 
 @pytest.mark.parametrize("mode", ["LAB", "I"])
-def test_kinds_without_a_known_white_are_refused(mode):
+def test_modes_without_a_known_white_are_refused(mode):
     refusal(as_tensor, Image.new(mode, (8, 8)), RGB)
 
 

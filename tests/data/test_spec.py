@@ -1,4 +1,4 @@
-"""Image size, channels and normalisation follow the training images, unless given."""
+"""Image size, channels and normalisation come from the training images, unless given."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_images_own_size_and_statistics():
     np.testing.assert_allclose(spec.std, (PIXELS / 255).std(axis=(0, 1, 2)), atol=1e-4)
 
 
-def test_what_is_given_is_taken():
+def test_given_values_are_used():
     spec = infer_image_spec(splits_of(PIXELS), 20, mean=(0.4,), std=(0.1, 0.2, 0.3))
     assert (spec.size, spec.mean, spec.std) == ((20, 20), (0.4, 0.4, 0.4), (0.1, 0.2, 0.3))
     spec = infer_image_spec(splits_of(PIXELS), (8, 9), mean=(0.5,), channels=1)

@@ -1,4 +1,4 @@
-"""Splits keep every class in training and depend only on labels, fraction and seed."""
+"""Splits keep every class in training, and depend only on labels, fraction and seed."""
 
 from __future__ import annotations
 

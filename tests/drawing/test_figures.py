@@ -107,7 +107,7 @@ def test_prototypes_by_class():
         PrototypeView(2, (), activations=0),
     ]
     groups = by_class(views, ["a", "b", "c"])
-    assert {name: [view.index for view in views] for name, views in groups.items()} == {
+    assert {name: [view.index for view in group] for name, group in groups.items()} == {
         "a": [1, 0],
         "b": [1],
         "c": [],
@@ -115,13 +115,13 @@ def test_prototypes_by_class():
     }
 
 
-def test_galleries_name_what_is_unused():
+def test_galleries_mark_unused_prototypes():
     views = [PrototypeView(0, ("a",), activations=0, importance=0.0), PrototypeView(1, ("a",), activations=4)]
     figure = gallery_figure(views, ["a", "b"])
     assert "unused" in [text.get_text() for text in figure.axes[0].texts]
 
 
-def test_large_galleries_say_what_is_left_out():
+def test_large_galleries_say_how_many_prototypes_are_left_out():
     views = [PrototypeView(i, ("a",), activations=i, importance=i / 1e6) for i in range(405)]
     figure = gallery_figure(views, ["a"])
     assert any("5 less used prototypes are not drawn" in text.get_text() for text in figure.texts)
@@ -155,7 +155,7 @@ def test_latent_spaces(classes, importance):
 
 def test_only_methods_of_the_library_have_figures_by_their_name():
     model = Toy()
-    model.name = "page"  # a module of the report that draws no method
+    model.name = "page"  # a module of the report that is not a method
     inputs = FigureInputs(torch.rand(0, 3, 16, 16), torch.zeros(0), None)
     assert paper_figures(model, inputs) == {}
     drawn = {name for name in method_configs() if find_spec(f"resemblance.methods.{name}.figures")}

@@ -25,7 +25,7 @@ def build(name: str, spec: ImageSpec, num_classes: int | None = 3, **options: An
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:
-    """The answers of each network to random images before it was cut."""
+    """The output of each network for random images before it was cut."""
     seen: list[tuple[Tensor, Tensor]] = []
 
     def recording(create: Any) -> Any:
@@ -84,7 +84,7 @@ def test_cut_changes_nothing(
     assert encoder.num_classes == 3
     assert "no pretrained weights" in encoder.description
     if any(word in name for word in ("resnet", "vgg", "densenet")):
-        assert latents.min() >= 0  # behind the last ReLU, DenseNet's too, as in the papers
+        assert latents.min() >= 0  # after the last ReLU, also in DenseNet, as in the papers
 
     encoder.keep_map_only()
     assert encoder.num_classes is None
@@ -117,7 +117,7 @@ def test_rebuilds_without_its_weights(name: str, channels: int) -> None:
         headless(images)
 
 
-def test_small_cnn_gives_cells_enough_for_parts() -> None:
+def test_the_small_cnn_has_enough_cells_for_parts() -> None:
     for side, grid in ((28, (7, 7)), (32, (8, 8)), (29, (8, 8))):
         encoder = build("small", image(side, channels=1))
         assert encoder.grid == encoder.map_size(image(side, channels=1)) == grid
@@ -155,7 +155,7 @@ def test_stem_for_resnets_only() -> None:
         build("resnet18", image(32), cut="layer3")
 
 
-def test_check_map_names_the_cure() -> None:
+def test_check_map_says_what_to_do() -> None:
     spec = image(32)
     check_map(build("resnet18", spec), spec)
     with pytest.raises(UserError, match=r"1x1 cells.*--stem small"):

@@ -19,7 +19,7 @@ IMAGE = ImageSpec(32, 32, 3, (0.5,) * 3, (0.5,) * 3)
 
 
 class Net(nn.Module):
-    """A network as a user might have written it, its pooling in `forward`."""
+    """A network as a user might write it, with its pooling in `forward`."""
 
     def __init__(self, classes: int = 4) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Net(nn.Module):
 
 
 def build(module: nn.Module, num_classes: int | None = 4, **options: Any) -> Encoder:
-    return build_encoder(EncoderConfig(encoder="mine", **options), IMAGE, num_classes, module=module).eval()
+    return build_encoder(EncoderConfig(encoder="custom", **options), IMAGE, num_classes, module=module).eval()
 
 
 def test_finds_map_embedding_and_classifier() -> None:
@@ -54,14 +54,14 @@ def test_finds_map_embedding_and_classifier() -> None:
     assert "own weights" in encoder.description
     encoder.keep_map_only()
     assert torch.equal(encoder.map(encoder.features(images)), net.body(images))
-    assert isinstance(net.out, nn.Linear)  # the user's network is unharmed
+    assert isinstance(net.out, nn.Linear)  # the user's network is unchanged
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
 
 def test_cut_at_a_named_layer() -> None:
     encoder = build(Net(), cut="body.2")
     assert (encoder.channels, encoder.grid) == (8, (16, 16))
-    with pytest.raises(UserError, match=r"no layer named 'bodi.2' to cut at; it has body.2"):
+    with pytest.raises(UserError, match=r"no layer named 'bodi.2'; it has body.2"):
         build(Net(), cut="bodi.2")
     with pytest.raises(UserError, match="expected"):
         build(Net(), cut="hidden")
@@ -134,14 +134,14 @@ def test_answers_that_do_not_come_from_the_last_layer() -> None:
         def forward(self, images: Tensor) -> Any:
             return "cat"
 
-    with pytest.raises(UserError, match="changes what its last linear layer, out, gives"):
+    with pytest.raises(UserError, match="changes the output of its last linear layer, out;"):
         build(Scaled())
     with pytest.raises(UserError, match="returns str"):
         build(Named())
-    with pytest.raises(UserError, match=r"no final nn.Linear"):
+    with pytest.raises(UserError, match=r"does not end in an nn.Linear"):
         build(nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     with pytest.raises(UserError, match="1-channel images"):
-        build_encoder(EncoderConfig(encoder="mine"), ImageSpec(32, 32, 1, (0.5,), (0.5,)), 4, module=Net())
+        build_encoder(EncoderConfig(encoder="custom"), ImageSpec(32, 32, 1, (0.5,), (0.5,)), 4, module=Net())
 
 
 def test_network_that_ends_in_a_map() -> None:
@@ -153,13 +153,13 @@ def test_network_that_ends_in_a_map() -> None:
 
 
 def test_other_number_of_classes_is_refused() -> None:
-    with pytest.raises(UserError, match="ends in 4 classes, but 7 are asked for"):
+    with pytest.raises(UserError, match="has 4 classes, but 7 are needed"):
         build(Net(), 7)
     assert build(Net(), None).num_classes is None
 
 
 @pytest.mark.parametrize(("name", "cut"), [("test_vit", "norm"), ("mobilenetv3_small_050", "blocks")])
-def test_tokens_and_layers_behind_the_pooling(name: str, cut: str) -> None:
+def test_tokens_and_layers_after_the_pooling(name: str, cut: str) -> None:
     options = {} if "mobile" in name else {"img_size": 32}
     net = timm.create_model(name, num_classes=4, **options).eval()
     encoder, direct = build(net), build_encoder(EncoderConfig(encoder=name), IMAGE, 4).eval()

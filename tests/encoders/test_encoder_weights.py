@@ -48,7 +48,7 @@ def test_prefixes_and_wrappings(tmp_path: Path, prefix: str, wrapping: str) -> N
     net = network()
     state: dict[str, Any] = {prefix + key: value for key, value in net.state_dict().items()}
     if prefix == "model.":
-        state["criterion.weight"] = torch.ones(3)  # Lightning keeps its loss's tensors beside the model's
+        state["criterion.weight"] = torch.ones(3)  # Lightning saves the loss's tensors beside the model's
     if prefix == "module.":
         state["n_averaged"] = torch.tensor(5)
     path = tmp_path / "weights.pth"
@@ -76,18 +76,18 @@ def test_head_under_another_name(tmp_path: Path, names: tuple[str, str]) -> None
     assert "head read from" in encoder.description
 
 
-def test_head_for_other_classes_is_left_out_and_reported(tmp_path: Path) -> None:
+def test_a_head_for_other_classes_is_not_loaded_and_noted(tmp_path: Path) -> None:
     net = network(5)
     torch.save(net.state_dict(), tmp_path / "w.pt")
     encoder = build(tmp_path / "w.pt")
     assert not encoder.trained_head
-    assert "its head (5 classes) left out, a new one started" in encoder.description
+    assert "its head (5 classes) was not loaded, the head is new" in encoder.description
     images = torch.randn(2, 3, 64, 64)
     features = encoder.features(images)
     torch.testing.assert_close(encoder.map(features), net.forward_features(images))
     assert "head" not in build(tmp_path / "w.pt", None).description
     torch.save({key: value for key, value in net.state_dict().items() if "fc" not in key}, tmp_path / "w.pt")
-    assert "no head in it, a new one started" in build(tmp_path / "w.pt").description
+    assert "it has no head, the head is new" in build(tmp_path / "w.pt").description
 
 
 def test_grey_images_sum_the_first_convolution(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_grey_images_sum_the_first_convolution(tmp_path: Path) -> None:
     assert "summed over RGB" in encoder.description
 
 
-def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+def test_tensors_that_do_not_fit_are_named(tmp_path: Path) -> None:
     state = network().state_dict()
     path = tmp_path / "w.pt"
 
@@ -112,7 +112,9 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     first = next(iter(state))
     refused({key: value for key, value in state.items() if key != first}, f"1 missing \\({first}\\)")
     deeper = {key.replace("layer4.0", "layer4.1"): value for key, value in state.items() if "layer4.0" in key}
-    refused(state | deeper, r"unexpected \(layer4.1")  # a deeper ResNet holds all of a shallower one
+    refused(
+        state | deeper, r"unexpected \(layer4.1"
+    )  # a deeper ResNet contains all tensors of a shallower one
     refused(state | {first: torch.ones(7, 3, 3, 3)}, rf"of another shape \({first} is \(7, 3, 3, 3\)")
     refused(state | {first: state[first] * torch.nan}, "infinite or undefined")
     refused(timm.create_model("test_vit").state_dict(), "missing")
@@ -217,7 +219,7 @@ def test_cached_weights_need_no_network(
     torch.testing.assert_close(encoder.map(encoder.features(images)), net.forward_features(images))
     assert encoder.trained_head is (classes == 1000)
     assert encoder.description == "timm test_resnet, pretrained (timm/test_resnet.r160_in1k)"
-    assert encoder.grid == (2, 2)  # the stem that the weights were trained with
+    assert encoder.grid == (2, 2)  # the stem with which the weights were trained
 
 
 @pytest.mark.usefixtures("offline")

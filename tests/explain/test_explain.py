@@ -238,9 +238,9 @@ def test_bad_requests(images, options, words):
         (torch.rand(3, 16, 16) * 255, "normalises them itself"),
         (torch.full((3, 16, 16), torch.nan), "nan"),
         (torch.ones(3, 16, 16, dtype=torch.uint8), "expected floats"),
-        (np.zeros((2, 3, 4, 5), np.uint8), "no image"),
+        (np.zeros((2, 3, 4, 5), np.uint8), "not an image"),
         (np.zeros((16, 16), np.int64), "int64"),
-        (object(), "no image"),
+        (object(), "not an image"),
         ("no/such/file.png", "no such image"),
     ],
 )

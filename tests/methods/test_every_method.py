@@ -1,4 +1,4 @@
-"""Every trained method: it resumes after an interruption, and loads from its folder."""
+"""Tests of every trained method: it resumes after an interruption, and is saved and loaded unchanged."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def test_every_case_has_a_method():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_groups_hold_each_parameter_that_can_train_once(method):
+def test_groups_have_each_trainable_parameter_once(method):
     model = made(method)
-    held = [id(parameter) for group in model.parameter_groups().values() for parameter in group]
-    assert len(held) == len(set(held))
-    assert set(held) == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    grouped = [id(parameter) for group in model.parameter_groups().values() for parameter in group]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_stopped_run_resumes_to_the_same_bits(method, tmp_path, trained):
-    """In the middle of the run; other moments are in training/engine/test_resume.py."""
+    """Stop in the middle of the run; training/engine/test_resume.py stops at all other points."""
     model, whole, writes = trained(method)
     with stopping(writes // 2), pytest.raises(Stop):
         train(made(method), tmp_path / "run", **OPTIONS)
@@ -50,7 +50,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(method, tmp_path, trained):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_trained_model_comes_back_from_its_folder(method, tmp_path, trained):
+def test_a_trained_model_is_loaded_unchanged(method, tmp_path, trained):
     model = trained(method).model
     model.save(tmp_path / "model")
     loaded = resemblance.load(tmp_path / "model")
@@ -68,7 +68,7 @@ def test_a_trained_model_comes_back_from_its_folder(method, tmp_path, trained):
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "kmex"])
 def test_kmex_can_use_its_encoder(method, tmp_path, trained):
-    """KMEx also gives the answers of the original model, and all of it loads from a folder."""
+    """Its scores are in the output of KMEx, and the whole model is saved and loaded unchanged."""
     original = trained(method).model
     original.save(tmp_path / "model")
     images = digits(96, 40)
@@ -80,6 +80,6 @@ def test_kmex_can_use_its_encoder(method, tmp_path, trained):
     loaded = resemblance.load(tmp_path / "kmex")
     images = torch.rand(3, 1, 16, 16)
     with torch.no_grad():
-        answer = loaded(images)
-        assert torch.equal(answer.scores, model(images).scores)
-        assert torch.allclose(answer.extras["blackbox"], original(images).scores, atol=1e-5)
+        output = loaded(images)
+        assert torch.equal(output.scores, model(images).scores)
+        assert torch.allclose(output.extras["blackbox"], original(images).scores, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Models to folders and back."""
+"""Models are saved as folders and loaded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from resemblance.training.ends.usage import count_usage
 
 @pytest.fixture(scope="module")
 def trained():
-    """A projected ProtoPNet with pictures."""
+    """Make a projected ProtoPNet with pictures."""
     torch.manual_seed(0)
     spec = ModelSpec(("cat", "dog"), ImageSpec(28, 28, 1, (0.5,), (0.5,)))
     model = build(
@@ -49,28 +49,28 @@ def folder(trained, tmp_path):
 
 
 def rewrite(folder, tensors=None, **changes):
-    """Change a folder so that its checksums still fit."""
+    """Change a folder so that its checksums are still correct."""
     from resemblance.store import load_folder, save_folder
 
     stored = load_folder(folder)
     save_folder(folder, {**stored.config, **changes}, tensors or stored.tensors, stored.files)
 
 
-def test_everything_comes_back(trained, folder):
+def test_everything_is_loaded(trained, folder):
     loaded = resemblance.load(folder)
     assert not loaded.training
     images = torch.rand(3, 1, 28, 28)
     assert torch.equal(loaded(images).scores, trained(images).scores)
-    own, other = trained.state_dict(), loaded.state_dict()
-    assert own.keys() == other.keys()
-    assert all(torch.equal(own[name], other[name]) for name in own)
+    state, loaded_state = trained.state_dict(), loaded.state_dict()
+    assert state.keys() == loaded_state.keys()
+    assert all(torch.equal(state[name], loaded_state[name]) for name in state)
     assert loaded.spec == trained.spec
     assert loaded.config == trained.config
     assert loaded.facts == trained.facts
     assert loaded.gallery == trained.gallery
 
 
-def test_the_origin_of_the_weights_is_kept(trained, tmp_path):
+def test_the_origin_of_the_weights_is_saved(trained, tmp_path):
     before = trained.encoder.description
     trained.encoder.description = "small CNN, weights from mine.pth"
     trained.save(tmp_path / "model")
@@ -78,7 +78,7 @@ def test_the_origin_of_the_weights_is_kept(trained, tmp_path):
     assert resemblance.load(tmp_path / "model").encoder.description == "small CNN, weights from mine.pth"
 
 
-def test_a_run_folder_will_do(folder):
+def test_a_run_folder_can_be_loaded(folder):
     assert resemblance.load(folder.parent).name == "protopnet"
 
 
@@ -132,7 +132,7 @@ def test_missing_buffers_are_named(trained, folder):
         resemblance.load(folder)
 
 
-def test_foreign_tensors_and_shapes_are_named(trained, folder):
+def test_unknown_tensors_and_wrong_shapes_are_named(trained, folder):
     tensors = trained.state_dict()
     rewrite(folder, {**tensors, "backdoor": torch.zeros(1)})
     with pytest.raises(UserError, match="backdoor"):
@@ -155,7 +155,7 @@ def test_foreign_tensors_and_shapes_are_named(trained, folder):
         {"facts": 3},
     ],
 )
-def test_a_configuration_that_makes_no_sense_gives_one_line(folder, changes):
+def test_an_invalid_configuration_gives_one_line(folder, changes):
     rewrite(folder, **changes)
     with pytest.raises(UserError) as caught:
         resemblance.load(folder)
@@ -175,7 +175,7 @@ def test_a_folder_never_imports_code(folder, tmp_path, monkeypatch):
     assert not trace.exists()
 
 
-def test_an_encoders_weights_are_not_looked_for_again(folder, tmp_path):
+def test_an_encoders_weights_are_not_loaded_again(folder, tmp_path):
     weights = tmp_path / "gone.safetensors"
     config = json.loads((folder / "config.json").read_text())["config"]
     rewrite(folder, config={**config, "weights": str(weights)})

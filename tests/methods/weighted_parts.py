@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Two projections, so that optimisers carry their state over.
+# Two projections, so that the optimiser state is kept from one stage to another.
 PARTS = {
     "encoder": "small",
     "prototypes_per_class": 2,
@@ -13,5 +13,5 @@ PARTS = {
     "last_epochs": 1,
 }
 QUICK_PARTS = "--encoder small --prototypes-per-class 2 --prototype-depth 16 --push-every 2 --epochs 6"
-# Beside a projected prototype the logarithm is so steep that it makes rounding a thousand times larger.
+# Next to a projected prototype, the logarithm is so steep that rounding errors become a thousand times larger.
 LINEAR = {"similarity": "linear"}

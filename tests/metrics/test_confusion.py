@@ -8,7 +8,7 @@ import torch
 
 from resemblance.core.output import Output
 from resemblance.metrics.confusion import accuracy, class_figures, frequent_confusions
-from resemblance.metrics.evaluation import Evaluation, Tally
+from resemblance.metrics.evaluation import Evaluation, EvaluationCounts
 
 
 def test_class_figures_by_hand():
@@ -18,20 +18,20 @@ def test_class_figures_by_hand():
 
 
 @pytest.mark.parametrize("classes", [2, 3, 30])
-def test_class_figures_are_these_ratios_and_nothing_warns(classes):
+def test_class_figures_are_these_ratios_without_warnings(classes):
     generator = np.random.default_rng(classes)
     names = [f"class {c}" for c in range(classes)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for _ in range(20):
-            seen, predicted = generator.integers(0, 2, (2, classes))  # some classes without any
-            confusion = generator.integers(0, 9, (classes, classes)) * seen[:, None] * predicted
+            present, predicted = generator.integers(0, 2, (2, classes))  # some classes without images
+            confusion = generator.integers(0, 9, (classes, classes)) * present[:, None] * predicted
             for c, figures in enumerate(class_figures(confusion, names)):
-                hits, of, to = confusion[c, c], confusion[c].sum(), confusion[:, c].sum()
-                expected = [hits / to if to else np.nan, hits / of if of else np.nan]
-                expected += [2 * hits / (of + to) if of + to else np.nan]
+                hits, images, guesses = confusion[c, c], confusion[c].sum(), confusion[:, c].sum()
+                expected = [hits / guesses if guesses else np.nan, hits / images if images else np.nan]
+                expected += [2 * hits / (images + guesses) if images + guesses else np.nan]
                 np.testing.assert_array_equal([figures.precision, figures.recall, figures.f1], expected)
-                assert (figures.name, figures.images) == (names[c], of)
+                assert (figures.name, figures.images) == (names[c], images)
 
 
 def test_classes_without_images_have_no_figures():
@@ -47,16 +47,16 @@ def test_mistakes_by_frequency():
     assert frequent_confusions(confusion, "abc") == [("b", "a", 3, 0.3), ("a", "b", 2, 2 / 7)]
 
 
-def test_answers_are_counted_whatever_the_batches():
+def test_counts_do_not_depend_on_the_batches():
     generator = torch.Generator().manual_seed(0)
     scores, labels = torch.rand(50, 4, generator=generator), torch.arange(50) % 3  # none of class 3
     counted = np.zeros((4, 4), int)
     for true, predicted in zip(labels.tolist(), scores.argmax(1).tolist(), strict=True):
         counted[true, predicted] += 1
     for size in (50, 7):
-        tally = Tally(("a", "b", "c", "d"))
+        counts = EvaluationCounts(("a", "b", "c", "d"))
         for part in torch.arange(50).split(size):
-            tally.add(Output(scores[part], None, torch.empty(len(part), 0)), labels[part], part)
-        evaluation = tally.result()
+            counts.add(Output(scores[part], None, torch.empty(len(part), 0)), labels[part], part)
+        evaluation = counts.result()
         np.testing.assert_array_equal(evaluation.confusion, counted)
         assert evaluation.wrong == tuple((scores.argmax(1) != labels).nonzero().flatten().tolist())

@@ -1,4 +1,4 @@
-"""Galleries: to files and back, and what hostile files get."""
+"""Galleries: writing and reading files, and refusing hostile ones."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_files_that_are_not_an_index_are_refused(index):
         Gallery.from_files({})
 
 
-def test_damaged_pictures_are_refused_when_looked_at():
+def test_damaged_pictures_are_refused_when_decoded():
     buffer = io.BytesIO()
     Image.fromarray(noise(0, 8, 8)).save(buffer, "BMP")
     whole = Picture.from_pixels(noise(0, 8, 8)).data

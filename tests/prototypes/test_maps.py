@@ -1,4 +1,4 @@
-"""Upsampling and the papers' boxes, against the fact sheet and NumPy."""
+"""Upsampling and the papers' boxes, compared with the fact sheet and NumPy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_fact_sheets_values():
     st.integers(1, 20), st.integers(1, 20), st.integers(0, 1000), st.sampled_from([0, 50, 90, 95, 99.5, 100])
 )
 def test_boxes_agree_with_numpy(height, width, seed, percent):
-    # Few distinct values make ties with the threshold, where an inexact comparison would show.
+    # With few distinct values there are ties with the threshold, which an inexact comparison would get wrong.
     heat = np.random.default_rng(seed).integers(0, 7, (3, height, width)).astype(np.float64)
     boxes = percentile_boxes(torch.from_numpy(heat), percent)
     assert boxes.tolist() == [list(map(int, plain_box(one, percent))) for one in heat]
@@ -44,14 +44,14 @@ def test_smooth_maps_agree_with_numpy():
     assert percentile_boxes(maps).tolist() == expected
 
 
-def test_separate_blobs_share_one_box():
+def test_separate_regions_share_one_box():
     heat = torch.zeros(100, 100)
     heat[10:25, 10:25] = 1
     heat[80:90, 60:90] = 1
     assert percentile_box(heat) == (10, 10, 90, 90)
 
 
-def test_maps_of_nan_and_no_maps_at_all():
+def test_maps_of_nan_and_empty_maps():
     assert percentile_box(torch.full((4, 6), torch.nan)) == (0, 0, 6, 4)
     assert percentile_boxes(torch.zeros(0, 4, 4)).shape == (0, 4)
 

@@ -1,4 +1,4 @@
-"""Distances and similarities against the fact sheet and plain loops."""
+"""Distances and similarities, compared with the fact sheet and simple loops."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ def test_pairwise_squared_agrees_with_differences():
 def test_nearest_distances_and_their_gradients(
     side: int, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Plain gathering has the same result, however many images are computed at once."""
-    monkeypatch.setattr(similarity, "_images", lambda vectors, device: at_once)
+    """They are those of a simple implementation, for any number of images at once."""
+    monkeypatch.setattr(similarity, "_images_at_once", lambda vectors, device: at_once)
     generator = torch.Generator().manual_seed(0)
     latents = torch.rand(6, 3, 4, 5, generator=generator, dtype=torch.float64, requires_grad=True)
     vectors = torch.rand(7, 3, side, side, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -109,9 +109,9 @@ def test_nearest_distances_and_their_gradients(
     distances = similarity.nearest_distances(latents, vectors)
     windows = latents.unfold(2, side, 1).unfold(3, side, 1)  # (B, D, H, W, h, w)
     windows = windows.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
-    plain = (windows[:, :, None] - vectors.flatten(1)).square().sum(dim=3).amin(dim=1)
-    assert torch.allclose(distances, plain)
-    ours = torch.autograd.grad((distances * share).sum(), (latents, vectors))
-    theirs = torch.autograd.grad((plain * share).sum(), (latents, vectors))
-    for one, other in zip(ours, theirs, strict=True):
+    expected = (windows[:, :, None] - vectors.flatten(1)).square().sum(dim=3).amin(dim=1)
+    assert torch.allclose(distances, expected)
+    gradients = torch.autograd.grad((distances * share).sum(), (latents, vectors))
+    expected_gradients = torch.autograd.grad((expected * share).sum(), (latents, vectors))
+    for one, other in zip(gradients, expected_gradients, strict=True):
         assert torch.allclose(one, other)

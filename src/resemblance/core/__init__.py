@@ -1,1 +1,1 @@
-"""The contract and the parts that every method is made of."""
+"""The contract of all models, and the parts that every method shares."""

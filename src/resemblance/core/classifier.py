@@ -1,4 +1,4 @@
-"""The one contract, part one: what every model does, the black box too."""
+"""The contract of all models, part one: `Classifier`, the base of every model, also of the black box."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Normalize(nn.Module):
-    """Turn images in [0, 1] into what an encoder was trained on; the constants live in the configuration."""
+    """Normalise images in [0, 1] as the encoder was trained; the constants are in the configuration."""
 
     mean: Tensor
     std: Tensor
@@ -43,18 +43,18 @@ class Classifier(TrainingHooks, nn.Module):
 
     A method defines `latents`, `head`, `loss`, `recipe` and `parameter_groups`, and where it needs another encoder
     than its configuration names, `make_encoder`. Its constructor takes ``(config, spec, encoder, saved)``, where
-    ``saved`` is a saved state or None: shapes that training has decided (how many prototypes were left, and whose
-    they are) are read from it; the values are loaded afterwards.
+    ``saved`` is a saved state or None: shapes that training has decided (the number of prototypes and their owners)
+    are read from it; the values are loaded afterwards.
 
     Args:
         config: the method's configuration.
         spec: classes and images.
 
     Attributes:
-        traits: what the model can do; a class's default, or set by the constructor where the configuration decides.
-        end_actions: the method's own end actions: name, and the module that registers it.
-        renamed_tensors: names of tensors in older model folders, and what they are called now.
-        facts: what was measured of the model, saved with it: accuracies, counts, notes.
+        traits: what the model can do; a class attribute, or set by the constructor where the configuration decides.
+        end_actions: the method's own end actions: name → the module that registers it.
+        renamed_tensors: name of a tensor in older model folders → its present name.
+        facts: measurements of the model that are saved with it: accuracies, counts, notes.
     """
 
     traits: Traits = Traits()
@@ -107,17 +107,17 @@ class Classifier(TrainingHooks, nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the model's tensors are."""
+        """The device of the model's tensors."""
         return self.normalize.mean.device
 
-    # What a method defines.
+    # Methods define these.
 
     def latents(self, images: Tensor) -> Tensor:
-        """Return what the head reads of images (B, C, H, W) in [0, 1]: a map (B, D, h, w) or embeddings (B, E)."""
+        """Compute the head's input from images (B, C, H, W) in [0, 1]: a map (B, D, h, w) or embeddings (B, E)."""
         raise NotImplementedError
 
     def head(self, latents: Tensor) -> Output:
-        """Compute scores from latents, in float32 at least, even under autocast."""
+        """Compute scores from latents, at least in float32, even under autocast."""
         raise NotImplementedError
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
@@ -132,30 +132,30 @@ class Classifier(TrainingHooks, nn.Module):
         """Return the parameters by the names that the recipe's stages use."""
         raise NotImplementedError
 
-    # What it may define.
+    # Methods may define these.
 
     def embed(self, latents: Tensor) -> Tensor:
         """Return one vector per image, (B, E): the mean over the map, or the embedding itself."""
         return latents.flatten(2).mean(dim=2) if latents.dim() > 2 else latents
 
     def selection_scores(self, output: Output) -> Tensor:
-        """Return the scores (B, C) by which training chooses among epochs: the model's, or of what is trained of it."""
+        """Return the scores (B, C) by which training selects epochs: the model's, or those of its trained part."""
         return output.scores
 
     def extra_metrics(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """Return what `evaluate` reports other than accuracy: values (B,) in [0, 1] by name, whose mean it takes."""
+        """Return metrics that `evaluate` reports other than accuracy: values (B,) in [0, 1] by name, to be averaged."""
         return {}
 
     def probabilities(self, scores: Tensor) -> Tensor:
-        """Return the probabilities (B, C) that go with logits."""
+        """Return the probabilities (B, C) of scores (B, C)."""
         return scores.softmax(dim=1)
 
     def snapshot(self) -> dict[str, np.ndarray] | None:
-        """Return what is worth keeping of the model while it trains, as small arrays; None for nothing."""
+        """Return small arrays that are written while the model trains; None for nothing."""
         return None
 
-    # What follows from it.
+    # This follows from them.
 
     def forward(self, images: Tensor) -> Output:
-        """Answer images (B, C, H, W) in [0, 1]."""
+        """Compute the output for images (B, C, H, W) in [0, 1]."""
         return self.head(self.latents(images))

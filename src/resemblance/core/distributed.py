@@ -1,8 +1,8 @@
-"""Batch-level loss terms under several processes.
+"""Batch-level loss terms with several processes.
 
-A term that looks across the images of a batch, such as the smallest distance of a prototype to any of them,
-needs the images of all processes. Gather what it reads, compute it everywhere, and the average that DDP takes
-of the gradients is the gradient of one process that saw the whole batch.
+A term over the images of a batch, for instance the smallest distance of a prototype to any of them, needs the images
+of all processes. Gather its inputs and compute it in every process: the average of the gradients, which DDP computes,
+is then the gradient of a single process with the whole batch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ALONE: ContextVar[bool] = ContextVar("alone", default=False)
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Within it `gather` is the identity: for evaluation, where the processes have unequal batches."""
+    """Make `gather` the identity inside the block: for evaluation, where the processes have unequal batches."""
     token = _ALONE.set(True)
     try:
         yield
@@ -30,7 +30,7 @@ def alone() -> Iterator[None]:
 
 
 def world() -> int:
-    """How many processes train together; 1 without process group."""
+    """Return the number of processes that train together; 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
@@ -44,19 +44,19 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         total = gradients[0].contiguous().clone()
-        # Every process' loss reads this process' rows. DDP divides by the number of processes afterwards.
+        # The loss of every process reads the rows of this process. DDP divides by the number of processes afterwards.
         dist.all_reduce(total)
         return total.chunk(dist.get_world_size())[dist.get_rank()]
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """The rows of all processes, in order of rank; differentiable, and the identity for one process.
+    """Return the rows of all processes, in order of rank; differentiable, and the identity for one process.
 
     Args:
         tensor: (B, ...), of the same shape in every process.
 
     Returns:
-        (B × processes, ...). After DDP has averaged them, the gradients of a loss on it are exact.
+        (B × processes, ...). The gradients of a loss on it are exact after DDP has averaged them.
 
     Example:
         >>> gather(torch.ones(2, 3)).shape

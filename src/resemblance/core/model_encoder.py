@@ -1,4 +1,4 @@
-"""The encoder inside any model of this library, for methods that stand on a trained one."""
+"""An encoder made of any model of this library, for methods that use a trained one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from resemblance.encoders.base import Encoder
 
 
 class ModelEncoder(Encoder):
-    """A whole model taken as an encoder: its latents are the features, its scores the trained head's.
+    """A whole model as an encoder: its latents are the features, its scores those of the trained head.
 
-    It takes images as the model does, in [0, 1]: the model normalises them itself, so the method around it
-    must not (mean 0, deviation 1).
+    It reads images in [0, 1], as the model does: the model normalises them itself, so the method that uses it must not
+    (mean 0, deviation 1).
 
     Args:
-        model: any model; it is taken over, without its pictures.
+        model: any model; it becomes part of the encoder, without its gallery.
 
     Example:
         >>> import torch
@@ -39,26 +39,26 @@ class ModelEncoder(Encoder):
         self._measure(model.spec.image)
 
     def features(self, images: Tensor) -> Tensor:
-        """The model's latents, (B, D, h, w) or (B, E)."""
+        """Compute the model's latents, (B, D, h, w) or (B, E)."""
         return self.model.latents(images)
 
     def map(self, features: Tensor) -> Tensor:
-        """The latent map; one cell where the model has only embeddings."""
+        """Return the latent map; one cell where the model has only embeddings."""
         return features if features.dim() == 4 else features[:, :, None, None]
 
     def _embed(self, features: Tensor) -> Tensor:
         return self.model.embed(features)
 
     def answer(self, features: Tensor, embedding: Tensor) -> Tensor:
-        """The model's own scores, (B, K)."""
+        """Compute the model's own scores, (B, K)."""
         return self.model.head(features).scores
 
     def forward(self, images: Tensor) -> Tensor:
-        """The model's own scores, (B, K), of images in [0, 1]."""
+        """Compute the model's own scores (B, K) of images in [0, 1]."""
         scores: Tensor = self.model(images).scores
         return scores
 
     @property
     def num_classes(self) -> int:
-        """K, the model's classes."""
+        """K, the number of the model's classes."""
         return self.model.spec.num_classes

@@ -1,4 +1,4 @@
-"""What a model answers, and how the answer splits into reasons."""
+"""The output of a model, and its evidence: the scores split into reasons."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 @dataclass
 class Output:
-    """The self-sufficient answer of a model to a batch of images.
+    """The output of a model for a batch of images; it holds everything that loss and evidence need.
 
     Args:
         scores: (B, C) float32, or float64 where the model is double; the argmax is the prediction.
-        similarities: (B, P) likewise, pooled over the image; (B, 0) for a model without prototypes.
-        latents: what the head read: a map (B, D, H, W) or embeddings (B, E).
-        extras: whatever the method computed on the way and its loss or evidence needs.
-        members: the outputs that an ensemble has put together.
+        similarities: (B, P) of the same type, pooled over the image; (B, 0) for a model without prototypes.
+        latents: the input of the head: a map (B, D, H, W) or embeddings (B, E).
+        extras: intermediate results that the method's loss or evidence needs.
+        members: for an ensemble, the outputs of its members.
     """
 
     scores: Tensor
@@ -28,11 +28,11 @@ class Output:
 
 @dataclass
 class Paths:
-    """The ways to the reasons of a model whose reasons are paths through a tree of prototypes.
+    """The paths to the leaves, for a model whose reasons are paths through a tree of prototypes.
 
     Args:
-        prototypes: (R, S) int64, the prototypes asked for on each way, in order; −1 past its end.
-        present: (R, S) bool, whether the way goes on because the prototype is there, or because it is not.
+        prototypes: (R, S) int64, the prototypes on each path, in order; −1 past its end.
+        present: (R, S) bool, whether the path continues on the branch where the prototype is present, or absent.
     """
 
     prototypes: Tensor
@@ -40,25 +40,25 @@ class Paths:
 
     @property
     def last(self) -> Tensor:
-        """(R,) the last prototype of each way."""
+        """The last prototype of each path, (R,)."""
         ends = (self.prototypes >= 0).sum(dim=1, keepdim=True) - 1
         return self.prototypes.gather(1, ends)[:, 0]
 
 
 @dataclass
 class Evidence:
-    """The score of one class an image, taken apart.
+    """The score of one class per image, split into contributions.
 
     ``contributions.sum(1) + bias`` equals the score that the model computed.
 
     Args:
-        contributions: (B, R), one column a reason.
-        bias: (B,), the part of the score that no reason carries.
-        prototypes: (R,) int64, the prototype behind each reason.
+        contributions: (B, R), one column per reason.
+        bias: (B,), the part of the score that belongs to no reason.
+        prototypes: (R,) int64, the prototype of each reason.
         weights: (B, R), the factor between similarity and contribution; None where there is none.
-        similarities: (B, R), shown as the similarity of each reason; None: that of its prototype.
-        paths: where reasons are paths: ``prototypes`` are then their last ones, ``weights`` the class's probability at
-            their ends, ``similarities`` their own probabilities.
+        similarities: (B, R), the similarity shown for each reason; None: that of its prototype.
+        paths: given where reasons are paths: then ``prototypes`` are their last ones, ``weights`` the class's
+            probabilities at their leaves, and ``similarities`` the probabilities of the paths.
     """
 
     contributions: Tensor

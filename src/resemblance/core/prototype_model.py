@@ -1,4 +1,4 @@
-"""The one contract, part two: models that give reasons."""
+"""The contract of all models, part two: `PrototypeModel`, the base of models that give reasons."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 class PrototypeModel(Classifier):
     """A classifier with prototypes: image → latents → similarities → evidence → scores.
 
-    Its outputs have similarities, and `evidence` takes its scores apart: **contributions plus bias equal the score**.
+    Its outputs have similarities, and `evidence` splits its scores: **contributions plus bias equal the score**.
 
     Args:
         config: the method's configuration.
         spec: classes and images.
 
     Attributes:
-        prototypes: the one module that projection, maps, usage and explanations talk to.
-        gallery: pictures of the prototypes, once there are any.
+        prototypes: the prototype layer, which projection, maps, usage and explanations use.
+        gallery: the pictures of the prototypes; None until they are built.
     """
 
     prototypes: PrototypeLayer
@@ -36,31 +36,31 @@ class PrototypeModel(Classifier):
         super().__init__(config, spec)
         self.gallery: Gallery | None = None
 
-    # What a method defines.
+    # Methods define this.
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
-        """Take the scores of ``classes`` (B,) apart; contributions and bias add up to them."""
+        """Split the scores of ``classes`` (B,) into contributions and a bias, which add up to them."""
         raise NotImplementedError
 
-    # What it may define; some of it goes with a trait.
+    # Methods may define these; some belong to a trait.
 
     def rescore(self, output: Output) -> Output:
-        """Answer anew from an output's similarities and extras, after the trait ``head_groups`` have changed."""
-        raise NotImplementedError(f"{self.name} does not answer from similarities")
+        """Compute the output again from similarities and extras, after parameters of ``head_groups`` have changed."""
+        raise NotImplementedError(f"{self.name} cannot compute scores from similarities alone")
 
     def decode(self, vectors: Tensor) -> Tensor:
-        """Return images (P, C, H, W) in [0, 1] of prototype vectors; only with the trait ``decodes``."""
-        raise NotImplementedError(f"{self.name} does not decode")
+        """Decode prototype vectors to images (P, C, H, W) in [0, 1]; only with the trait ``decodes``."""
+        raise NotImplementedError(f"{self.name} does not decode its prototypes")
 
     def assign_owners(self) -> None:
-        """Name the prototypes' classes where training decides them; called before usage is counted."""
+        """Set the owners of the prototypes where training decides them; called before usage is counted."""
 
     def used_prototypes(self, output: Output) -> Tensor | None:
-        """Return the prototypes (B, P) that each image uses; None: the one that it is most similar to."""
+        """Return which prototypes each image uses, (B, P) bool; None: the one that it is most similar to."""
         return None
 
     def abstains(self, output: Output) -> Tensor | None:
-        """Return which images (B,) are left without an answer, where a method may abstain; None: it always answers."""
+        """Return for which images (B,) the model abstains from a prediction; None for a model that never does."""
         return None
 
     def keep(self, indices: Tensor) -> None:
@@ -71,5 +71,5 @@ class PrototypeModel(Classifier):
 
 
 def prototypes_of(model: Classifier) -> PrototypeLayer | None:
-    """Return a model's prototypes; None for one without, such as the black box."""
+    """Return a model's prototypes; None for a model without them, for instance the black box."""
     return model.prototypes if isinstance(model, PrototypeModel) else None

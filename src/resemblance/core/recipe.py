@@ -1,4 +1,4 @@
-"""A paper's training schedule as data."""
+"""Recipes: training schedules as data."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the rates of a stage change.
+    """The learning rate schedule of a stage.
 
-    ``step`` multiplies by ``gamma`` after each ``size`` epochs that a group was trained, counted over all
-    stages since its state was last fresh; ``first`` epochs are counted as already over. ``cosine`` falls
-    over the stage, step by step, to ``floor`` times the rate; with ``cycles`` it starts anew so many times, and with
-    ``part`` the stage is that part of a longer fall, so that several stages share one. ``milestones`` multiplies by
-    ``gamma`` at each of these shares of the stage, which scale with its epochs.
+    ``step`` multiplies the rate by ``gamma`` after every ``size`` epochs in which a group was trained, counted over
+    all stages since its state was last reset; the count starts at ``first``. ``cosine`` decays over the stage, step by
+    step, to ``floor`` times the rate; it is repeated ``cycles`` times, and with ``part`` the stage is that part of a
+    longer decay, so that several stages can share one. ``milestones`` multiplies by ``gamma`` at each of these shares
+    of the stage, which scale with its epochs.
     """
 
     kind: Literal["constant", "step", "cosine", "milestones"] = "constant"
@@ -30,7 +30,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Group:
-    """A named parameter group's learning rate and weight decay in a stage, and its own schedule, if it has one."""
+    """Learning rate and weight decay of a parameter group in a stage, and its own schedule, if it has one."""
 
     lr: float
     weight_decay: float = 0.0
@@ -39,22 +39,22 @@ class Group:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training with the same groups, optimiser and schedule.
+    """A part of training with the same groups, optimiser and schedule.
 
     Args:
         name: shown in logs and messages; unique within the recipe.
-        epochs: passes over the training images.
-        groups: parameter groups that train, by name; all other parameters are frozen.
+        epochs: number of passes over the training images.
+        groups: parameter groups that are trained, by name; all other parameters are frozen.
         optimizer: ``adam``, ``adamw`` or ``sgd``.
-        momentum: of ``sgd``.
-        schedule: how the rates change.
-        end: actions after the last epoch, of ``assign``, ``project``, ``prune``, ``prune_tree``, ``merge``,
+        momentum: the momentum of ``sgd``.
+        schedule: the learning rate schedule.
+        end: end actions, run after the last epoch: ``assign``, ``project``, ``prune``, ``prune_tree``, ``merge``,
             ``cluster``, ``relevance``, ``usage``.
-        fresh: forget optimiser state and schedule of the groups, or of those named, instead of carrying them over.
-        select: ``best`` ends the stage with the weights of its best epoch on validation.
-        candidate: the model after this stage competes, on validation, to be the final one.
+        fresh: reset optimiser state and schedule of all groups, or of those named, instead of keeping them.
+        select: with ``best`` the stage ends with the weights of its best epoch on the validation images.
+        candidate: whether the model after this stage is a candidate for the final model, chosen on validation.
         scales: whether ``--epochs`` scales this stage.
-        measured: a note tells the accuracy on validation after this stage and its end actions.
+        measured: whether to note the validation accuracy after this stage and its end actions.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Stage:
     measured: bool = False
 
     def forgets(self, group: str) -> bool:
-        """Whether a group's optimiser state and schedule begin anew."""
+        """Check whether a group's optimiser state and schedule are reset."""
         return self.fresh if isinstance(self.fresh, bool) else group in self.fresh
 
 
@@ -91,25 +91,25 @@ class Recipe:
 
     @property
     def epochs(self) -> int:
-        """Epochs of the stages that ``--epochs`` scales."""
+        """The number of epochs of the stages that ``--epochs`` scales."""
         return sum(stage.epochs for stage in self.stages if stage.scales)
 
     def scaled(self, epochs: int | None) -> Recipe:
-        """The same recipe with its stages stretched or shrunk to ``epochs`` in all.
+        """Return the recipe with its stages scaled to ``epochs`` in all.
 
-        Stages that do not scale shrink in proportion but never grow; a stage with epochs keeps at least one.
+        Stages that do not scale become shorter in proportion but never longer; a stage with epochs keeps at least one.
         """
         if epochs is None or self.epochs == 0:
             return self
         factor = epochs / self.epochs
-        stages, done, given = [], 0, 0
+        stages, original, scaled = [], 0, 0
         for stage in self.stages:
             if stage.scales:
-                # Rounding the running total keeps the sum right.
-                done += stage.epochs
-                count = round(done * factor) - given
+                # The running total is rounded, so that the sum is exact.
+                original += stage.epochs
+                count = round(original * factor) - scaled
                 count = max(count, 1) if stage.epochs and epochs else count
-                given += count
+                scaled += count
             else:
                 count = round(stage.epochs * min(factor, 1.0))
                 count = max(count, 1) if stage.epochs and epochs else count

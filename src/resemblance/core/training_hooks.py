@@ -1,4 +1,4 @@
-"""What a method may do around each step of training."""
+"""Hooks around each training step, for methods."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from resemblance.core.training_step import TrainingStep
 
 
 class TrainingHooks:
-    """Three hooks that the training engine calls; none does anything unless a method overrides it."""
+    """Three hooks that the training engine calls; they do nothing unless a method overrides them."""
 
     def before_step(self, step: TrainingStep) -> None:
-        """Note where training is, before each batch: for what follows a schedule."""
+        """Prepare for a batch, given the place in training: for anything that follows a schedule."""
 
     def update_without_grad(self, output: Output, labels: Tensor) -> None:
-        """Update from a training batch's output what has no gradient, before the optimizer's step."""
+        """Update tensors without gradient from a training batch's output, before the optimiser's step."""
 
     def after_step(self) -> None:
-        """Restore what an optimizer step may have disturbed, such as the length of prototypes; without gradient."""
+        """Restore constraints after an optimiser step, for instance the length of prototypes; without gradient."""

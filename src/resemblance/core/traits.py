@@ -1,4 +1,4 @@
-"""What a model can do, and how its answers are to be read: data that tests, reports and explanations ask."""
+"""Traits: what a model can do and how to read its scores, as data for tests, reports and explanations."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ ScoreKind = Literal["logit", "probability", "votes"]
 
 @dataclass(frozen=True)
 class Traits:
-    """What a model can do. What it cannot do is left out by whoever asks, who says so.
+    """What a model can do and how to read its scores. Callers leave out what it cannot do, and say so.
 
     Args:
-        score_kind: what a score is: ``logit``, ``probability`` or ``votes``.
-        order: by what reports order the reasons.
-        words: what its prototypes, and the numbers beside them, are called.
-        maps: similarities have a place in the image.
+        score_kind: the kind of its scores: ``logit``, ``probability`` or ``votes``.
+        order: the number by which reports order the reasons.
+        words: the names of its prototypes, and of the numbers beside them.
+        maps: similarities belong to places in the image.
         projects: prototypes become training patches or images ("push").
         prunes: prototypes can be dropped after projection.
         decodes: a prototype can be decoded to an image.
         differentiable: scores have gradients with respect to the image.
-        sources: prototypes that do not project have their source among the images of their ``own`` classes, or of
-            ``all``.
-        boxes_before_push: the box of a projected prototype is cut from its map before it became the patch.
-        head_groups: parameter groups that read nothing but the similarities: while only these train, similarities
+        sources: the source of a prototype that does not project is searched among the images of its ``own`` classes,
+            or of ``all``.
+        boxes_before_push: the box of a projected prototype is cut from its map before projection.
+        head_groups: parameter groups that read only the similarities: while only these are trained, similarities
             are computed once (`PrototypeModel.rescore`).
 
     Example:

@@ -1,4 +1,4 @@
-"""Augmentations by name: functions of the images and of one random generator an image."""
+"""Augmentations by name: functions of the images and of one random generator per image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def flip(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
 
 
 def crop(images: Tensor, rngs: Sequence[np.random.Generator], margin: int = 2) -> Tensor:
-    """Shift each image by up to ``margin`` pixels, zeros coming in: a random crop after padding."""
+    """Shift each image by up to ``margin`` pixels, with zeros at the border: a random crop after padding."""
     height, width = images.shape[-2:]
     padded = F.pad(images, (margin,) * 4)
     offsets = [rng.integers(0, 2 * margin + 1, 2) for rng in rngs]
@@ -31,32 +31,33 @@ def crop(images: Tensor, rngs: Sequence[np.random.Generator], margin: int = 2) -
 
 
 def protopnet(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
-    """One of rotation by up to 15°, a perspective skew of up to 0.2, or a shear of up to 10°; then flip.
+    """Apply a rotation by up to 15°, a perspective skew of up to 0.2, or a shear of up to 10°; then flip.
 
-    What ProtoPNet's authors prepare in advance, 10 copies of each kind, made on the fly. Places from outside
-    show the nearest border.
+    ProtoPNet's authors prepare 10 copies of each kind in advance; here they are made on the fly. Pixels from outside
+    the image have the value of the nearest border pixel.
     """
     return flip(_warped(images, [_random_homography(rng) for rng in rngs], "border"), rngs)
 
 
 def pipnet(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
-    """Shapes alone: shear by up to 0.5, shift by up to 1/16 or rotation by up to 60°, or none; a close-up; then flip.
+    """Apply a shear by up to 0.5, a shift by up to 1/16 or a rotation by up to 60°, or none; a crop; then flip.
 
-    TrivialAugment's operations on shapes as PIP-Net's authors bound them, one an image, about the middle of the image
-    (theirs shear about its corner), and a random part of it with 95 to 100 % of its area. Zeros come in.
+    These are TrivialAugment's geometric operations within the limits of PIP-Net's authors, one per image, about its
+    centre (the authors shear about its corner), and a random crop of 95 to 100 % of its area. Pixels from outside are
+    zero.
     """
-    return flip(_warped(images, [_random_shape(rng) @ _close_up(rng) for rng in rngs], "zeros"), rngs)
+    return flip(_warped(images, [_random_shape(rng) @ _random_crop(rng) for rng in rngs], "zeros"), rngs)
 
 
 def _warped(images: Tensor, matrices: Sequence[Tensor], padding: str) -> Tensor:
-    """Images read at the places to which homographies (3, 3) take each pixel, in units of half the longer side."""
+    """Sample images at the places to which homographies (3, 3) map each pixel, in units of half the longer side."""
     height, width = images.shape[-2:]
     square = torch.diag(torch.tensor([width / max(height, width), height / max(height, width), 1.0]))
-    ways = torch.stack([square.inverse() @ matrix @ square for matrix in matrices])
+    homographies = torch.stack([square.inverse() @ matrix @ square for matrix in matrices])
     y, x = torch.meshgrid(
         (2 * torch.arange(height) + 1) / height - 1, (2 * torch.arange(width) + 1) / width - 1, indexing="ij"
     )
-    places = torch.stack([x, y, torch.ones_like(x)], dim=-1) @ ways[:, None].transpose(-1, -2)
+    places = torch.stack([x, y, torch.ones_like(x)], dim=-1) @ homographies[:, None].transpose(-1, -2)
     grid = places[..., :2] / places[..., 2:].clamp_min(1e-3)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
@@ -73,7 +74,7 @@ def _random_shape(rng: np.random.Generator) -> Tensor:
     return matrix
 
 
-def _close_up(rng: np.random.Generator) -> Tensor:
+def _random_crop(rng: np.random.Generator) -> Tensor:
     area, ratio = rng.uniform(0.95, 1), rng.uniform(-1, 1)
     sides = [area ** ((1 + ratio) / 2), area ** ((1 - ratio) / 2)]
     matrix = torch.diag(torch.tensor([*sides, 1.0]))
@@ -96,7 +97,7 @@ def _random_homography(rng: np.random.Generator) -> Tensor:
 
 
 def flip_and_crop(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
-    """First the one, then the other."""
+    """Apply `flip`, then `crop`."""
     return crop(flip(images, rngs), rngs)
 
 
@@ -112,10 +113,10 @@ AUGMENTATIONS: dict[str, Augment | None] = {
 
 
 def get_augment(name: str) -> Augment | None:
-    """The augmentation of that name; None for ``none``.
+    """Return the augmentation of that name; None for ``none``.
 
     Raises:
-        UserError: if there is none such.
+        UserError: if there is no augmentation of that name.
 
     Example:
         >>> get_augment("flip")(torch.rand(2, 3, 8, 8), [np.random.default_rng(i) for i in range(2)]).shape

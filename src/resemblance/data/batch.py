@@ -1,4 +1,4 @@
-"""What a loader yields."""
+"""`Batch`, the items of a loader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources as PyTorch data sets: whole batches at a time, augmentation without state."""
+"""PyTorch data sets of sources: whole batches at a time, augmentation without state."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Key = int | tuple[int, int]
 class ImageDataset(Dataset[Batch]):
     """Images of a source at a model's size.
 
-    A key is an index, or a pair (epoch, index) for the augmented image. An image's augmentation is a function
-    of (seed, stage, epoch, index) alone, so neither order nor workers nor resumption change it.
+    A key is an index, or a pair (epoch, index) for the augmented image. An image's augmentation depends only on (seed,
+    stage, epoch, index), so neither order nor workers nor resumption change it.
 
     Args:
         source: the images.
         spec: size and channels.
-        augment: applied to images asked for with an epoch.
-        seed: of the run.
-        stage: number of the stage in the run.
+        augment: applied to images whose key has an epoch.
+        seed: the seed of the run.
+        stage: the number of the stage in the run.
 
     Example:
         >>> from resemblance.data.sources.source import ArraySource
@@ -50,7 +50,7 @@ class ImageDataset(Dataset[Batch]):
         return self.__getitems__([key])
 
     def __getitems__(self, keys: Sequence[Key]) -> Batch:
-        """A batch of the images at ``keys``; PyTorch's loaders call this."""
+        """Return a batch of the images at ``keys``; PyTorch's loaders call this."""
         pairs = [key if isinstance(key, tuple) else (-1, int(key)) for key in keys]
         indices = np.array([index for _, index in pairs], dtype=np.int64)
         images = scaled(self._pixels(indices))

@@ -1,4 +1,4 @@
-"""Elastic deformation of whole batches (Simard et al. 2003, as PrototypeDL uses it)."""
+"""Elastic deformation of whole batches (Simard et al. 2003, as in PrototypeDL)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALPHA = 20.0
 
 @lru_cache
 def gaussian_matrix(size: int, sigma: float = SIGMA) -> Tensor:
-    """The matrix (size, size) of a Gaussian filter cut at four deviations, with zeros outside the image."""
+    """Return the matrix (size, size) of a Gaussian filter, cut at four deviations, with zeros outside the image."""
     radius = int(4.0 * sigma + 0.5)
     offsets = torch.arange(size)[:, None] - torch.arange(size)[None]
     kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
@@ -25,20 +25,20 @@ def gaussian_matrix(size: int, sigma: float = SIGMA) -> Tensor:
 
 
 def displacements(noise: Tensor) -> Tensor:
-    """Smooth displacement fields, in pixels, of uniform noise (..., H, W) in [−1, 1)."""
+    """Compute smooth displacement fields, in pixels, from uniform noise (..., H, W) in [−1, 1)."""
     rows, columns = gaussian_matrix(noise.shape[-2]), gaussian_matrix(noise.shape[-1])
     return ALPHA * (rows @ noise @ columns.T)
 
 
 def elastic(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
-    """Deform each image by its own random fields for rows and columns; places outside the image read 0.
+    """Deform each image by its own random fields for rows and columns; pixels from outside the image are 0.
 
-    Uniform noise in [−1, 1) is smoothed by a Gaussian of deviation 4 pixels, scaled by 20, and the image is
-    read bilinearly at the displaced places.
+    Uniform noise in [−1, 1) is smoothed by a Gaussian with a deviation of 4 pixels and scaled by 20, and the image is
+    sampled bilinearly at the displaced places.
 
     Args:
         images: (B, C, H, W).
-        rngs: one generator an image.
+        rngs: one generator per image.
 
     Example:
         >>> elastic(torch.ones(1, 1, 28, 28), [np.random.default_rng(0)]).shape

@@ -1,4 +1,4 @@
-"""Reading one image file, whatever its kind, as 8 bits of grey or RGB, upright."""
+"""Read an image file of any kind as 8-bit grey or RGB, with its EXIF orientation applied."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from resemblance.config.errors import UserError
 from resemblance.data.text import one_line, reason
 
-MAX_PIXELS = 100_000_000  # beyond, a file is taken for a decompression bomb
-# What Pillow decodes by itself; EPS, for one, would start Ghostscript.
+MAX_PIXELS = 100_000_000  # larger files are refused as decompression bombs
+# Formats that Pillow decodes by itself; EPS, for instance, would start Ghostscript.
 FORMATS = "JPEG", "PNG", "TIFF", "GIF", "BMP", "DIB", "WEBP", "AVIF", "PPM", "JPEG2000", "ICO", "PCX"
 SUFFIXES = ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".avif", ".pgm", ".ppm", ".jp2"
-Pixels = NDArray[np.uint8]  # (H, W, 3) unless said otherwise
+Pixels = NDArray[np.uint8]  # (H, W, 3) unless stated otherwise
 BRIGHTEST = "brightest of 16 bits"
 _BITS_PER_SAMPLE = 258  # TIFF tag
 
@@ -28,22 +28,22 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def read_image(file: Path | str | bytes | IO[bytes], name: str | None = None) -> Image.Image:
-    """Read an image as mode L or RGB, 8 bit, turned upright by its EXIF orientation.
+    """Read an image as mode L or RGB, 8 bit, with its EXIF orientation applied.
 
-    16-bit and floating point images are scaled by their kind's range (65535, or 1), not by their content, so
-    that images of one set stay comparable. Palettes are resolved, CMYK is converted, transparent pixels show
-    a white ground, and of an animation the first frame counts.
+    16-bit and floating point images are scaled by the range of their type (65535, or 1), not by their content, so
+    that images of one set stay comparable. Palettes are resolved, CMYK is converted, transparent pixels are drawn on
+    white, and of an animation the first frame is read.
 
     Args:
         file: a path, the bytes, or an open file.
-        name: for messages; by default the path.
+        name: the name in messages; by default the path.
 
     Returns:
-        The picture; of a 16-bit file, its ``info`` tells under `BRIGHTEST` the largest value, of 65535.
+        The picture; for a 16-bit file, its ``info`` has the largest value, up to 65535, under the key `BRIGHTEST`.
 
     Raises:
         UserError: for anything that cannot be read as an image, with the name and the reason; also for 32-bit
-            integers and for floating point beyond [0, 1], whose white is anyone's guess.
+            integers and for floating point values outside [0, 1], whose white level is unknown.
 
     Example:
         >>> buffer = io.BytesIO()
@@ -59,7 +59,7 @@ def read_image(file: Path | str | bytes | IO[bytes], name: str | None = None) ->
         if isinstance(file, (str, os.PathLike)) and os.path.exists(file) and not os.path.isfile(file):
             raise UserError(f"{name}: a folder or device, not an image file")
         stream: Path | str | IO[bytes] = io.BytesIO(file) if isinstance(file, bytes) else file
-        Image.init()  # or formats beyond the commonest are unknown
+        Image.init()  # otherwise Pillow knows only the most common formats
         with Image.open(stream, formats=FORMATS) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise UserError(
@@ -75,11 +75,9 @@ def read_image(file: Path | str | bytes | IO[bytes], name: str | None = None) ->
     except UserError:
         raise
     except UnidentifiedImageError:
-        raise UserError(f"{name}: {'empty file' if _empty(file) else 'no image that can be read'}") from None
+        raise UserError(f"{name}: {'empty file' if _empty(file) else 'not a readable image'}") from None
     except Image.DecompressionBombError:
-        raise UserError(
-            f"{name}: so many pixels that it is taken for a decompression bomb; refused"
-        ) from None
+        raise UserError(f"{name}: so many pixels that it could be a decompression bomb; refused") from None
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise UserError(f"{name}: {error.strerror}") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and more
@@ -89,7 +87,7 @@ def read_image(file: Path | str | bytes | IO[bytes], name: str | None = None) ->
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # unreadable EXIF data say nothing about the orientation; the pixels are sound
+    except Exception:  # without readable EXIF data the orientation is unknown; the pixels are valid
         return image
 
 
@@ -126,7 +124,7 @@ def _plain(image: Image.Image, file: Image.Image, name: str) -> Image.Image:
 
 
 def _scaled(values: NDArray[np.generic], top: int) -> NDArray[np.uint8]:
-    """Values from 0 to ``top`` as 0 to 255."""
+    """Scale values from 0 to ``top`` to 0 to 255."""
     return (values.astype(np.float64) * (255 / top)).round().astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Turn whatever a user calls an image into what a model reads."""
+"""Convert images of all kinds to tensors that models read."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from resemblance.config.image import ImageSpec
 from resemblance.data.images import Pixels, read_image
 from resemblance.data.transforms import to_tensor
 
-# Kinds of PIL images that no file format here keeps, and what holds the same.
-KEPT_AS = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+# Modes of PIL images that no file format here can save, and equivalent ones.
+SAVED_AS = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
 
 
 def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> tuple[Tensor, str]:
-    """Read one image as a model of ``spec`` reads it.
+    """Convert one image to the tensor that a model of ``spec`` reads.
 
     Args:
         image: a path, encoded bytes or an open file; a PIL image; a uint8 array (H, W) or (H, W, C); a float
             array (H, W) or (H, W, C), or a tensor (C, H, W) or (1, C, H, W), in [0, 1] at the model's size.
         spec: size and channels.
-        name: for messages; by default the path, or "image".
+        name: the name in messages; by default the path, or "image".
 
     Returns:
         A tensor (C, H, W) in [0, 1] and the image's name.
 
     Raises:
-        UserError: for anything that is no such image.
+        UserError: for anything that is not an image of these kinds.
 
     Example:
         >>> spec = ImageSpec(8, 8, 1, (0.5,), (0.5,))
@@ -46,7 +46,7 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> tuple[Ten
         name = name or os.fspath(image)
         path = Path(image)
         if path.is_dir():
-            raise UserError(f"{name!r} is a folder, not an image; name an image file in it")
+            raise UserError(f"{name!r} is a folder, not an image; choose an image file in it")
         if not path.is_file():
             raise UserError(f"no such image: {name!r}")
         return to_tensor(read_image(path, name), spec), name
@@ -54,32 +54,32 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> tuple[Ten
     if isinstance(image, Tensor):
         return _from_tensor(image, spec, name), name
     if isinstance(image, Image.Image):
-        # Once through a file format, so that modes, palettes and rotation are handled in one place.
+        # Through a file format, so that modes, palettes and rotation are handled in one place.
         return to_tensor(_upright(image, name), spec), name
     if isinstance(image, np.ndarray):
         return _from_array(image, spec, name), name
     if isinstance(image, bytes) or hasattr(image, "read"):
         return to_tensor(read_image(image, name), spec), name
     raise UserError(
-        f"{name}: a {type(image).__name__} is no image; give a path, a PIL image, a uint8 array (H, W, C) "
+        f"{name}: a {type(image).__name__} is not an image; use a path, a PIL image, a uint8 array (H, W, C) "
         "or a tensor (C, H, W) in [0, 1]"
     )
 
 
 def pixels(images: Tensor) -> Pixels:
-    """Images (..., C, H, W) in [0, 1] as arrays (..., H, W, C) uint8.
+    """Convert images (..., C, H, W) in [0, 1] to arrays (..., H, W, C) uint8.
 
     Example:
         >>> pixels(torch.tensor([[[0.0, 0.5, 1.0]]])).tolist()
         [[[0], [128], [255]]]
     """
     levels = images.detach().float().clamp(0, 1).mul(255).round().byte()
-    found: Pixels = levels.movedim(-3, -1).contiguous().cpu().numpy()
-    return found
+    array: Pixels = levels.movedim(-3, -1).contiguous().cpu().numpy()
+    return array
 
 
 def as_picture(tensor: Tensor) -> Pixels:
-    """The picture (H, W, 3) uint8 of an image (C, H, W) in [0, 1].
+    """Convert an image (C, H, W) in [0, 1] to a picture (H, W, 3) uint8.
 
     Example:
         >>> as_picture(torch.ones(1, 2, 2)).shape
@@ -95,21 +95,25 @@ def _upright(image: Image.Image, name: str) -> Image.Image:
         return image
     buffer = io.BytesIO()
     try:
-        kept = image.convert(KEPT_AS[image.mode]) if image.mode in KEPT_AS else image
-        kept.save(buffer, "TIFF" if image.mode in ("CMYK", "F", "I") else "PNG", exif=image.getexif())
+        converted = image.convert(SAVED_AS[image.mode]) if image.mode in SAVED_AS else image
+        converted.save(buffer, "TIFF" if image.mode in ("CMYK", "F", "I") else "PNG", exif=image.getexif())
     except (OSError, ValueError):
-        raise UserError(f"{name}: pictures of mode {image.mode} are not read; convert it to RGB") from None
+        raise UserError(f"{name}: images of mode {image.mode} cannot be read; convert it to RGB") from None
     return read_image(buffer.getvalue(), name)
 
 
 def _from_array(array: np.ndarray[Any, Any], spec: ImageSpec, name: str) -> Tensor:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        raise UserError(f"{name}: an array of shape {array.shape} is no image; expected (H, W) or (H, W, 3)")
+        raise UserError(
+            f"{name}: an array of shape {array.shape} is not an image; expected (H, W) or (H, W, 3)"
+        )
     if array.dtype == np.uint8:
         squeezed = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
         return to_tensor(_upright(Image.fromarray(np.ascontiguousarray(squeezed)), name), spec)
     if not np.issubdtype(array.dtype, np.floating):
-        raise UserError(f"{name}: an array of {array.dtype} is no image; expected uint8, or floats in [0, 1]")
+        raise UserError(
+            f"{name}: an array of {array.dtype} is not an image; expected uint8, or floats in [0, 1]"
+        )
     tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     return _from_tensor(tensor[None] if array.ndim == 2 else tensor.permute(2, 0, 1), spec, name)
 

@@ -1,4 +1,4 @@
-"""Batches in the order of the source."""
+"""Loaders of batches in the order of the source."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def loader(
     workers: int = 0,
     sampler: Sampler[Any] | Iterable[Any] | None = None,
 ) -> DataLoader[Batch]:
-    """A loader for evaluation: every image once, in order, the last batch as short as it comes.
+    """Return a loader for evaluation: every image once, in order; the last batch may be smaller.
 
     Args:
-        dataset: gives whole batches.
-        batch_size: images a batch.
+        dataset: returns whole batches.
+        batch_size: images per batch.
         workers: processes that read images; each uses one thread.
         sampler: another order.
     """
-    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, collate_fn=as_it_comes)
+    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, collate_fn=identity_collate)
 
 
-def as_it_comes(batch: T) -> T:
-    """The collation of a data set that makes whole batches itself."""
+def identity_collate(batch: T) -> T:
+    """Return the batch unchanged: the ``collate_fn`` of a data set that returns whole batches."""
     return batch

@@ -1,4 +1,4 @@
-"""Data sets by the name that the user gives."""
+"""Open data sets by the name that the user writes."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _REGISTERED: dict[str, Opener] = {}
 
 
 def register_source(kind: str, opener: Opener) -> None:
-    """Make data of a kind of one's own known by the names ``kind:PATH``, on the command line too.
+    """Register a new kind of data, which is then opened by the name ``kind:PATH``, also on the command line.
 
     Args:
-        kind: what stands before the colon.
-        opener: called with what stands behind the colon, the seed and the share of the validation split; returns the
-            splits. What it finds wrong with the data it raises as a `UserError` of one line.
+        kind: the word before the colon.
+        opener: called with the text after the colon, the seed and the share of the validation split; returns the
+            splits, or raises a `UserError` of one line if the data is wrong.
 
     Raises:
-        ValueError: if the kind is one of this library, or not a word.
+        ValueError: if the kind is one of this library, or is not a word.
 
     Example:
         >>> from resemblance.data.sources.source import ArraySource
@@ -58,18 +58,18 @@ def register_source(kind: str, opener: Opener) -> None:
 def open_data(
     spec: str, *, seed: int = 0, val_fraction: float = 0.1, skip_bad_images: bool = False
 ) -> DataSplits:
-    """Open a data set; image files are all decoded once, so that a bad one is found now and not later.
+    """Open a data set; all image files are decoded once, so that damaged ones are found at the start.
 
     Args:
-        spec: a folder of class folders (with ``train/``, ``val/``, ``test/`` or without), the same in a .zip,
-            a MedMNIST .npz, ``mnist:DIR``, ``fashion-mnist:DIR``, ``cifar10:DIR``, ``digits``, or a kind of one's own
-            (see `register_source`).
-        seed: of the validation split where the data bring none; a test split is the same for every seed.
-        val_fraction: share of the training images that becomes validation where there is none.
-        skip_bad_images: leave unreadable files out, and say so in the notes, instead of stopping.
+        spec: a folder of class folders (with or without ``train/``, ``val/``, ``test/``), the same in a .zip, a
+            MedMNIST .npz, ``mnist:DIR``, ``fashion-mnist:DIR``, ``cifar10:DIR``, ``digits``, or a registered kind (see
+            `register_source`).
+        seed: seed of the validation split where the data has none; a test split is the same for every seed.
+        val_fraction: share of the training images used for validation where the data has no validation images.
+        skip_bad_images: leave out unreadable files, with a note, instead of raising an error.
 
     Raises:
-        UserError: in one line that names the file.
+        UserError: with a message of one line that names the file.
 
     Example:
         >>> splits = open_data("digits")
@@ -77,7 +77,7 @@ def open_data(
         (1295, 143, 359)
     """
     if not 0 < val_fraction < 1:
-        raise UserError(f"the validation fraction must lie between 0 and 1, not {val_fraction}")
+        raise UserError(f"the validation fraction must be between 0 and 1, not {val_fraction}")
     name = one_line(spec)
     if spec == "digits":
         return _digits(seed, val_fraction)
@@ -98,38 +98,38 @@ def open_data(
     if os.path.isfile(path) and (path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)):
         return files(Archive(path))
     if os.path.isfile(path):
-        raise UserError(f"{name} is a {path.suffix or 'plain'} file; data are {', '.join(KINDS)}")
+        raise UserError(f"{name} is a {path.suffix or 'plain'} file; data can be {', '.join(KINDS)}")
     if kind in NAMED:
-        raise UserError(f"{kind} needs its folder: --data {kind}:DIR")
+        raise UserError(f"{kind} needs a folder: --data {kind}:DIR")
     raise UserError(_missing(path))
 
 
-def _path(given: str) -> Path:
-    if not given.strip():
-        raise UserError(f"no data given; data are {', '.join(KINDS)}")
+def _path(text: str) -> Path:
+    if not text.strip():
+        raise UserError(f"no data given; data can be {', '.join(KINDS)}")
     try:
-        return Path(given).expanduser()
+        return Path(text).expanduser()
     except RuntimeError:  # ~nobody
-        return Path(given)
+        return Path(text)
 
 
 def _check_for_named(folder: Path, name: str) -> None:
-    signs = {"mnist:DIR or fashion-mnist:DIR": "train-images*ubyte*", "cifar10:DIR": "data_batch_1*"}
-    for kind, pattern in signs.items():
+    patterns = {"mnist:DIR or fashion-mnist:DIR": "train-images*ubyte*", "cifar10:DIR": "data_batch_1*"}
+    for kind, pattern in patterns.items():
         if any(folder.glob(pattern)):
-            raise UserError(f"{name}: holds no image files, but data for {kind}; give it so")
+            raise UserError(f"{name}: contains no image files, but data for {kind}; use --data {kind}")
 
 
 def _digits(seed: int, val_fraction: float) -> DataSplits:
     splits = open_digits(seed=seed, val_fraction=val_fraction)
     if os.path.isdir("digits"):
-        splits.notes.append("these are the embedded digits; for the folder of that name say ./digits")
+        splits.notes.append("these are the embedded digits; for the folder of that name use ./digits")
     return splits
 
 
 def _open_named(kind: str, folder: Path, name: str, seed: int, val_fraction: float, skip: bool) -> DataSplits:
     if not os.path.isdir(folder):
-        raise UserError(f"{kind}:DIR needs the folder that holds {kind}'s files; {_missing(folder)}")
+        raise UserError(f"{kind}:DIR needs the folder with {kind}'s files; {_missing(folder)}")
     if kind == "cifar10":
         return _open_cifar(folder, name, seed, val_fraction, skip)
     classes = FASHION if kind == "fashion-mnist" else DIGITS
@@ -137,7 +137,7 @@ def _open_named(kind: str, folder: Path, name: str, seed: int, val_fraction: flo
 
 
 def _open_cifar(folder: Path, name: str, seed: int, val_fraction: float, skip: bool) -> DataSplits:
-    """CIFAR-10 as train.zip and test.zip of image files, as folders of them, or in its binary version."""
+    """Open CIFAR-10 as train.zip and test.zip of image files, as folders of them, or in its binary version."""
     for place in (folder, folder / "cifar-10-batches-bin"):
         if (place / "test_batch.bin").is_file():
             return open_cifar_binary(place, name, seed=seed, val_fraction=val_fraction)
@@ -149,7 +149,7 @@ def _open_cifar(folder: Path, name: str, seed: int, val_fraction: float, skip: b
     else:
         raise UserError(
             f"{one_line(folder)}: has neither train.zip and test.zip, nor train/ and test/, nor "
-            "data_batch_1.bin to test_batch.bin; the version of Python pickles is not read"
+            "data_batch_1.bin to test_batch.bin; the version with Python pickles cannot be read"
         )
     splits = open_files(tree, name, skip_bad_images=skip, seed=seed, val_fraction=val_fraction)
     if splits.classes != CIFAR10:
@@ -163,5 +163,5 @@ def _missing(path: Path) -> str:
     near = []
     if os.access(path.parent, os.R_OK) and os.path.isdir(path.parent):
         near = difflib.get_close_matches(path.name, os.listdir(path.parent), 1)
-    hint = f"did you mean {one_line(path.parent / near[0])}?" if near else f"data are {', '.join(KINDS)}"
+    hint = f"did you mean {one_line(path.parent / near[0])}?" if near else f"data can be {', '.join(KINDS)}"
     return f"no such data: {one_line(path)}; {hint}"

@@ -1,4 +1,4 @@
-"""A progress bar for whatever takes more than two seconds."""
+"""A progress bar for work that takes more than two seconds."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 T = TypeVar("T")
-PATIENCE = 2.0
+DELAY = 2.0
 LONG = 60.0
 
 
 def track(
     items: Iterable[T], title: str, show: bool = True, *, console: Console | None = None
 ) -> Iterator[T]:
-    """Yield the items, with a bar on the terminal's error stream once they take more than two seconds.
+    """Yield the items, with a progress bar on the error stream if they take more than two seconds.
 
-    After the first item it says how long all of them will take, if that is over a minute. Silent where
-    ``show`` is false or no terminal is attached.
+    After the first item it prints the estimated time for all of them, if that is over a minute. Nothing is shown if
+    ``show`` is false or there is no terminal.
 
     Args:
         items: with or without a length.
-        title: what is going on, such as ``projecting``.
+        title: the name of the work, for instance ``projecting``.
         show: whether to show anything.
-        console: where to; by default the error stream.
+        console: where to write; by default the error stream.
 
     Example:
         >>> list(track([1, 2], "counting"))
@@ -45,11 +45,11 @@ def track(
     shown = False
     try:
         for done, item in enumerate(items, start=1):
-            yield item  # the caller's work on the item is what takes the time
+            yield item  # the caller's work on the item takes the time
             elapsed = time.monotonic() - started
             if done == 1 and total is not None and elapsed * total > LONG:
                 console.print(f"{title}: about {duration(elapsed * total)}", highlight=False)
-            if not shown and elapsed > PATIENCE:
+            if not shown and elapsed > DELAY:
                 bar.start()
                 shown = True
             bar.update(task, completed=done)
@@ -59,7 +59,7 @@ def track(
 
 
 def duration(seconds: float) -> str:
-    """A length of time in words.
+    """Return a duration in words.
 
     Example:
         >>> duration(1), duration(75), duration(200), duration(9000)

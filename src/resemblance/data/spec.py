@@ -1,4 +1,4 @@
-"""What the images of a data set are like: size, channels, mean and deviation."""
+"""Measure the images of a data set: size, channels, mean and deviation."""
 
 from __future__ import annotations
 
@@ -24,19 +24,18 @@ def infer_image_spec(
     channels: int | None = None,
     seed: int = 0,
 ) -> ImageSpec:
-    """Find the image size, channels and normalisation for a data set; what is given is taken.
+    """Determine image size, channels and normalisation for a data set; given values are used as they are.
 
-    The size is the images' own if they all have the same, of at most 256 pixels, and 224 otherwise. One RGB
-    image makes all RGB. Mean and deviation are measured, a channel at a time, on at most 10,000 training
-    images.
+    The size is that of the images if all have the same size of at most 256 pixels, and 224 otherwise. If one image is
+    RGB, all are read as RGB. Mean and deviation are measured per channel on at most 10,000 training images.
 
     Args:
         splits: the data; only training images are measured.
         image_size: pixels, one number or (height, width).
         mean: per channel, or one number for all.
-        std: likewise.
+        std: per channel, or one number for all.
         channels: 1 or 3.
-        seed: of the sample.
+        seed: the seed of the random sample.
 
     Example:
         >>> from resemblance.data.open import open_data
@@ -54,8 +53,8 @@ def infer_image_spec(
     channels = channels or (3 if (shapes[:, 2] == 3).any() else 1)
     mean, std = _expand(mean, channels, "mean"), _expand(std, channels, "std")
     if mean is None or std is None:
-        plain = ImageSpec(height, width, channels, (0.0,) * channels, (1.0,) * channels)
-        measured_mean, measured_std = measure(splits, plain, seed)
+        raw = ImageSpec(height, width, channels, (0.0,) * channels, (1.0,) * channels)
+        measured_mean, measured_std = measure(splits, raw, seed)
         mean, std = mean or measured_mean, std or measured_std
     return ImageSpec(height, width, channels, mean, std)
 
@@ -63,7 +62,7 @@ def infer_image_spec(
 def measure(
     splits: DataSplits, spec: ImageSpec, seed: int = 0
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a channel over a sample of the training images, at the model's size."""
+    """Compute mean and standard deviation per channel over a sample of the training images, at the model's size."""
     count = len(splits.train)
     indices = np.arange(count)
     if count > SAMPLE:

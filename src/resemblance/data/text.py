@@ -1,20 +1,20 @@
-"""Texts from outside, made fit for a message of one line."""
+"""Make text from files and users safe for messages of one line."""
 
 from __future__ import annotations
 
 import unicodedata
 
-# Unicode's control characters, halves of characters, separators of lines and of paragraphs.
-UNFIT = {"Cc", "Cs", "Zl", "Zp"}
+# Unicode categories: control characters, surrogates, line and paragraph separators.
+UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 
 
 def fits_a_line(text: str) -> bool:
-    """Whether a text can be printed on one line as it is."""
-    return not any(unicodedata.category(character) in UNFIT for character in text)
+    """Check whether a text can be printed on one line unchanged."""
+    return not any(unicodedata.category(character) in UNPRINTABLE for character in text)
 
 
 def one_line(text: object, most: int | None = None) -> str:
-    r"""A text with what would break the line escaped, and cut if it is longer than ``most``.
+    r"""Escape characters that would break the line, and shorten the text if it is longer than ``most``.
 
     Example:
         >>> print(one_line("two\nlines.png"), one_line(ValueError("x" * 9), 5))
@@ -27,7 +27,7 @@ def one_line(text: object, most: int | None = None) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What an exception of some decoder says, for the brackets of a message."""
+    """Return the message of an exception, shortened for use inside another message."""
     if isinstance(error, OSError) and error.strerror:
         return one_line(error.strerror)
     return one_line(" ".join(str(error).split()) or type(error).__name__, 80)

@@ -1,4 +1,4 @@
-"""From pictures to the tensors that models read."""
+"""Convert pictures to the tensors that models read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from resemblance.config.image import ImageSpec
 
 
 def to_pixels(image: Image.Image, spec: ImageSpec) -> NDArray[np.uint8]:
-    """Pixels (H, W, C) uint8 of a picture at the model's size and channels.
+    """Return the pixels (H, W, C) uint8 of a picture at the model's size and channels.
 
-    Resized bilinearly with antialiasing and without regard to the aspect ratio, as the papers do.
+    The picture is resized bilinearly with antialiasing; the aspect ratio is not kept, as in the papers.
     """
     image = image.convert("L" if spec.channels == 1 else "RGB")
     if image.size != (spec.width, spec.height):
@@ -24,7 +24,7 @@ def to_pixels(image: Image.Image, spec: ImageSpec) -> NDArray[np.uint8]:
 
 
 def to_tensor(image: Image.Image, spec: ImageSpec) -> Tensor:
-    """A picture as (C, H, W) in [0, 1].
+    """Convert a picture to a tensor (C, H, W) in [0, 1].
 
     Example:
         >>> to_tensor(Image.new("RGB", (40, 30), "white"), ImageSpec(8, 8, 1, (0.5,), (0.5,))).shape
@@ -34,5 +34,5 @@ def to_tensor(image: Image.Image, spec: ImageSpec) -> Tensor:
 
 
 def scaled(pixels: NDArray[np.uint8]) -> Tensor:
-    """Pixels (B, H, W, C) uint8 as (B, C, H, W) in [0, 1]."""
+    """Convert pixels (B, H, W, C) uint8 to a tensor (B, C, H, W) in [0, 1]."""
     return torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32, order="C")).div_(255)

@@ -1,4 +1,4 @@
-"""What is left out where there is no room: which are kept, and what is said of the rest."""
+"""Shorten figures with too many items: select the items to show, and note how many are left out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def more(count: int, one: str, many: str = "") -> list[str]:
-    """What is said of so many that are not shown; nothing where all are.
+    """Return the note about ``count`` items that are not shown; nothing if there are none.
 
     Example:
         >>> more(1, "class", "classes"), more(3, "concept"), more(0, "concept")
@@ -18,7 +18,7 @@ def more(count: int, one: str, many: str = "") -> list[str]:
 
 
 def largest(values: Iterable[float], count: int) -> list[int]:
-    """The places of the ``count`` largest values, in ascending order.
+    """Return the indices of the ``count`` largest values, in ascending order.
 
     Example:
         >>> largest([0.5, 2.0, 1.0], 2)

@@ -1,6 +1,6 @@
-"""Figures of methods whose prototypes are decoded to images: rows and grids of them, and distances.
+"""Figures for methods with decoded prototypes: rows and grids of images, and distances.
 
-Images are uint8 arrays (N, H, W, C) with one channel or three, as `data.inputs.pixels` makes them.
+Images are uint8 arrays (N, H, W, C) with one channel or three, as `data.inputs.pixels` returns them.
 """
 
 from __future__ import annotations
@@ -25,23 +25,25 @@ def distance_table(
     columns: int = 5,
     limit: int = 60,
 ) -> Figure:
-    """An image and its squared distances to all prototypes, the nearest ones framed (table 2).
+    """Draw an image and its squared distances to all prototypes, with the nearest ones framed (table 2).
 
     Args:
         image: (H, W, C).
         images: (P, H, W, C) decoded prototypes.
         distances: (P,) squared distances in the code space.
-        caption: below the image, such as what was predicted.
+        caption: text below the image, for instance the prediction.
         names: P visual classes, written beside the distances.
         nearest: how many to frame.
-        columns: prototypes in a row.
-        limit: prototypes shown at most; the nearest, if there are more.
+        columns: prototypes per row.
+        limit: the largest number of prototypes to show; the nearest, if there are more.
     """
     order = np.argsort(distances, kind="stable")
     framed = set(order[:nearest].tolist())
     shown = sorted(order[:limit].tolist())
     rows = -(-len(shown) // columns)
-    beside = names is None or max(len(name) for name in names) <= 4  # else the name has a line of its own
+    beside = (
+        names is None or max(len(name) for name in names) <= 4
+    )  # otherwise the name is on a separate line
     high = 1.45 if beside else 1.75
     figure, axes = sheet(3.3 + columns * 1.25, max(rows * high, 3.3) + 0.45)
     middle = max(rows * high, 3.3) / 2
@@ -71,14 +73,14 @@ def distance_table(
 
 
 def reconstructions(originals: np.ndarray, reconstructed: np.ndarray) -> Figure:
-    """Images above and what the autoencoder makes of them below (figure 2); both (N, H, W, C)."""
+    """Draw images, and below them their reconstructions by the autoencoder (figure 2); both (N, H, W, C)."""
     return labelled_rows([("image", originals), ("reconstruction", reconstructed)])
 
 
 def prototype_grid(
     images: np.ndarray, names: Sequence[str] | None = None, *, columns: int = 5, limit: int = 100
 ) -> Figure:
-    """The decoded prototypes (P, H, W, C) in a grid, with their visual classes below (figure 3)."""
+    """Draw the decoded prototypes (P, H, W, C) in a grid, with their visual classes below (figure 3)."""
     shown = min(len(images), limit)
     columns = min(columns, shown)
     high = 1.1 if names is None else 1.4
@@ -92,11 +94,11 @@ def prototype_grid(
 
 
 def through_training(snapshots: Sequence[tuple[int, np.ndarray]], *, limit: int = 20) -> Figure:
-    """The decoded prototypes after some epochs: one row an epoch, one column a prototype (section 2.1).
+    """Draw the decoded prototypes after some epochs: one row per epoch, one column per prototype (section 2.1).
 
     Args:
         snapshots: (epochs done, images (P, H, W, C)), in order.
-        limit: prototypes shown at most.
+        limit: the largest number of prototypes to show.
     """
     lines = []
     for epoch, images in snapshots:

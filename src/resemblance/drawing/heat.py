@@ -1,9 +1,9 @@
-"""Similarity maps as colour over an image.
+"""Draw similarity maps as colours over an image.
 
-The papers lay JET at 0.3 over the image at 0.5, which darkens the image everywhere and whose hues rise and
-fall in brightness where the map does not. The default here is inferno, whose brightness rises evenly with the
-map, at an opacity that rises with it too: the image stays legible, the most similar place is the brightest.
-``paper=True`` gives the papers' picture.
+The papers add JET at 0.3 to the image at 0.5, which darkens the whole image, and the brightness of JET's colours does
+not increase evenly with the map. The default here is inferno, whose brightness does, with an opacity that also
+increases: the image stays visible, and the most similar place is the brightest. ``paper=True`` draws the papers'
+picture.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from resemblance.data.images import Pixels
 
-OPACITY = (0.35, 0.6)  # at the least and at the most similar place
+OPACITY = (0.35, 0.6)  # at the least and the most similar place
 
 
 def rescaled(heat: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A map (H, W) minus its minimum, divided by its range; zeros where it is flat or not finite.
+    """Scale a map (H, W) to [0, 1] by its own minimum and range; zeros if it is constant or not finite.
 
-    As in the papers: colours compare places within one map, never two maps.
+    As in the papers, colours compare places within one map, not different maps.
 
     Example:
         >>> rescaled(np.array([[1.0, 2.0], [3.0, 5.0]], dtype=np.float32)).tolist()
@@ -35,7 +35,7 @@ def rescaled(heat: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def heat_layer(heat: NDArray[np.float32]) -> Pixels:
-    """A transparent layer of colour for a map: (H, W) → (H, W, 4) uint8.
+    """Return a transparent colour layer for a map: (H, W) → (H, W, 4) uint8.
 
     Example:
         >>> layer = heat_layer(np.array([[0.0, 1.0]], dtype=np.float32))
@@ -49,12 +49,12 @@ def heat_layer(heat: NDArray[np.float32]) -> Pixels:
 
 
 def overlay(image: Pixels, heat: NDArray[np.float32], paper: bool = False) -> Pixels:
-    """An image (H, W, 3) with its map (H, W) laid over it.
+    """Draw a map (H, W) over its image (H, W, 3).
 
     Args:
         image: uint8.
         heat: of the same height and width.
-        paper: 0.5 · image + 0.3 · JET, as Chen et al. 2019 do.
+        paper: draw 0.5 · image + 0.3 · JET, as in Chen et al. 2019.
 
     Example:
         >>> overlay(np.zeros((2, 4, 3), np.uint8), np.eye(2, 4, dtype=np.float32)).shape

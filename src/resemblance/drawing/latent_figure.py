@@ -1,4 +1,4 @@
-"""The latent space in two dimensions with its prototypes, as figure 1 of Gautam et al. 2024 (KMEx)."""
+"""Draw the latent space in two dimensions with its prototypes, as in figure 1 of Gautam et al. 2024 (KMEx)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from resemblance.data.images import Pixels
 from resemblance.drawing.style import INK, MUTED, new_figure, place, plain, write
 
-LEGEND = 20  # classes with a line in the legend
-# Up to ten classes; more take hues around the circle.
+LEGEND = 20  # the largest number of classes in the legend
+# Colours for up to ten classes; more classes get hues around the colour circle.
 TEN = (
     "#1f77b4",
     "#e6550d",
@@ -32,7 +32,7 @@ TEN = (
 
 
 def class_colors(count: int) -> list[tuple[float, float, float]]:
-    """As many distinct colours as there are classes.
+    """Return as many distinct colours as there are classes.
 
     Example:
         >>> len(set(class_colors(10))), len(set(class_colors(200)))
@@ -41,7 +41,7 @@ def class_colors(count: int) -> list[tuple[float, float, float]]:
     if count <= len(TEN):
         return [to_rgb(color) for color in TEN[:count]]
     number = np.arange(count)
-    hues = number * 0.618034 % 1.0  # the golden ratio spreads any number of hues
+    hues = number * 0.618034 % 1.0  # the golden ratio distributes any number of hues evenly
     shades = np.array([0.95, 0.7, 0.5])[number % 3]
     return [tuple(color) for color in hsv_to_rgb(np.stack([hues, np.ones(count), shades], axis=1)).tolist()]
 
@@ -57,7 +57,7 @@ def latent_figure(
     title: str = "",
     axes_name: str = "principal component",
 ) -> Figure:
-    """Draw images as points and prototypes as squares sized by importance, both in their class's colour.
+    """Draw images as points and prototypes as squares sized by importance, in the colours of their classes.
 
     Args:
         embeddings: (N, 2).
@@ -65,11 +65,11 @@ def latent_figure(
         prototypes: (K, 2).
         owners: (K,) class of each prototype, −1 for none.
         classes: names.
-        importance: (K,) share of the images to which each prototype is the most similar; None: all alike.
+        importance: (K,) share of the images to which each prototype is the most similar; None: all the same size.
             A prototype of importance 0 is an open square.
-        pictures: (K,) of the prototypes, drawn around the points, as far as there is room.
-        title: above the figure.
-        axes_name: what the two coordinates are.
+        pictures: (K,) pictures of the prototypes, drawn around the points where there is room.
+        title: text above the figure.
+        axes_name: the name of the two coordinates.
 
     Example:
         >>> points = np.random.default_rng(0).normal(size=(50, 2))
@@ -83,7 +83,7 @@ def latent_figure(
     axes = place(figure, 0.7, 0.75, side, side)
     colors = np.array(class_colors(len(classes)))
     size = float(np.clip(20000 / max(len(embeddings), 1), 2.5, 26))
-    shuffled = np.random.default_rng(0).permutation(len(embeddings))  # no class covers the others
+    shuffled = np.random.default_rng(0).permutation(len(embeddings))  # so that no class covers the others
     points, point_labels = embeddings[shuffled], np.asarray(labels)[shuffled]
     axes.scatter(
         points[:, 0], points[:, 1], s=size, c=colors[point_labels], alpha=0.5, linewidths=0, rasterized=True
@@ -113,7 +113,7 @@ def _squares(
     sizes = 22 + 230 * shares / max(shares.max(initial=0.0), 1e-12)
     faces = np.where(owners[:, None] >= 0, colors[owners], 0.6)
     used = shares > 0
-    # Large ones first, so that none hides a smaller one.
+    # Large ones first, so that they do not cover smaller ones.
     order = np.argsort(-sizes, kind="stable")
     for chosen, edge in ((order[used[order]], "white"), (order[~used[order]], None)):
         for width, color in ((2.8, INK), (1.4, edge)):
@@ -136,13 +136,13 @@ def _pictures(
     colors: NDArray[Any],
     pictures: Sequence[Pixels | None],
 ) -> None:
-    """Pictures beside their squares, pushed outwards, only where they cover no other picture."""
+    """Draw pictures beside their squares, moved outwards, but only where they cover no other picture."""
     axes.autoscale_view()
     to_pixels = axes.transData.transform
     places = to_pixels(prototypes)
     centre = to_pixels(np.array([[np.mean(axes.get_xlim()), np.mean(axes.get_ylim())]]))[0]
     (left, bottom), (right, top) = axes.get_window_extent().get_points()
-    taken: list[NDArray[Any]] = []
+    occupied: list[NDArray[Any]] = []
     for index, picture in enumerate(pictures):
         if picture is None:
             continue
@@ -151,12 +151,12 @@ def _pictures(
         for turn in (0.0, 0.5, -0.5, 1.0, -1.0, 1.6, -1.6, 2.4, -2.4, 3.1):
             spot = places[index] + 46 * np.array([np.cos(outward + turn), np.sin(outward + turn)])
             inside = left + 22 < spot[0] < right - 22 and bottom + 22 < spot[1] < top - 22
-            covers = any(np.abs(spot - other).max() < 44 for other in taken)
+            covers = any(np.abs(spot - other).max() < 44 for other in occupied)
             if inside and not covers and np.abs(places - spot).max(axis=1).min() > 29:
                 break
         else:
             continue
-        taken.append(spot)
+        occupied.append(spot)
         shown = OffsetImage(picture, zoom=30 / max(picture.shape[:2]), interpolation="nearest")
         color = colors[owners[index]] if owners[index] >= 0 else MUTED
         box = AnnotationBbox(

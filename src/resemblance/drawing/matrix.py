@@ -1,4 +1,4 @@
-"""Matrices as coloured cells, with numbers where there is room."""
+"""Draw matrices as coloured cells, with numbers where there is room."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from numpy.typing import NDArray
 from resemblance.drawing.sheet import sheet, text
 from resemblance.drawing.style import AGAINST, FAINT, FOR, INK, MUTED, inches, place, plain
 
-MARGIN, SCALE = 0.3, 0.9  # inches: around the figure, and the height of its scale at least
+MARGIN, SCALE = 0.3, 0.9  # inches: the margin of the figure, and the smallest height of its colour scale
 SIGNED = LinearSegmentedColormap.from_list("signed", [AGAINST, "white", FOR])
 Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Cells:
-    """How cells look.
+    """The appearance of cells.
 
     Args:
-        colours: of their values.
+        colours: the colour map of their values.
         low: the value of the first colour.
-        high: and of the last.
-        decimals: of the numbers in them; None for colours alone.
+        high: the value of the last colour.
+        decimals: decimals of the numbers in the cells; None for colours only.
         size: width and height in inches.
     """
 
@@ -42,7 +42,7 @@ class Cells:
 
 
 def draw_matrix(axes: Axes, values: Floats, left: float, top: float, cells: Cells) -> AxesImage:
-    """Draw a matrix (R, K) on a sheet measured in inches; cells without a value (NaN) stay white.
+    """Draw a matrix (R, K) on a sheet in inches; cells without a value (NaN) are white.
 
     Example:
         >>> figure, axes = sheet(2, 2, unit=1)
@@ -87,16 +87,16 @@ def matrix_figure(
     bar: bool = True,
     framed: NDArray[np.bool_] | None = None,
 ) -> Figure:
-    """A matrix with names at its left and above it.
+    """Draw a matrix with names on the left and above.
 
     Args:
-        values: (R, K), NaN where there is none.
+        values: (R, K), NaN where there is no value.
         rows: R names.
         columns: K names.
-        cells: their look.
-        heading: what the columns are.
-        note: below.
-        bar: whether to draw the scale of the colours.
+        cells: the appearance of the cells.
+        heading: text above the columns' names.
+        note: text below.
+        bar: whether to draw the colour scale.
         framed: (R, K) cells to frame.
 
     Example:

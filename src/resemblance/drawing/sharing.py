@@ -1,4 +1,4 @@
-"""What classes share, counted: prototypes by the number of their classes, and by pairs of classes."""
+"""Draw how classes share prototypes: prototypes by the number of their classes, and by pairs of classes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from resemblance.drawing.cut import largest
 from resemblance.drawing.matrix import Cells, matrix_figure
 from resemblance.drawing.style import FOR, INK, MUTED, new_figure
 
-CLASSES = 40  # shown in the matrix
+CLASSES = 40  # the largest number of classes in the matrix
 
 
 def shared(owners: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many prototypes each two classes (C, C) have in common; 0 on the diagonal.
+    """Count the prototypes that each pair of classes shares, (C, C); 0 on the diagonal.
 
     Example:
         >>> shared(np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1]], dtype=bool)).tolist()
@@ -30,7 +30,7 @@ def shared(owners: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def sharing_figure(owners: NDArray[np.bool_]) -> Figure:
-    """How many prototypes have one class, two classes, and so on; owners (P, C)."""
+    """Draw how many prototypes have one class, two classes, and so on; owners (P, C)."""
     counts = np.bincount(owners.sum(axis=1), minlength=2)[1:]
     numbers = np.arange(1, len(counts) + 1)
     figure = new_figure(min(max(4.2, 0.5 * len(counts) + 1.6), 9.0), 3.0)
@@ -50,7 +50,7 @@ def sharing_figure(owners: NDArray[np.bool_]) -> Figure:
 
 
 def pairs_figure(owners: NDArray[np.bool_], classes: Sequence[str]) -> Figure:
-    """How many prototypes (P, C) each two classes share; the classes that share most, beyond 40."""
+    """Draw how many prototypes each pair of classes shares, from owners (P, C); at most the 40 that share most."""
     together = shared(owners)
     shown = largest(together.sum(axis=1), CLASSES)
     part = together[np.ix_(shown, shown)]

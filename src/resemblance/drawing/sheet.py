@@ -1,6 +1,6 @@
-"""Sheets of small pictures and words: one pair of axes over a whole figure, as axes for each would take seconds.
+"""Sheets of small pictures and text, drawn on one pair of axes, since axes for each picture would take seconds.
 
-Images are uint8 arrays (H, W, C) with one channel or three, as `data.inputs.pixels` makes them.
+Images are uint8 arrays (H, W, C) with one channel or three, as `data.inputs.pixels` returns them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CELL = 0.62  # inches
 
 
 def labelled_rows(rows: Sequence[tuple[str, Sequence[Pixels] | Pixels]], note: str = "") -> Figure:
-    """Labelled rows of images, with a note below where there is one to make."""
+    """Draw labelled rows of images, with an optional note below."""
     columns = max(len(images) for _, images in rows)
     margin = 0.3 + 0.115 * max(len(label) for label, _ in rows)
     width = max(margin + columns + 0.1, 0.3 + 0.1 * len(note))
@@ -36,7 +36,7 @@ def labelled_rows(rows: Sequence[tuple[str, Sequence[Pixels] | Pixels]], note: s
 
 
 def sheet(width: float, height: float, unit: float = CELL) -> tuple[Figure, Axes]:
-    """An empty figure, measured in so many inches from its upper left corner, y downwards."""
+    """Return an empty figure and its axes, with coordinates from the upper left corner in ``unit`` inches."""
     figure = new_figure(width * unit, height * unit)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
@@ -57,9 +57,9 @@ def picture(
     box: Box | None = None,
     whole: Pixels | None = None,
 ) -> None:
-    """An image in the middle of a square of ``side``, at its own proportions; an empty frame where there is none.
+    """Draw an image in the middle of a square of ``side``, at its own proportions; an empty frame without an image.
 
-    Small images show their pixels, as do parts of a small image (``whole``); ``box`` marks a part of it.
+    Small images, and parts of a small image (``whole``), are drawn without smoothing; ``box`` marks a part of it.
     """
     high = wide = side
     if image is None:
@@ -88,13 +88,13 @@ def picture(
 
 
 def text(axes: Axes, x: float, y: float, words: str, **style: Any) -> None:
-    """Words at a place, centred unless ``style`` says otherwise; a dollar sign is a dollar sign."""
+    """Write text, centred unless ``style`` says otherwise; dollar signs do not start mathematics."""
     settings: dict[str, Any] = {"ha": "center", "va": "center", "color": INK, "size": 9, **style}
     axes.text(x, y, words, parse_math=False, **settings)
 
 
 def number(value: float) -> str:
-    """Two decimals with a true minus; fewer where the number is large."""
+    """Format a number with two decimals, or fewer for large ones, and a true minus sign."""
     size = abs(float(value))
     digits = f"{size:.2f}" if size < 100 else f"{size:.0f}" if size < 1e5 else f"{size:.1e}"
     return f"−{digits}" if value < 0 and float(digits) else digits

@@ -1,4 +1,4 @@
-"""What all figures share: colours, sizes, and text that is never taken for mathematics."""
+"""The style of all figures: colours, sizes, and text without mathematics."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ BOX = "#ffd400"
 FOR = "#1f6fb2"
 AGAINST = "#b4431f"
 WARN = "#9a3412"
-SMALL = 64  # pixels a side up to which images show their pixels
+SMALL = 64  # images up to this many pixels per side are drawn without smoothing
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, drawn without a display and without pyplot's state."""
+    """Return an empty figure of that size in inches, without a display and without pyplot's state."""
     figure = Figure(figsize=(width, height), dpi=110, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
 def plain(text: object, limit: int = 40) -> str:
-    """One printable line of at most ``limit`` characters, shortened in the middle.
+    """Return the text as one printable line of at most ``limit`` characters, shortened in the middle.
 
     Example:
         >>> plain("a\\nb"), plain("train/cats/0123456789.jpg", 12)
@@ -48,19 +48,19 @@ def plain(text: object, limit: int = 40) -> str:
 
 
 def write(figure: Figure, x: float, y: float, text: str, **options: Any) -> Text:
-    """Text at x, y inches from the figure's upper left corner; a dollar sign is a dollar sign."""
+    """Write text at x, y inches from the figure's upper left corner; dollar signs do not start mathematics."""
     width, height = figure.get_size_inches()
     options = dict[str, Any](color=INK, va="top", fontsize=9) | options
     return figure.text(x / width, 1 - y / height, text, parse_math=False, **options)
 
 
 def inches(words: str, size: float) -> float:
-    """About how wide a line is in DejaVu Sans of so many points: 0.6 of them a letter, 0.68 when bold and mixed."""
+    """Estimate the width of a line in DejaVu Sans: 0.6 of the size in points per letter, 0.68 when bold and mixed."""
     return 0.62 * size / 72 * len(words)
 
 
 def place(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
-    """Axes with their upper left corner at x, y inches from the figure's."""
+    """Add axes with their upper left corner at x, y inches from the figure's."""
     total = figure.get_size_inches()
     return figure.add_axes((x / total[0], 1 - (y + height) / total[1], width / total[0], height / total[1]))
 
@@ -74,15 +74,15 @@ def show(
     box: Box | None = None,
     whole: Pixels | None = None,
 ) -> Axes:
-    """A picture within a square of ``side`` inches, with a box on it; an empty frame where there is none.
+    """Draw a picture within a square of ``side`` inches, with a box on it; an empty frame without a picture.
 
-    Small images show their pixels; a part of a large image (``whole``) is smoothed as that image would be.
+    Small images are drawn without smoothing; a part of a large image (``whole``) is smoothed like that image.
     """
     axes = place(figure, x, y, side, side)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
-        spine.set(color=FAINT, linewidth=0.6)  # where a picture is as bright as the page
+        spine.set(color=FAINT, linewidth=0.6)  # visible where a picture is as bright as the page
     if pixels is None:
         axes.text(0.5, 0.5, "no picture", ha="center", va="center", color=MUTED, fontsize=8)
         return axes
@@ -95,24 +95,24 @@ def show(
 
 
 def draw_box(axes: Axes, box: Box, corner: tuple[float, float] = (-0.5, -0.5), pixel: float = 1.0) -> None:
-    """A yellow frame with a dark edge, visible on any picture.
+    """Draw a yellow frame with a dark edge, visible on any picture.
 
     Args:
-        axes: those of the picture.
-        box: pixels of it.
-        corner: its upper left corner in the axes' units.
-        pixel: a pixel's side in these.
+        axes: the axes of the picture.
+        box: the box, in pixels of the picture.
+        corner: the upper left corner of the picture in the axes' units.
+        pixel: the side of a pixel in these units.
     """
     x0, y0, x1, y1 = (pixel * edge for edge in box)
     for color, width in (("black", 3.0), (BOX, 1.6)):
-        place_ = (corner[0] + x0, corner[1] + y0)
-        frame = Rectangle(place_, x1 - x0, y1 - y0, fill=False, edgecolor=color, linewidth=width)
+        frame_corner = (corner[0] + x0, corner[1] + y0)
+        frame = Rectangle(frame_corner, x1 - x0, y1 - y0, fill=False, edgecolor=color, linewidth=width)
         frame.set_clip_on(False)
         axes.add_patch(frame)
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as a PNG file."""
+    """Return a figure as a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

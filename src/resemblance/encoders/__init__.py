@@ -1,1 +1,1 @@
-"""The encoders: timm, torchvision, the user's own module, and a small CNN, one a file."""
+"""Encoders: timm, torchvision, the user's own module, and a small CNN, one per file."""

@@ -1,4 +1,4 @@
-"""Add-on layers: between the encoder's map and the prototypes."""
+"""Add-on layers between the encoder's map and the prototypes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KINDS = ("regular", "bottleneck", "none")
 
 
 class AddOn(nn.Sequential):
-    """The layers that bring a map (B, channels, h, w) to the prototypes' depth, (B, depth, h, w).
+    """Layers from the encoder's map (B, channels, h, w) to the prototypes' depth, (B, depth, h, w).
 
     "regular" is a 1×1 convolution to ``depth``, ReLU, a 1×1 convolution, sigmoid. "bottleneck" halves the
     channels with pairs of 1×1 convolutions until ``depth``; a ReLU follows each convolution but the last,
@@ -21,14 +21,14 @@ class AddOn(nn.Sequential):
 
     Args:
         kind: one of ``KINDS``.
-        channels: those of the encoder's map.
-        depth: those of a prototype; without meaning for "none".
+        channels: channels of the encoder's map.
+        depth: channels of a prototype; ignored for "none".
 
     Attributes:
-        channels: of the result.
+        channels: channels of the result.
 
     Raises:
-        UserError: for another kind.
+        UserError: if the kind is unknown.
 
     Example:
         >>> AddOn("regular", 512, 128)
@@ -42,7 +42,7 @@ class AddOn(nn.Sequential):
 
     def __init__(self, kind: str, channels: int, depth: int) -> None:
         if kind not in KINDS:
-            raise UserError(f"add-on layers {kind!r} are not offered; choose {', '.join(KINDS)}")
+            raise UserError(f"there are no add-on layers {kind!r}; choose {', '.join(KINDS)}")
         widths = [channels]
         if kind != "none":
             widths = halving(channels, depth) if kind == "bottleneck" else [channels, depth, depth]
@@ -60,7 +60,7 @@ class AddOn(nn.Sequential):
 
 
 def halving(channels: int, depth: int) -> list[int]:
-    """Channels between the bottleneck's convolutions: two convolutions a halving, one pair at least.
+    """Return the channels between the bottleneck's convolutions: two per halving, at least one pair.
 
     Example:
         >>> halving(512, 128)

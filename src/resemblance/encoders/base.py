@@ -1,4 +1,4 @@
-"""What an encoder is: a latent map, an embedding, and the trained head, over one pass through the network."""
+"""`Encoder`: the latent map, the embedding and the trained head of a network, from one pass."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from resemblance.encoders.surgery import drop_unused
 
 
 class Encoder(nn.Module, ABC):
-    """A network cut in three: features, what is read off them (map or embedding), and the classifier.
+    """A network in three parts: features, map or embedding, and classifier.
 
-    `features` is the one expensive call; its result has the encoder's own form and is meant for `map`
-    and `embed` only.
+    `features` is the only expensive call; the form of its result depends on the encoder, and only `map` and `embed`
+    read it.
 
     Attributes:
-        name: as the user wrote it.
-        description: where the weights came from, for people.
-        channels: D, the channels of the map.
-        embedding: E, the numbers that the classifier reads.
-        grid: rows and columns of the map for the image size that the encoder was built for.
-        classifier: the last layer, or None once dropped.
-        trained_head: whether the classifier's weights came with the others, not fresh from the initialiser.
-        stop_at_map: whether everything behind the map was dropped (`keep_map_only`).
+        name: the name as the user wrote it.
+        description: the source of the weights, for messages.
+        channels: D, the number of channels of the map.
+        embedding: E, the length of the classifier's input.
+        grid: rows and columns of the map for the image size for which the encoder was built.
+        classifier: the last layer, or None after it was dropped.
+        trained_head: whether the classifier's weights were loaded, rather than initialised.
+        stop_at_map: whether all layers after the map were dropped (`keep_map_only`).
     """
 
     def __init__(self, name: str, description: str) -> None:
@@ -49,62 +49,61 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def map(self, features: Any) -> Tensor:
-        """The latent map (B, D, h, w) of `features`."""
+        """Return the latent map (B, D, h, w) of `features`."""
 
     @abstractmethod
     def _embed(self, features: Any) -> Tensor: ...
 
     def embed(self, features: Any) -> Tensor:
-        """What the trained classifier reads, (B, E); the map's mean once `keep_map_only` was called."""
+        """Return the input of the trained classifier, (B, E); after `keep_map_only`, the mean of the map."""
         return self.map(features).mean((2, 3)) if self.stop_at_map else self._embed(features)
 
     def classify(self, embedding: Tensor) -> Tensor:
-        """The trained classifier's logits (B, K) for embeddings (B, E).
+        """Compute the trained classifier's logits (B, K) for embeddings (B, E).
 
         Raises:
-            RuntimeError: if no classifier was kept.
+            RuntimeError: if there is no classifier.
         """
         if self.classifier is None:
-            raise RuntimeError(f"encoder {self.name} keeps no classifier")
+            raise RuntimeError(f"encoder {self.name} has no classifier")
         logits: Tensor = self.classifier(embedding)
         return logits
 
     def answer(self, features: Any, embedding: Tensor) -> Tensor | None:
-        """The network's logits (B, K) from one pass' `features` and their `embed`; None without classifier."""
+        """Compute the network's logits (B, K) from `features` and their `embed`; None without a classifier."""
         return None if self.classifier is None else self.classify(embedding)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The network as it was before the cut: logits (B, K) of normalised images."""
+        """Compute the logits (B, K) of the whole network for normalised images."""
         return self.classify(self.embed(self.features(images)))
 
     @property
     def num_classes(self) -> int | None:
-        """K, the classes of the classifier, or None without one."""
+        """K, the number of classes of the classifier, or None without one."""
         if self.classifier is None:
             return None
         return next(p.shape[0] for p in reversed(list(self.classifier.parameters())))
 
     @property
     def _network(self) -> nn.Module:
-        """The module that `keep_map_only` may thin out."""
+        """The module from which `keep_map_only` drops unused parts."""
         return self
 
     def drop_head(self) -> None:
-        """Forget the classifier, so that no parameter is left without a use."""
+        """Drop the classifier, so that no unused parameters are left."""
         self.classifier = None
 
     def keep_map_only(self) -> None:
-        """Drop whatever the map does not need, for methods that read nothing else.
+        """Drop everything that the map does not need, for methods that read only the map.
 
-        Distributed training refuses parameters without a gradient, and VGG alone carries 120 million
-        of them behind its map.
+        Distributed training refuses parameters without a gradient, and VGG has 120 million of them after its map.
         """
         self.drop_head()
         self.stop_at_map = True
         drop_unused(self._network, used_parameters(self, self._dummy(), lambda x: self.map(self.features(x))))
 
     def map_size(self, image: ImageSpec) -> tuple[int, int]:
-        """Rows and columns of the map for images of this size."""
+        """Return rows and columns of the map for images of this size."""
         device = next(self.parameters()).device
         with evaluating(self), torch.no_grad():
             latents = self.map(self.features(torch.zeros(1, image.channels, *image.size, device=device)))
@@ -114,10 +113,10 @@ class Encoder(nn.Module, ABC):
         return torch.zeros(1, *self._input_shape, device=next(self.parameters()).device)
 
     def _measure(self, image: ImageSpec) -> None:
-        """Find channels, embedding and grid by trying one image.
+        """Set channels, embedding and grid by running the network on one image.
 
         Raises:
-            UserError: if the network cannot read it, or has no map or embedding in it.
+            UserError: if the network cannot read the image, or its map or embedding has a wrong shape.
         """
         self._input_shape = (image.channels, *image.size)
         try:
@@ -131,7 +130,7 @@ class Encoder(nn.Module, ABC):
             ) from error
         if latents.ndim != 4 or embedding.ndim != 2:
             raise UserError(
-                f"encoder {self.name} gives a map of shape {tuple(latents.shape)} and an embedding of shape "
+                f"encoder {self.name} returns a map of shape {tuple(latents.shape)} and an embedding of shape "
                 f"{tuple(embedding.shape)}; expected (B, D, h, w) and (B, E): choose another encoder or --cut"
             )
         self.channels, self.embedding = latents.shape[1], embedding.shape[1]
@@ -139,6 +138,6 @@ class Encoder(nn.Module, ABC):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, short enough to stand inside another."""
+    """Return the first line of an error's message, shortened for use inside another message."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:160]

@@ -1,4 +1,4 @@
-"""Building an encoder from its configuration."""
+"""Build encoders from their configuration."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def build_encoder(
     Args:
         config: name, weights, stem, cut.
         image: size and channels of the images that it will read.
-        num_classes: K of its classifier; None keeps no classifier.
-        load_weights: False leaves the initial weights, for a model whose weights come from its folder.
-        module: the user's own network, used instead of the one that ``config.encoder`` names; it is
-            copied, and comes with its weights.
+        num_classes: K of its classifier; None for no classifier.
+        load_weights: False keeps the initial weights, for a model whose weights are loaded from its folder.
+        module: the user's own network, used instead of the one that ``config.encoder`` names; it is copied with its
+            weights.
 
     Raises:
-        UserError: for an unknown name, weights that do not fit or cannot be had, or images that the
-            network cannot read.
+        UserError: if the name is unknown, the weights do not fit or cannot be loaded, or the network cannot read the
+            images.
 
     Example:
         >>> image = ImageSpec(28, 28, 1, (0.13,), (0.31,))
@@ -75,17 +75,17 @@ def build_map_encoder(
     load_weights: bool = True,
     parts: bool = True,
 ) -> Encoder:
-    """Build an encoder of which only the latent map is kept, for methods that read nothing else.
+    """Build an encoder with only the latent map, for methods that read nothing else.
 
     Args:
         config: name, weights, stem, cut.
         image: size and channels of the images.
-        module: the user's own network, if it is one.
+        module: the user's own network, if there is one.
         load_weights: see `build_encoder`.
-        parts: whether prototypes stand for parts, for which the map must not be too small.
+        parts: whether prototypes represent parts, for which the map must not be too small.
 
     Raises:
-        UserError: as `build_encoder` and `check_map`.
+        UserError: as in `build_encoder` and `check_map`.
     """
     encoder = build_encoder(config, image, None, load_weights=load_weights, module=module)
     encoder.keep_map_only()
@@ -95,10 +95,10 @@ def build_map_encoder(
 
 
 def check_map(encoder: Encoder, image: ImageSpec) -> None:
-    """Refuse a map that is too coarse for part prototypes.
+    """Check that the map is fine enough for part prototypes.
 
     Raises:
-        UserError: if it has fewer than 4×4 cells, with the cure.
+        UserError: if it has fewer than 4×4 cells; the message says what to do.
 
     Example:
         >>> image = ImageSpec(28, 28, 1, (0.13,), (0.31,))
@@ -107,19 +107,19 @@ def check_map(encoder: Encoder, image: ImageSpec) -> None:
     rows, columns = encoder.map_size(image)
     if min(rows, columns) >= MINIMUM_MAP:
         return
-    cure = "use --stem small (ResNets: 3x3, stride 1, no max-pool), --encoder small, or"
+    remedy = "use --stem small (ResNets: 3x3, stride 1, no max-pool), --encoder small, or"
     raise UserError(
         f"encoder {encoder.name} turns {image.height}x{image.width} images into a map of {rows}x{columns} "
         f"cells; part prototypes need {MINIMUM_MAP}x{MINIMUM_MAP}: "
-        f"{'use' if encoder.name == 'small' else cure} a larger --image-size"
+        f"{'use' if encoder.name == 'small' else remedy} a larger --image-size"
     )
 
 
 def check_part(encoder: Encoder, image: ImageSpec, part: tuple[int, int]) -> None:
-    """Refuse prototypes that span more rows or columns of cells than the map has.
+    """Check that prototypes do not span more rows or columns of cells than the map has.
 
     Raises:
-        UserError: with the cure.
+        UserError: if they do; the message says what to do.
 
     Example:
         >>> image = ImageSpec(28, 28, 1, (0.13,), (0.31,))

@@ -1,4 +1,4 @@
-"""Fitting the tensors of a weights file to a network, whatever prefix or head it has."""
+"""Load weights files into networks, with any prefix or head."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COUNTER = "num_batches_tracked"
 
 @dataclass(frozen=True)
 class Loaded:
-    """What came of a weights file.
+    """The result of loading a weights file.
 
     Attributes:
-        note: a line for people: the file and what was done with it.
-        head: whether the classifier's weights came from it.
+        note: a message about the file and what was done with it.
+        head: whether the classifier's weights were loaded from it.
     """
 
     note: str
@@ -34,22 +34,22 @@ def load_weights(
     path: str | Path,
     name: str,
     head: str,
-    wants_head: bool,
+    needs_head: bool,
     convert: Callable[[State, nn.Module], State] | None = None,
 ) -> Loaded:
-    """Load a weights file into a network, whatever prefix its names carry.
+    """Load a weights file into a network, with any prefix before its tensor names.
 
-    Every tensor of the network but the head's must be in the file with its shape, and the file may hold
-    no others under the same prefix. A head of another size is left out, which the note says; one under
-    another name (Lightning's ``classifier`` beside a ``backbone``) is found by its shape.
+    The file must contain every tensor of the network except the head's, with the same shape, and no others with the
+    same prefix. A head of another size is not loaded, which the note says; a head with another name (Lightning's
+    ``classifier`` beside a ``backbone``) is identified by its shape.
 
     Args:
-        network: what to load into.
+        network: the network.
         path: the file.
-        name: the encoder, for messages.
-        head: the path of the classifier in the network, such as ``fc``; empty for none.
-        wants_head: whether the classifier will be used.
-        convert: renames the tensors of an original release, tried where the plain names do not fit.
+        name: the encoder's name, for messages.
+        head: the path of the classifier in the network, for instance ``fc``; empty for none.
+        needs_head: whether the classifier will be used.
+        convert: renames the tensors of an original release; used where the names do not fit.
 
     Raises:
         UserError: if the file cannot be read or does not fit.
@@ -69,28 +69,28 @@ def load_weights(
             "check --encoder, --stem and --image-size"
         )
     head_keys = [key for key in target if _below(key, head)]
-    found = {key: state[key] for key in head_keys if key in state}
-    if not found:
-        found = _head_elsewhere(state, others, target, head_keys, notes)
+    head_state = {key: state[key] for key in head_keys if key in state}
+    if not head_state:
+        head_state = _head_by_shape(state, others, target, head_keys, notes)
     fits = bool(head_keys) and all(
-        key in found and found[key].shape == target[key].shape for key in head_keys
+        key in head_state and head_state[key].shape == target[key].shape for key in head_keys
     )
-    if wants_head and not fits:
-        theirs = next((len(value) for value in found.values() if value.ndim), None)
-        fate = "no head in it" if theirs is None else f"its head ({theirs} classes) left out"
-        notes.append(f"{fate}, a new one started")
+    if needs_head and not fits:
+        classes = next((len(value) for value in head_state.values() if value.ndim), None)
+        cause = "it has no head" if classes is None else f"its head ({classes} classes) was not loaded"
+        notes.append(f"{cause}, the head is new")
     chosen = {key: value for key, value in state.items() if key in target and not _below(key, head)}
     if fits:
-        chosen |= found
+        chosen |= head_state
     broken = next((key for key, value in chosen.items() if not torch.isfinite(value.float()).all()), None)
     if broken is not None:
-        raise UserError(f"weights file '{path}' holds infinite or undefined numbers (in {broken})")
+        raise UserError(f"weights file '{path}' contains infinite or undefined numbers (in {broken})")
     network.load_state_dict(chosen, strict=False)
     return Loaded("; ".join([f"weights from {Path(path).name}", *notes]), fits)
 
 
 def _strip_prefix(stored: State, target: Mapping[str, Tensor], path: str | Path) -> tuple[State, State]:
-    """The tensors under the prefix that most of the network's names are found under, and the others."""
+    """Return the tensors with the prefix under which most of the network's names occur, and the others."""
     anchors = [key for key in target if not key.endswith(COUNTER)]
     anchors = anchors[:4] + anchors[len(anchors) // 2 :][:4]
     prefixes = {""}
@@ -103,8 +103,8 @@ def _strip_prefix(stored: State, target: Mapping[str, Tensor], path: str | Path)
         winners = [_common_prefix(stored)]
     if len(winners) > 1:
         raise UserError(
-            f"weights file '{path}' holds several networks of this shape (under "
-            f"{', '.join(repr(prefix) for prefix in winners[:4])}); save the one to be used alone"
+            f"weights file '{path}' contains several networks of this shape (under "
+            f"{', '.join(repr(prefix) for prefix in winners[:4])}); save only the one to use"
         )
     prefix = winners[0]
     inside = {key[len(prefix) :]: value for key, value in stored.items() if key.startswith(prefix)}
@@ -112,7 +112,7 @@ def _strip_prefix(stored: State, target: Mapping[str, Tensor], path: str | Path)
 
 
 def _common_prefix(stored: State) -> str:
-    """Usual wrappers around all names, for a file whose names will be converted."""
+    """Return the usual prefix that all names share, for a file whose names will be converted."""
     prefix = ""
     while True:
         first = next(iter(stored))[len(prefix) :].partition(".")[0] + "."
@@ -127,11 +127,13 @@ def _below(key: str, head: str) -> bool:
 
 
 def _problems(state: State, target: Mapping[str, Tensor], head: str) -> str:
-    """What keeps a file from fitting, in a few words; empty if nothing does."""
+    """Describe briefly why a file does not fit; empty if it fits."""
     body = {key: value for key, value in target.items() if not _below(key, head)}
-    spare = _spare_head(state, target, head)
+    renamed_head = _renamed_head(state, target, head)
     missing = [key for key in body if key not in state and not key.endswith(COUNTER)]
-    foreign = [key for key in state if key not in target and not _below(key, head) and key not in spare]
+    foreign = [
+        key for key in state if key not in target and not _below(key, head) and key not in renamed_head
+    ]
     shapes = [
         f"{key} is {tuple(state[key].shape)}, expected {tuple(value.shape)}"
         for key, value in body.items()
@@ -145,8 +147,8 @@ def _problems(state: State, target: Mapping[str, Tensor], head: str) -> str:
     return ", ".join(parts)
 
 
-def _spare_head(state: State, target: Mapping[str, Tensor], head: str) -> set[str]:
-    """A linear layer that the network does not know and that could be its classifier under another name."""
+def _renamed_head(state: State, target: Mapping[str, Tensor], head: str) -> set[str]:
+    """Return the names of an unknown linear layer that could be the classifier under another name."""
     matrices = [value for key, value in target.items() if _below(key, head) and value.ndim == 2]
     width = matrices[0].shape[1] if matrices else None
     layers = [
@@ -159,29 +161,29 @@ def _spare_head(state: State, target: Mapping[str, Tensor], head: str) -> set[st
     return {key for key in (layers[0] + "weight", layers[0] + "bias") if key in state}
 
 
-def _head_elsewhere(
+def _head_by_shape(
     state: State, others: State, target: Mapping[str, Tensor], head_keys: list[str], notes: list[str]
 ) -> State:
     if not head_keys:
         return {}
     head = head_keys[0].rpartition(".")[0]
-    for place in (state, others):
-        spare = _spare_head(place, target, head)
-        found = {f"{head}.{key.rpartition('.')[2]}": place[key] for key in spare}
-        if found:
-            notes.append(f"head read from {sorted(spare)[0].rpartition('.')[0]}")
-            return found
+    for tensors in (state, others):
+        names = _renamed_head(tensors, target, head)
+        if names:
+            notes.append(f"head read from {sorted(names)[0].rpartition('.')[0]}")
+            return {f"{head}.{name.rpartition('.')[2]}": tensors[name] for name in names}
     return {}
 
 
 def _fit_first_convolution(state: State, target: Mapping[str, Tensor], network: nn.Module) -> list[str]:
-    """Fit a first convolution for RGB to grey images by summing its channels, in place."""
+    """Sum the channels of a first convolution for RGB, if the images are grey; in place."""
     first = next((name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)), None)
     key = f"{first}.weight"
     if key not in target or key not in state:
         return []
-    theirs, ours = state[key], target[key]
-    if theirs.ndim != 4 or theirs.shape[2:] != ours.shape[2:] or (theirs.shape[1], ours.shape[1]) != (3, 1):
+    loaded, expected = state[key], target[key]
+    channels = (loaded.shape[1], expected.shape[1]) if loaded.ndim == 4 else None
+    if channels != (3, 1) or loaded.shape[2:] != expected.shape[2:]:
         return []
-    state[key] = grey_weight(theirs)
+    state[key] = grey_weight(loaded)
     return ["first convolution summed over RGB for grey images"]

@@ -21,20 +21,20 @@ from resemblance.encoders.trace import check_cut, find_classifier, find_cut, tra
 
 
 class Captured(NamedTuple):
-    """What one pass left: the cut layer's output, and what the classifier was given (None without one)."""
+    """The result of one pass: the cut layer's output, and the classifier's input (None without a classifier)."""
 
     map: Tensor
     embedding: Tensor | None
 
 
-class _Reached(BaseException):
-    """Ends a pass at the cut, where nothing behind it is wanted."""
+class _ReachedCut(BaseException):
+    """Raised to end a pass at the cut, where the layers after it are not needed."""
 
 
 class _Current(threading.local):
-    """The pass under way in this thread; the hooks know no encoder, so that copies need no new ones."""
+    """The current pass of this thread; the hooks do not refer to an encoder, so that copies work without new hooks."""
 
-    seen: dict[str, Tensor] | None = None
+    captured: dict[str, Tensor] | None = None
     stop: bool = False
 
 
@@ -42,37 +42,37 @@ _CURRENT = _Current()
 
 
 def _at_cut(layer: nn.Module, args: tuple[Any, ...], output: Any) -> Tensor | None:
-    if _CURRENT.seen is None:
+    if _CURRENT.captured is None:
         return None
-    _CURRENT.seen["map"] = output[0] if isinstance(output, tuple) else output
+    _CURRENT.captured["map"] = output[0] if isinstance(output, tuple) else output
     if _CURRENT.stop:
-        raise _Reached
-    # what follows may work in place (torchvision's DenseNet does)
+        raise _ReachedCut
+    # the next layers may change it in place (as in torchvision's DenseNet)
     return output.clone() if isinstance(output, Tensor) else None
 
 
 def _at_head(layer: nn.Module, args: tuple[Any, ...]) -> None:
-    if _CURRENT.seen is not None:
-        _CURRENT.seen["embedding"] = args[0]
+    if _CURRENT.captured is not None:
+        _CURRENT.captured["embedding"] = args[0]
 
 
 class ModuleEncoder(Encoder):
-    """A network of which nothing is known but its layers, read by hooks during one ordinary pass.
+    """Any network; hooks read the map and the embedding during one ordinary pass.
 
-    The classifier is its last linear layer. The map is the output of the layer named ``cut``; if none is
-    named, of the last layer whose output is a map of several cells, pooling and dropout aside. Tokens
-    (B, N, D) are laid out on their grid, and channels that come last are moved to the front.
+    The classifier is its last linear layer. The map is the output of the layer ``cut``; by default of the last layer
+    whose output is a map of several cells, except for pooling and dropout layers. Tokens (B, N, D) are arranged on
+    their grid, and channels in the last dimension are moved to the second.
 
     Args:
-        name: for messages.
-        description: where the weights came from.
-        module: the network; it is taken over and cut.
+        name: the name for messages.
+        description: the source of the weights.
+        module: the network; it is changed and becomes part of the encoder.
         image: size and channels.
         num_classes: K, or None for no classifier.
-        cut: the path of a layer, or None to find one.
+        cut: the path of a layer, or None to search for one.
         weights: a file to load, or None.
-        replace_head: start a new classifier where the network's has not K classes, instead of refusing.
-        activation: applied to the map.
+        replace_head: make a new classifier if the network's does not have K classes, instead of raising an error.
+        activation: a module that is applied to the map.
 
     Raises:
         UserError: if the network cannot read the images, the layer does not exist, or the classes differ.
@@ -105,20 +105,20 @@ class ModuleEncoder(Encoder):
             ) from error
         if cut is not None:
             check_cut(module, cut, name)
-        found = find_classifier(calls, output, name)
+        classifier = find_classifier(calls, output, name)
         if cut is None:
-            cut = "" if found is None else find_cut(module, calls, found, image.size, name)
+            cut = "" if classifier is None else find_cut(module, calls, classifier, image.size, name)
         self._cut = cut
-        self._head = "" if found is None else found.path
+        self._head = "" if classifier is None else classifier.path
         if weights is not None:
             loaded = load_weights(module, weights, name, self._head, num_classes is not None)
             self.description = f"{description}, {loaded.note}"
-        self.trained_head = found is not None and (weights is None or loaded.head)
+        self.trained_head = classifier is not None and (weights is None or loaded.head)
         module.get_submodule(cut).register_forward_hook(_at_cut)
         if self._head:
-            place = nn.Identity()
-            place.register_forward_pre_hook(_at_head)
-            self.classifier = replace(module, self._head, place)
+            placeholder = nn.Identity()
+            placeholder.register_forward_pre_hook(_at_head)
+            self.classifier = replace(module, self._head, placeholder)
         self._measure(image)
         self._fit_head(num_classes, replace_head)
 
@@ -131,8 +131,8 @@ class ModuleEncoder(Encoder):
             self.trained_head = False
         elif self.num_classes != num_classes:
             raise UserError(
-                f"encoder {self.name} ends in {self.num_classes} classes, but {num_classes} are asked for; "
-                f"make it end in a linear layer of {num_classes}"
+                f"encoder {self.name} has {self.num_classes} classes, but {num_classes} are needed; "
+                f"let it end in a linear layer with {num_classes} outputs"
             )
 
     @classmethod
@@ -144,10 +144,10 @@ class ModuleEncoder(Encoder):
         num_classes: int | None,
         load: bool = True,
     ) -> ModuleEncoder:
-        """Cut a copy of the user's network, which stays as it was.
+        """Make an encoder of a copy of the user's network, which stays unchanged.
 
         Raises:
-            UserError: as the class does, and for what only published networks have.
+            UserError: as in the class, and for options that only published networks have.
         """
         if config.weights == "pretrained":
             raise UserError("your own network has no published weights; use --weights none or --weights FILE")
@@ -165,21 +165,21 @@ class ModuleEncoder(Encoder):
         return self.module
 
     def features(self, images: Tensor) -> Captured:
-        """The cut layer's output and the classifier's input of one pass."""
-        seen: dict[str, Tensor] = {}
-        _CURRENT.seen, _CURRENT.stop = seen, self.stop_at_map
+        """Compute the cut layer's output and the classifier's input in one pass."""
+        captured: dict[str, Tensor] = {}
+        _CURRENT.captured, _CURRENT.stop = captured, self.stop_at_map
         try:
             self.module(images)
-        except _Reached:
+        except _ReachedCut:
             pass
         finally:
-            _CURRENT.seen = None
-        if "map" not in seen:
+            _CURRENT.captured = None
+        if "map" not in captured:
             raise RuntimeError(f"layer {self._cut} did not run")
-        return Captured(seen["map"], seen.get("embedding"))
+        return Captured(captured["map"], captured.get("embedding"))
 
     def map(self, features: Captured) -> Tensor:
-        """The map, channels first, without class and register tokens."""
+        """Return the map, channels first, without class and register tokens."""
         latents, embedding = features
         if latents.ndim == 3:
             size = self._image_size
@@ -198,7 +198,7 @@ def import_module_function(name: str) -> nn.Module:
     The working folder is searched first, as ``python -m`` does.
 
     Raises:
-        UserError: if it cannot be imported, does not exist, fails, or returns something else.
+        UserError: if it cannot be imported, does not exist, fails, or does not return a network.
 
     Example:
         >>> import_module_function("torch.nn:Identity")

@@ -1,4 +1,4 @@
-"""Encoders from timm, CNN or vision transformer."""
+"""Encoders from timm: CNNs and vision transformers."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from resemblance.encoders.surgery import replace
 
 
 class TimmEncoder(Encoder):
-    """A timm network cut after `forward_features`, the only cut that is safe for all of them.
+    """A timm network, cut after `forward_features`, the only cut that works for all of them.
 
-    VGG and MobileNet-v3 have further layers before their classifier, ConvNeXt a norm; those belong to
-    `embed`. A vision transformer's features are its tokens; its map is the patch tokens on their grid.
-    DenseNet's features end with the final norm and the ReLU behind it, VGG's with the last max-pool, as
-    in ProtoPNet. The last map of timm's `forward_intermediates` is the same for most networks, but comes before what
-    EfficientNet (320 channels instead of 1280), HRNet and NFNet do last, so it is not used.
+    VGG and MobileNet-v3 have more layers before their classifier, ConvNeXt a norm; these belong to `embed`. The
+    features of a vision transformer are its tokens; its map consists of the patch tokens on their grid. DenseNet's
+    features end with the final norm and its ReLU, VGG's with the last max-pool, as in ProtoPNet. The
+    last map of timm's `forward_intermediates` is the same for most networks, but comes before the last layers of
+    EfficientNet (320 channels instead of 1280), HRNet and NFNet, so it is not used.
 
     Args:
         config: name, weights, stem.
@@ -45,18 +45,18 @@ class TimmEncoder(Encoder):
         name = timm_name(config.encoder)
         super().__init__(config.encoder, f"timm {name}, no pretrained weights")
         if config.cut is not None:
-            raise UserError("--cut is for your own module; a timm encoder is cut where its features end")
+            raise UserError("--cut is only for your own module; a timm encoder is cut where its features end")
         self.net = _create(name, config, image, num_classes, load and config.weights == "pretrained")
         path = classifier_path(self.net)
-        fresh = ""
+        new_stem = ""
         if wants_small_stem(self.net, config.encoder, config.stem, config.weights, image):
-            fresh = use_small_stem(self.net)
+            new_stem = use_small_stem(self.net)
         if load and config.weights == "pretrained":
             published = self.net.pretrained_cfg
             self.trained_head = published["num_classes"] == num_classes
-            where = published.get("hf_hub_id") or published.get("url")
-            self.description = f"timm {name}, pretrained ({where})"
-            if fresh:
+            source = published.get("hf_hub_id") or published.get("url")
+            self.description = f"timm {name}, pretrained ({source})"
+            if new_stem:
                 self.description += ", with a new small stem"
         elif load and config.weights != "none":
             loaded = load_weights(
@@ -77,12 +77,12 @@ class TimmEncoder(Encoder):
         return network
 
     def features(self, images: Tensor) -> Tensor:
-        """What `forward_features` gives: (B, D, h, w), (B, h, w, D) or tokens (B, N, D)."""
+        """Compute `forward_features`: (B, D, h, w), (B, h, w, D) or tokens (B, N, D)."""
         features: Tensor = self.net.forward_features(images)
         return features
 
     def map(self, features: Tensor) -> Tensor:
-        """The map, channels first, without class and register tokens."""
+        """Return the map, channels first, without class and register tokens."""
         if features.ndim == 3:
             return tokens_to_map(features, self._image_size, self.prefix)
         if getattr(self.net, "output_fmt", "NCHW") == "NHWC":
@@ -112,8 +112,8 @@ def _create(
             network = timm.create_model(name, pretrained=pretrained, **options)
     except OSError as error:
         raise UserError(
-            f"pretrained weights of {name} could not be fetched ({first_line(error)}); "
-            "go on with --weights FILE or --weights none"
+            f"pretrained weights of {name} could not be downloaded ({first_line(error)}); "
+            "use --weights FILE or --weights none"
         ) from error
     except (RuntimeError, ValueError, AssertionError, TypeError, KeyError) as error:
         raise UserError(
@@ -125,23 +125,23 @@ def _create(
 
 
 def classifier_path(network: Any) -> str:
-    """Where a timm network keeps its classifier.
+    """Return the path of a timm network's classifier.
 
     Raises:
-        UserError: if it has several, as distilled transformers do.
+        UserError: if it has several, as distilled transformers have.
     """
     classifier = network.get_classifier()
     for path, module in network.named_modules():
         if module is classifier and not isinstance(module, nn.Identity):
             return str(path)
     raise UserError(
-        f"{type(network).__name__} does not classify with one layer of its own; choose another encoder "
+        f"the classifier of {type(network).__name__} is not a single layer; choose another encoder "
         "(for a distilled transformer, the one that is not distilled)"
     )
 
 
 def _convert(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Rename an original release's tensors to timm's names, as timm does for its own downloads."""
+    """Rename the tensors of an original release to timm's names, as timm does for its downloads."""
     module = sys.modules[type(network).__module__]
     convert = getattr(module, "checkpoint_filter_fn", None) or getattr(module, "_filter_fn", None)
     if convert is None:

@@ -23,11 +23,11 @@ def torchvision_encoder(
 ) -> ModuleEncoder:
     """Build one of torchvision's classifiers as an encoder.
 
-    Pretrained weights are ImageNet's version 1, as in the papers, where torchvision has it. Grey images
-    take a first convolution summed over RGB. DenseNet's map has the ReLU that its forward adds.
+    Pretrained weights are version 1 of ImageNet's, as in the papers, where torchvision has it. For grey images the
+    first convolution is summed over RGB. DenseNet's map includes the ReLU of its forward pass.
 
     Raises:
-        UserError: for an unknown name, or weights or images that do not fit.
+        UserError: if the name is unknown, or weights or images do not fit.
     """
     short = torchvision_name(config.encoder)
     pretrained = load and config.weights == "pretrained"
@@ -71,8 +71,8 @@ def _create(short: str, image: ImageSpec, num_classes: int | None, pretrained: b
         network: nn.Module = models.get_model(short, **options)
     except OSError as error:
         raise UserError(
-            f"pretrained weights of torchvision/{short} could not be fetched ({first_line(error)}); "
-            "go on with --weights FILE or --weights none"
+            f"pretrained weights of torchvision/{short} could not be downloaded ({first_line(error)}); "
+            "use --weights FILE or --weights none"
         ) from error
     except (RuntimeError, ValueError, AssertionError, TypeError) as error:
         raise UserError(

@@ -1,4 +1,4 @@
-"""From a row of tokens back to the rows and columns of the image."""
+"""Arrange the tokens of a transformer in the rows and columns of the image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @lru_cache
 def find_grid(tokens: int, size: tuple[int, int]) -> tuple[int, int] | None:
-    """Rows and columns of a grid of ``tokens`` cells in the shape of an image of ``size`` (H, W).
+    """Return rows and columns of a grid of ``tokens`` cells in the shape of an image of ``size`` (H, W).
 
     Example:
         >>> find_grid(196, (224, 224)), find_grid(8, (32, 64)), find_grid(7, (32, 32))
@@ -24,10 +24,10 @@ def find_grid(tokens: int, size: tuple[int, int]) -> tuple[int, int] | None:
 
 @lru_cache
 def find_prefix(tokens: int, size: tuple[int, int], limit: int = 16) -> int:
-    """How many tokens stand before those of the patches: the fewest that leave a grid.
+    """Return how many tokens precede those of the patches: the fewest that leave a grid.
 
     Raises:
-        ValueError: if no number up to ``limit`` does.
+        ValueError: if there is no such number up to ``limit``.
 
     Example:
         >>> find_prefix(197, (224, 224)), find_prefix(10, (48, 48))
@@ -40,10 +40,10 @@ def find_prefix(tokens: int, size: tuple[int, int], limit: int = 16) -> int:
 
 
 def tokens_to_map(tokens: Tensor, size: tuple[int, int], prefix: int) -> Tensor:
-    """Lay tokens (B, prefix + h·w, D) out as a map (B, D, h, w).
+    """Arrange tokens (B, prefix + h·w, D) as a map (B, D, h, w).
 
     Raises:
-        ValueError: if they fit no grid in the shape of the image.
+        ValueError: if they do not fit a grid in the shape of the image.
     """
     patches = tokens[:, prefix:]
     grid = find_grid(patches.shape[1], size)

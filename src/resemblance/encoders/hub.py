@@ -1,4 +1,4 @@
-"""Pretrained weights from the hubs: from the cache, over the network, or one clear error within seconds."""
+"""Pretrained weights from the hubs: from the cache, by download, or a clear error within seconds."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ TIMEOUT = 5.0
 
 
 def pretrained_timm_source(name: str) -> dict[str, Any]:
-    """What `timm.create_model` must be told to find the pretrained weights of ``name``.
+    """Return the options with which `timm.create_model` loads the pretrained weights of ``name``.
 
-    Weights in the cache are taken from there without a look at the network; otherwise the hub must
-    answer within seconds, where huggingface_hub alone would retry for a minute.
+    Weights in the cache are used without a connection; otherwise the hub must respond within seconds, where
+    huggingface_hub alone would retry for a minute.
 
     Raises:
-        UserError: if there are none to be had.
+        UserError: if they are neither in the cache nor available for download.
     """
     import timm
     from huggingface_hub import constants, try_to_load_from_cache
@@ -45,10 +45,10 @@ def pretrained_timm_source(name: str) -> dict[str, Any]:
 
 
 def require_torchvision(url: str, name: str) -> None:
-    """Make sure that weights of torchvision are in torch's cache or can be fetched.
+    """Check that weights of torchvision are in torch's cache or can be downloaded.
 
     Raises:
-        UserError: if neither.
+        UserError: if they are not.
     """
     import torch
 
@@ -58,15 +58,15 @@ def require_torchvision(url: str, name: str) -> None:
 
 
 def require(url: str, what: str, cache: str) -> None:
-    """Ask a server for its headers.
+    """Check that a server responds.
 
     Args:
-        url: where to ask; any answer will do, an error page too.
-        what: the weights, for the message.
-        cache: the environment variable that names the cache.
+        url: the address; any response counts, also an error page.
+        what: the name of the weights, for the message.
+        cache: the environment variable of the cache.
 
     Raises:
-        UserError: if nothing answers within five seconds.
+        UserError: if there is no response within five seconds.
     """
     request = urllib.request.Request(url, method="HEAD")
     try:
@@ -75,11 +75,11 @@ def require(url: str, what: str, cache: str) -> None:
         return
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise _unavailable(what, f"{urlparse(url).hostname} does not answer: {reason}", cache) from error
+        raise _unavailable(what, f"{urlparse(url).hostname} does not respond: {reason}", cache) from error
 
 
 def _unavailable(what: str, why: str, cache: str) -> UserError:
     return UserError(
-        f"pretrained weights of {what} are not in the cache and cannot be downloaded ({why}); go on "
-        f"with --weights FILE (.safetensors or .pth), --weights none, or a cache that has them ({cache})"
+        f"pretrained weights of {what} are not in the cache and cannot be downloaded ({why}); use "
+        f"--weights FILE (.safetensors or .pth), --weights none, or a cache that contains them ({cache})"
     )

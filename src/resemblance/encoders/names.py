@@ -1,4 +1,4 @@
-"""Names of encoders: what they mean, and what was probably meant by an unknown one."""
+"""Names of encoders, and suggestions for unknown ones."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ PretrainedImages = tuple[tuple[float, ...], tuple[float, ...], tuple[int, int]]
 
 
 def timm_name(name: str) -> str:
-    """The name that timm knows an encoder by; a few short names are ours.
+    """Return timm's name of an encoder; a few short names are defined here.
 
     Raises:
-        UserError: if timm has no such model, with the names that come close.
+        UserError: if timm has no such model; the message suggests similar names.
 
     Example:
         >>> timm_name("vit_small"), timm_name("resnet34.tv_in1k")
@@ -51,10 +51,10 @@ def timm_name(name: str) -> str:
 
 
 def torchvision_name(name: str) -> str:
-    """The name that torchvision knows an encoder by, ``torchvision/`` taken off.
+    """Return torchvision's name of an encoder, without ``torchvision/``.
 
     Raises:
-        UserError: if torchvision has no such classifier, with the names that come close.
+        UserError: if torchvision has no such classifier; the message suggests similar names.
     """
     short = name.removeprefix(TORCHVISION)
     if short not in _torchvision():
@@ -63,7 +63,7 @@ def torchvision_name(name: str) -> str:
 
 
 def pretrained_image_spec(name: str) -> PretrainedImages | None:
-    """Mean, deviation and size (H, W) of the images that an encoder's pretrained weights were trained on.
+    """Return mean, deviation and size (H, W) of the images on which pretrained weights were trained.
 
     Args:
         name: an encoder's name, as in `EncoderConfig`.
@@ -84,10 +84,10 @@ def pretrained_image_spec(name: str) -> PretrainedImages | None:
         return _torchvision_images(torchvision_name(name))
     import timm
 
-    found = timm.get_pretrained_cfg(timm_name(name))
-    if found is None or not (found.has_weights):
+    published = timm.get_pretrained_cfg(timm_name(name))
+    if published is None or not published.has_weights:
         return None
-    return tuple(found.mean), tuple(found.std), (found.input_size[1], found.input_size[2])
+    return tuple(published.mean), tuple(published.std), (published.input_size[1], published.input_size[2])
 
 
 def _torchvision_images(short: str) -> PretrainedImages:
@@ -97,7 +97,7 @@ def _torchvision_images(short: str) -> PretrainedImages:
 
 
 def torchvision_weights(short: str) -> Any:
-    """The ImageNet weights that the papers used, version 1 where torchvision has it."""
+    """Return the ImageNet weights that the papers used: version 1 where torchvision has it."""
     from torchvision import models
 
     published = models.get_model_weights(short)
@@ -115,6 +115,6 @@ def _unknown(name: str, known: list[str]) -> str:
     if near:
         return f"no encoder named {name!r}; did you mean {', '.join(near)}?"
     return (
-        f"no encoder named {name!r}; give a timm name (resnet18), torchvision/NAME, small, "
+        f"no encoder named {name!r}; use a timm name (resnet18), torchvision/NAME, small, "
         "or package.module:function"
     )

@@ -1,4 +1,4 @@
-"""Trying a network on one image without leaving a trace in it."""
+"""Run a network on images without changing it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside the block; afterwards each module is in the mode that it had.
+    """Switch to evaluation mode inside the block; restore the mode of each module afterwards.
 
     Example:
         >>> network = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(3).eval())
@@ -33,12 +33,12 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 def used_parameters(
     network: nn.Module, images: Tensor, compute: Callable[[Tensor], Tensor]
 ) -> set[nn.Parameter]:
-    """The parameters that a gradient of ``compute(images)`` reaches.
+    """Return the parameters that receive a gradient from ``compute(images)``.
 
     Args:
-        network: the module whose parameters are asked about; its gradients stay as they are.
+        network: the module with the parameters; its gradients stay unchanged.
         images: one batch.
-        compute: what is done with it.
+        compute: computes a tensor from the batch.
     """
     parameters = list(network.parameters())
     frozen = [parameter for parameter in parameters if not parameter.requires_grad]
@@ -50,5 +50,5 @@ def used_parameters(
     finally:
         for parameter in frozen:
             parameter.requires_grad_(False)
-    reached = zip(parameters, gradients, strict=True)
-    return {parameter for parameter, gradient in reached if gradient is not None}
+    pairs = zip(parameters, gradients, strict=True)
+    return {parameter for parameter, gradient in pairs if gradient is not None}

@@ -1,4 +1,4 @@
-"""A compact CNN for images of 28 to 64 pixels: MNIST to 99.2 % in a few minutes without a GPU."""
+"""A compact CNN for images of 28 to 64 pixels: 99.2 % on MNIST in a few minutes without a GPU."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ WIDTHS = (16, 32, 64, 128)
 
 
 class SmallEncoder(Encoder):
-    """Convolutions in blocks with batch norm and ReLU, then the mean over the map, then one linear layer.
+    """Blocks of convolution, batch norm and ReLU, then the mean over the map and one linear layer.
 
-    Two of the convolutions halve the image, so that 28 pixels give a 7×7 map and 32 pixels an 8×8 one,
-    fine enough for part prototypes.
+    Two of the convolutions halve the image: 28 pixels result in a 7×7 map and 32 pixels in an 8×8 map, fine enough for
+    part prototypes.
 
     Args:
-        config: weights, if any; stem and cut have no meaning here.
+        config: weights; stem and cut cannot be chosen.
         image: size and channels of the images.
         num_classes: K, or None for no classifier.
         load: whether to load the weights that the configuration names.
 
     Raises:
-        UserError: for pretrained weights, the small stem or a cut, which it has not.
+        UserError: for pretrained weights, the small stem or a cut, which do not exist.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class SmallEncoder(Encoder):
         if config.weights == "pretrained":
             raise UserError("encoder small has no pretrained weights; use --weights none or --weights FILE")
         if config.cut is not None or config.stem not in ("auto", "standard"):
-            raise UserError("encoder small takes neither --cut nor --stem; its map is fine enough as it is")
+            raise UserError("encoder small has neither --cut nor --stem; its map is always fine enough")
         a, b, c, d = WIDTHS
         self.layers = nn.Sequential(
             *_block(image.channels, a, 1),
@@ -57,12 +57,12 @@ class SmallEncoder(Encoder):
             self.description = f"small CNN, {loaded.note}"
 
     def features(self, images: Tensor) -> Tensor:
-        """The map itself, (B, 128, h, w)."""
+        """Compute the map, (B, 128, h, w)."""
         latents: Tensor = self.layers(images)
         return latents
 
     def map(self, features: Tensor) -> Tensor:
-        """The map, as it is."""
+        """Return the map, which the features are."""
         return features
 
     def _embed(self, features: Tensor) -> Tensor:

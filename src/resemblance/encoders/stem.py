@@ -1,4 +1,4 @@
-"""The stem for small images: a 3×3 convolution of stride 1, no max-pool, so that the map keeps its cells."""
+"""The stem for small images: a 3×3 convolution of stride 1 without max-pool, so that the map has enough cells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SMALL_IMAGE = 64
 
 
 def is_resnet(network: nn.Module) -> bool:
-    """Whether a network is a ResNet (ResNeXt, SE-ResNet, Wide ResNet too) of timm or torchvision."""
+    """Check whether a network is a ResNet (or ResNeXt, SE-ResNet, Wide ResNet) of timm or torchvision."""
     from timm.models.resnet import ResNet
     from torchvision.models.resnet import ResNet as TorchvisionResNet
 
@@ -21,17 +21,17 @@ def is_resnet(network: nn.Module) -> bool:
 
 
 def wants_small_stem(network: nn.Module, name: str, stem: str, weights: str, image: ImageSpec) -> bool:
-    """Decide on the stem.
+    """Decide whether to use the small stem.
 
-    ``auto`` takes the small one for ResNets on images with a side under 64 pixels, except for weights
-    "pretrained", which were trained with the standard one. The decision needs no weights at hand, so
-    that a stored model finds its stem again.
+    ``auto`` uses it for ResNets on images with a side under 64 pixels, except with weights "pretrained", which were
+    trained with the standard stem. The decision does not depend on the weights file, so that a saved model is built
+    with the same stem.
 
     Raises:
-        UserError: if the small stem is asked of a network that has none.
+        UserError: if the small stem is requested for a network that has none.
     """
     if stem not in ("auto", "standard", "small"):
-        raise UserError(f"stem {stem!r} is not offered; choose auto, standard or small")
+        raise UserError(f"there is no stem {stem!r}; choose auto, standard or small")
     if stem == "small" and not is_resnet(network):
         raise UserError(
             f"encoder {name} has no small stem; --stem small is for the ResNets of timm and torchvision "
@@ -43,9 +43,9 @@ def wants_small_stem(network: nn.Module, name: str, stem: str, weights: str, ima
 
 
 def use_small_stem(network: Any) -> str:
-    """Replace a ResNet's stem; returns the name of the one convolution that is new.
+    """Replace a ResNet's stem by the small one; return the name of the new convolution, if there is one.
 
-    The deep stems (resnet50d) keep their three convolutions and lose the stride of the first.
+    Deep stems (resnet50d) keep their three convolutions, without the stride of the first.
     """
     first: Any = network.conv1
     if isinstance(first, nn.Sequential):

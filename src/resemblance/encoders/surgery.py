@@ -1,4 +1,4 @@
-"""Take parts out of a network and put others in."""
+"""Replace and remove parts of a network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 def replace(network: nn.Module, path: str, part: nn.Module) -> nn.Module:
-    """Put ``part`` at a dotted path; returns what was there.
+    """Replace the module at a dotted path by ``part``; return the old module.
 
     Example:
         >>> network = nn.Sequential(nn.ReLU(), nn.Linear(2, 3))
@@ -21,9 +21,9 @@ def replace(network: nn.Module, path: str, part: nn.Module) -> nn.Module:
 
 
 def drop_unused(network: nn.Module, used: set[nn.Parameter]) -> None:
-    """Replace every part that has parameters, none of them in use, by an identity.
+    """Replace every part that has parameters, none of which are used, by an identity.
 
-    Single parameters without a use, whose module is needed, lose their gradient instead.
+    Unused parameters of a used module get no gradient instead.
     """
     for name, child in network.named_children():
         parameters = list(child.parameters())
@@ -44,15 +44,15 @@ def grey_weight(weight: Tensor) -> Tensor:
         >>> grey_weight(torch.ones(8, 3, 7, 7)).shape
         torch.Size([8, 1, 7, 7])
     """
-    from timm.models import adapt_input_conv  # slow to import, and only wanted for weights from elsewhere
+    from timm.models import adapt_input_conv  # slow to import, and only needed for other weights
 
     grey: Tensor = adapt_input_conv(1, weight)
     return grey
 
 
 def grey_first_convolution(network: nn.Module) -> None:
-    """Let a network for RGB read grey images: its first convolution summed over the three channels."""
-    first = next((found for found in network.named_modules() if isinstance(found[1], nn.Conv2d)), None)
+    """Let a network for RGB read grey images, by summing its first convolution over the three channels."""
+    first = next((item for item in network.named_modules() if isinstance(item[1], nn.Conv2d)), None)
     if first is None:
         return
     path, old = first

@@ -1,4 +1,4 @@
-"""Finding, in a network that nobody described to us, the classifier and the layer that gives the map."""
+"""Find the classifier and the layer of the map in an unknown network."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ NO_MAP = (
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """One layer's run: its path, its first input and its output."""
+    """The call of one layer: its path, its first input and its output."""
 
     path: str
     module: nn.Module
-    read: Tensor
-    gave: Tensor
+    input: Tensor
+    output: Tensor
 
 
 def trace(network: nn.Module, images: Tensor) -> tuple[list[Call], Tensor]:
-    """Run a network in evaluation mode; returns its layers in the order they ended, and its output."""
+    """Run a network in evaluation mode; return the calls of its layers in order, and its output."""
     calls: list[Call] = []
     names = {module: path for path, module in network.named_modules()}
 
-    def note(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def record(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
             calls.append(Call(names[module], module, args[0], output))
 
-    hooks = [module.register_forward_hook(note) for module in names if module is not network]
+    hooks = [module.register_forward_hook(record) for module in names if module is not network]
     try:
         with evaluating(network), torch.no_grad():
             result = network(images)
@@ -68,61 +68,63 @@ def _tensor(result: Any, network: nn.Module) -> Tensor:
 
 
 def find_classifier(calls: list[Call], output: Tensor, name: str) -> Call | None:
-    """The last linear layer, if its result is what the network gives; None for one that ends in a map.
+    """Return the last linear layer, if its output is that of the network; None for a network that ends in a map.
 
-    A softmax behind it is allowed: the order of the classes stays, and the logits are taken.
+    A softmax after it is allowed: it keeps the order of the classes, and the logits are used.
 
     Raises:
-        UserError: if what follows the last linear layer changes the answer, or there is none.
+        UserError: if there is no linear layer, or the layers after it change its output.
     """
     if output.ndim in (3, 4):
         return None
-    linear = [call for call in calls if isinstance(call.module, nn.Linear) and call.gave.ndim == 2]
+    linear = [call for call in calls if isinstance(call.module, nn.Linear) and call.output.ndim == 2]
     if not linear:
         raise UserError(
-            f"{name} has no final nn.Linear that gives the classes; end it with one, or leave it out"
+            f"{name} does not end in an nn.Linear for the classes; add one, or use another network"
         )
     last = linear[-1]
-    for expected in (last.gave, last.gave.softmax(-1), last.gave.log_softmax(-1)):
+    for expected in (last.output, last.output.softmax(-1), last.output.log_softmax(-1)):
         if expected.shape == output.shape and torch.allclose(expected, output, rtol=1e-4, atol=1e-5):
             return last
     raise UserError(
-        f"{name} changes what its last linear layer, {last.path}, gives before it answers; "
-        "its answer must be that layer's (a softmax may follow)"
+        f"{name} changes the output of its last linear layer, {last.path}; "
+        "the network must return that output (a softmax may follow)"
     )
 
 
 def find_cut(
     network: nn.Module, calls: list[Call], classifier: Call | None, size: tuple[int, int], name: str
 ) -> str:
-    """The last layer whose output is a map of several cells, or tokens on a grid; the outermost of equals.
+    """Return the last layer whose output is a map of several cells, or tokens on a grid; of equal ones the outermost.
 
-    Layers behind the pooling may have maps of one cell too, and on small images so has the right one:
-    then a larger image decides, so that the cut does not depend on the image's size.
+    Layers after the pooling may have maps of one cell, too, and on small images so has the right one: then a larger
+    image decides, so that the cut does not depend on the image's size.
 
     Raises:
         UserError: if there is none.
     """
     maps = _maps(calls, classifier)
-    cells = [call for call in maps if _has_cells(call.gave, size)]
+    cells = [call for call in maps if _has_cells(call.output, size)]
     if maps and (not cells or maps[-1].path != cells[-1].path):
-        first = calls[0].read
+        first = calls[0].input
         size = (size[0] * 4, size[1] * 4)
         try:
-            again, _ = trace(network, torch.zeros(2, first.shape[1], *size).to(first))
+            larger, _ = trace(network, torch.zeros(2, first.shape[1], *size).to(first))
         except (RuntimeError, ValueError, AssertionError, TypeError):
-            again = []
-        end = next((call for call in again if classifier and call.path == classifier.path), None)
-        cells = [call for call in _maps(again, end) if _has_cells(call.gave, size)] or cells
+            larger = []
+        end = next((call for call in larger if classifier and call.path == classifier.path), None)
+        cells = [call for call in _maps(larger, end) if _has_cells(call.output, size)] or cells
     cells = cells or maps
     if not cells:
-        raise UserError(f"{name} has no layer with a map (B, D, h, w) or tokens (B, N, D); give --cut")
+        raise UserError(
+            f"{name} has no layer with a map (B, D, h, w) or tokens (B, N, D); choose one by --cut"
+        )
     return cells[-1].path
 
 
 def _maps(calls: list[Call], classifier: Call | None) -> list[Call]:
     before = calls[: calls.index(classifier)] if classifier else calls
-    return [call for call in before if call.gave.ndim in (3, 4) and not isinstance(call.module, NO_MAP)]
+    return [call for call in before if call.output.ndim in (3, 4) and not isinstance(call.module, NO_MAP)]
 
 
 def _has_cells(tensor: Tensor, size: tuple[int, int]) -> bool:
@@ -135,12 +137,12 @@ def _has_cells(tensor: Tensor, size: tuple[int, int]) -> bool:
 
 
 def check_cut(network: nn.Module, cut: str, name: str) -> None:
-    """Make sure that a layer exists.
+    """Check that a layer exists.
 
     Raises:
-        UserError: if not, with the names that come close.
+        UserError: if not; the message suggests similar names.
     """
     paths = [path for path, _ in network.named_modules() if path]
     if cut not in paths:
         near = difflib.get_close_matches(cut, paths, n=3, cutoff=0.5) or paths[:5]
-        raise UserError(f"{name} has no layer named {cut!r} to cut at; it has {', '.join(near)}, ...")
+        raise UserError(f"{name} has no layer named {cut!r}; it has {', '.join(near)}, ...")

@@ -1,4 +1,4 @@
-"""What a method inherits: the contract, and what a user asks of any model, to save it and to have it explain."""
+"""The base classes of methods: the contract, and the methods that save a model and explain images."""
 
 from __future__ import annotations
 

@@ -17,14 +17,14 @@ from resemblance.data.sources.source import Source
 
 @dataclass(frozen=True)
 class FigureInputs:
-    """What a method's figures are drawn from, besides the model.
+    """The images and snapshots that the figures of a method are drawn from, in addition to the model.
 
     Args:
         images: (N, C, H, W) in [0, 1], a few of them.
-        labels: (N,) their classes.
+        labels: (N,), the classes of these images.
         source: all the images of that set.
-        snapshots: of training, as `training.watch.snapshots.read_snapshots` gives them.
-        train: the training images, in which the prototypes' sources are counted; None if they are not at hand.
+        snapshots: snapshots of training, as `training.watch.snapshots.read_snapshots` returns them.
+        train: the training images, among which the sources of the prototypes are counted; None if not available.
     """
 
     images: Tensor
@@ -36,7 +36,7 @@ class FigureInputs:
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """A figure, and the words below it."""
+    """A figure and its caption."""
 
     figure: Figure
     caption: str = ""
@@ -45,7 +45,8 @@ class PaperFigure:
 def paper_figures(model: Classifier, inputs: FigureInputs) -> dict[str, PaperFigure]:
     """Draw the figures of a method's paper for a trained model, by title.
 
-    A method has them in the module ``figures`` beside its model: ``figures(model, inputs)``. Empty without one.
+    A method defines them as ``figures(model, inputs)`` in the module ``figures`` next to its model. The result is empty
+    for a method without that module.
     """
     package = model.config.model.partition(":")[0].rpartition(".")[0]
     name = f"{package}.figures"

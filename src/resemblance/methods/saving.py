@@ -1,4 +1,4 @@
-"""Models to folders: what a model is, as the store keeps it."""
+"""Save models as folders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def save(model: Classifier, folder: Path | str) -> None:
 
     Args:
         model: any model of this library.
-        folder: where to; an older model folder there is replaced.
+        folder: where to write; an existing model folder there is replaced.
     """
     config = {
         "resemblance": __version__,

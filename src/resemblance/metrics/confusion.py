@@ -1,4 +1,4 @@
-"""Figures that are read off a confusion matrix: accuracy, precision, recall and F1 per class, mistakes.
+"""Metrics of a confusion matrix: accuracy, precision, recall and F1 per class, and frequent mistakes.
 
 A confusion matrix (C, C) counts images: one row per true class, one column per predicted class.
 """
@@ -16,13 +16,13 @@ from sklearn.metrics import precision_recall_fscore_support
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """How well one class is recognised: shares in [0, 1], NaN where there is nothing to divide by.
+    """The metrics of one class: shares in [0, 1], NaN where there is nothing to divide by.
 
     Args:
-        name: of the class.
+        name: the name of the class.
         images: how many images belong to it.
         precision: the share of the images predicted as this class that belong to it.
-        recall: the share of the images of this class that are predicted as it.
+        recall: the share of the images of this class that are predicted as this class.
         f1: the harmonic mean of both.
     """
 
@@ -78,7 +78,7 @@ def frequent_confusions(
     Args:
         confusion: (C, C) counts.
         classes: their names.
-        count: of mistakes at most.
+        count: the largest number of mistakes to return.
 
     Example:
         >>> frequent_confusions(np.array([[3, 1], [0, 4]]), ["cat", "dog"])

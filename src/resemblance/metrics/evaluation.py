@@ -1,4 +1,4 @@
-"""Measure how good a model is on a set of images."""
+"""Evaluate a model on a set of images."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Evaluation:
     """The counts of one pass over a set of images.
 
     Args:
-        classes: their names.
+        classes: the names of the classes.
         confusion: (C, C) counts, one row per true class, one column per predicted class.
-        black_box: accuracy of the black box on the same images, where the model holds it.
-        prototypes: how many there are; None for a model without.
-        unused: prototypes to which no training image is the most similar; None where that was not counted.
+        black_box: accuracy of the black box on the same images, if the model contains it.
+        prototypes: the number of prototypes; None for a model without.
+        unused: prototypes that are the most similar to no training image; None if usage was not counted.
         wrong: indices of the misclassified images.
-        measured: shares of the images by name, of what the method has measured besides (`Classifier.extra_metrics`).
+        measured: the method's own metrics by name (`Classifier.extra_metrics`), averaged over the images.
 
     Example:
         >>> evaluation = Evaluation(("cat", "dog"), np.array([[8, 2], [0, 10]]), black_box=0.95)
@@ -58,12 +58,12 @@ class Evaluation:
 
     @property
     def images(self) -> int:
-        """How many images there were."""
+        """The number of images."""
         return int(self.confusion.sum())
 
     @property
     def accuracy(self) -> float:
-        """The share of them that is classified correctly; NaN without images."""
+        """The share of images classified correctly; NaN without images."""
         return accuracy(self.confusion)
 
     @property
@@ -86,7 +86,7 @@ class Evaluation:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready dictionary."""
+        """Return a JSON-ready dictionary."""
         return {
             "images": self.images,
             "accuracy": self.accuracy,
@@ -104,29 +104,29 @@ class Evaluation:
 def evaluate(
     model: Classifier, source: Source, *, batch_size: int = 128, workers: int = 0, progress: bool = False
 ) -> Evaluation:
-    """Count right and wrong answers in one pass without augmentation.
+    """Count correctly and wrongly classified images in one pass without augmentation.
 
     Args:
-        model: on any device; what it is left in does not change.
+        model: on any device; its mode does not change.
         source: images of the model's classes.
-        batch_size: images a batch; no result depends on it.
+        batch_size: images per batch; no result depends on it.
         workers: loader processes.
         progress: whether to show a bar.
 
     Raises:
         UserError: if there are no images.
     """
-    tally = Tally(model.spec.classes)
+    counts = EvaluationCounts(model.spec.classes)
     with evaluating(model):
         batches = measured_images(model.spec.image, source, batch_size, workers)
         for images, labels, indices in track(batches, "measuring", progress):
             output = model(images.to(model.device, non_blocking=True))
-            tally.add(output, labels, indices, model.extra_metrics(output, labels.to(model.device)))
-    return tally.result(prototypes_of(model))
+            counts.add(output, labels, indices, model.extra_metrics(output, labels.to(model.device)))
+    return counts.result(prototypes_of(model))
 
 
 def measured_images(spec: ImageSpec, source: Source, batch_size: int, workers: int) -> DataLoader[Batch]:
-    """The images of a source in order, at a model's size and without augmentation.
+    """Return a loader of a source's images in order, at a model's size and without augmentation.
 
     Raises:
         UserError: if there are none.
@@ -136,17 +136,17 @@ def measured_images(spec: ImageSpec, source: Source, batch_size: int, workers: i
     return loader(ImageDataset(source, spec), batch_size, workers)
 
 
-class Tally:
-    """Counts correct and wrong answers, batch by batch.
+class EvaluationCounts:
+    """Running counts of an evaluation, batch by batch.
 
     Args:
-        classes: their names.
+        classes: the names of the classes.
 
     Example:
         >>> import torch
-        >>> tally = Tally(("cat", "dog"))
-        >>> tally.add(Output(torch.eye(2), None, torch.empty(2, 0)), torch.tensor([0, 0]), torch.arange(2))
-        >>> tally.result().accuracy, tally.result().wrong
+        >>> counts = EvaluationCounts(("cat", "dog"))
+        >>> counts.add(Output(torch.eye(2), None, torch.empty(2, 0)), torch.tensor([0, 0]), torch.arange(2))
+        >>> counts.result().accuracy, counts.result().wrong
         (0.5, (1,))
     """
 
@@ -158,35 +158,35 @@ class Tally:
         self._sums = Counter[str]()
 
     def add(
-        self, output: Output, labels: Tensor, indices: Tensor, also: Mapping[str, Tensor] | None = None
+        self, output: Output, labels: Tensor, indices: Tensor, extra: Mapping[str, Tensor] | None = None
     ) -> None:
-        """Count the answers to a batch of images with these labels and indices.
+        """Count the predictions for a batch of images.
 
         Args:
-            output: the answers.
+            output: the model's output.
             labels: (B,).
-            indices: (B,) of the images.
-            also: what `Classifier.extra_metrics` says of them.
+            indices: (B,) indices of the images.
+            extra: the values of `Classifier.extra_metrics`.
         """
         predictions = output.scores.argmax(dim=1).cpu()
         self._confusion += confusion_matrix(labels, predictions, labels=range(len(self.classes)))
         self._wrong += indices[predictions != labels].tolist()
         if (logits := output.extras.get("blackbox")) is not None:
-            right = int((logits.argmax(dim=1).cpu() == labels).sum())
-            self._black_box = (self._black_box or 0) + right
-        self._sums.update({name: float(values.float().sum()) for name, values in (also or {}).items()})
+            correct = int((logits.argmax(dim=1).cpu() == labels).sum())
+            self._black_box = (self._black_box or 0) + correct
+        self._sums.update({name: float(values.float().sum()) for name, values in (extra or {}).items()})
 
     def result(self, prototypes: PrototypeLayer | None = None) -> Evaluation:
-        """Return the counts, with the use of the model's prototypes."""
+        """Return the evaluation, with the usage of the model's prototypes."""
         confusion = self._confusion.copy()
         images = int(confusion.sum())
-        surveyed = prototypes is not None and prototypes.usage_counted
+        counted = prototypes is not None and prototypes.usage_counted
         return Evaluation(
             self.classes,
             confusion,
             black_box=None if self._black_box is None else self._black_box / images,
             prototypes=None if prototypes is None else len(prototypes),
-            unused=tuple(prototypes.unused().tolist()) if prototypes is not None and surveyed else None,
+            unused=tuple(prototypes.unused().tolist()) if prototypes is not None and counted else None,
             wrong=tuple(self._wrong),
             measured={name: total / images for name, total in self._sums.items()},
         )

@@ -1,4 +1,4 @@
-"""What a prototype layer answers."""
+"""The results of a prototype layer."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 @dataclass
 class Comparison:
-    """How similar images are to prototypes.
+    """The similarities of images to prototypes.
 
     Args:
         similarities: (B, P), pooled over the image.
-        extras: what else the loss or the head reads, by name: distances, means, cosines, each (B, P).
+        extras: other inputs of the loss or the head, by name: distances, means, cosines, each (B, P).
     """
 
     similarities: Tensor
@@ -22,7 +22,7 @@ class Comparison:
 
 @dataclass
 class Match:
-    """How near each image comes to each prototype, and where.
+    """The distance of each image to each prototype, and its nearest position.
 
     Args:
         values: (B, P), smaller is nearer.
@@ -35,13 +35,13 @@ class Match:
 
 @dataclass
 class Places:
-    """Where chosen images come nearest to chosen prototypes, and what is there.
+    """The places where selected images are nearest to selected prototypes, and their vectors.
 
     Args:
-        values: (n,) exact distances, float64 where the device has it, −infinite where the image still holds the
+        values: (n,) exact distances, float64 where the device has it, −infinite where the image still contains the
             prototype itself.
-        cells: (n,) int64, flat index of the position, (0 for whole images).
-        vectors: (n, *prototype shape), what the prototype would become by projection.
+        cells: (n,) int64, flat index of the position (0 for whole images).
+        vectors: (n, *prototype shape), the vectors that the prototypes would have after projection.
         boxes: (n, K, 4) the K parts of the place, x0, y0, x1, y1 as shares of the image's width and height. A part
             that moved beyond the image has a box beyond it.
         present: (n, K) bool, which of the parts count.

@@ -1,4 +1,4 @@
-"""Pictures of the prototypes, as data that travels with the model."""
+"""Pictures of the prototypes, as data that is saved with the model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KINDS = ("training image", "decoded", "none")
 
 @dataclass(frozen=True)
 class Picture:
-    """An encoded picture; pixels are decoded when asked for.
+    """An encoded picture; pixels are decoded on demand.
 
     Args:
         data: a PNG or JPEG file.
@@ -40,7 +40,7 @@ class Picture:
 
     @staticmethod
     def from_pixels(pixels: Pixels) -> Picture:
-        """Encode (H, W, 1 or 3) uint8: without loss up to 128×128 pixels, as JPEG of quality 95 beyond."""
+        """Encode (H, W, 1 or 3) uint8: as PNG up to 128×128 pixels, as JPEG of quality 95 above."""
         height, width, channels = pixels.shape
         image = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
         buffer = io.BytesIO()
@@ -52,15 +52,15 @@ class Picture:
 
     @property
     def suffix(self) -> str:
-        """The file name's ending that fits the data."""
+        """The file name extension of the data."""
         return ".png" if self.data.startswith(b"\x89PNG") else ".jpg"
 
-    @lru_cache(maxsize=256)  # noqa: B019  (pictures are small and few are looked at again)
+    @lru_cache(maxsize=256)  # noqa: B019  (pictures are small, and few are needed again)
     def pixels(self) -> Pixels:
-        """(H, W, 3) uint8, not to be written to.
+        """Decode the picture to (H, W, 3) uint8, read-only.
 
         Raises:
-            UserError: if the data is no PNG or JPEG picture of a reasonable size.
+            UserError: if the data is not a PNG or JPEG picture of a reasonable size.
         """
         try:
             with Image.open(io.BytesIO(self.data), formats=("PNG", "JPEG")) as image:
@@ -77,7 +77,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class GalleryItem:
-    """What there is to show of one prototype.
+    """The pictures of one prototype.
 
     Args:
         kind: ``training image``, ``decoded``, or ``none`` where nothing is known.
@@ -105,7 +105,7 @@ class GalleryItem:
 
     @property
     def picture(self) -> Pixels | None:
-        """What stands for the prototype: its decoding, or its part of the source image; (h, w, 3) uint8."""
+        """The picture of the prototype: its decoding, or its part of the source image; (h, w, 3) uint8."""
         if self.kind == "decoded":
             return self.decoded
         image = self.image
@@ -116,7 +116,7 @@ class GalleryItem:
 
 
 class Gallery(Sequence[GalleryItem]):
-    """One item a prototype, in the order of the prototypes.
+    """One item per prototype, in the order of the prototypes.
 
     Example:
         >>> source = Picture.from_pixels(np.zeros((8, 8, 3), dtype=np.uint8))
@@ -141,15 +141,15 @@ class Gallery(Sequence[GalleryItem]):
         return hash(self.items)
 
     def keep(self, indices: Iterable[int]) -> Gallery:
-        """The gallery of the prototypes at ``indices``, in that order."""
+        """Return the gallery of the prototypes at ``indices``, in that order."""
         return Gallery(self.items[int(index)] for index in indices)
 
     def to_files(self) -> dict[str, bytes]:
-        """The gallery as files by path: an index and the pictures, each picture once."""
+        """Return the gallery as files by path: an index, and each picture once."""
         files: dict[str, bytes] = {}
         names: dict[bytes, str] = {}
 
-        def enter(picture: Picture | None) -> str | None:
+        def add(picture: Picture | None) -> str | None:
             if picture is None:
                 return None
             if picture.data not in names:
@@ -162,8 +162,8 @@ class Gallery(Sequence[GalleryItem]):
                 "kind": item.kind,
                 "name": item.name,
                 "box": item.box,
-                "source": enter(item.source),
-                "decoding": enter(item.decoding),
+                "source": add(item.source),
+                "decoding": add(item.decoding),
             }
             for item in self.items
         ]
@@ -172,10 +172,10 @@ class Gallery(Sequence[GalleryItem]):
 
     @staticmethod
     def from_files(files: Mapping[str, bytes]) -> Gallery:
-        """Read what `to_files` wrote; pictures are decoded only when they are looked at.
+        """Read the files of `to_files`; pictures are decoded only on demand.
 
         Raises:
-            UserError: if the index is missing or malformed, or names a picture that is not there.
+            UserError: if the index is missing or malformed, or names a missing picture.
         """
         pictures = {
             name.removeprefix(f"{FOLDER}/"): Picture(data) for name, data in files.items() if name != INDEX
@@ -192,11 +192,11 @@ class Gallery(Sequence[GalleryItem]):
 def _item(entry: Mapping[str, Any], pictures: Mapping[str, Picture]) -> GalleryItem:
     kind, name, box = entry["kind"], entry["name"], entry["box"]
     if kind not in KINDS or not isinstance(name, str):
-        raise ValueError(f"an entry of kind {kind!r}")
+        raise ValueError(f"an entry has the unknown kind {kind!r}")
     if box is not None:
         whole = isinstance(box, list) and len(box) == 4 and all(type(edge) is int for edge in box)
         if not whole or not (0 <= box[0] < box[2] <= LARGEST_SIDE and 0 <= box[1] < box[3] <= LARGEST_SIDE):
-            raise ValueError(f"the box {box!r}")
+            raise ValueError(f"an entry has the invalid box {box!r}")
         box = tuple(box)
     source, decoding = (
         None if entry[field] is None else pictures[entry[field]] for field in ("source", "decoding")

@@ -1,7 +1,7 @@
-"""Geometries: how near patches and prototype vectors are. Smaller is nearer.
+"""Geometries: distances between patches and prototype vectors. Smaller is nearer.
 
-A geometry is pure: vectors are handed to it. Its quick values come from matrix products and are rounded; `measure` is
-exact.
+A geometry has no state: vectors are passed to it. Its fast distances come from matrix products and are rounded;
+`measure` is exact.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from resemblance.prototypes.precision import widest
 from resemblance.prototypes.similarity import nearest_patches, pairwise_squared, squared_distances
 
-SMALLEST = 1e-12  # lengths are taken for at least this
+SMALLEST = 1e-12  # lengths are clamped to this
 
 
 class Geometry(ABC):
-    """A measure between windows of latent maps, or whole embeddings, and prototype vectors."""
+    """A distance between windows of latent maps, or whole embeddings, and prototype vectors."""
 
     @abstractmethod
     def distances(self, latents: Tensor, vectors: Tensor) -> Tensor:
@@ -39,12 +39,12 @@ class Geometry(ABC):
         """Return the exact distances (...) of flat patches (..., L) to flat vectors (..., L), in float64."""
 
     def normalized(self, vectors: Tensor) -> Tensor:
-        """Return vectors (P, *shape) as they are compared; where a direction counts, of unit length."""
+        """Return vectors (P, *shape) as they are compared; of unit length where only the direction counts."""
         return vectors
 
     @abstractmethod
     def error_scale(self, longest: Tensor, vectors: Tensor) -> Tensor:
-        """Return how large the numbers are (P,) that the quick distances add up and round.
+        """Return the scale (P,) of the numbers that the fast distances add up; rounding errors are relative to it.
 
         Args:
             longest: the length of the longest patch.
@@ -56,7 +56,7 @@ class SquaredDistance(Geometry):
     """Squared Euclidean distance; of maps by a matrix product, of whole embeddings by differences.
 
     Args:
-        exact: measure maps by differences too, where a root of the distance needs all digits; slower.
+        exact: compare maps by differences, too, where a square root of the distance needs all digits; slower.
 
     Example:
         >>> z, p = torch.tensor([0.5, 0.5]).reshape(1, 2, 1, 1), torch.tensor([0.5, 0.0]).reshape(1, 2, 1, 1)
@@ -68,35 +68,35 @@ class SquaredDistance(Geometry):
         self.exact = exact
 
     def distances(self, latents: Tensor, vectors: Tensor) -> Tensor:
-        """‖z − p‖² of all windows, (B, P, H', W')."""
+        """Return ‖z − p‖² of all windows, (B, P, H', W')."""
         return squared_distances(latents, vectors, exact=self.exact)
 
     def whole(self, latents: Tensor, vectors: Tensor) -> Tensor:
-        """‖z − p‖², (B, P)."""
+        """Return ‖z − p‖², (B, P)."""
         return pairwise_squared(latents, vectors)
 
     def nearest(self, latents: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """The smallest ‖z − p‖² and its cell."""
+        """Return the smallest ‖z − p‖² and its cell."""
         return nearest_patches(latents, vectors)
 
     def measure(self, patches: Tensor, vectors: Tensor) -> Tensor:
-        """‖z − p‖² by differences, so that a patch is at distance 0 of itself and equal patches are equally far."""
+        """Return ‖z − p‖² by differences: a patch has distance 0 to itself, and equal patches have equal distances."""
         wide = widest(patches.device)
         squares = (patches.to(wide) - vectors.to(wide)).square()
         return squares.contiguous().sum(dim=-1)
 
     def error_scale(self, longest: Tensor, vectors: Tensor) -> Tensor:
-        """Of ‖z‖² − 2zp + ‖p‖²."""
+        """Return the scale of ‖z‖² − 2zp + ‖p‖²."""
         lengths: Tensor = torch.linalg.vector_norm(vectors, dim=1)
         return (longest + lengths).square()
 
 
 class InnerProduct(Geometry):
-    """The negative inner product of patches and vectors: longest first.
+    """The negative inner product of patches and vectors.
 
     Args:
-        unit_vectors: by the direction of the vectors: the length of the patch's projection onto it.
-        unit_patches: by the direction of the patches as well: the cosine.
+        unit_vectors: normalise the vectors: the product is the length of the patch's projection onto the vector.
+        unit_patches: normalise the patches, too: the product is the cosine.
 
     Example:
         >>> z, p = torch.tensor([3.0, 4.0]).reshape(1, 2, 1, 1), torch.tensor([0.0, 2.0]).reshape(1, 2, 1, 1)
@@ -109,19 +109,19 @@ class InnerProduct(Geometry):
         self.unit_vectors, self.unit_patches = unit_vectors, unit_patches
 
     def distances(self, latents: Tensor, vectors: Tensor) -> Tensor:
-        """−⟨z, p⟩ of all cells, (B, P, H, W)."""
+        """Return −⟨z, p⟩ of all cells, (B, P, H, W)."""
         if self.unit_patches:
             latents = F.normalize(latents, dim=1, eps=SMALLEST)
         products = self.normalized(vectors).flatten(1) @ latents.flatten(2)
         return -products.reshape(len(latents), -1, *latents.shape[2:])
 
     def whole(self, latents: Tensor, vectors: Tensor) -> Tensor:
-        """−⟨z, p⟩, (B, P)."""
+        """Return −⟨z, p⟩, (B, P)."""
         latents = F.normalize(latents, dim=1, eps=SMALLEST) if self.unit_patches else latents
         return -latents @ self.normalized(vectors).T
 
     def measure(self, patches: Tensor, vectors: Tensor) -> Tensor:
-        """−⟨z, p⟩ in float64."""
+        """Return −⟨z, p⟩ in float64."""
         wide = widest(patches.device)
         patches, vectors = patches.to(wide), vectors.to(wide)
         products: Tensor = (patches * vectors).contiguous().sum(dim=-1)
@@ -132,10 +132,10 @@ class InnerProduct(Geometry):
         return -products
 
     def normalized(self, vectors: Tensor) -> Tensor:
-        """Vectors of unit length, where only their direction counts."""
+        """Return vectors of unit length, where only their direction counts."""
         return F.normalize(vectors, dim=1) if self.unit_vectors else vectors
 
     def error_scale(self, longest: Tensor, vectors: Tensor) -> Tensor:
-        """Products are no longer than both lengths."""
+        """Return a bound of the products: the product of both lengths."""
         lengths = torch.ones_like(vectors[:, 0]) if self.unit_vectors else vectors.norm(dim=1)
         return lengths if self.unit_patches else lengths * longest

@@ -1,4 +1,4 @@
-"""The prototypes of a model: one module that projection, maps, usage and explanations talk to."""
+"""The prototype layer of a model, which projection, maps, usage and explanations use."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from resemblance.prototypes.comparison import Comparison, Match, Places
 
 
 class PrototypeLayer(nn.Module):
-    """Prototypes with the classes that own them, where they come from and how much they are used.
+    """Prototypes with their owners (classes), their provenance and their usage.
 
-    This is the base, for prototypes without a place in the latent space (attributes, concepts, channels): they have
-    no vectors and do not project. `VectorPrototypes` compares vectors. A method whose prototypes compare in another
-    way overrides `forward`, `match` and, if it has them, `maps` and `at`.
+    This is the base class, for prototypes without vectors in the latent space (attributes, concepts, channels), which
+    do not project. `VectorPrototypes` compares vectors. A method that compares prototypes in another way overrides
+    `forward`, `match` and, if it has them, `maps` and `at`.
 
     Args:
         owners: (P, C) bool, multi-hot.
@@ -24,13 +24,13 @@ class PrototypeLayer(nn.Module):
 
     Attributes:
         vectors: (P, ...) the vectors; (P, 0) where there are none.
-        source_index: (P,) the training image behind each prototype, −1 while unknown.
-        source_box: (P, 4) its part, x0, y0, x1, y1 in pixels of the model's image, right and lower edge exclusive.
+        source_index: (P,) the source image of each prototype in the training set, −1 while unknown.
+        source_box: (P, 4) its part of that image, x0, y0, x1, y1 in pixels, right and lower edge exclusive.
         source_distance: (P,) distance between prototype and source, NaN while unknown.
-        activations: (P,) training images to which it is the most similar of all prototypes.
-        own_activations: (P,) the same among the prototypes of the image's own class, −1 while not counted.
+        activations: (P,) the number of training images to which it is the most similar of all prototypes.
+        own_activations: (P,) the same among the prototypes of the image's class, −1 while not counted.
         mean_similarity: (P,) mean similarity to the training images.
-        has_maps: whether similarities have a place in the image, `maps`.
+        has_maps: whether similarities belong to places in the image, see `maps`.
 
     Example:
         >>> prototypes = PrototypeLayer(PrototypeLayer.class_major(2, 2))
@@ -51,7 +51,7 @@ class PrototypeLayer(nn.Module):
         count = len(owners)
         if vectors is not None and len(vectors) != count:
             raise ValueError(f"{len(vectors)} prototype vectors but owners for {count}")
-        # Without vectors an empty tensor: the folders of all models have one of this name.
+        # An empty tensor if there are no vectors: all model folders contain a tensor of this name.
         self.vectors = nn.Parameter(torch.empty(count, 0) if vectors is None else vectors)
         self.vectors.requires_grad_(vectors is not None)
         self.register_buffer("owners", owners.bool())
@@ -62,16 +62,16 @@ class PrototypeLayer(nn.Module):
         self.register_buffer("own_activations", torch.full((count,), -1, dtype=torch.int64))
         self.register_buffer("mean_similarity", torch.zeros(count))
 
-    # What a kind of prototypes defines.
+    # Kinds of prototypes define these.
 
     def forward(self, latents: Tensor) -> Comparison:
-        """Compare images with all prototypes: all that head and loss read."""
-        raise NotImplementedError(f"{type(self).__name__} does not compare")
+        """Compare images with all prototypes; head and loss read the result."""
+        raise NotImplementedError(f"{type(self).__name__} does not define a comparison")
 
     def match(self, latents: Tensor) -> Match:
-        """Return how near images come to each prototype, and where; by default the most similar is the nearest.
+        """Return the distances of images to each prototype and the nearest cells; by default negative similarities.
 
-        Without gradient. The order is that of the geometry and need not be that of the pooled similarities.
+        Without gradient. The order is that of the geometry, which can differ from that of the pooled similarities.
         """
         with torch.no_grad():
             similarities = self(latents).similarities
@@ -79,7 +79,7 @@ class PrototypeLayer(nn.Module):
 
     @property
     def has_maps(self) -> bool:
-        """Whether similarities have a place in the image."""
+        """Whether similarities belong to places in the image."""
         return False
 
     def maps(self, latents: Tensor, which: Tensor | None = None) -> Tensor:
@@ -91,11 +91,11 @@ class PrototypeLayer(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} has no similarity maps")
 
     def grid(self, latents: Tensor) -> tuple[int, int]:
-        """Return the rows and columns of the cells that `match` counts; (1, 1) for whole images."""
+        """Return rows and columns of the cells of `match`; (1, 1) for whole images."""
         return (latents.shape[-2], latents.shape[-1]) if self.has_maps else (1, 1)
 
     def at(self, latents: Tensor, rows: Tensor, which: Tensor) -> Places:
-        """Return where the images ``rows`` (n,) come nearest to the prototypes ``which`` (n,), measured exactly.
+        """Return the places where the images ``rows`` (n,) are nearest to the prototypes ``which`` (n,), exactly.
 
         Raises:
             NotImplementedError: for prototypes that do not project.
@@ -103,41 +103,41 @@ class PrototypeLayer(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not project")
 
     def source_maps(self, latents: Tensor, rows: Tensor, which: Tensor, vectors: Tensor) -> Tensor | None:
-        """Return the maps (n, h, w) of the images ``rows``, were the prototypes ``which`` these ``vectors``.
+        """Return the similarity maps (n, h, w) of the images ``rows`` to ``vectors``, as prototypes ``which``.
 
-        From them projection cuts the boxes of the sources. None for whole images.
+        Projection cuts the boxes of the sources from them. None for whole images.
         """
         return None
 
     def rounding_error(self, latents: Tensor) -> Tensor:
-        """Return a bound (P,) on the difference between the values of `match` and of `at`."""
+        """Return a bound (P,) of the difference between the values of `match` and of `at`."""
         return torch.full((len(self),), 1e-5, device=latents.device)
 
     def patch_boxes(self, cells: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> Tensor | None:
-        """Return the rectangles (n, 4) of an image of ``size`` that stand for cells (n,), where these are of one size.
+        """Return the rectangles (n, 4) in an image of ``size`` for cells (n,), where all have a fixed size.
 
-        None: explanations show what the map highlights, the sources of prototypes the cell itself.
+        None: explanations then show the highlighted part of the map, and sources of prototypes the cell itself.
         """
         return None
 
     def normalized(self, vectors: Tensor) -> Tensor:
-        """Return vectors as they are compared; where a direction counts, without their lengths."""
+        """Return vectors as they are compared; normalised where only the direction counts."""
         return vectors
 
     def components(self, latents: Any) -> Iterator[tuple[int, PrototypeLayer, Any]]:
-        """Yield the layers that this one is made of, with the number of their first prototype and their latents."""
+        """Yield the layers of which this one consists, each with the index of its first prototype and its latents."""
         yield 0, self, latents
 
-    # What all of them share.
+    # All of them share these.
 
     @property
     def has_vectors(self) -> bool:
-        """Whether they are vectors, in a space that they share with the images."""
+        """Whether the prototypes are vectors, in a space that they share with the images."""
         return self.vectors[0].numel() > 0 if len(self) else True
 
     @staticmethod
     def class_major(per_class: int, num_classes: int) -> Tensor:
-        """Return owners (P, C) of ``per_class`` prototypes for each class, class after class."""
+        """Return the owners (P, C) for ``per_class`` prototypes per class, in the order of the classes."""
         return torch.eye(num_classes, dtype=torch.bool).repeat_interleave(per_class, dim=0)
 
     def __len__(self) -> int:
@@ -145,7 +145,7 @@ class PrototypeLayer(nn.Module):
 
     @property
     def usage_counted(self) -> bool:
-        """Whether the use of the prototypes has been counted on the training images."""
+        """Whether the usage of the prototypes has been counted on the training images."""
         return bool((self.activations >= 0).all())
 
     def unused(self) -> Tensor:

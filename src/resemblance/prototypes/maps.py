@@ -1,4 +1,4 @@
-"""From a similarity map to the image: upsampling and the papers' boxes, as pure functions."""
+"""Pure functions from similarity maps to the image: upsampling and the papers' boxes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def percentile(values: Tensor, percent: float = PERCENT) -> Tensor:
-    """The percentile of each row, interpolated linearly between the two nearest values.
+    """Return the percentile of each row, interpolated linearly between the two nearest values.
 
-    Selects instead of sorting, and has no limit on the length of a row.
+    It selects values instead of sorting them, and rows may have any length.
 
     Args:
         values: (N, M).
@@ -53,9 +53,9 @@ def percentile(values: Tensor, percent: float = PERCENT) -> Tensor:
 
 
 def percentile_boxes(maps: Tensor, percent: float = PERCENT) -> Tensor:
-    """The tightest box around all pixels at or above the percentile of each map.
+    """Return the smallest box around all pixels at or above the percentile of each map.
 
-    Separate blobs share one large box, and a plateau at the percentile gives the whole map.
+    Separate regions share one large box, and a plateau at the percentile results in the whole map.
     Source: Chen et al. 2019, section 2.4, and their released code.
 
     Args:
@@ -80,7 +80,7 @@ def percentile_boxes(maps: Tensor, percent: float = PERCENT) -> Tensor:
 
 
 def percentile_box(heat: Tensor, percent: float = PERCENT) -> tuple[int, int, int, int]:
-    """The box of a single map (H, W); see `percentile_boxes`.
+    """Return the box of a single map (H, W); see `percentile_boxes`.
 
     Example:
         >>> heat = torch.zeros(10, 10)
@@ -93,7 +93,7 @@ def percentile_box(heat: Tensor, percent: float = PERCENT) -> tuple[int, int, in
 
 
 def cell_boxes(cells: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """The rectangles of the image that cells of a latent map stand for, if the map is laid over the image.
+    """Return the rectangles of the image that cells of a latent map cover when the map is laid over the image.
 
     Args:
         cells: (N,) flat indices into the grid.
@@ -116,10 +116,11 @@ def cell_boxes(cells: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> T
 
 
 def _extent(present: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Return the first and one past the last position that is set; everything where none is (a map of NaN).
+    """Return the first and one past the last position that is set; the full range where none is (a map of NaN).
 
-    torchvision's `masks_to_boxes` would do for the others, but refuses an empty mask or, in later versions, calls it
-    the pixel at 0, 0; and it wants the whole mask (N, H, W) where the maxima of rows and columns are enough.
+    torchvision's `masks_to_boxes` would compute the same otherwise, but it refuses an empty mask or, in later versions,
+    returns the pixel at 0, 0 for it; and it needs the whole mask (N, H, W), where the maxima of rows and columns are
+    enough.
     """
     positions = torch.arange(length, device=present.device)
     first = torch.where(present, positions, length).amin(dim=1)

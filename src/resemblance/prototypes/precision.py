@@ -1,4 +1,4 @@
-"""Arithmetic that must not be rounded to 16 bits."""
+"""Precision: arithmetic that must not be rounded to 16 bits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def full_precision(tensor: Tensor) -> AbstractContextManager[None]:
-    """Return a context without autocast on the tensor's device: prototype layers and heads run in float32.
+    """Return a context without autocast on the tensor's device, in which prototype layers and heads run in float32.
 
     Example:
         >>> a = torch.ones(2, 2)
@@ -21,7 +21,7 @@ def full_precision(tensor: Tensor) -> AbstractContextManager[None]:
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """Return the tensor in float32 at least; float64 stays, for models that are double.
+    """Return the tensor at least in float32; float64 stays, for models in double precision.
 
     Example:
         >>> widened(torch.ones(1, dtype=torch.bfloat16)).dtype, widened(torch.ones(1, dtype=torch.float64)).dtype

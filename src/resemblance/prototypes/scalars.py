@@ -1,4 +1,4 @@
-"""Prototypes that are numbers which a network computes: attributes (FLINT) and concepts (SENN)."""
+"""Prototypes whose similarities a network computes as numbers: attributes (FLINT) and concepts (SENN)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from resemblance.prototypes.precision import full_precision, widened
 
 
 class ScalarPrototypes(PrototypeLayer):
-    """The first P numbers of the latents are the similarities.
+    """Prototypes whose similarities are the first P numbers of the latents.
 
     Args:
         owners: (P, C) bool, multi-hot.
-        absent_at_zero: an image whose number is not positive does not have the attribute at all: it is infinitely far.
-        examples: how many training images are kept as examples of each; their indices are in the buffer
+        absent_at_zero: an image whose number is not positive does not have the attribute: its distance is infinite.
+        examples: how many training images to keep as examples of each; their indices are in the buffer
             ``examples`` (P, n), −1 while unknown.
 
     Example:
@@ -33,12 +33,12 @@ class ScalarPrototypes(PrototypeLayer):
             self.register_buffer("examples", unknown)
 
     def forward(self, latents: Tensor) -> Comparison:
-        """The numbers, (B, P)."""
+        """Return the numbers as similarities, (B, P)."""
         with full_precision(latents):
             return Comparison(widened(latents)[:, : len(self)])
 
     def match(self, latents: Tensor) -> Match:
-        """The image with the largest number is the nearest."""
+        """Return the negative numbers as distances; infinite where the attribute is absent."""
         match = super().match(latents)
         if self.absent_at_zero:
             match.values = torch.where(match.values < 0, match.values, torch.inf)

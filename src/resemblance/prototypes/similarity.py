@@ -1,7 +1,7 @@
 """Distances and similarities to prototypes, as pure functions.
 
-Maps are compared by one matrix product; whole vectors exactly, by differences, where a distance of zero
-must come out as zero.
+Maps are compared by one matrix product; whole vectors exactly, by differences, where a distance of zero must be
+computed as zero.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ EPSILON = 1e-4
 def log_similarity(squared: Tensor, epsilon: float = EPSILON) -> Tensor:
     """Turn squared distances into similarities, log((d² + 1) / (d² + ε)).
 
-    Computed as log1p((1 − ε) / (d² + ε)), the same number, which stays positive and strictly falling for
-    large distances in float32. Source: Chen et al. 2019, section 2.1.
+    It is computed as log1p((1 − ε) / (d² + ε)), which is equal, and in float32 stays positive and strictly decreasing
+    at large distances. Source: Chen et al. 2019, section 2.1.
 
     Args:
         squared: squared distances, any shape.
@@ -34,7 +34,7 @@ def log_similarity(squared: Tensor, epsilon: float = EPSILON) -> Tensor:
 
 
 def linear_similarity(squared: Tensor) -> Tensor:
-    """The negative squared distance.
+    """Return the negative squared distances as similarities.
 
     Example:
         >>> linear_similarity(torch.tensor([0.25]))
@@ -44,12 +44,12 @@ def linear_similarity(squared: Tensor) -> Tensor:
 
 
 def squared_distances(latents: Tensor, vectors: Tensor, exact: bool = False) -> Tensor:
-    """Squared Euclidean distances between all windows of latent maps and all prototypes.
+    """Return squared Euclidean distances between all windows of latent maps and all prototypes.
 
     Args:
         latents: (B, D, H, W).
         vectors: (P, D, h, w).
-        exact: by differences instead of a matrix product; slower.
+        exact: compute differences instead of a matrix product; slower.
 
     Returns:
         (B, P, H − h + 1, W − w + 1), clamped at 0.
@@ -78,7 +78,7 @@ def squared_distances(latents: Tensor, vectors: Tensor, exact: bool = False) -> 
 
 
 def nearest_patches(latents: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """The smallest squared distance of each image to each prototype, and the cell where it lies.
+    """Return the smallest squared distance of each image to each prototype, and its cell.
 
     Args:
         latents: (B, D, H, W).
@@ -92,10 +92,10 @@ def nearest_patches(latents: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def nearest_distances(latents: Tensor, vectors: Tensor) -> Tensor:
-    """The smallest squared distance of each image to each prototype, by differences.
+    """Return the smallest squared distance of each image to each prototype, by differences.
 
-    A matrix product names the nearest window; its distance is then measured exactly, so that it can be 0, and so
-    that the root of a small distance has a sound gradient.
+    A matrix product selects the nearest window; its distance is then computed exactly, so that it can be 0, and so
+    that the square root of a small distance has an accurate gradient.
 
     Args:
         latents: (B, D, H, W).
@@ -120,10 +120,10 @@ def nearest_distances(latents: Tensor, vectors: Tensor) -> Tensor:
 
 
 class _SquaredDifferences(torch.autograd.Function):
-    """‖rows[index_bp] − vectors_p‖² (B, P), a few images at a time, forward and backward.
+    """Compute ‖rows[index_bp] − vectors_p‖² (B, P), a few images at a time, forward and backward.
 
-    All differences at once would be B·P·D numbers, many times what the map has: they are not kept but taken again,
-    in pieces that stay in the cache of a CPU.
+    All differences at once would be B·P·D numbers, many times the size of the map: they are not kept but computed
+    again, in pieces that fit into the cache of a CPU.
     """
 
     @staticmethod
@@ -131,7 +131,7 @@ class _SquaredDifferences(torch.autograd.Function):
         ctx.save_for_backward(rows, vectors, index)
         pieces = [
             (rows[part] - vectors).square_().sum(dim=2)
-            for part in torch.split(index, _images(vectors, rows.device))
+            for part in torch.split(index, _images_at_once(vectors, rows.device))
         ]
         return torch.cat(pieces)
 
@@ -140,7 +140,7 @@ class _SquaredDifferences(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         rows, vectors, index = ctx.saved_tensors
         to_rows, to_vectors = torch.zeros_like(rows), torch.zeros_like(vectors)
-        size = _images(vectors, rows.device)
+        size = _images_at_once(vectors, rows.device)
         for part, share in zip(torch.split(index, size), torch.split(gradient, size), strict=True):
             change = (rows[part] - vectors).mul_(2 * share[:, :, None])
             to_rows.index_add_(0, part.flatten(), change.flatten(0, 1))
@@ -148,18 +148,18 @@ class _SquaredDifferences(torch.autograd.Function):
         return to_rows, to_vectors, None
 
 
-def _images(vectors: Tensor, device: torch.device) -> int:
-    """How many images' differences are taken at once."""
+def _images_at_once(vectors: Tensor, device: torch.device) -> int:
+    """Return for how many images differences are computed at once."""
     return max((1 << (18 if device.type == "cpu" else 27)) // vectors.numel(), 1)
 
 
 def _windows(latents: Tensor, height: int, width: int) -> Tensor:
-    """All windows of maps (B, D, H, W) as columns: (B, D·h·w, H'W')."""
+    """Return all windows of maps (B, D, H, W) as columns: (B, D·h·w, H'W')."""
     return latents.flatten(2) if height == width == 1 else F.unfold(latents, (height, width))
 
 
 def pairwise_distances(rows: Tensor, columns: Tensor) -> Tensor:
-    """Exact Euclidean distances between two sets of vectors; the gradient at distance 0 is 0.
+    """Return exact Euclidean distances between two sets of vectors; the gradient at distance 0 is 0.
 
     Args:
         rows: (N, D).
@@ -176,9 +176,9 @@ def pairwise_distances(rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def pairwise_squared(rows: Tensor, columns: Tensor) -> Tensor:
-    """Exact squared Euclidean distances between two sets of vectors.
+    """Return exact squared Euclidean distances between two sets of vectors.
 
-    By differences, not by a matrix product: in float32 the product leaves 0.003 to 0.013 where 0 is due.
+    They come from differences, not from a matrix product, which in float32 results in 0.003 to 0.013 instead of 0.
 
     Args:
         rows: (N, D).

@@ -1,4 +1,4 @@
-"""Prototypes that are vectors: a geometry, and an activation that makes similarities of its distances."""
+"""Prototypes that are vectors: a geometry, and an activation that turns its distances into similarities."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.precision import full_precision, widened, widest
 from resemblance.prototypes.similarity import log_similarity
 
-CHUNK = 1 << 22  # numbers held at once while measuring
+CHUNK = 1 << 22  # numbers in memory at once in exact measurements
 
 Activation = Callable[[Tensor], Tensor]
 
 
 class VectorPrototypes(PrototypeLayer):
-    """Vectors that stand for patches (P, D, h, w) of a latent map, or for whole images (P, E).
+    """Vectors that represent patches (P, D, h, w) of a latent map, or whole images (P, E).
 
-    An image is as similar to a patch prototype as its nearest window is; whole images are compared by their
-    embedding. Of latents with more channels than a prototype the first ones are compared.
+    The similarity of an image to a patch prototype is that of its nearest window; whole images are compared by their
+    embeddings. If latents have more channels than a prototype, the first ones are compared.
 
     Args:
         vectors: (P, D, h, w) or (P, E).
         owners: (P, C) bool, multi-hot.
-        geometry: how near patches are; by default by squared Euclidean distance.
-        activation: similarities of distances, element by element.
+        geometry: the distance between patches; by default squared Euclidean.
+        activation: turns distances into similarities, element by element.
 
     Example:
         >>> prototypes = VectorPrototypes(torch.zeros(2, 3, 1, 1), torch.eye(2))
@@ -50,27 +50,27 @@ class VectorPrototypes(PrototypeLayer):
 
     @property
     def has_maps(self) -> bool:
-        """Whether they stand for patches."""
+        """Whether the prototypes represent patches."""
         return self.vectors.dim() == 4
 
     @property
     def window(self) -> tuple[int, int]:
-        """Rows and columns of cells that a prototype spans."""
+        """The rows and columns of cells that a prototype spans."""
         return (self.vectors.shape[2], self.vectors.shape[3]) if self.has_maps else (1, 1)
 
     def compared(self, latents: Tensor) -> Tensor:
-        """Return what the vectors are compared with, (B, D, H, W) or (B, E), in float32 at least."""
+        """Return the part of latents that is compared with the vectors, (B, D, H, W) or (B, E), at least in float32."""
         length = self.vectors.shape[1]
         return widened(latents if self.has_maps else latents.flatten(1))[:, :length]
 
     def forward(self, latents: Tensor) -> Comparison:
-        """Similarities (B, P), and the distances that they follow from."""
+        """Return similarities (B, P), and the distances from which they are computed."""
         with full_precision(latents):
             distances = self.nearest(self.compared(latents))[0]
             return Comparison(self.activation(distances), {"distances": distances})
 
     def nearest(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the smallest distances and their cells, (B, P) each, of latents as `compared` gives them."""
+        """Return the smallest distances and their cells, (B, P) each, of latents that `compared` returned."""
         if self.has_maps:
             return self.geometry.nearest(latents, self.vectors)
         distances = self.geometry.whole(latents, self.vectors)
@@ -78,12 +78,12 @@ class VectorPrototypes(PrototypeLayer):
 
     @torch.no_grad()
     def match(self, latents: Tensor) -> Match:
-        """Smallest distances and their cells."""
+        """Return the smallest distances and their cells."""
         with full_precision(latents):
             return Match(*self.nearest(self.compared(latents)))
 
     def maps(self, latents: Tensor, which: Tensor | None = None) -> Tensor:
-        """The similarity of each window, (B, K, H', W'); only of patches."""
+        """Return the similarity of each window, (B, K, H', W'); only for patches."""
         if not self.has_maps:
             return super().maps(latents, which)
         vectors = self.vectors if which is None else self.vectors[which]
@@ -91,20 +91,20 @@ class VectorPrototypes(PrototypeLayer):
             return self.activation(self.geometry.distances(self.compared(latents), vectors))
 
     def grid(self, latents: Tensor) -> tuple[int, int]:
-        """Rows and columns of windows."""
+        """Return rows and columns of windows."""
         if not self.has_maps:
             return (1, 1)
         height, width = self.window
         return latents.shape[2] - height + 1, latents.shape[3] - width + 1
 
-    # exactly, for chosen pairs
+    # Exact measurements of selected pairs.
 
     @torch.no_grad()
     def at(self, latents: Tensor, rows: Tensor, which: Tensor) -> Places:
-        """The nearest windows; a window that is the prototype itself comes before any other.
+        """Return the nearest windows; a window that equals the prototype comes before any other.
 
-        With distances it is the nearest anyway; with inner products a longer patch of about the same direction would
-        come first, and a prototype that is a training patch already would move on.
+        With distances it is the nearest anyway. With inner products a longer patch of about the same direction would
+        come first, and a prototype that is already a training patch would move on.
         """
         grid = self.grid(latents)
         parts = [self._places(latents, r, w) for r, w in self._chunks(grid, rows, which)]
@@ -115,19 +115,19 @@ class VectorPrototypes(PrototypeLayer):
     def _places(self, latents: Tensor, rows: Tensor, which: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         patches, vectors = self.patches(latents, rows), self.vectors[which][:, None]
         distances = self.measure(patches, vectors)
-        kept = self.kept(patches)
-        itself = (kept == vectors).flatten(2).all(dim=2)
-        distances = distances.masked_fill(itself, -torch.inf)
+        projected = self.projected_vectors(patches)
+        equal = (projected == vectors).flatten(2).all(dim=2)
+        distances = distances.masked_fill(equal, -torch.inf)
         smallest = distances.amin(dim=1)
         count = distances.shape[1]
         positions = torch.arange(count, device=distances.device)
         cells = torch.where(distances == smallest[:, None], positions, count).amin(dim=1).clamp_max(count - 1)
-        nearest = kept[torch.arange(len(rows), device=rows.device), cells]
+        nearest = projected[torch.arange(len(rows), device=rows.device), cells]
         return smallest, cells, nearest.to(self.vectors.dtype)
 
     @torch.no_grad()
     def source_maps(self, latents: Tensor, rows: Tensor, which: Tensor, vectors: Tensor) -> Tensor | None:
-        """Similarities of all windows of an image to a vector, measured exactly."""
+        """Return the exact similarities of all windows of an image to a vector."""
         if not self.has_maps:
             return None
         grid = self.grid(latents)
@@ -145,21 +145,21 @@ class VectorPrototypes(PrototypeLayer):
         windows = latents.unfold(2, height, 1).unfold(3, width, 1)  # (n, D, H', W', h, w)
         return windows.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)
 
-    def kept(self, patches: Tensor) -> Tensor:
-        """Return what a prototype becomes that is projected onto a patch; by default the patch."""
+    def projected_vectors(self, patches: Tensor) -> Tensor:
+        """Return the vectors of prototypes that are projected onto patches; by default the patches."""
         return patches
 
     def measure(self, patches: Tensor, vectors: Tensor) -> Tensor:
-        """Return the exact distances (n, cells), in float64, of patches (n, cells, *shape) to vectors (n, 1, *shape)."""
+        """Return exact distances (n, cells), float64, between patches (n, cells, *shape) and vectors (n, 1, *shape)."""
         dims = self.vectors.dim() - 1
         return self.geometry.measure(patches.flatten(-dims), vectors.flatten(-dims))
 
     def rounding_error(self, latents: Tensor) -> Tensor:
-        """More than twice the error of the quick distances in the arithmetic at hand."""
+        """Return more than twice the error of the fast distances, in the present arithmetic."""
         return self.error_scale(latents) * (2 * _unit(latents.device, self.vectors[0].numel()))
 
     def error_scale(self, latents: Tensor) -> Tensor:
-        """Return how large the numbers are (P,) that the quick distances add up and round."""
+        """Return the scale (P,) of the numbers that the fast distances add up; rounding errors are relative to it."""
         length = self.vectors[0].numel()
         if self.has_maps:
             largest = latents.square().sum(dim=1).amax() * (length / latents.shape[1])
@@ -170,11 +170,11 @@ class VectorPrototypes(PrototypeLayer):
         return self.geometry.error_scale(longest, vectors)
 
     def normalized(self, vectors: Tensor) -> Tensor:
-        """Vectors as the geometry compares them."""
+        """Return vectors as the geometry compares them."""
         return self.geometry.normalized(vectors)
 
     def _window_boxes(self, cells: Tensor, grid: tuple[int, int]) -> Tensor:
-        """(n, 4) the windows' cells, as shares of the map."""
+        """Return the windows' boxes (n, 4), as shares of the map."""
         height, width = self.window
         rows, columns = cells // grid[1], cells % grid[1]
         total = cells.new_tensor([grid[1] + width - 1, grid[0] + height - 1]).float()
@@ -187,7 +187,7 @@ class VectorPrototypes(PrototypeLayer):
 
 
 def _unit(device: torch.device, length: int) -> float:
-    """Relative error of a dot product of that length."""
+    """Return the relative error of a dot product of that length."""
     precision = torch.get_float32_matmul_precision()
     if precision == "medium":  # operands may be rounded to bfloat16
         return 2.0**-7

@@ -1,1 +1,1 @@
-"""Training by recipes, and what ends a stage: projection, pruning, clustering, the survey."""
+"""Training by recipes, and the end actions of stages: projection, pruning, clustering, counting usage."""

@@ -17,7 +17,7 @@ VARIANTS = pytest.mark.parametrize("variant", ["paper", "released"])
 
 
 def make(classes=3, size=28, channels=1, moving=0.0, **config):
-    """A model whose offsets are of about ``moving`` cells."""
+    """Make a model whose offsets are about ``moving`` cells."""
     image = ImageSpec(size, size, channels, (0.5,) * channels, (0.25,) * channels)
     spec = ModelSpec(tuple(f"class {c}" for c in range(classes)), image)
     torch.manual_seed(0)
@@ -31,7 +31,7 @@ def make(classes=3, size=28, channels=1, moving=0.0, **config):
 
 
 def glass(vectors, classes=2, variant="paper", parts=2):
-    """A model for maps of vectors' depth: parts (P, D), the same in all places of a prototype."""
+    """Make a model for raw maps of depth D; all parts of prototype j are the vector j of (P, D)."""
     count, depth = vectors.shape
     settings = {"addon": "regular", "prototype_depth": depth, "parts": parts, "variant": variant}
     model = make(classes, prototypes_per_class=count // classes, **settings)
@@ -41,7 +41,7 @@ def glass(vectors, classes=2, variant="paper", parts=2):
 
 
 def see(model, z, offsets=None):
-    """Latents of a raw map (B, D, H, W), with given offsets (B, 2ρ, h, w)."""
+    """Return the latents of a raw map (B, D, H, W) with these offsets (B, 2ρ, h, w), by default 0."""
     z = model.prototypes.unit_vectors(z)
     height, width = model.prototypes.grid(z)
     if offsets is None:
@@ -49,8 +49,8 @@ def see(model, z, offsets=None):
     return torch.cat([z, F.pad(offsets, (0, z.shape[3] - width, 0, z.shape[2] - height))], dim=1)
 
 
-def plain_seen(z, offsets, window, part, parts):
-    """Return what a part of a window sees of one map z (E, H, W)."""
+def plain_read(z, offsets, window, part, parts):
+    """Return what a part of a window reads from one map z (E, H, W)."""
     (a, b), (m, n) = window, part
     index = 2 * (m * parts + n)
     y = a - 1 + 2 * m + offsets[index, a, b].item()

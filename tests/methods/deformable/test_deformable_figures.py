@@ -32,7 +32,7 @@ def pictures(model):
     return Gallery([item] * len(model.prototypes))
 
 
-def inputs(model, count=5):
+def figure_inputs(model, count=5):
     image, generator = model.spec.image, np.random.default_rng(0)
     pixels = generator.integers(0, 256, (count, 28, 28, image.channels), dtype=np.uint8)
     labels = np.arange(count) % 2
@@ -58,15 +58,15 @@ def frames(axes):
 def test_few_and_many_classes_in_colour_and_grey(classes, channels):
     model = make(classes, channels)
     model.gallery = pictures(model)
-    drawings = figures(model, inputs(model))
-    assert list(drawings) == ["Deformable prototypes", "One prototype in several images"]
-    for part in drawings.values():
+    by_title = figures(model, figure_inputs(model))
+    assert list(by_title) == ["Deformable prototypes", "One prototype in several images"]
+    for part in by_title.values():
         assert max(part.figure.get_size_inches()) < 14
         assert drawn(part.figure)
-    assert ("298 more classes not shown" in drawings["One prototype in several images"].caption) == (
+    assert ("298 more classes not shown" in by_title["One prototype in several images"].caption) == (
         classes == 300
     )
-    assert ("297 more prototypes" in drawings["Deformable prototypes"].caption) == (classes == 300)
+    assert ("297 more prototypes" in by_title["Deformable prototypes"].caption) == (classes == 300)
 
 
 def test_boxes_are_those_of_the_parts_cut_at_the_edge():
@@ -74,16 +74,16 @@ def test_boxes_are_those_of_the_parts_cut_at_the_edge():
     model.gallery = pictures(model)
     with torch.no_grad():  # all windows move: rows by 3 cells of 2 pixels, columns not at all
         model.offsets[2].bias.copy_(torch.tensor([3.0, 0.0] * 4))
-    some = inputs(model)
+    inputs = figure_inputs(model)
     model.eval()
     with torch.no_grad():
-        output = model(some.images[:1])
+        output = model(inputs.images[:1])
         row = int(model.evidence(output, output.scores.argmax(1)).contributions.argmax())
         cell = model.prototypes.match(output.latents).cells[:, row]
         size = model.spec.image.size
         shares = model.prototypes.part_boxes(output.latents, torch.tensor([0]), cell)[0]
         expected = shares * torch.tensor([size[1], size[0], size[1], size[0]])
-    figure = figures(model, some)["Deformable prototypes"].figure
+    figure = figures(model, inputs)["Deformable prototypes"].figure
     boxes = frames(figure.axes[1])[::2]  # each is drawn twice: a dark edge, then its colour
     shown = expected.clamp(0, 28)
     shown = shown[(shown[:, 2] > shown[:, 0]) & (shown[:, 3] > shown[:, 1])]
@@ -93,14 +93,14 @@ def test_boxes_are_those_of_the_parts_cut_at_the_edge():
 
 def test_without_pictures_or_images():
     model = make(2, parts=3)
-    drawings = figures(model, inputs(model))
-    assert "no picture" in texts(drawings["Deformable prototypes"].figure)
+    by_title = figures(model, figure_inputs(model))
+    assert "no picture" in texts(by_title["Deformable prototypes"].figure)
     assert figures(model, FigureInputs(torch.rand(0, 3, 28, 28), torch.zeros(0), None)) == {}
 
 
 def test_the_report_draws_them():
     model = make(2)
-    assert list(paper_figures(model, inputs(model))) == [
+    assert list(paper_figures(model, figure_inputs(model))) == [
         "Deformable prototypes",
         "One prototype in several images",
     ]

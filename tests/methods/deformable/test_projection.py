@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from looking_glass import batches
-from methods.deformable.small_models import VARIANTS, glass, plain_seen, see
+from methods.deformable.small_models import VARIANTS, glass, plain_read, see
 from resemblance.training.ends.projection import project
 
 
@@ -28,8 +28,8 @@ def scene(variant="paper", images=9, seed=0, parts=2):
 
 
 def plain_push(model, latents, labels):
-    """For each prototype the first image of its class with the largest g, and what its parts see there."""
-    maps, best_of_each = model.prototypes.maps(latents), []
+    """Return for each prototype the first image of its class with the largest g, and what its parts read there."""
+    maps, projected = model.prototypes.maps(latents), []
     z, offsets = model.prototypes._split(latents)
     parts, width = model.config.parts, maps.shape[3]
     for j in range(len(model.prototypes)):
@@ -38,29 +38,29 @@ def plain_push(model, latents, labels):
             if model.prototypes.owners[j, label] and maps[i, j].max() > best[0] + 1e-6:
                 cell = int(maps[i, j].argmax())
                 window = divmod(cell, width)
-                seen = torch.stack(
+                patch = torch.stack(
                     [
-                        plain_seen(z[i], offsets[i], window, (m, n), parts)
+                        plain_read(z[i], offsets[i], window, (m, n), parts)
                         for m in range(parts)
                         for n in range(parts)
                     ],
                     dim=1,
                 )
-                best = (maps[i, j].max(), i, seen.reshape(-1, parts, parts))
-        best_of_each.append(best)
-    return best_of_each
+                best = (maps[i, j].max(), i, patch.reshape(-1, parts, parts))
+        projected.append(best)
+    return projected
 
 
 @VARIANTS
 @pytest.mark.parametrize("parts", [2, 3])
 @pytest.mark.parametrize("batch", [9, 4])
-def test_projection_stores_what_the_parts_see_and_a_second_one_moves_nothing(variant, parts, batch):
+def test_projection_stores_what_the_parts_read_and_a_second_one_moves_nothing(variant, parts, batch):
     model, latents, labels = scene(variant, parts=parts)
     expected = plain_push(model, latents, labels)
     project(model, batches_of(model, latents, labels, batch))
-    for j, (_, index, seen) in enumerate(expected):
+    for j, (_, index, patch) in enumerate(expected):
         assert model.prototypes.source_index[j] == index
-        assert torch.allclose(model.prototypes.vectors[j], 64 * seen, atol=1e-4)
+        assert torch.allclose(model.prototypes.vectors[j], 64 * patch, atol=1e-4)
     if variant == "released":  # now the map before the push is that of the patch
         project(model, batches_of(model, latents, labels, batch))
     before = copy.deepcopy(model.state_dict())
@@ -70,21 +70,21 @@ def test_projection_stores_what_the_parts_see_and_a_second_one_moves_nothing(var
 
 
 def batches_of(model, latents, labels, size):
-    """Latents as if they were images."""
+    """Return batches of latents, which the model reads as if they were images."""
     model.latents = lambda images: images
     return batches(latents, labels, size)
 
 
-def test_no_windows_at_all():
-    """So it is where no image of a batch comes nearer than those before."""
+def test_patches_and_maps_of_no_images_are_empty():
+    """This happens if no image of a batch is nearer than those before."""
     model, latents, _ = scene()
     none = torch.zeros(0, dtype=torch.int64)
     assert model.prototypes.patches(latents, none).shape == (0, 25, 7, 2, 2)
     assert model.prototypes.maps(latents[:0]).shape == (0, 4, 5, 5)
 
 
-def test_a_projected_prototype_is_wholly_there_in_its_source():
-    """If all its parts lie on the map: parts are stored and compared by the same interpolation."""
+def test_a_projected_prototype_has_similarity_1_in_its_source():
+    """This holds if all its parts lie on the map: it is compared by the same interpolation that made it."""
     generator = torch.Generator().manual_seed(0)
     model = glass(torch.rand(2, 6, generator=generator))
     z = torch.rand(2, 6, 7, 7, generator=generator).square()
@@ -101,7 +101,7 @@ def test_a_projected_prototype_is_wholly_there_in_its_source():
 
 
 def test_a_projected_part_keeps_the_authors_length_and_self_similarity():
-    """64/√ρ: with the authors' roundings a projected prototype has 0.99009 in its source, not 0.98970."""
+    """The length is 64/√ρ: with the authors' ε, a projected prototype has 0.99009 in its source, not 0.98970."""
     generator = torch.Generator().manual_seed(0)
     for variant, expected in (("released", 0.99009), ("paper", 1.0)):
         model = glass(torch.rand(2, 6, generator=generator), variant=variant)
@@ -113,7 +113,7 @@ def test_a_projected_part_keeps_the_authors_length_and_self_similarity():
 
 
 def test_adam_turns_projected_parts_as_slowly_as_the_authors():
-    """Ten steps at 3e-3 turn a part of length 64/√ρ by some hundredths of a degree."""
+    """Ten steps at 3e-3 turn a part of length 64/√ρ by a few hundredths of a degree."""
     generator = torch.Generator().manual_seed(0)
     model = glass(torch.rand(2, 6, generator=generator))
     latents, labels = see(model, torch.rand(2, 6, 7, 7, generator=generator) + 0.5), torch.tensor([0, 1])

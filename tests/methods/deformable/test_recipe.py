@@ -36,7 +36,7 @@ def test_the_settings_of_the_paper():
     assert model.latents(torch.rand(1, 1, 28, 28)).shape == (1, 129 + 18, 14, 14)
 
 
-def test_impossible_settings_are_refused_in_one_line():
+def test_impossible_settings_are_refused():
     with pytest.raises(UserError, match="parts must be at least 2"):
         make(parts=1)
     with pytest.raises(UserError, match="margin must be an angle"):
@@ -53,7 +53,7 @@ def test_impossible_settings_are_refused_in_one_line():
     ],
 )
 def test_the_recipe_is_the_authors(weights, warm, joint):
-    """Their published run keeps the last layer as it is."""
+    """The authors' published run does not train the last layer."""
     decay = "x 0.2 every 5 epochs"
     for variant in ("paper", "released"):
         model = make(variant=variant)

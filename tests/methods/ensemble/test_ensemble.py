@@ -1,4 +1,4 @@
-"""Ensembles: how scores are put together, whose images and classes they take, and what adds up."""
+"""Ensembles: how scores are combined, which images and classes they read, and what adds up."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def source(count=23, classes=CLASSES) -> ArraySource:
 
 
 def answers(model: Classifier, images: ArraySource) -> torch.Tensor:
-    """Scores (N, C), image by image, in the order of `CLASSES`."""
+    """Compute the scores (N, C), image by image, in the order of `CLASSES`."""
     data = ImageDataset(images, model.spec.image)
     with torch.no_grad():
         scores = torch.cat([model(data[i].images).scores for i in range(len(images))])
@@ -59,14 +59,14 @@ def test_logits_are_summed():
 
 
 def test_other_scores_are_averaged_as_probabilities():
-    logits, votes, chances = (
+    logits, votes, likelihoods = (
         torch.tensor([[0.0, 0.0]]),
         torch.tensor([[1.0, 3.0]]),
         torch.tensor([[0.6, 0.4]]),
     )
-    averages = combine([logits, votes, chances], ["logit", "votes", "probability"])
-    assert averages.flatten().tolist() == pytest.approx([(0.5 + 0.25 + 0.6) / 3, (0.5 + 0.75 + 0.4) / 3])
-    assert combine([chances, chances.flip(1)], ["probability"] * 2).tolist() == [[0.5, 0.5]]
+    scores = combine([logits, votes, likelihoods], ["logit", "votes", "probability"])
+    assert scores.flatten().tolist() == pytest.approx([(0.5 + 0.25 + 0.6) / 3, (0.5 + 0.75 + 0.4) / 3])
+    assert combine([likelihoods, likelihoods.flip(1)], ["probability"] * 2).tolist() == [[0.5, 0.5]]
 
 
 @pytest.mark.parametrize("kind", ["logit", "votes", "probability"])
@@ -111,8 +111,8 @@ def test_votes_logits_and_a_tree_are_averaged_in_one_pass():
     assert all(model.training for model in models)
     for model in models:
         model.eval()
-    votes, logits, chances = (answers(model, images) for model in models)
-    mean = (votes / votes.sum(1, keepdim=True) + logits.softmax(1) + chances) / 3
+    votes, logits, likelihoods = (answers(model, images) for model in models)
+    mean = (votes / votes.sum(1, keepdim=True) + logits.softmax(1) + likelihoods) / 3
     assert evaluation.whole.accuracy == np.mean(mean.argmax(1).numpy() == images.labels)
     assert [one.accuracy for one in evaluation.members] == [evaluate(m, images).accuracy for m in models]
 
@@ -120,7 +120,7 @@ def test_votes_logits_and_a_tree_are_averaged_in_one_pass():
 TOGETHER = {
     "weights, distances and similarities": [("protopnet", {}), ("prototypedl", {}), ("kmex", {})],
     "votes and a tree": [("kmex", {"patches": True}), ("prototree", {})],
-    "attributes beside parts": [("flint", {"encoder": "small"}), ("tesnet", {})],
+    "attributes and parts": [("flint", {"encoder": "small"}), ("tesnet", {})],
 }
 
 
@@ -130,8 +130,8 @@ def models_of(kinds):
     models = []
     for number, (method, config) in enumerate(kinds):
         order = CLASSES[::-1] if number % 2 else CLASSES
-        given = {} if method in ("prototypedl",) else {"encoder": "small", **config}
-        models.append(build(method, given, ModelSpec(order, spec.image)).eval())
+        settings = {} if method in ("prototypedl",) else {"encoder": "small", **config}
+        models.append(build(method, settings, ModelSpec(order, spec.image)).eval())
     return models
 
 
@@ -207,21 +207,21 @@ def test_an_ensemble_is_reported_like_a_model():
     assert len(prototype_views(both)) == len(both.prototypes)
 
 
-def test_models_that_do_not_go_together_are_refused():
+def test_what_is_not_an_ensemble_is_refused():
     one = member()
     with pytest.raises(UserError, match="at least 2 models, not 1"):
         make_ensemble([one])
-    with pytest.raises(UserError, match=r"only the first knows ant; only model 2 knows 7, 8, 9 and 1 more"):
+    with pytest.raises(UserError, match=r"only the first has ant; only model 2 has 7, 8, 9 and 1 more"):
         make_ensemble([one, member(classes=("bee", "cow", "dog", "8", "7", "9", "a"))])
     mixed = make_ensemble([one, member("kmex", patches=True)])
     assert not isinstance(mixed, PrototypeEnsemble)  # a softmax stands between the reasons and the score
     torch.manual_seed(0)
     plain = build("blackbox", {"encoder": "small"}, one.spec)
-    dark = make_ensemble([one, plain.eval()])
-    assert isinstance(dark, Ensemble)
+    black_boxes = make_ensemble([one, plain.eval()])
+    assert isinstance(black_boxes, Ensemble)
     with pytest.raises(UserError, match="no evidence"):
-        explain(dark, torch.rand(1, 32, 32))
+        explain(black_boxes, torch.rand(1, 32, 32))
     with pytest.raises(UserError, match="not trained"):
-        dark.loss(dark(torch.rand(1, 1, 32, 32)), torch.tensor([0]))
+        black_boxes.loss(black_boxes(torch.rand(1, 1, 32, 32)), torch.tensor([0]))
     with pytest.raises(UserError, match="no images"):
         evaluate_ensemble([one, one], source(0))

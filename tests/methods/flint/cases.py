@@ -9,7 +9,7 @@ CASE = Case(
     {"encoder": "mnist", "setting": "cifar", "attributes": 6},
     epochs=4,
     command="--epochs 6 --image-size 12",
-    measured={"accuracy of the predictor": 0.8, "fidelity": 0.1},  # after six short epochs it is not good yet
+    measured={"accuracy of the predictor": 0.8, "fidelity": 0.1},  # six short epochs are few
     page=("Relevance of attributes to classes", "Local explanations", "Conciseness", "Fidelity, test"),
 )
 

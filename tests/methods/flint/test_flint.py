@@ -12,14 +12,14 @@ from models import batch
 def test_attributes_are_not_negative_unless_released():
     paper, released = make().eval(), make(variant="released").eval()
     images, _ = batch(paper, 16)
-    ours, theirs = paper(images).similarities, released(images).similarities
-    assert theirs.min() < 0 <= ours.min()
-    assert torch.equal(ours, theirs.abs())
+    attributes, signed = paper(images).similarities, released(images).similarities
+    assert signed.min() < 0 <= attributes.min()
+    assert torch.equal(attributes, signed.abs())
     small = make(encoder="small").eval()
     assert small(images).similarities.min() == 0
 
 
-def test_the_interpreter_answers_and_the_predictor_is_measured_beside_it():
+def test_scores_are_the_interpreters_and_the_predictor_is_measured_too():
     model = make(4).eval()
     images, labels = batch(model, 12)
     output = model(images)
@@ -35,9 +35,9 @@ def test_the_interpreter_answers_and_the_predictor_is_measured_beside_it():
             assert evidence.contributions[row, j].item() == pytest.approx(contribution.item(), abs=1e-6)
         assert evidence.bias[row] == model.interpreter.bias[label]
     output.scores, output.extras["predictor"] = torch.eye(4).repeat(3, 1), torch.eye(4)[[0, 1, 2, 0] * 3]
-    measured = model.extra_metrics(output, torch.tensor([0, 1, 3, 3] * 3))
-    assert measured["accuracy of the predictor"].float().mean() == 0.5
-    assert measured["fidelity"].float().mean() == 0.75
+    metrics = model.extra_metrics(output, torch.tensor([0, 1, 3, 3] * 3))
+    assert metrics["accuracy of the predictor"].float().mean() == 0.5
+    assert metrics["fidelity"].float().mean() == 0.75
 
 
 def test_evidence_adds_up_in_training_too():

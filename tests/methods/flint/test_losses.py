@@ -10,7 +10,7 @@ import torch
 from methods.flint.small_models import make
 from models import batch
 from resemblance.methods.flint.config import SETTINGS, FLINTConfig
-from resemblance.methods.flint.model import conciseness, diversity, entropy, settle
+from resemblance.methods.flint.model import choose_setting, conciseness, diversity, entropy
 
 
 def plain_entropy(values):
@@ -78,17 +78,17 @@ def test_weights_can_be_set():
     )
     assert len(model.prototypes) == 4
     assert model.setting.threshold == 0.3
-    name, setting = settle(FLINTConfig(setting="quickdraw", sparsity=0.6), make().spec)
+    name, setting = choose_setting(FLINTConfig(setting="quickdraw", sparsity=0.6), make().spec)
     assert name == "mnist"
-    assert setting.sparsity.at(1 / 12, 12) == pytest.approx(0.04)  # its first step keeps its share
+    assert setting.sparsity.at(1 / 12, 12) == pytest.approx(0.04)  # the share of its first step is kept
 
 
-def test_the_predictor_is_not_held_to_the_interpreter():
+def test_the_predictor_does_not_follow_the_interpreter():
     model = make().eval()
     images, labels = batch(model)
     model.loss(model(images), labels)["output_fidelity"].backward()
     assert all(p.grad is None or not p.grad.any() for p in model.predictor.classifier.parameters())
-    assert model.predictor.features[0].weight.grad.any()  # by the layer that is tapped
+    assert model.predictor.features[0].weight.grad.any()  # through the tapped layer
     assert model.interpreter.weight.grad.any()
 
 
@@ -97,7 +97,7 @@ def test_diversity_is_over_the_batches_of_all_processes(monkeypatch):
     images, labels = batch(model, 6)
     whole = model.loss(model(images), labels)["diversity"]
     other = model(images[3:]).similarities
-    monkeypatch.setattr("resemblance.methods.flint.model.gather", lambda mine: torch.cat([mine, other]))
+    monkeypatch.setattr("resemblance.methods.flint.model.gather", lambda tensor: torch.cat([tensor, other]))
     assert model.loss(model(images[:3]), labels[:3])["diversity"].item() == pytest.approx(whole.item())
 
 

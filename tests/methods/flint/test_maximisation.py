@@ -50,7 +50,7 @@ def test_constants_are_the_authors():
 )
 def test_all_images_at_once_are_changed_like_one_by_one(network, ascent):
     x, columns = images(), [2, 0, 2]
-    images_after = maximise(network, x, columns, ascent)
+    changed = maximise(network, x, columns, ascent)
     for i, column in enumerate(columns):
         image = (ascent.start * x[i : i + 1]).clone().requires_grad_()
         rate = ascent.rate
@@ -68,21 +68,21 @@ def test_all_images_at_once_are_changed_like_one_by_one(network, ascent):
                 loss.backward()
                 optimizer.step()
             rate /= 2
-        assert torch.allclose(images_after[i], image.detach()[0], atol=1e-4)
+        assert torch.allclose(changed[i], image.detach()[0], atol=1e-4)
 
 
-def test_it_strengthens_and_leaves_the_function_alone(network):
+def test_it_increases_attributes_and_does_not_change_the_function(network):
     network.zero_grad()
     before = [parameter.clone() for parameter in network.parameters()]
     x = images()
     plain = Ascent(variation=0.1, steps=20)
     with torch.no_grad():  # also where gradients are off
-        images_after = maximise(network, x, torch.tensor([0, 1, 2]), plain)
-        gain = network(images_after).diagonal() - network(plain.start * x).diagonal()
+        changed = maximise(network, x, torch.tensor([0, 1, 2]), plain)
+        gain = network(changed).diagonal() - network(plain.start * x).diagonal()
     assert (gain > 0.1).all()
     assert all(p.grad is None for p in network.parameters())
     assert all(torch.equal(p, q) for p, q in zip(network.parameters(), before, strict=True))
-    assert not images_after.requires_grad
+    assert not changed.requires_grad
 
 
 def test_jitter_is_the_same_each_time(network):

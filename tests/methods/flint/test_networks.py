@@ -66,12 +66,12 @@ def test_architecture_for_quickdraw_and_cifar(channels, size, count, start, dens
 def test_reconstructions_have_the_images_size(encoder, size, channels):
     model = make(2, size, channels, encoder=encoder).eval()
     images, _ = batch(model, 2)
-    back = model.reconstruct(images)
-    assert back.shape == images.shape
-    assert 0 <= back.min() <= back.max() <= 1
+    reconstructed = model.reconstruct(images)
+    assert reconstructed.shape == images.shape
+    assert 0 <= reconstructed.min() <= reconstructed.max() <= 1
 
 
-def test_a_decoder_for_large_images_starts_small():
+def test_a_decoder_for_large_images_starts_with_a_small_map():
     decoder = Decoder(5, ImageSpec(224, 200, 3, (0,) * 3, (1,) * 3), (8, 8, 8, 8, 8, 3), False, nn.Identity())
     assert decoder.shape == (8, 7, 7)
     assert decoder(torch.rand(1, 5)).shape == (1, 3, 224, 200)

@@ -1,4 +1,4 @@
-"""Recipe of FLINT, and the epochs at which its terms come in."""
+"""Recipe of FLINT, and the epochs in which its terms start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.training_step import TrainingStep
 from resemblance.methods.flint.config import FLINTConfig
-from resemblance.methods.flint.model import settle
+from resemblance.methods.flint.model import choose_setting
 
 # Weights by epoch as in the fact sheet: input fidelity, output fidelity, sparsity, entropies.
 SCHEDULES = {
@@ -41,11 +41,11 @@ SCHEDULES = {
 
 
 @pytest.mark.parametrize("setting", SCHEDULES)
-def test_terms_come_in_at_the_epochs_of_the_schedule(setting):
+def test_terms_start_in_the_epochs_of_the_schedule(setting):
     model = make(encoder="mnist", setting=setting).train()
     stage = model.recipe().stages[0]
     for epoch, expected in SCHEDULES[setting].items():
-        for step in (0, 6):  # all through the epoch
+        for step in (0, 6):  # throughout the epoch
             model.before_step(TrainingStep(stage.name, epoch - 1, stage.epochs, 0, step, 7))
             weights = [model.weight(name) for name in ("input_fidelity", "output_fidelity", "sparsity")]
             weights += [model.weight("conciseness"), model.weight("diversity")]
@@ -56,7 +56,7 @@ def test_terms_come_in_at_the_epochs_of_the_schedule(setting):
 def test_a_shorter_training_has_all_terms_at_the_same_shares_of_it():
     model = make(encoder="mnist").train()
     weights = []
-    for epoch in range(3):  # instead of 12: terms come in at 2/12 and 4/12
+    for epoch in range(3):  # instead of 12: terms start at 2/12 and 4/12
         for step in range(4):
             model.before_step(TrainingStep("train", epoch, 3, 0, step, 4))
             weights.append((model.weight("output_fidelity"), model.weight("diversity")))
@@ -90,7 +90,7 @@ def test_attributes_and_threshold_are_the_settings(setting, attributes, threshol
 )
 def test_predictor_and_setting_follow_the_images(size, channels, name, count):
     spec = ModelSpec(tuple("abcd"), ImageSpec(*size, channels, (0.5,) * channels, (0.2,) * channels))
-    predictor, setting = settle(FLINTConfig(), spec)
+    predictor, setting = choose_setting(FLINTConfig(), spec)
     assert (predictor, setting.attributes) == (name, count)
 
 
@@ -101,7 +101,10 @@ def test_predictor_and_setting_follow_the_images(size, channels, name, count):
         ({"sparsity": -1.0}, "--sparsity must be at least 0"),
         ({"setting": "cub"}, "--setting: .cub. is not one of auto, mnist"),
         ({"encoder": "mnist", "weights": "pretrained"}, "no pretrained weights for --encoder mnist"),
-        ({"encoder": "resnet", "weights": "file.pth"}, "--encoder resnet takes neither --weights nor --cut"),
+        (
+            {"encoder": "resnet", "weights": "file.pth"},
+            "--encoder resnet cannot be used with --weights or --cut",
+        ),
         ({"encoder": "mnist", "size": (3, 28)}, "4 to 256 pixels"),
         ({"encoder": "resnet", "size": (28, 7)}, "at least 8 pixels"),
     ],

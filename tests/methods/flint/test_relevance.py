@@ -1,4 +1,4 @@
-"""Relevance of reasons to classes, against loops."""
+"""Relevance of reasons to classes, compared with loops."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from resemblance.data import ImageDataset, loader
-from resemblance.methods.flint.relevance import class_relevance, concise, local_relevance
+from resemblance.methods.flint.relevance import class_relevance, count_relevant, local_relevance
 from resemblance.training.ends import actions
 from test_contract import make, source_of
 
@@ -16,18 +16,18 @@ def test_the_largest_contribution_has_relevance_one_whatever_its_sign():
     assert relevance.tolist() == [[0.25, -1.0, 0.5], [1.0, pytest.approx(1 / 3), -0.5], [0.0, 0.0, 0.0]]
 
 
-def test_conciseness_counts_what_is_near_the_largest():
+def test_conciseness_counts_contributions_near_the_largest():
     contributions = torch.tensor([[3.0, 2.1, 1.6, 1.1, 0.7, -5.0], [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
     factors = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
     expected = [
         [sum(value > max(row) / tau for value in row) for tau in factors] for row in contributions.tolist()
     ]
-    assert concise(contributions).tolist() == expected
+    assert count_relevant(contributions).tolist() == expected
     assert expected[0] == [2, 3, 3, 4, 4, 5]
 
 
 @pytest.mark.parametrize("batch_size", [5, 24])
-def test_class_relevance_is_the_mean_over_what_is_predicted_as_the_class(batch_size):
+def test_class_relevance_is_the_mean_over_images_predicted_as_the_class(batch_size):
     model = make("flint").eval()
     source = source_of(model)
     images = torch.cat([batch.images for batch in loader(ImageDataset(source, model.spec.image), 8)])
@@ -51,7 +51,7 @@ def test_class_relevance_is_the_mean_over_what_is_predicted_as_the_class(batch_s
         assert relevance[c].tolist() == pytest.approx(mean, abs=1e-5)
 
 
-def test_the_action_leaves_it_in_the_model_and_usage_names_the_classes():
+def test_the_action_stores_it_in_the_model_and_counting_usage_assigns_the_classes():
     model = make("flint").eval()
     source = source_of(model)
     context = actions.ActionContext(train=source, batch_size=8)
@@ -66,7 +66,7 @@ def test_the_action_leaves_it_in_the_model_and_usage_names_the_classes():
         [model(b.images).similarities for b in loader(ImageDataset(source, model.spec.image), 8)]
     )
     labels = torch.from_numpy(source.labels)
-    for j in range(7):  # its source is the strongest image of its classes, or of all if it has none
+    for j in range(7):  # its source is the image of its classes with the largest activation; or of all
         allowed = model.prototypes.owners[j][labels] | ~owned[j]
         if not allowed.any():  # of a class without images
             assert model.prototypes.source_index[j] == -1

@@ -34,7 +34,7 @@ def make(**config):
 def embeddings_of(model, data):
     with torch.no_grad():
         pairs = [(model.latents(batch.images), batch.labels) for batch in data]
-    return torch.cat([z for z, _ in pairs]), torch.cat([y for _, y in pairs])
+        return torch.cat([z for z, _ in pairs]), torch.cat([y for _, y in pairs])
 
 
 def test_prototypes_are_means_of_the_embeddings_that_are_nearest():
@@ -80,7 +80,7 @@ def test_embeddings_in_a_file_give_the_same_prototypes():
     assert not cluster(first, batches()).on_disk
     clustering = cluster(second, batches(), budget=10_000)
     assert clustering.on_disk
-    assert any("file" in line for line in clustering.lines())
+    assert any("temporary file" in line for line in clustering.lines())
     for name, tensor in first.prototypes.state_dict().items():
         assert torch.equal(tensor, second.prototypes.state_dict()[name]), name
 
@@ -114,7 +114,7 @@ def test_repeated_images_make_one_prototype():
     assert clustering.prototypes == (1, 1, 0, 0)
 
 
-def test_a_sample_is_stated_and_all_images_are_counted():
+def test_a_sample_is_reported_and_all_images_are_counted():
     model = make(subset=5)
     clustering = cluster(model, batches())
     assert clustering.clustered == (5, 5, 5, 0)
@@ -143,7 +143,7 @@ def test_patches_come_from_the_maps_cells():
     assert model.prototypes.activations.tolist() == used.tolist()
 
 
-def test_patches_stay_within_the_given_memory():
+def test_patches_respect_the_memory_budget():
     model = make(patches=True)
     clustering = cluster(model, batches(), budget=1)
     assert clustering.clustered == (60, 60, 60, 0)
@@ -201,14 +201,14 @@ def test_samples_are_even():
 
 
 @pytest.mark.parametrize("budget", [0, 100, 10**6])
-def test_embeddings_are_read_back_unchanged(budget):
+def test_embeddings_are_returned_unchanged(budget):
     rows = np.random.default_rng(0).normal(size=(23, 5)).astype(np.float32)
     with Embeddings(budget) as store:
         for start in range(0, 23, 4):
             part = slice(start, start + 4)
             store.append(rows[part], np.arange(23)[part] % 3, np.arange(23)[part])
             assert len(store) == min(start + 4, 23)
-        assert np.array_equal(store.take(np.array([1, 5, 22])), rows[[1, 5, 22]])
+        assert np.array_equal(store.read(np.array([1, 5, 22])), rows[[1, 5, 22]])
         blocks = [block for block, _, _ in store.blocks(10)]
         assert np.array_equal(np.concatenate(blocks), rows)
         assert store.on_disk == (budget < rows.nbytes)

@@ -12,7 +12,7 @@ from contract_checks import assert_evidence
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
-from resemblance.methods.kmex.model import ballot, largest_by_class
+from resemblance.methods.kmex.model import largest_by_class, vote_contributions
 from resemblance.methods.registry import build
 from resemblance.prototypes.layer import PrototypeLayer
 
@@ -100,8 +100,8 @@ def test_a_class_without_prototypes_scores_nothing_and_never_wins(patches):
     assert_adds_up(model, output)
 
 
-def test_far_images_still_have_an_order():
-    """In float32 (d² + 1) / (d² + ε) is 1 beyond 10⁷; as log1p the nearer class still wins."""
+def test_distant_images_are_still_ordered():
+    """In float32, (d² + 1) / (d² + ε) is 1 above 10⁷; computed by log1p, the nearer class still wins."""
     model = make(2, prototypes_per_class=1)
     with torch.no_grad():
         model.prototypes.vectors.zero_()
@@ -114,7 +114,7 @@ def test_far_images_still_have_an_order():
             assert scores[1] > scores[0] > 0
 
 
-def test_equally_near_classes_tie_to_the_lowest():
+def test_of_equally_near_classes_the_first_wins():
     model = make(3, prototypes_per_class=1)
     with torch.no_grad():
         model.prototypes.vectors.copy_(torch.ones_like(model.prototypes.vectors))
@@ -123,16 +123,16 @@ def test_equally_near_classes_tie_to_the_lowest():
     assert scores.argmax().item() == 0
 
 
-def test_equal_votes_go_to_the_more_similar_class():
+def test_with_equal_votes_the_larger_similarity_wins():
     nearest = torch.tensor([[0, 0, 1, 1]])
-    first = ballot(nearest, torch.tensor([[1.0, 1.0, 2.0, 2.0]]), 3)
+    first = vote_contributions(nearest, torch.tensor([[1.0, 1.0, 2.0, 2.0]]), 3)
     assert first.tolist() == [[pytest.approx(2 + 2 / 7), pytest.approx(2 + 4 / 7), 0.0]]
-    assert ballot(nearest, torch.zeros(1, 4), 3).argmax().item() == 0
+    assert vote_contributions(nearest, torch.zeros(1, 4), 3).argmax().item() == 0
 
 
 def test_the_votes_outweigh_any_similarity():
     nearest = torch.tensor([[0, 0, 1]])
-    scores = ballot(nearest, torch.tensor([[1e-6, 1e-6, 9.0]]), 2)
+    scores = vote_contributions(nearest, torch.tensor([[1e-6, 1e-6, 9.0]]), 2)
     assert scores.argmax().item() == 0
 
 
@@ -166,7 +166,7 @@ def test_votes_have_a_gradient():
     assert images.grad.abs().sum() > 0
 
 
-def test_the_original_classifier_answers_too():
+def test_the_original_classifiers_logits_are_in_the_output():
     model, images = make(), torch.rand(2, 1, 28, 28)
     with torch.no_grad():
         expected = model.encoder(model.normalize(images))
@@ -175,7 +175,7 @@ def test_the_original_classifier_answers_too():
         assert torch.allclose(model(images).extras["blackbox"], expected[:, [2, 0, 1]], atol=1e-6)
 
 
-def test_selection_goes_by_the_classifier_until_there_are_prototypes():
+def test_epochs_are_selected_by_the_classifier_until_there_are_prototypes():
     model = make()
     with torch.no_grad():
         output = model(torch.rand(2, 1, 28, 28))
@@ -192,8 +192,8 @@ def test_a_whole_model_can_be_the_encoder():
     settings = {"method": "protopnet", "config": config, "spec": spec.to_dict()}
     plain = ModelSpec(spec.classes, ImageSpec(28, 28, 1, (0.0,), (1.0,)))
     for patches in (False, True):
-        own = {"encoder": "small", "base": settings, "patches": patches}
-        model = build("kmex", own, plain).eval()
+        config = {"encoder": "small", "base": settings, "patches": patches}
+        model = build("kmex", config, plain).eval()
         model.encoder.model.load_state_dict(base.state_dict())
         images = torch.rand(2, 1, 28, 28)
         with torch.no_grad():
@@ -201,7 +201,7 @@ def test_a_whole_model_can_be_the_encoder():
         assert torch.equal(output.extras["blackbox"], expected.scores)
         latents = expected.latents if patches else expected.latents.mean((2, 3))
         assert torch.allclose(output.latents, latents)
-        again = build("kmex", own, plain, tensors=model.state_dict())
+        again = build("kmex", config, plain, tensors=model.state_dict())
         again.load_state_dict(model.state_dict())
 
 

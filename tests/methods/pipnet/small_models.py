@@ -1,4 +1,4 @@
-"""Small models that the tests of PIP-Net share, and what they are given."""
+"""Small models that the tests of PIP-Net share, and training steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def make(classes=3, size=28, channels=1, module=None, **config):
 
 
 def sharp(**config) -> PIPNet:
-    """Make a model whose patches decide, as after training: fresh ones are spread over 128 channels."""
+    """Make a model whose patches have one prototype each, as after training: new ones spread over all channels."""
     model = make(prototypes=12, **config)
     with torch.no_grad():
         model.addon.weight *= 6

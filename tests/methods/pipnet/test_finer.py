@@ -15,9 +15,9 @@ from resemblance.methods.pipnet.stages import stages_of
 
 def encoder(name, size=96, **config):
     image = ImageSpec(size, size, 3, (0.5,) * 3, (0.25,) * 3)
-    built = build_encoder(EncoderConfig(encoder=name, **config), image, None)
-    built.keep_map_only()
-    return built, image
+    net = build_encoder(EncoderConfig(encoder=name, **config), image, None)
+    net.keep_map_only()
+    return net, image
 
 
 @pytest.mark.parametrize(
@@ -32,22 +32,22 @@ def encoder(name, size=96, **config):
         ("small", None, 24),
     ],
 )
-def test_the_map_has_so_many_cells(name, stages, cells):
-    built, image = encoder(name)
-    weights = {key: value.clone() for key, value in built.state_dict().items()}
-    make_finer(built, image, stages)
-    assert built.grid == built.map_size(image) == (cells, cells)
-    assert all(torch.equal(value, weights[key]) for key, value in built.state_dict().items())
+def test_the_map_has_the_expected_cells(name, stages, cells):
+    net, image = encoder(name)
+    weights = {key: value.clone() for key, value in net.state_dict().items()}
+    make_finer(net, image, stages)
+    assert net.grid == net.map_size(image) == (cells, cells)
+    assert all(torch.equal(value, weights[key]) for key, value in net.state_dict().items())
 
 
 def test_a_small_stem_is_fine_enough():
-    built, image = encoder("test_resnet", 32)
-    make_finer(built, image, None)
-    assert built.grid == (4, 4)
+    net, image = encoder("test_resnet", 32)
+    make_finer(net, image, None)
+    assert net.grid == (4, 4)
 
 
 def test_without_stride_the_map_is_the_dense_one():
-    """Every second cell of a ResNet's finer stage comes from the same pixels as a cell of the coarse one."""
+    """Every second cell of a ResNet's finer stage is computed from the same pixels as a cell of the coarse one."""
     coarse, image = encoder("test_resnet")
     fine, _ = encoder("test_resnet")
     fine.load_state_dict(coarse.state_dict())
@@ -59,12 +59,12 @@ def test_without_stride_the_map_is_the_dense_one():
 
 
 def test_others_are_refused():
-    built, image = encoder("small")
+    net, image = encoder("small")
     with pytest.raises(UserError, match="ResNets and ConvNeXts"):
-        make_finer(built, image, 1)
-    built, image = encoder("test_resnet")
+        make_finer(net, image, 1)
+    net, image = encoder("test_resnet")
     with pytest.raises(UserError, match="its last 3 can"):
-        make_finer(built, image, 4)
-    make_finer(built, image, 1)
-    with pytest.raises(UserError, match="strides alone"):  # there is none left to take
-        make_finer(built, image, 1)
+        make_finer(net, image, 4)
+    make_finer(net, image, 1)
+    with pytest.raises(UserError, match="strides alone"):  # no stride is left
+        make_finer(net, image, 1)

@@ -1,4 +1,4 @@
-"""Presences, scores and losses against the fact sheet's values and loops."""
+"""Presences, scores and losses, compared with the fact sheet's values and loops."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_presence_in_the_batch():
     assert tanh(torch.tensor([2.0, 0.0])).item() == pytest.approx(9.2287, abs=1e-3)
 
 
-def test_what_the_classification_loss_reads():
+def test_logits_of_the_classification_loss():
     values = logits(torch.tensor([2.0, 0.0]))
     assert values.tolist() == pytest.approx([1.6094, 0.0], abs=1e-4)
     assert values.softmax(0).tolist() == pytest.approx([0.8333, 0.1667], abs=1e-4)
@@ -41,7 +41,7 @@ def test_weights_shrink():
 
 
 def plain_forward(z, weights, least=0.0):
-    """Presences and scores of softmax maps (B, D, H, W) by loops."""
+    """Compute presences and scores of softmax maps (B, D, H, W) in loops."""
     batch, depth, height, width = z.shape
     presence, scores = torch.zeros(batch, depth), torch.zeros(batch, len(weights))
     for b in range(batch):
@@ -55,7 +55,7 @@ def plain_forward(z, weights, least=0.0):
 
 
 def plain_terms(z1, z2, weights, labels):
-    """The three terms without their weights, patch by patch and image by image."""
+    """Compute the three terms without their weights, patch by patch and image by image."""
     (p1, o1), (p2, o2) = plain_forward(z1, weights), plain_forward(z2, weights)
     batch, depth, height, width = z1.shape
     agreement = [
@@ -93,7 +93,7 @@ def test_presences_and_scores_agree_with_loops():
     presence, scores = plain_forward(z.detach(), model.last.weight.detach(), least=0.1)
     torch.testing.assert_close(output.similarities, presence)
     torch.testing.assert_close(output.scores, scores)
-    assert 0 < (presence < 0.1).float().mean() < 1  # the cut does something here
+    assert 0 < (presence < 0.1).float().mean() < 1  # the threshold matters here
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_each_stages_losses_agree_with_loops(stage, variant, expected):
     model, labels = sharp(variant=variant), torch.tensor([0, 2, 2])
     model.train()
     views = [torch.rand(3, 1, 28, 28), torch.rand(3, 1, 28, 28)]
-    given = iter(views)
-    model.view = lambda images: next(given)
+    remaining = iter(views)
+    model.view = lambda images: next(remaining)
     model.before_step(step_of(stage, epoch=2))
     output = model(torch.zeros(3, 1, 28, 28))
     terms = model.loss(output, labels)
@@ -123,7 +123,7 @@ def test_each_stages_losses_agree_with_loops(stage, variant, expected):
 
 
 def test_agreement_has_half_the_gradient_of_its_value():
-    """½ [ℓ(z', sg z'') + ℓ(z'', sg z')]: through each view once."""
+    """It is ½ [ℓ(z', sg z'') + ℓ(z'', sg z')], with gradients through each view once."""
     z = [torch.rand(2, 5, 3, 3).softmax(dim=1).requires_grad_() for _ in range(2)]
     align(*z).backward()
 
@@ -138,8 +138,8 @@ def test_agreement_has_half_the_gradient_of_its_value():
         torch.testing.assert_close(part.grad, copy.grad)
 
 
-def test_evaluation_shrinks_nothing_and_takes_no_stage_into_account():
-    """The released evaluation takes 0.001 from all weights for each batch of images."""
+def test_evaluation_shrinks_nothing_and_ignores_the_stage():
+    """The released evaluation subtracts 0.001 from all weights for each batch of images."""
     model = sharp().eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     images, labels = torch.rand(5, 1, 28, 28), torch.tensor([0, 1, 2, 0, 1])
@@ -150,8 +150,8 @@ def test_evaluation_shrinks_nothing_and_takes_no_stage_into_account():
     assert {k: v.item() for k, v in terms.items()} == {k: v.item() for k, v in again.items()}
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor.nan_to_num(7), before[name].nan_to_num(7)), name
-    own = plain_terms(output.latents.detach(), output.latents.detach(), model.last.weight.detach(), labels)
-    assert terms["align"].item() == pytest.approx(5 * own["align"], rel=1e-4)
+    plain = plain_terms(output.latents.detach(), output.latents.detach(), model.last.weight.detach(), labels)
+    assert terms["align"].item() == pytest.approx(5 * plain["align"], rel=1e-4)
 
 
 def test_an_image_of_a_class_without_points_leaves_the_loss_finite():

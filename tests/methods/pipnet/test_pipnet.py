@@ -1,4 +1,4 @@
-"""Views, abstention, patches, and what is left after training."""
+"""Views, abstention, patches, and the prototypes after training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resemblance.data import ArraySource
 from resemblance.training.ends import actions
 
 
-def test_training_sees_two_views_and_use_none():
+def test_training_has_two_views_and_evaluation_none():
     model = make()
     images = torch.rand(4, 1, 28, 28)
     model.train()
@@ -26,7 +26,7 @@ def test_training_sees_two_views_and_use_none():
     assert "second latents" not in model(images).extras
     same = make(view_strength=0.0, view_shift=0).train()
     output = same(images)
-    # Both views in one batch: batch norm sees them alike.
+    # Both views are in one batch, so that batch norm is the same for both.
     torch.testing.assert_close(output.latents, output.extras["second latents"])
 
 
@@ -49,7 +49,7 @@ def test_without_a_present_prototype_it_abstains():
     assert not answering.explain(images[0]).abstained
 
 
-def test_contributions_are_of_what_is_present():
+def test_only_present_prototypes_contribute():
     model = sharp().eval()
     output = model(torch.rand(3, 1, 28, 28))
     classes = torch.tensor([2, 0, 1])
@@ -65,7 +65,7 @@ def test_contributions_are_of_what_is_present():
 
 
 def test_patches_are_the_authors():
-    """32 pixels, 8 apart, in a 26×26 map of 224 pixels: the last one ends with the image."""
+    """Patches have 32 pixels, 8 apart, in a 26×26 map of 224 pixels: the last one ends with the image."""
     model = make(size=224, least_presence=0.0)
     boxes = model.prototypes.patch_boxes(torch.tensor([0, 1, 25, 25 * 26 + 3]), (26, 26), (224, 224))
     assert boxes[0].tolist() == [0, 0, 32, 32]
@@ -83,7 +83,7 @@ def test_patches_are_the_authors():
 # after training
 
 
-def test_prototypes_without_weight_or_image_go_and_channels_stay():
+def test_prototypes_without_weight_or_image_are_dropped_but_not_their_channels():
     model = sharp().eval()
     images = torch.rand(4, 1, 28, 28)
     with torch.no_grad():
@@ -91,7 +91,7 @@ def test_prototypes_without_weight_or_image_go_and_channels_stay():
         model.last.weight[:, 2] = 0.0009
         model.last.weight[0, 5] = -1
     model.prototypes.strengths.fill_(0.9)
-    model.prototypes.strengths[7] = 0.1  # never more present than that: no more than a threshold
+    model.prototypes.strengths[7] = 0.1  # its largest presence is not above the threshold
     model.assign_owners()
     owners = model.prototypes.owners
     assert owners.any(dim=1).nonzero().flatten().tolist() == [0, 1, 3, 4, 5, 6, 8, 9, 10, 11]
@@ -103,7 +103,7 @@ def test_prototypes_without_weight_or_image_go_and_channels_stay():
     after = model(images)
     assert torch.equal(after.latents, before.latents)
     assert torch.equal(after.similarities, before.similarities[:, kept])
-    torch.testing.assert_close(after.scores, before.scores, atol=5e-3, rtol=0)  # the 0.0009 are gone
+    torch.testing.assert_close(after.scores, before.scores, atol=5e-3, rtol=0)  # without the weight 0.0009
     assert model.prototypes.channels.tolist() == kept.tolist()
     assert (
         len(model.prototypes.examples)
@@ -130,7 +130,7 @@ def test_a_map_that_never_reaches_the_threshold_matches_nothing():
     assert torch.equal(cells, output.similarities)
 
 
-def test_sources_are_the_strongest_images_of_all_classes():
+def test_sources_are_the_images_of_all_classes_with_the_largest_presence():
     model = sharp().eval()
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (12, 28, 28, 1), dtype=np.uint8)

@@ -11,14 +11,14 @@ from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.data import ArraySource, ImageDataset, loader
 from resemblance.methods.paper_figures import FigureInputs
-from resemblance.methods.pipnet.figures import figures, sizes_figure, top_places
+from resemblance.methods.pipnet.figures import figures, sizes_figure, top_patches
 from resemblance.methods.registry import build
 from resemblance.training.ends.actions import ActionContext, run
 from resemblance.training.ends.gallery import build_gallery
 
 
 def trained(classes=3, prototypes=8, channels=1, size=28, sharpness=6):
-    """A model whose patches decide and whose weights are sparse."""
+    """Make a model whose patches have one prototype each and whose weights are sparse."""
     torch.manual_seed(0)
     image = ImageSpec(size, size, channels, (0.5,) * channels, (0.25,) * channels)
     spec = ModelSpec(tuple(f"class ${c}$" for c in range(classes)), image)
@@ -35,66 +35,66 @@ def trained(classes=3, prototypes=8, channels=1, size=28, sharpness=6):
     return model, FigureInputs(batch.images, batch.labels, source, train=source)
 
 
-def test_all_figures_show_what_the_model_holds():
+def test_all_figures_agree_with_the_model():
     model, inputs = trained()
-    drawings = figures(model, inputs)
-    assert list(drawings) == ["Prototypes", "Scoring sheet", "How many prototypes decide"]
-    assert all(drawn(part.figure) for part in drawings.values())
+    by_title = figures(model, inputs)
+    assert list(by_title) == ["Prototypes", "Scoring sheet", "How many prototypes decide"]
+    assert all(drawn(part.figure) for part in by_title.values())
     weights = model.weights().detach()
-    sheet = texts(drawings["Scoring sheet"].figure)
+    sheet = texts(by_title["Scoring sheet"].figure)
     heaviest = int(weights[1].argmax())
     assert f"{weights[1].max():.2f} × prototype {heaviest}" in sheet
     assert sum("× prototype" in text for text in sheet) == int((weights > 1e-3).sum())
     zero = 100 * (weights <= 1e-3).float().mean()
     assert (
         f"{len(model.prototypes)} prototypes; {zero:.1f} % of the weights are zero"
-        in drawings["Scoring sheet"].caption
+        in by_title["Scoring sheet"].caption
     )
     output = model(torch.from_numpy(inputs.source.array.transpose(0, 3, 1, 2)).float() / 255)
     contributions = model.evidence(output, output.scores.argmax(1)).contributions
     mean = (contributions > 1e-3).sum(1).float().mean()
-    caption = drawings["How many prototypes decide"].caption
-    assert f"an answer rests on {mean:.1f}" in caption
-    assert f"No answer to {int(model.abstains(output).sum())} of them" in caption
+    caption = by_title["How many prototypes decide"].caption
+    assert f"a prediction uses {mean:.1f}" in caption
+    assert f"abstains for {int(model.abstains(output).sum())} of the images" in caption
 
 
-def test_places_are_where_the_prototype_is_most_present():
+def test_patches_are_where_the_prototype_is_most_present():
     model, inputs = trained()
-    places = top_places(model, inputs.train, range(len(model.prototypes)))
+    patches = top_patches(model, inputs.train, range(len(model.prototypes)))
     batches = loader(ImageDataset(inputs.train, model.spec.image), 30)
     maps = model.prototypes.maps(model.latents(next(iter(batches)).images)).flatten(2)
-    for p, spots in places.items():
+    for p, row_patches in patches.items():
         strengths = maps[:, p].amax(dim=1)
         best = int(strengths.argmax())
-        assert len(spots) == min(10, int((strengths >= 0.1).sum()))
-        assert np.array_equal(spots[0].image[:, :, 0], inputs.train.array[best, :, :, 0])
-        x0, y0 = spots[0].box[:2]
+        assert len(row_patches) == min(10, int((strengths >= 0.1).sum()))
+        assert np.array_equal(row_patches[0].image[:, :, 0], inputs.train.array[best, :, :, 0])
+        x0, y0 = row_patches[0].box[:2]
         assert y0 // 4 * 7 + x0 // 4 == int(maps[best, p].argmax())
 
 
-def test_other_images_are_not_shown_as_the_training_images():
+def test_other_images_are_not_shown_as_training_images():
     model, inputs = trained()
     other = ArraySource(255 - inputs.train.array, inputs.train.labels, model.spec.classes)
-    assert top_places(model, other, range(3)) == {}
+    assert top_patches(model, other, range(3)) == {}
     few = ArraySource(other.array[:2], other.labels[:2], model.spec.classes)
-    assert top_places(model, few, range(len(model.prototypes))) == {}
-    drawings = figures(model, FigureInputs(inputs.images, inputs.labels, other, train=other))
-    assert "Prototypes" not in drawings
+    assert top_patches(model, few, range(len(model.prototypes))) == {}
+    by_title = figures(model, FigureInputs(inputs.images, inputs.labels, other, train=other))
+    assert "Prototypes" not in by_title
 
 
 @pytest.mark.parametrize(("classes", "prototypes", "channels", "size"), [(300, 50, 3, 68)])
-def test_large_figures_are_cut_and_say_so(classes, prototypes, channels, size):
+def test_figures_say_how_many_are_left_out(classes, prototypes, channels, size):
     model, inputs = trained(classes, prototypes, channels, size, sharpness=30)
-    drawings = figures(model, inputs)
-    assert all(drawn(part.figure) for part in drawings.values())
+    by_title = figures(model, inputs)
+    assert all(drawn(part.figure) for part in by_title.values())
     more = len(model.prototypes) - 24
-    assert any(f"{more} more prototypes not shown" in text for text in texts(drawings["Prototypes"].figure))
-    sheet = texts(drawings["Scoring sheet"].figure)
+    assert any(f"{more} more prototypes not shown" in text for text in texts(by_title["Prototypes"].figure))
+    sheet = texts(by_title["Scoring sheet"].figure)
     assert any("294 more classes not shown" in text for text in sheet)
     assert any(text.startswith("and ") for text in sheet)
 
 
-def test_prototypes_without_an_image_are_not_drawn():
+def test_prototypes_that_are_present_in_no_image_are_not_drawn():
     model, inputs = trained()
     best = model.prototypes.strengths[:, 0]
     model.config.least_presence = float(best.median()) + 1e-6

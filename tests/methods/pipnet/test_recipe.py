@@ -17,7 +17,7 @@ STAGES = ["pretrain", "head", "last layers", "all"]
 
 
 def pretrained(name, size, tmp_path, **config):
-    """A model whose encoder has weights of a file."""
+    """Make a model whose encoder has weights from a file."""
     import timm
 
     path = tmp_path / f"{name}.pth"
@@ -30,7 +30,7 @@ def names_of(model, parameters):
     return {".".join(known[id(p)].split(".")[:3]) for p in parameters}
 
 
-def test_a_resnet_trains_its_end_first_and_never_its_stem(tmp_path):
+def test_a_resnet_trains_its_last_layers_first_and_never_its_stem(tmp_path):
     model = pretrained("test_resnet", 64, tmp_path)
     free, later = first_and_later(model.encoder, pretrained=True)
     assert names_of(model, free) == {"net.layer3.0", "net.layer4.0"}
@@ -65,23 +65,24 @@ def test_a_convnext_trains_its_last_stage_first(tmp_path):
 
 
 def rates(model, group):
-    """Return the rate of a group in the middle of each epoch with classes, by epochs of the run."""
-    by_epoch = []
+    """Return the rate of a group in the middle of each epoch with classes."""
+    group_rates = []
     for stage in model.recipe().stages[1:]:
         for epoch in range(stage.epochs):
             if group not in stage.groups:
-                by_epoch.append(0.0)
+                group_rates.append(0.0)
                 continue
-            own = stage.groups[group]
-            by_epoch.append(
-                own.lr * rate_factor(own.schedule or stage.schedule, 0, (epoch + 0.5) / stage.epochs)
+            settings = stage.groups[group]
+            group_rates.append(
+                settings.lr
+                * rate_factor(settings.schedule or stage.schedule, 0, (epoch + 0.5) / stage.epochs)
             )
-    return by_epoch
+    return group_rates
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
 def test_rates_fall_over_stages(variant, tmp_path):
-    """PyTorch's schedulers give the same, stepped as the authors do: by batches, and by the share of the epoch."""
+    """Compare with PyTorch's schedulers, which the authors step after each batch, by the share of the epoch."""
     model = pretrained("test_resnet", 64, tmp_path, variant=variant)
     weight = nn.Parameter(torch.zeros(()))
     head = torch.optim.AdamW([weight], lr=0.05)
@@ -92,7 +93,7 @@ def test_rates_fall_over_stages(variant, tmp_path):
         restarts.step(epoch + 0.5)
         expected.append(restarts.get_last_lr()[0])
     assert rates(model, "last") == pytest.approx(expected, rel=1e-5)
-    steps = 2 * (60 if variant == "released" else 57)  # two steps an epoch, none in the first three
+    steps = 2 * (60 if variant == "released" else 57)  # two steps per epoch, none in the first three
     net = torch.optim.AdamW([weight], lr=5e-4)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(net, T_max=steps, eta_min=5e-6)
     expected = [0.0] * 3

@@ -1,4 +1,4 @@
-"""Views against Pillow, which TrivialAugment's operations come from, and plain shifts."""
+"""Views, compared with Pillow, which has TrivialAugment's operations, and with plain shifts."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ def test_posterising_keeps_the_highest_bits():
 
 
 @pytest.mark.parametrize(
-    ("operation", "plain"), [(views.stretch, ImageOps.autocontrast), (views.equalise, ImageOps.equalize)]
+    ("operation", "plain"), [(views.autocontrast, ImageOps.autocontrast), (views.equalise, ImageOps.equalize)]
 )
 def test_levels_are_pillows(operation, plain):
     expected = from_pillow([plain(Image.fromarray(pixels)) for pixels in PIXELS])
     torch.testing.assert_close(operation(IMAGES, CHANGE), expected, atol=2.1 / 255, rtol=0)
 
 
-def test_each_operation_is_taken_and_shapes_stay():
+def test_all_operations_are_used_and_shapes_do_not_change():
     torch.manual_seed(0)
     images = IMAGES[:1].repeat(200, 1, 1, 1)
-    recoloured = views.recoloured(images)
-    same = (recoloured == images).all(dim=(1, 2, 3)).float().mean().item()
-    assert 1 / 8 <= same < 0.5  # the eighth that stays as it is, and those that hardly change
-    assert recoloured.min() >= 0
-    assert recoloured.max() <= 1
-    # A pixel that is alone in its colour is not moved by any operation on colours.
+    changed = views.recoloured(images)
+    same = (changed == images).all(dim=(1, 2, 3)).float().mean().item()
+    assert 1 / 8 <= same < 0.5  # the eighth that does not change, and those that hardly change
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    # A single pixel of another colour is not moved by any operation on colours.
     spot = torch.zeros(200, 3, 9, 7)
     spot[:, :, 4, 3] = 1
     assert (views.recoloured(spot).sum(dim=1).flatten(1).argmax(dim=1) == 4 * 7 + 3).all()
@@ -79,7 +79,7 @@ def test_shifts_are_crops_from_a_larger_image(most):
     shifted = views.shifted(images, most)
     padded = torch.nn.functional.pad(images, (most,) * 4, mode="replicate")
     low = most // 2
-    seen = set()
+    offsets = set()
     for b in range(60):
         fits = [
             (dy, dx)
@@ -88,6 +88,6 @@ def test_shifts_are_crops_from_a_larger_image(most):
             if torch.equal(shifted[b], padded[b, :, most + dy : most + dy + 8, most + dx : most + dx + 9])
         ]
         assert len(fits) == 1
-        seen.update(fits)
-    assert {dy for dy, _ in seen} == {dx for _, dx in seen} == set(range(-low, most + 1 - low))
+        offsets.update(fits)
+    assert {dy for dy, _ in offsets} == {dx for _, dx in offsets} == set(range(-low, most + 1 - low))
     assert views.shifted(images, 0) is images

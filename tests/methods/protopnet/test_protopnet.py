@@ -39,14 +39,14 @@ def test_last_layer_starts_as_in_the_paper():
     assert model.last.bias is None
 
 
-def test_foreign_weights_are_penalised():
+def test_weights_to_other_classes_are_penalised():
     model = make(classes=2, prototypes_per_class=1, l1=1.0)
     output = Output(torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1), {"distances": torch.ones(1, 2)})
     assert model.loss(output, torch.tensor([0]))["l1"].item() == pytest.approx(1.0)
 
 
 def plain_forward(model, images):
-    """Compute the paper's formula with loops."""
+    """Compute the paper's formulas in loops."""
     latents = model.latents(images).detach()
     vectors = model.prototypes.vectors.detach()
     similarities = torch.zeros(len(images), len(vectors))

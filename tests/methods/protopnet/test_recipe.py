@@ -10,7 +10,7 @@ import models
 from recipe_lines import recipe_lines
 
 make = partial(models.make, "protopnet", encoder="small", prototypes_per_class=2, prototype_depth=8)
-DECAY = "x 0.1 every 5 epochs, 1 counted as over"  # their scheduler steps before each joint epoch
+DECAY = "x 0.1 every 5 epochs, 1 counted as over"  # the authors' scheduler steps before each joint epoch
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])

@@ -9,14 +9,14 @@ from resemblance.methods.protopool.slots import TEMPERATURE, Slots
 
 
 class Noiseless(Slots):
-    """Slots without random draws, which differ from process to process."""
+    """Slots without a random draw, which would differ between processes."""
 
     def draw(self, scale):
         return (scale * self.logits.float() / TEMPERATURE).softmax(dim=2)
 
 
 def remove_draws(model: nn.Module) -> None:
-    """Replace the draws of a model's slots by their distribution."""
+    """Replace the slots of a model by slots without random draws."""
     for module in model.modules():
         if isinstance(module, Slots):
             module.__class__ = Noiseless

@@ -1,4 +1,4 @@
-"""Small models that the tests of ProtoPool share, and what they are given."""
+"""Small models that the tests of ProtoPool share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import models
 make = partial(models.make, "protopool", encoder="small", slots=2, prototypes=7, prototype_depth=8)
 
 
-def hold(model, held):
+def assign(model, assigned):
     """Let the slots hold these prototypes (C, K)."""
     with torch.no_grad():
-        model.slots.logits.copy_(F.one_hot(torch.tensor(held), len(model.prototypes)).float())
+        model.slots.logits.copy_(F.one_hot(torch.tensor(assigned), len(model.prototypes)).float())

@@ -34,7 +34,7 @@ def test_pooling_has_the_gradient_that_the_whole_map_has(mean, monkeypatch):
 
 
 def plain_forward(model, images, slots):
-    """Compute the formulas with loops; slots (C, K, P)."""
+    """Compute the formulas in loops; slots (C, K, P)."""
     released, focal_on = model.config.variant == "released", model.config.focal
     latents, vectors = model.latents(images).detach().double(), model.prototypes.vectors.detach().double()
 
@@ -76,17 +76,17 @@ def plain_losses(model, nearest, scores, labels, slots):
         for i in range(config.slots):
             for j in range(i + 1, config.slots):
                 orthogonal += F.cosine_similarity(rows[i], rows[j], dim=0).item()
-    foreign = 0.0
+    other_slots = 0.0
     for c in range(len(of)):
         for slot in range(model.last.weight.shape[1]):
             if slot // config.slots != c:
-                foreign += abs(model.last.weight[c, slot].item())
+                other_slots += abs(model.last.weight[c, slot].item())
     return {
         "cross_entropy": F.cross_entropy(scores, labels).item(),
         "cluster": 0.8 * cluster,
         "separation": -0.08 * separation,
         "orthogonality": 2 * orthogonal / (len(of) * config.slots),
-        "l1": 1e-4 * foreign,
+        "l1": 1e-4 * other_slots,
     }
 
 
@@ -98,11 +98,11 @@ def test_forward_and_losses_agree_with_a_plain_re_implementation(variant, focal_
     images, labels = torch.rand(4, 1, 28, 28), torch.tensor([0, 2, 1, 1])
     with torch.no_grad():
         model.last.weight.add_(0.1 * torch.randn(model.last.weight.shape))
-        model.slots.logits.mul_(1e-4)  # so close that the released evaluation mixes
+        model.slots.logits.mul_(1e-4)  # so similar that the released evaluation mixes distances
     model.training = training  # the encoder's batch norm stays in evaluation mode
     model.scale = 3e4  # soft slots
     output = model(images)
-    slots = output.extras["assignment"].detach() if training else model.slots.settled()
+    slots = output.extras["assignment"].detach() if training else model.slots.hard_assignment()
     assert ((slots != 0) & (slots != 1)).any() == (training or variant == "released")
     nearest, scores = plain_forward(model, images, slots)
     assert torch.allclose(output.extras["distances"], nearest, rtol=1e-4, atol=1e-4)
@@ -114,7 +114,7 @@ def test_forward_and_losses_agree_with_a_plain_re_implementation(variant, focal_
         assert term.item() == pytest.approx(expected[name], rel=1e-3, abs=1e-6), name
 
 
-def test_a_pool_no_larger_than_the_slots_has_nothing_to_be_separated_from():
+def test_a_pool_as_small_as_the_slots_has_a_separation_of_0():
     model = make(prototypes=2)
     terms = model.loss(model(torch.rand(3, 1, 28, 28)), torch.tensor([0, 1, 2]))
     assert terms["separation"].item() == 0
@@ -123,14 +123,14 @@ def test_a_pool_no_larger_than_the_slots_has_nothing_to_be_separated_from():
 
 def test_mixtures_are_of_two_images_and_their_labels():
     model = make().train()
-    seen = {}
+    inputs = {}
     latents = model.latents
-    model.latents = lambda images: seen.update(images=images) or latents(images)
+    model.latents = lambda images: inputs.update(images=images) or latents(images)
     images, labels = torch.rand(4, 1, 28, 28), torch.tensor([0, 1, 2, 0])
     output = model(images)
     share, partners = output.extras["share"], output.extras["partners"]
     assert 0 < share < 1
-    assert torch.allclose(seen["images"], share * images + (1 - share) * images[partners], atol=1e-6)
+    assert torch.allclose(inputs["images"], share * images + (1 - share) * images[partners], atol=1e-6)
     expected = share * F.cross_entropy(output.scores, labels)
     expected += (1 - share) * F.cross_entropy(output.scores, labels[partners])
     terms = model.loss(output, labels)

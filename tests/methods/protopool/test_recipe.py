@@ -15,16 +15,16 @@ from resemblance.training.engine.cached_outputs import CachedOutputs
 
 
 def scales(recipe, model):
-    by_epoch, before = [], 0
+    values, before = [], 0
     for stage in recipe.stages:
         for epoch in range(stage.epochs):
             model.before_step(TrainingStep(stage.name, epoch, stage.epochs, before, 0, 10))
-            by_epoch.append(model.scale)
+            values.append(model.scale)
         before += stage.epochs
-    return by_epoch
+    return values
 
 
-def test_scales_run_through_the_same_range_whatever_the_epochs():
+def test_scales_have_the_same_range_for_any_number_of_epochs():
     model = make()
     whole = scales(model.recipe(), model)
     assert whole[:30] == pytest.approx([gumbel_scale(epoch) for epoch in range(1, 31)])
@@ -36,7 +36,7 @@ def test_scales_run_through_the_same_range_whatever_the_epochs():
     assert long[-1] == pytest.approx(gumbel_scale(30), rel=0.02)
 
 
-def test_last_layer_stage_neither_draws_nor_mixes_and_knows_its_similarities():
+def test_the_last_layer_stage_neither_draws_nor_mixes_and_caches_similarities():
     model = make()
     model.before_step(TrainingStep("last layer", 0, 25, 30, 0, 10))
     images, labels = torch.rand(4, 1, 28, 28), torch.tensor([0, 1, 2, 0])
@@ -52,7 +52,7 @@ def test_last_layer_stage_neither_draws_nor_mixes_and_knows_its_similarities():
     cached = CachedOutputs(model, [Batch()]).batches(4)[0]
     again = model.rescore(cached.output)
     assert torch.allclose(again.scores, output.scores, atol=1e-5)
-    one, two = (sum(model.loss(answer, labels).values()) for answer in (output, again))
+    one, two = (sum(model.loss(result, labels).values()) for result in (output, again))
     gradients = [torch.autograd.grad(total, model.last.weight)[0] for total in (one, two)]
     assert torch.allclose(*gradients, atol=1e-6)
     assert gradients[0].abs().sum() > 0

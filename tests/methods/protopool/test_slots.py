@@ -26,7 +26,7 @@ def test_the_printed_equation_would_be_zero():
 
 
 @pytest.mark.parametrize(("variant", "expected"), [("paper", 4.9517), ("released", 1.0984)])
-def test_slots_mix_similarities_in_the_paper_and_distances_in_the_release(variant, expected):
+def test_slots_mix_similarities_in_the_paper_and_distances_in_the_released_code(variant, expected):
     model = make(classes=2, slots=1, prototypes=2, prototype_depth=1, variant=variant, focal=False)
     with torch.no_grad():
         model.prototypes.vectors.copy_(torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1))
@@ -59,7 +59,7 @@ def test_scale():
         assert gumbel_scale(epoch) == pytest.approx(scale, abs=0.01)
 
 
-def test_logits_start_as_the_authors_and_draws_agree_as_measured_there():
+def test_initial_logits_and_agreement_of_draws_are_those_of_the_authors_code():
     torch.manual_seed(0)
     slots = Slots(200, 10, 202)
     assert slots.logits.std().item() == pytest.approx(0.0223, abs=2e-4)
@@ -74,7 +74,7 @@ def test_ties_go_to_the_lowest_index():
     assert largest(masses, 9).all()
 
 
-def test_every_step_draws_and_answers_repeat():
+def test_every_step_draws_and_evaluation_is_reproducible():
     images = torch.rand(2, 1, 28, 28)
     for variant in ("paper", "released"):
         model = make(variant=variant).train()
@@ -93,6 +93,6 @@ def test_every_step_draws_and_answers_repeat():
 
 def test_hard_assignment_is_the_largest_logit():
     model = make()
-    held = model.slots.logits.argmax(2)
-    assert torch.equal(model.slots.held(), held)
-    assert model.slots.settled().sum() == held.numel()
+    assigned = model.slots.logits.argmax(2)
+    assert torch.equal(model.slots.assigned(), assigned)
+    assert model.slots.hard_assignment().sum() == assigned.numel()

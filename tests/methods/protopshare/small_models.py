@@ -1,4 +1,4 @@
-"""Small models that the tests of ProtoPShare share, and what they are given."""
+"""Small models that the tests of ProtoPShare share, and their inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import models
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.data.batch import Batch
-from resemblance.methods.protopshare.merging import Products
+from resemblance.methods.protopshare.merging import PairwiseDifferences
 from resemblance.methods.registry import build
 from tiny import CLASSES
 
@@ -33,7 +33,7 @@ def batches_of(images, labels, size=2):
 
 
 def differences_of(columns):
-    products = Products()
+    pairs = PairwiseDifferences()
     for part in torch.as_tensor(columns, dtype=torch.float64).split(2):
-        products.update(part)
-    return products.differences()
+        pairs.update(part)
+    return pairs.differences()

@@ -27,7 +27,7 @@ def start(tmp_path):
     return model, str(tmp_path / "start")
 
 
-def test_a_trained_protopnet_is_taken_over(start):
+def test_a_trained_protopnet_can_be_the_start(start):
     trained, folder = start
     torch.manual_seed(5)
     model = build("protopshare", {"start": folder}, ModelSpec(CLASSES, IMAGE)).eval()
@@ -75,13 +75,13 @@ def test_a_saved_model_does_not_need_its_start(start, tmp_path):
         ({"rounds": 0}, "--rounds must be at least 1"),
     ],
 )
-def test_contradictions_are_refused_in_one_line(start, config, words):
+def test_contradicting_options_are_refused_in_one_line(start, config, words):
     with pytest.raises(UserError, match=words) as caught:
         ProtoPShareConfig(start=start[1], **config)
     assert "\n" not in str(caught.value)
 
 
-def test_starts_that_are_not_a_protopnet_are_refused(start, tmp_path):
+def test_what_is_not_a_protopnet_is_refused(start, tmp_path):
     spec = ModelSpec(CLASSES, IMAGE)
     with pytest.raises(UserError, match="no such folder"):
         ProtoPShareConfig(start=str(tmp_path / "nothing"))
@@ -95,11 +95,9 @@ def test_starts_that_are_not_a_protopnet_are_refused(start, tmp_path):
         ProtoPShareConfig(start=str(tmp_path / "blackbox"))
     with pytest.raises(UserError, match="other classes or images"):
         build("protopshare", {"start": start[1]}, ModelSpec(CLASSES[::-1], IMAGE))
-    settled = dict(vars(ProtoPShareConfig(start=start[1])), prototype_depth=9)
-    with pytest.raises(
-        UserError, match="--prototype-depth 9 contradicts"
-    ):  # all settled, but with other values
-        build("protopshare", settled, spec)
+    options = dict(vars(ProtoPShareConfig(start=start[1])), prototype_depth=9)
+    with pytest.raises(UserError, match="--prototype-depth 9 contradicts"):  # all are set, but one is wrong
+        build("protopshare", options, spec)
     path = tmp_path / "start" / "model" / "config.json"
     document = json.loads(path.read_text())
     document["config"]["encoder"] = "somewhere:net"
@@ -118,8 +116,7 @@ def test_the_command_line_from_start_to_report(tmp_path, capsys):
     )
     shared = ["train", "protopshare", *quick, "--start", start]
     assert main([*shared, "--epochs", "2", "--rounds", "2", "--last-epochs", "2", "--output", run]) == 0
-    said = capsys.readouterr().out
-    assert "merged" in said
+    assert "merged" in capsys.readouterr().out
     metrics = json.loads((tmp_path / "shared" / "metrics.json").read_text())
     assert metrics["val"]["accuracy"] > 0.3
     model = resemblance.load(run)

@@ -1,4 +1,4 @@
-"""Which prototypes are merged, against the fact sheet's values and plain re-implementations."""
+"""Which prototypes are merged, compared with the fact sheet's values and plain re-implementations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from methods.protopshare.small_models import batches_of, differences_of, make
 from models import noise_for
 from resemblance.config.errors import UserError
 from resemblance.methods.protopshare.merging import (
-    Products,
+    PairwiseDifferences,
     merge,
     merge_down_to,
     merge_within,
@@ -37,9 +37,9 @@ def test_the_fact_sheets_values():
     assert model.prototypes.owners.tolist() == [[True, True, False], [False, False, True]]
 
 
-def test_negative_evidence_piles_up_only_in_the_released_variant():
-    """The fact sheet's columns (1, −.5, −.5) and (−.5, 1, −.5)."""
-    similarities = torch.tensor([[2.0, 2.0, 5.0]])  # the first two answer alike
+def test_negative_evidence_accumulates_only_in_the_released_variant():
+    """Merge the fact sheet's columns (1, −.5, −.5) and (−.5, 1, −.5)."""
+    similarities = torch.tensor([[2.0, 2.0, 5.0]])  # the first two respond equally
     columns = torch.full((3, 3), -0.5) + 1.5 * torch.eye(3)
     expected = {"released": [0.5, 0.5, -1.0], "paper": [1.5, 1.5, 0.0]}
     for variant, column in expected.items():
@@ -50,11 +50,11 @@ def test_negative_evidence_piles_up_only_in_the_released_variant():
             model.merge(torch.tensor([0, 0, 2]))
             after = model.last(similarities[:, [0, 2]]).softmax(1)
         assert model.last.weight[:, 0].tolist() == column
-        assert torch.allclose(before, after, atol=1e-6)  # both say the same with the same probability
+        assert torch.allclose(before, after, atol=1e-6)  # both have the same probabilities
 
 
 def plain_merge(differences, threshold):
-    """The released code in words: go through what is left, and let each take in all that are near to it."""
+    """Merge as the released code does: go through those that are left, and let each absorb all that are near to it."""
     left = list(range(len(differences)))
     into = {j: j for j in left}
     place = 0
@@ -71,10 +71,10 @@ def plain_merge(differences, threshold):
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 12), m=st.integers(1, 12), size=st.integers(1, 9))
 def test_merging_agrees_with_a_plain_re_implementation(seed, count, m, size):
     columns = torch.randint(4, (9, count), generator=torch.Generator().manual_seed(seed)).double()
-    products = Products()
+    pairs = PairwiseDifferences()
     for part in columns.split(size):
-        products.update(part)
-    differences = products.differences()
+        pairs.update(part)
+    differences = pairs.differences()
     for i in range(count):
         for j in range(count):
             plain = sum((columns[x, i] - columns[x, j]) ** 2 for x in range(9)).item()
@@ -92,26 +92,26 @@ def test_merging_agrees_with_a_plain_re_implementation(seed, count, m, size):
 
 
 @settings(deadline=None, max_examples=60)
-@given(seed=st.integers(0, 10_000), count=st.integers(1, 15), wanted=st.integers(1, 15))
-def test_merging_down_leaves_exactly_as_many_as_wanted(seed, count, wanted):
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 15), requested=st.integers(1, 15))
+def test_merging_down_leaves_exactly_the_requested_number(seed, count, requested):
     columns = torch.randint(5, (4, count), generator=torch.Generator().manual_seed(seed)).double()
     differences = differences_of(columns)
-    into = merge_down_to(differences, wanted)
-    stay = {j for j in range(count) if into[j] == j}
-    assert len(stay) == min(wanted, count)
-    assert set(into.tolist()) == stay  # what was merged takes nothing in
+    into = merge_down_to(differences, requested)
+    kept = {j for j in range(count) if into[j] == j}
+    assert len(kept) == min(requested, count)
+    assert set(into.tolist()) == kept  # what was merged absorbs nothing
     assert all(target <= j for j, target in enumerate(into))
 
 
 def test_two_thousand_prototypes_are_merged_in_seconds():
     columns = torch.rand(500, 2000, generator=torch.Generator().manual_seed(0))
-    products = Products()
-    products.update(columns)
-    assert np.unique(merge_down_to(products.differences(), 1000)).size == 1000
+    pairs = PairwiseDifferences()
+    pairs.update(columns)
+    assert np.unique(merge_down_to(pairs.differences(), 1000)).size == 1000
 
 
-def test_merging_by_data_and_by_vectors_differ():
-    """Two prototypes far from each other, and both from all images, answer alike."""
+def test_data_and_vectors_merge_different_prototypes():
+    """Two prototypes that are far from each other, and from all images, respond similarly."""
     model = make(classes=2, prototypes_per_class=2, similarity="linear", keep=3).eval()
     latents = torch.zeros(3, 8, 7, 7)
     latents[1:] += 0.1
@@ -156,7 +156,7 @@ def test_what_is_compared_and_how_many_stay():
 @pytest.mark.parametrize(
     ("keep", "rounds", "left"), [(0.5, 1, [30]), (0.25, 2, [30, 15]), (20, 3, [42, 29, 20])]
 )
-def test_rounds_come_down_to_the_wanted_number(keep, rounds, left):
+def test_rounds_reach_the_requested_number(keep, rounds, left):
     model = make(classes=10, prototypes_per_class=6, keep=keep, rounds=rounds).eval()
     context = actions.ActionContext(train=noise_for(model, 40))
     for count in left:

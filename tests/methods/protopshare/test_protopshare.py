@@ -44,9 +44,7 @@ def test_shared_prototypes_are_projected_over_all_their_classes():
     model = make(classes=3, prototypes_per_class=1).eval()
     model.merge(torch.tensor([0, 0, 2]))
     images, labels = torch.rand(6, 1, 28, 28), torch.tensor([2, 0, 1, 1, 0, 2])
-    with (
-        torch.no_grad()
-    ):  # both lie on a patch of class 1, the higher index of the shared one's, foreign to the other
+    with torch.no_grad():  # both equal a patch of class 1, which owns the first but not the second
         patch = model.latents(images[3:4])[0, :, 2, 3]
         model.prototypes.vectors[0] = patch[:, None, None]
         model.prototypes.vectors[1] = patch[:, None, None]
@@ -56,13 +54,13 @@ def test_shared_prototypes_are_projected_over_all_their_classes():
     assert model.prototypes.source_index[1] in (0, 5)
 
 
-def test_a_fresh_last_layer_weighs_only_the_own_classes():
+def test_a_new_last_layer_has_weights_for_the_owners_only():
     for variant in ("paper", "released"):
         assert make(classes=2, variant=variant).last.weight.tolist() == [[1, 1, 0, 0], [0, 0, 1, 1]]
 
 
-class Watched:
-    """The state dict before and after each run of an action."""
+class Recorded:
+    """Records the state dict before and after each run of an action."""
 
     def __init__(self, name, monkeypatch):
         original = actions.END_ACTIONS[name]
@@ -76,9 +74,9 @@ class Watched:
         monkeypatch.setitem(actions.END_ACTIONS, name, act)
 
 
-def test_fine_tuning_really_trains_what_was_merged(tmp_path, monkeypatch):
-    """The released code's optimisers hold copies after the merge, and nothing changes."""
-    merging, projecting = Watched("merge", monkeypatch), Watched("project", monkeypatch)
+def test_fine_tuning_trains_what_was_merged(tmp_path, monkeypatch):
+    """In the released code the optimisers have copies after the merge, and nothing is trained."""
+    merging, projecting = Recorded("merge", monkeypatch), Recorded("project", monkeypatch)
     model = for_digits(rounds=2, keep=0.4)
     fit(model, digits(120, 20), tmp_path / "run", TrainConfig(accelerator="cpu", progress=False))
     assert [len(state["prototypes.vectors"]) for state in merging.after] == [13, 8]
@@ -86,17 +84,22 @@ def test_fine_tuning_really_trains_what_was_merged(tmp_path, monkeypatch):
         merged, tuned = merging.after[number], projecting.before[number + 1]
         for name in ("prototypes.vectors", "addon.0.weight", "encoder.layers.0.weight"):
             assert (merged[name] - tuned[name]).abs().max() > 1e-6, (number, name)
-        assert torch.equal(merged["last.weight"], tuned["last.weight"])  # its turn comes after the projection
+        assert torch.equal(merged["last.weight"], tuned["last.weight"])  # it is trained after the projection
         last = merging.before[1]["last.weight"] if number == 0 else model.last.weight
         assert (tuned["last.weight"] - last).abs().max() > 1e-6
     state = load_checkpoint(tmp_path / "run" / "checkpoints" / "run.ckpt")
-    carried = state["carried"]["states"]
-    assert carried["prototypes.vectors"]["state"]["exp_avg"].shape == model.prototypes.vectors.shape
-    assert carried["last.weight"]["state"]["exp_avg"].shape == model.last.weight.shape
+    states = state["optimizer_state"]["states"]
+    assert states["prototypes.vectors"]["state"]["exp_avg"].shape == model.prototypes.vectors.shape
+    assert states["last.weight"]["state"]["exp_avg"].shape == model.last.weight.shape
 
 
-def test_the_optimisers_state_follows_the_prototypes_that_stay():
-    from resemblance.training.engine.optimizers import OptimizerState, build_optimizer, carry, follow
+def test_the_optimisers_state_follows_the_prototypes_that_are_kept():
+    from resemblance.training.engine.optimizers import (
+        OptimizerState,
+        build_optimizer,
+        collect_state,
+        select_state,
+    )
 
     model = for_digits(keep=0.5)
     stage = next(stage for stage in model.recipe().stages if stage.name == "fine-tuning 1")
@@ -105,13 +108,13 @@ def test_the_optimisers_state_follows_the_prototypes_that_stay():
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter) if parameter.requires_grad else None
     optimizer.step()
-    carried = carry(model, stage, optimizer, 1, OptimizerState())
-    moments = carried.states["prototypes.vectors"]["state"]["exp_avg"].clone()
+    optimizer_state = collect_state(model, stage, optimizer, 1, OptimizerState())
+    moments = optimizer_state.states["prototypes.vectors"]["state"]["exp_avg"].clone()
     before = {name: parameter.shape for name, parameter in model.named_parameters()}
     context = actions.ActionContext(digits().train)
     actions.run("merge", model, context)
-    followed = follow(carried, before, model, context.kept)
-    assert torch.equal(followed.states["prototypes.vectors"]["state"]["exp_avg"], moments[context.kept])
+    selected = select_state(optimizer_state, before, model, context.kept)
+    assert torch.equal(selected.states["prototypes.vectors"]["state"]["exp_avg"], moments[context.kept])
 
 
 def test_saved_and_loaded_with_the_owners_and_members(tmp_path):

@@ -22,24 +22,25 @@ def member(prototype, *classes):
     return {"prototype": prototype, "classes": list(classes), "box": [1, 2, 5, 6]}
 
 
-def test_merged_prototypes_stand_in_a_row_with_what_they_were_made_of():
+def test_merged_prototypes_are_drawn_in_a_row_with_their_members():
     picture = np.zeros((8, 9, 3), np.uint8)
     members = [[(member(0, "ant"), picture)], [(member(1, "ant"), picture), (member(7, "$b_1$"), None)]]
     figure = merged_figure([("ant", picture, None), ("ant, $b_1$", picture, (0, 0, 4, 4))], members)
     shown = texts(figure)
-    assert "1 prototype took in 1 other" in shown
+    assert "1 prototype absorbed 1 other" in shown
     assert {"7", "$b_1$", "ant, $b_1$", "no picture"} <= set(shown)
     assert len(figure.axes[0].images) == 2
     assert drawn(figure)
     assert "No prototype was merged into another." in texts(merged_figure([("ant", None, None)], members[:1]))
 
 
-def test_many_merged_prototypes_are_cut_and_counted():
+def test_of_many_merged_prototypes_the_rest_is_counted():
     members = [[(member(p, "a"), None) for p in range(2 + j % 15)] for j in range(50)]
     figure = merged_figure([("a", None, None)] * 50, members)
     shown = texts(figure)
     assert any(
-        "50 prototypes took in" in text and "the 20 that took in most are shown" in text for text in shown
+        "50 prototypes absorbed" in text and "the 20 that absorbed the most are shown" in text
+        for text in shown
     )
     assert "and 8\nmore" in shown  # 8 of 16 members are drawn
     assert max(figure.get_size_inches()) < 40
@@ -51,7 +52,7 @@ def test_sharing_counts_the_classes_of_prototypes():
     assert drawn(sharing_figure(np.ones((4, 300), dtype=bool)))
 
 
-def test_the_matrix_counts_shared_prototypes_and_is_cut_beyond_40_classes():
+def test_the_matrix_counts_shared_prototypes_and_shows_at_most_40_classes():
     owners = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]], dtype=bool)
     figure = pairs_figure(owners, ["ant", "bee", "$c$"])
     at = {text.get_text(): text.get_position() for text in figure.axes[0].texts[:3]}
@@ -86,10 +87,10 @@ def test_all_figures_of_a_model(channels):
     for name in ("project", "merge"):
         actions.run(name, model, actions.ActionContext(source))
     model.gallery = build_gallery(model, source)
-    drawings = figures(model, FigureInputs(torch.zeros(0), torch.zeros(0), source, (), source))
-    assert len(drawings) == 3
-    assert all(drawn(part.figure) for part in drawings.values())
-    assert "no picture" not in texts(drawings["Merged prototypes"].figure)
+    by_title = figures(model, FigureInputs(torch.zeros(0), torch.zeros(0), source, (), source))
+    assert len(by_title) == 3
+    assert all(drawn(part.figure) for part in by_title.values())
+    assert "no picture" not in texts(by_title["Merged prototypes"].figure)
 
     # Pictures of other images than those that the prototypes came from would be wrong.
     class Other(ArraySource):
@@ -97,5 +98,5 @@ def test_all_figures_of_a_model(channels):
             return f"other {index}"
 
     other = Other(pixels, np.arange(6) % 2, spec.classes)
-    strange = figures(model, FigureInputs(torch.zeros(0), torch.zeros(0), source, (), other))
-    assert "no picture" in texts(strange["Merged prototypes"].figure)
+    without_pictures = figures(model, FigureInputs(torch.zeros(0), torch.zeros(0), source, (), other))
+    assert "no picture" in texts(without_pictures["Merged prototypes"].figure)

@@ -1,4 +1,4 @@
-"""Small models that the tests of ProtoTree share, and what they are given."""
+"""Small models that the tests of ProtoTree share, and their inputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ make = partial(models.make, "prototree", size=16, encoder="small", depth=3, prot
 
 
 def scattered(model):
-    """Prototypes near the patches and unequal leaves, so that no probability is near 0 or 1."""
+    """Move prototypes near the patches and make leaves unequal, so that no probability is near 0 or 1."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         model.counts.copy_(2 * torch.rand(model.counts.shape, generator=generator))
@@ -32,7 +32,7 @@ def input_shape(model):
 
 
 def by_hand(present, leaves, log=False):
-    """An output with these presences and a model of the right depth, whose leaves are given."""
+    """Return a model with these leaves, and its output for these presences."""
     model = make(classes=len(leaves[0]), depth=len(leaves).bit_length() - 1, log_probabilities=log)
     with torch.no_grad():
         model.counts.copy_(torch.tensor(leaves))
@@ -44,7 +44,7 @@ def by_hand(present, leaves, log=False):
 
 
 def source(count=48, seed=0, classes=3):
-    """Noise with a bright row that marks the class; class 1 is missing where there are four classes."""
+    """Make noise with a bright row that depends on the class; of four classes, class 1 has no images."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % 3
     labels[labels == 1] = 1 if classes == 3 else 3

@@ -1,4 +1,4 @@
-"""Answers and leaves against the fact sheet's values and a plain re-implementation."""
+"""Scores and leaves, compared with the fact sheet's values and a plain re-implementation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_a_distance_of_ln_2_goes_right_with_one_half():
 
 
 def test_the_leaf_step():
-    """Depth 1, p = .5, leaves (0, 0) and (ln 3, 0), y = 0, B = 2, c_old equal."""
+    """Update with depth 1, p = .5, leaves (0, 0) and (ln 3, 0), y = 0, B = 2 and equal c_old."""
     model, output = by_hand([[0.5]], [[0.0, 0.0], [math.log(3), 0.0]])
     labels = torch.tensor([0])
     assert output.extras["mixture"][0, 0].item() == pytest.approx(0.625)
@@ -47,7 +47,7 @@ def test_sample_max_and_greedy_may_differ():
     assert model._leaf("greedy", output.similarities, paths).item() == 2
 
 
-def test_an_epoch_adds_as_much_as_there_are_images():
+def test_an_epoch_adds_one_per_image_to_the_counts():
     model = make()
     images, labels = torch.rand(12, 1, 16, 16), torch.arange(12) % 3
     for step in range(3):
@@ -63,7 +63,7 @@ def test_an_epoch_adds_as_much_as_there_are_images():
 
 
 def plain_answer(model, images):
-    """The paper's formulas with loops: presences, path probabilities and class probabilities, in float64."""
+    """Compute the paper's presences, path probabilities and class probabilities in loops, in float64."""
     latents = model.latents(images).detach().double()
     vectors, leaves = model.prototypes.vectors.detach().double(), model.counts.detach().double().softmax(1)
     height, width = vectors.shape[2:]
@@ -77,14 +77,14 @@ def plain_answer(model, images):
                     best = min(best, (z[:, y : y + height, x : x + width] - p).square().sum().sqrt().item())
             presences.append(math.exp(-best))
         present.append(presences)
-        ways = []
+        products = []
         for nodes, turns in zip(model.tree.ancestors.tolist(), model.tree.present.tolist(), strict=True):
-            way = 1.0
+            product = 1.0
             for node, right in zip(nodes, turns, strict=True):
                 if node >= 0:
-                    way *= presences[node] if right else 1 - presences[node]
-            ways.append(way)
-        paths.append(ways)
+                    product *= presences[node] if right else 1 - presences[node]
+            products.append(product)
+        paths.append(products)
     paths = torch.tensor(paths, dtype=torch.float64)
     return torch.tensor(present), paths, paths @ leaves
 
@@ -98,7 +98,7 @@ def plain_answer(model, images):
         {"leaves": "trained"},
     ],
 )
-def test_the_answer_is_that_of_the_formulas(config):
+def test_scores_agree_with_the_formulas(config):
     model = scattered(make(**config))
     images, labels = torch.rand(3, 1, 16, 16), torch.tensor([0, 2, 1])
     output = model(images)
@@ -111,7 +111,7 @@ def test_the_answer_is_that_of_the_formulas(config):
 
 
 @pytest.mark.parametrize("log", [False, True])
-def test_the_leaf_update_is_that_of_the_formula(log):
+def test_the_leaf_update_agrees_with_the_formula(log):
     model = scattered(make(log_probabilities=log))
     images, labels = torch.rand(5, 1, 16, 16), torch.tensor([0, 2, 1, 1, 0])
     before = model.counts.double().clone()
@@ -132,7 +132,7 @@ def test_the_leaf_update_is_that_of_the_formula(log):
     assert torch.allclose(model.counts.double(), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_log_probabilities_answer_the_same():
+def test_log_probabilities_give_the_same_scores():
     model, log = scattered(make()), scattered(make(log_probabilities=True))
     images, labels = torch.rand(3, 1, 16, 16), torch.tensor([0, 2, 1])
     one, other = model(images), log(images)
@@ -142,8 +142,8 @@ def test_log_probabilities_answer_the_same():
     )
 
 
-def test_images_of_probability_zero_leave_loss_and_gradients_finite():
-    """Leaves so sure that the softmax is exactly 0 for the other classes, and a prototype met exactly."""
+def test_impossible_labels_leave_loss_and_gradients_finite():
+    """The softmax of the leaves is exactly 0 for the other classes, and one prototype equals a patch."""
     for log in (False, True):
         model = make(log_probabilities=log).train()
         images = torch.rand(2, 1, 16, 16)

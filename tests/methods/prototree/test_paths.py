@@ -1,4 +1,4 @@
-"""Answering with one leaf, and paths as reasons."""
+"""Inference with one leaf, and paths as reasons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from methods.prototree.small_models import by_hand, make, scattered
 
 
 @pytest.mark.parametrize("inference", ["sample_max", "greedy"])
-def test_one_leaf_answers_and_is_the_one_reason(inference):
+def test_with_one_leaf_there_is_one_reason(inference):
     model = scattered(make(inference=inference))
     images = torch.rand(4, 1, 16, 16)
     output = model(images)
@@ -30,23 +30,23 @@ def test_one_leaf_answers_and_is_the_one_reason(inference):
     assert torch.allclose(model.train()(images).scores, model.train()(images).extras["mixture"])
 
 
-def test_fidelity_is_agreement_with_the_answer():
+def test_fidelity_is_agreement_with_the_prediction():
     model = scattered(make(depth=4))
     images, labels = torch.rand(16, 1, 16, 16), torch.arange(16) % 3
     output = model(images)
-    measured = model.extra_metrics(output, labels)
-    assert list(measured) == [
+    metrics = model.extra_metrics(output, labels)
+    assert list(metrics) == [
         "sample_max accuracy",
         "sample_max fidelity",
         "greedy accuracy",
         "greedy fidelity",
     ]
     greedy = scattered(make(depth=4, inference="greedy"))(images).scores.argmax(1)
-    assert torch.equal(measured["greedy fidelity"], greedy == output.scores.argmax(1))
-    assert torch.equal(measured["greedy accuracy"], greedy == labels)
+    assert torch.equal(metrics["greedy fidelity"], greedy == output.scores.argmax(1))
+    assert torch.equal(metrics["greedy accuracy"], greedy == labels)
     other = scattered(make(depth=4, inference="greedy"))
-    measured = other.extra_metrics(other(images), labels)
-    assert torch.equal(measured["distributed fidelity"], greedy == output.scores.argmax(1))
+    metrics = other.extra_metrics(other(images), labels)
+    assert torch.equal(metrics["distributed fidelity"], greedy == output.scores.argmax(1))
 
 
 # Explanations.
@@ -59,7 +59,7 @@ def test_a_reason_is_a_path():
     output = model(image[None])
     weights = model.counts.softmax(1)[:, explanation.prediction]
     assert explanation.breakdown.adds_up
-    paths = dict(zip(map(str, _ways(model)), range(8), strict=True))
+    paths = dict(zip(map(str, _paths(model)), range(8), strict=True))
     for reason in explanation.reasons:
         leaf = paths[str([(step.prototype.index, step.present) for step in reason.steps])]
         assert reason.similarity == pytest.approx(output.extras["paths"][0, leaf].item())
@@ -85,19 +85,19 @@ def test_a_reason_is_a_path():
     assert explanation.plot().get_size_inches()[0] > 7
 
 
-def _ways(model):
+def _paths(model):
     for nodes, turns in zip(model.tree.ancestors.tolist(), model.tree.present.tolist(), strict=True):
         yield [(node, turn) for node, turn in zip(nodes, turns, strict=True) if node >= 0]
 
 
-def test_chosen_prototypes_choose_the_paths_that_pass_them():
+def test_chosen_prototypes_select_the_paths_through_them():
     model = scattered(make())
     explanation = model.explain(torch.rand(1, 16, 16), prototypes=[2], top=3)
     assert len(explanation.reasons) == 3
     assert all(2 in [step.prototype.index for step in reason.steps] for reason in explanation.reasons)
 
 
-def test_paths_that_carry_next_to_nothing_are_counted_with_the_others():
+def test_paths_with_tiny_probabilities_are_counted_with_the_others():
     model, output = by_hand([[0.5, 0.5, 1e-4]], [[5.0, 0.0]] * 4)
     from resemblance.explain.selection import select
 

@@ -1,4 +1,4 @@
-"""The figures of ProtoTree: what stands where, and what is cut."""
+"""The figures of ProtoTree: the positions of their items, and what is left out."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from resemblance.methods.prototree.tree import Tree
 from resemblance.methods.registry import build
 
 
-def twigs(twig):
-    return [twig, *(part for child in twig.children for part in twigs(child))]
+def items(item):
+    return [item, *(part for child in item.children for part in items(child))]
 
 
-def test_leaves_stand_in_rows_the_present_ones_above():
-    laid_out = twigs(layout(Tree.complete(2), np.full(4, 0.25)))
-    rows = {(twig.kind, twig.number): twig.row for twig in laid_out}
+def test_leaves_have_rows_with_the_present_branch_above():
+    drawn = items(layout(Tree.complete(2), np.full(4, 0.25)))
+    rows = {(item.kind, item.number): item.row for item in drawn}
     assert [rows["leaf", number] for number in range(4)] == [3, 2, 1, 0]
     assert (rows["node", 2], rows["node", 1], rows["node", 0]) == (0.5, 2.5, 1.5)
 
 
 def test_rarely_used_branches_are_cut_and_counted():
     shares = np.array([0.4, 0.3, 0.2, 0.04, 0.02, 0.02, 0.01, 0.01])
-    laid_out = twigs(layout(Tree.complete(3), shares, limit=3))
-    cut = [twig for twig in laid_out if twig.kind == "cut"]
-    assert [(twig.leaves, round(twig.share, 2)) for twig in cut] == [(4, 0.06)]
-    assert sum(twig.leaves for twig in laid_out if twig.kind != "node") == 8
+    drawn = items(layout(Tree.complete(3), shares, limit=3))
+    cut = [item for item in drawn if item.kind == "cut"]
+    assert [(item.leaves, round(item.share, 2)) for item in cut] == [(4, 0.06)]
+    assert sum(item.leaves for item in drawn if item.kind != "node") == 8
     figure = tree_figure(
         Tree.complete(3),
         [PrototypeView(index) for index in range(7)],
@@ -57,9 +57,9 @@ def test_the_figures_of_a_model(classes, channels):
     model.counts.copy_(torch.rand(model.counts.shape) ** 8 * 4)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 24, channels), dtype=np.uint8)
     source = ArraySource(pixels, np.arange(4) % classes, spec.classes)
-    drawings = figures(model, FigureInputs(torch.zeros(0), torch.zeros(0), source))
-    assert list(drawings) == ["The tree", "The way of an image through the tree"]
-    for drawn in drawings.values():
+    by_title = figures(model, FigureInputs(torch.zeros(0), torch.zeros(0), source))
+    assert list(by_title) == ["The tree", "The path of an image through the tree"]
+    for drawn in by_title.values():
         canvas = FigureCanvasAgg(drawn.figure)
         canvas.draw()
         width, height = canvas.get_width_height()

@@ -32,8 +32,8 @@ def test_owners_are_the_classes_of_the_leaves_below():
 @pytest.mark.parametrize(
     ("variant", "nodes", "leaves"), [("paper", [5, 6], 3), ("released", [0, 1, 5, 3, 4, 6], 7)]
 )
-def test_pruning_cuts_leaves_that_are_not_sure(variant, nodes, leaves):
-    """The leaves left of the root are uniform; right of it, one of the two leaves of each node is."""
+def test_pruning_cuts_uninformative_subtrees(variant, nodes, leaves):
+    """To the left of the root all leaves are uninformative; to the right one of the two leaves of a node is."""
     model = scattered(make(variant=variant))
     model.counts.zero_()
     model.counts[5, 1] = model.counts[6, 0] = model.counts[7, 2] = 5
@@ -41,7 +41,7 @@ def test_pruning_cuts_leaves_that_are_not_sure(variant, nodes, leaves):
     before = model(images)
     kept = model.prune(0.4)
     model.assign_owners()
-    if variant == "paper":  # node 2 has lost a child's child: 5 lacks leaf 4, so that leaf 5 takes its place
+    if variant == "paper":  # node 5 has lost leaf 4, so that leaf 5 replaces it
         assert kept.tolist() == [2, 6]
         assert model.tree.ancestors.tolist() == [[0, -1], [0, 1], [0, 1]]
         p = before.similarities[:, kept]
@@ -49,12 +49,12 @@ def test_pruning_cuts_leaves_that_are_not_sure(variant, nodes, leaves):
         assert torch.allclose(model(images).extras["paths"], expected, atol=1e-6)
         assert model.counts.argmax(1).tolist() == [1, 0, 2]
         assert model.prototypes.owners.tolist() == [[True, True, True], [True, False, True]]
-    else:  # the left child of the root stays although its leaves are uniform
+    else:  # the left child of the root is kept although it is uninformative
         assert kept.tolist() == [0, 1, 2, 3, 4, 6]
         assert model.tree.leaves == 7
 
 
-def test_an_untrained_tree_is_not_pruned():
+def test_a_tree_of_uninformative_leaves_is_not_pruned():
     model = make()
     assert model.prune(model.config.threshold(3)).tolist() == list(range(7))
 
@@ -74,7 +74,7 @@ def test_other_methods_have_no_tree_to_prune():
         actions.run("prune_tree", model, actions.ActionContext(train=source()))
 
 
-def test_projection_keeps_to_the_classes_below_and_reports_the_others():
+def test_projection_uses_the_classes_below_and_reports_missing_ones():
     model = scattered(make(classes=4, depth=2)).eval()
     model.counts.zero_()
     model.counts[0, 1] = model.counts[1, 1] = model.counts[2, 0] = model.counts[3, 2] = 5
@@ -98,7 +98,7 @@ def images_of(images, indices):
     return torch.stack([to_tensor(images.read(index), spec) for index in indices])
 
 
-def test_a_prototype_is_used_where_it_is_found_on_the_most_probable_path():
+def test_a_prototype_is_used_if_it_is_present_on_the_most_probable_path():
     model, output = by_hand([[0.6, 0.9, 0.5], [0.9, 0.1, 0.8], [0.1, 0.2, 0.9]], [[0.0, 0.0]] * 4)
     assert model.used_prototypes(output).tolist() == [
         [False, True, False],  # left, then right at node 1
@@ -108,7 +108,7 @@ def test_a_prototype_is_used_where_it_is_found_on_the_most_probable_path():
 
 
 @torch.no_grad()
-def test_a_leaf_at_the_threshold_is_pruned():
+def test_a_leaf_at_the_threshold_is_uninformative():
     model = make(classes=4, depth=2)
     model.counts.zero_()
     model.counts[0, 1] = model.counts[3, 2] = 5  # the other two leaves have 0.25 of each class, exactly

@@ -25,7 +25,7 @@ def test_a_trained_encoder_is_frozen_first(tmp_path):
     assert frozen.groups.keys() == {"free", "addon", "prototypes"}
     assert joint.groups["encoder"].lr == 1e-5
     assert {group.lr for name, group in joint.groups.items() if name != "encoder"} == {1e-3}
-    # Halved when 60, 70, 80 and 90 of 100 epochs are over.
+    # Halved after 60, 70, 80 and 90 of 100 epochs.
     assert joint.schedule.milestones == pytest.approx((30 / 70, 40 / 70, 50 / 70, 60 / 70))
     assert [tuple(p.shape) for p in model.parameter_groups()["free"]] == [(128, 64, 3, 3)]
 
@@ -60,7 +60,7 @@ def test_the_recipe_is_the_papers(variant):
     assert recipe_lines(model.recipe()) == [
         "batches of 64, augment none",
         "frozen: 30 epochs of adamw, addon 0.001, prototypes 0.001, constant",
-        # Halved when 60, 70, 80 and 90 of 100 epochs are over: 30/70, 40/70, 50/70 and 60/70 of this stage.
+        # Halved after 60, 70, 80 and 90 of 100 epochs: 30/70, 40/70, 50/70 and 60/70 of this stage.
         "all: 70 epochs of adamw, encoder 1e-05, addon 0.001, prototypes 0.001, "
         "x 0.5 at 0.4286, 0.5714, 0.7143, 0.8571; measured",
         *after,

@@ -1,4 +1,4 @@
-"""Trees as tensors against trees as nested tuples."""
+"""Trees as tensors, compared with trees as nested tuples."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import torch
 
 from resemblance.methods.prototree.tree import Tree
 
-# A tree in words: a leaf is None, a node (left, right).
+# A nested tree: a leaf is None, a node (left, right).
 LOPSIDED = ((None, ((None, None), None)), None)
 
 
 def flags(tree):
-    """Return, level by level, whether a position asks."""
+    """Return whether each position asks, level by level."""
     queue, asks = [tree], []
     for node in queue:
         asks.append(node is not None)
@@ -26,7 +26,7 @@ def complete(depth):
 
 
 def plain_paths(tree, right):
-    """Probabilities of the leaves of a nested tree in level order, for one image: by walking down from the root."""
+    """Compute the probabilities of the leaves of a nested tree in level order, for one image, from the root down."""
     queue, node = [(tree, 1.0)], 0
     probabilities = []
     for part, reach in queue:
@@ -50,7 +50,7 @@ def test_paths_are_those_of_a_walk(shape):
     assert torch.allclose(logs.exp(), paths)
 
 
-def test_ancestors_give_the_same_paths():
+def test_ancestors_describe_the_same_paths():
     tree = Tree(flags(LOPSIDED))
     assert tree.depth == 4
     assert tree.ancestors.tolist() == [
@@ -68,14 +68,14 @@ def test_ancestors_give_the_same_paths():
     assert tree.below.sum(dim=1).tolist() == [5, 4, 3, 2]
 
 
-def test_greedy_follows_the_better_turn():
+def test_greedy_follows_the_more_probable_branch():
     tree = Tree(flags(LOPSIDED))
     right = torch.tensor([[0.9, 0, 0, 0], [0.5, 0.4, 1, 1], [0.1, 0.8, 0.2, 0.6], [0.1, 0.8, 0.2, 0.5]])
     assert tree.greedy(right).tolist() == [0, 1, 4, 3]
 
 
 def test_greedy_and_the_most_probable_leaf_may_differ():
-    """Fact sheet: root right .6, right child .5, left child .9."""
+    """Use the fact sheet's values: root right .6, right child .5, left child .9."""
     tree = Tree.complete(2)
     right = torch.tensor([[0.6, 0.9, 0.5]])
     paths = tree.paths(right, 1 - right)
@@ -86,7 +86,7 @@ def test_greedy_and_the_most_probable_leaf_may_differ():
 
 
 def plain_pruned(tree, dead, keep_root):
-    """The nested tree without dead subtrees; leaves carry their numbers."""
+    """Return the nested tree without dead subtrees; leaves are their numbers."""
 
     def gone(part):
         return part in dead if isinstance(part, int) else all(gone(child) for child in part)
@@ -105,13 +105,13 @@ def plain_pruned(tree, dead, keep_root):
 
 
 def numbered(shape):
-    """The nested tree with its leaves numbered in level order."""
+    """Return the nested tree with its leaves numbered in level order."""
     tree = Tree(flags(shape))
     leaves = iter(range(10**6))
     paths = {tuple(turns): next(leaves) for turns in _turns(tree)}
 
-    def name(part, way=()):
-        return paths[way] if part is None else (name(part[0], (*way, False)), name(part[1], (*way, True)))
+    def name(part, path=()):
+        return paths[path] if part is None else (name(part[0], (*path, False)), name(part[1], (*path, True)))
 
     return name(shape)
 
@@ -157,7 +157,7 @@ def test_nothing_is_cut_where_no_node_would_be_left():
     assert tree.pruned(torch.tensor([True, False]))[1].tolist() == [0]
 
 
-def test_a_shape_that_is_loaded_is_the_shape():
+def test_a_loaded_shape_replaces_the_shape():
     small, large = Tree(flags(LOPSIDED)), Tree.complete(4)
     large.asks = torch.empty_like(small.asks)
     large.load_state_dict(small.state_dict())

@@ -23,8 +23,8 @@ from resemblance.prototypes.similarity import pairwise_squared
 make = partial(models.make, "prototypedl")
 
 
-def settle(model):
-    """Leave what counting usage leaves at the end of training, with made-up means."""
+def set_usage(model):
+    """Set what is counted at the end of training, with random means."""
     model.assign_owners()
     model.prototypes.mean_similarity.copy_(-torch.rand(len(model.prototypes)) * 9)
 
@@ -86,7 +86,7 @@ def test_architecture_of_the_papers_second_study():
 @pytest.mark.parametrize(
     ("size", "channels"), [((28, 28), 1), ((32, 32), 1), ((33, 47), 3), ((64, 64), 3), ((13, 120), 3)]
 )
-def test_any_size_and_channels_come_back(variant, architecture, size, channels):
+def test_images_of_any_size_and_channels_are_reconstructed(variant, architecture, size, channels):
     model = make(2, size, channels, architecture=architecture, variant=variant)
     images, _ = batch(model, 2)
     latents = model.latents(images)
@@ -97,7 +97,7 @@ def test_any_size_and_channels_come_back(variant, architecture, size, channels):
     assert ((decoded >= 0) & (decoded <= 1)).all()
 
 
-def test_images_too_small_for_cars_are_refused_with_the_cure():
+def test_images_too_small_for_cars_are_refused_with_advice():
     with pytest.raises(UserError, match=r"12x64 pixels are too small .* --image-size 13"):
         make(2, (12, 64), architecture="cars")
     assert make(2, (1, 1)).reconstruct(torch.rand(1, 1, 1, 1)).shape == (1, 1, 1, 1)
@@ -116,9 +116,9 @@ def test_normalisation_of_the_data_is_not_used():
 
 
 def plain(model, images, labels, factor, weight):
-    """Equations 1 to 7 in numpy loops, with the uncentred W of the paper."""
+    """Compute equations 1 to 7 in numpy loops, with the uncentred W of the paper."""
     codes = model.latents(images).detach().double().flatten(1).numpy()
-    back = model.reconstruct(images).detach().double().numpy()
+    reconstructed = model.reconstruct(images).detach().double().numpy()
     x, p = images.double().numpy(), model.prototypes.vectors.detach().double().numpy()
     w = model.last.weight.detach().double().numpy()
     n, m = len(codes), len(p)
@@ -129,7 +129,7 @@ def plain(model, images, labels, factor, weight):
         softmax.append(np.exp(v - v.max()) / np.exp(v - v.max()).sum())
     terms = {
         "cross_entropy": np.mean([-np.log(softmax[i][labels[i]]) for i in range(n)]),
-        "reconstruction": weight * np.mean([((back[i] - x[i]) ** 2).sum() for i in range(n)]),
+        "reconstruction": weight * np.mean([((reconstructed[i] - x[i]) ** 2).sum() for i in range(n)]),
         "r1": weight * np.mean([min(distances[i][j] for i in range(n)) for j in range(m)]),
         "r2": weight * np.mean([min(distances[i][j] for j in range(m)) for i in range(n)]),
     }
@@ -172,16 +172,16 @@ def test_evidence_adds_up_for_every_class(counted, fixed):
     images, _ = batch(model, 6)
     before = model(images).scores
     if counted:
-        settle(model)
+        set_usage(model)
     output = model(images)
     assert torch.allclose(output.scores, before, rtol=1e-4, atol=1e-4)
     assert_evidence(model, output, classes=range(5))
     for c in range(5):
         evidence = model.evidence(output, torch.full((6,), c))
         assert evidence.prototypes.tolist() == list(range(len(model.prototypes)))
-        # similarity less its mean, times the weight given
-        surprise = output.similarities - model.prototypes.mean_similarity
-        assert torch.allclose(evidence.weights * surprise, evidence.contributions, atol=1e-5)
+        # similarity minus its mean, times the weight
+        difference = output.similarities - model.prototypes.mean_similarity
+        assert torch.allclose(evidence.weights * difference, evidence.contributions, atol=1e-5)
         if c:
             assert torch.allclose(evidence.bias, evidence.bias[0])  # the same for all images
 
@@ -191,7 +191,7 @@ def test_fixed_weights_predict_the_class_of_the_nearest_prototype():
     assert torch.equal(model.last.weight, -torch.eye(6))
     assert torch.equal(model.prototypes.owners, torch.eye(6, dtype=torch.bool))
     images, labels = batch(model, 32)
-    with torch.no_grad():  # spread the prototypes so that not one of them is nearest to all
+    with torch.no_grad():  # spread the prototypes, so that the same one is not nearest to all images
         model.prototypes.vectors.copy_(model.latents(images[:6]).flatten(1))
     output = model(images)
     nearest = output.similarities.argmax(1)
@@ -200,7 +200,7 @@ def test_fixed_weights_predict_the_class_of_the_nearest_prototype():
     assert "last" not in model.parameter_groups()
     sum(model.loss(output, labels).values()).backward()
     assert model.last.weight.grad is None
-    settle(model)
+    set_usage(model)
     assert torch.equal(model.prototypes.owners, torch.eye(6, dtype=torch.bool))
 
 
@@ -224,7 +224,7 @@ def test_bfloat16_leaves_the_prototype_layer_in_float32():
     assert all(term.dtype == torch.float32 for term in losses.values())
 
 
-def test_a_prototype_at_an_image_decodes_to_its_reconstruction():
+def test_a_prototype_at_the_code_of_an_image_decodes_to_its_reconstruction():
     model = make().eval()
     images, _ = batch(model, 1)
     vector = model.embed(model.latents(images))
@@ -236,7 +236,7 @@ def test_a_prototype_at_an_image_decodes_to_its_reconstruction():
 
 def test_kept_prototypes_keep_their_weights_and_survive_a_rebuild():
     model = make(4)
-    settle(model)
+    set_usage(model)
     kept = torch.tensor([1, 4, 7])
     vectors, weights = model.prototypes.vectors[kept].clone(), model.last.weight[:, kept].clone()
     model.keep(kept)
@@ -249,7 +249,7 @@ def test_kept_prototypes_keep_their_weights_and_survive_a_rebuild():
 
 
 def test_trained_scores_add_up_where_the_bias_is_large():
-    """Digits whose distances differ little from their mean: the bias, weights times means, dwarfs the contributions."""
+    """Use digits whose distances differ little from their mean: the bias is much larger than the contributions."""
     model = make(10).eval()
     train = open_data("digits").train
     images, labels, _ = ImageDataset(train, model.spec.image).__getitems__(list(range(200)))
@@ -287,5 +287,7 @@ def test_r1_is_over_the_batches_of_all_processes(monkeypatch):
     images, labels = batch(model, 6)
     whole = model.loss(model(images), labels)["r1"]
     other = model(images[3:]).extras["distances"]
-    monkeypatch.setattr("resemblance.methods.prototypedl.model.gather", lambda mine: torch.cat([mine, other]))
+    monkeypatch.setattr(
+        "resemblance.methods.prototypedl.model.gather", lambda tensor: torch.cat([tensor, other])
+    )
     assert model.loss(model(images[:3]), labels[:3])["r1"].item() == pytest.approx(whole.item())

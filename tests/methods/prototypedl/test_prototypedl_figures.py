@@ -91,11 +91,11 @@ def test_all_figures_of_a_model_with_its_snapshots(tmp_path):
     assert not list(tmp_path.rglob("*.tmp"))
     labels = np.array([0, 1, 0])
     source = ArraySource(np.zeros((3, 16, 16, 3), np.uint8), labels, spec.classes)
-    drawings = figures(
+    by_title = figures(
         model, FigureInputs(torch.rand(3, 3, 16, 16), torch.from_numpy(labels), source, snapshots)
     )
-    assert len(drawings) == 5
-    assert all(drawn(part.figure) for part in drawings.values())
+    assert len(by_title) == 5
+    assert all(drawn(part.figure) for part in by_title.values())
     assert len(figures(model, FigureInputs(torch.rand(0, 3, 16, 16), torch.zeros(0), source))) == 2
 
 

@@ -32,16 +32,16 @@ def test_similarities_have_the_fact_sheets_values():
 
 def test_divergence_has_the_fact_sheets_values():
     mu, sigma = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.5]])
-    apart = [
+    per_dimension = [
         kl_divergence(mu[:, d : d + 1], 2 * sigma[:, d : d + 1].log(), torch.zeros(1, 1)) for d in (0, 1)
     ]
-    assert [value.item() for value in apart] == pytest.approx([0.5, 0.318147], rel=1e-5)
+    assert [value.item() for value in per_dimension] == pytest.approx([0.5, 0.318147], rel=1e-5)
     total = kl_divergence(mu, 2 * sigma.log(), torch.zeros(1, 2)).item()
     assert total == pytest.approx(0.818147, rel=1e-5)
     assert total / 2 == pytest.approx(0.409074, rel=1e-5)
 
 
-def test_the_mixture_weighs_by_similarity():
+def test_the_mixture_is_weighted_by_similarity():
     divergences, similarities = torch.tensor([[0.5, 9.0, 0.9]]), torch.tensor([[3.0, 7.0, 1.0]])
     own = torch.tensor([[True, False, True]])
     assert mixture(divergences, similarities, own).item() == pytest.approx(0.6)
@@ -56,8 +56,8 @@ def test_orthonormality_has_the_fact_sheets_value():
 
 
 def plain(model, output, images, labels):
-    """Supplement equations 3 to 7 in loops, from μ, ln σ², z and the decoder's images."""
-    released, means = model.config.variant == "released", model.config.takes_means
+    """Compute supplement equations 3 to 7 in loops, from μ, ln σ², z and the decoder's images."""
+    released, means = model.config.variant == "released", model.config.uses_means
     mu, logvar, z = (output.extras[k].detach().double().numpy() for k in ("mu", "logvar", "z"))
     phi, w = model.prototypes.vectors.detach().double().numpy(), model.last.weight.detach().double().numpy()
     owner = model.prototypes.owners.int().argmax(1).tolist()
@@ -130,15 +130,15 @@ def test_released_divergences_that_vanish_are_left_out_of_the_shares():
     with torch.no_grad():  # the first prototype of class 0 is the posterior of image 0: its divergence is 0
         output.extras["logvar"].zero_()
         model.prototypes.vectors[0] = output.extras["mu"][0]
-    divergence = model.loss(output, labels)["kl"]
+    kl = model.loss(output, labels)["kl"]
     full = kl_divergence(output.extras["mu"], output.extras["logvar"], model.prototypes.vectors) / 6
     s = output.similarities
     second = (s[1, 2] * full[1, 2] + s[1, 3] * full[1, 3]) / (s[1, 2] + s[1, 3])
     assert full[0, 0] == 0
-    assert divergence.item() == pytest.approx(((full[0, 1] + second) / 2).item(), rel=1e-5)
+    assert kl.item() == pytest.approx(((full[0, 1] + second) / 2).item(), rel=1e-5)
 
 
-def test_orthonormality_takes_classes_of_any_size():
+def test_orthonormality_is_computed_for_classes_of_any_size():
     owners = torch.eye(4, dtype=torch.bool)[[0, 2, 0, 2, 2, 3]]
     vectors = torch.randn(6, 5, dtype=torch.float64)
     errors = gram_errors(vectors, owners)

@@ -65,7 +65,7 @@ def test_networks_are_the_papers(architecture, size, channels, widths, ups, star
     )
 
 
-def test_initial_values_are_the_released_ones():
+def test_initial_values_are_those_of_the_authors_code():
     model = make(4)
     for layer in (model.encoder[0], *model.addon[::2], model.decoder.full[0], model.decoder.layers[4]):
         assert 0.05 < layer.weight.abs().max() <= 0.08
@@ -81,7 +81,7 @@ def test_initial_values_are_the_released_ones():
 @pytest.mark.parametrize(
     ("size", "channels"), [((28, 28), 3), ((1, 1), 1), ((33, 47), 1), ((13, 90), 3), ((64, 64), 3)]
 )
-def test_any_size_and_channels_come_back(architecture, size, channels):
+def test_images_of_any_size_and_channels_are_reconstructed(architecture, size, channels):
     model = make(2, size, channels, architecture=architecture).eval()
     images, _ = batch(model, 2)
     assert model.reconstruct(images).shape == images.shape
@@ -95,7 +95,7 @@ def test_the_resnet_has_the_decoder_for_224_pixels():
     assert sizes[-1] == (7, 7)
     assert stage_widths(len(sizes) - 1) == [32, 64, 128, 256, 256]
     assert Decoder(sizes, 3, 4, late=False).eval()(torch.rand(1, 4)).shape == (1, 3, 224, 224)
-    model = make(2, (112, 112), 3, prototypes_per_class=1)  # auto takes resnet18
+    model = make(2, (112, 112), 3, prototypes_per_class=1)  # auto is resnet18
     assert model.architecture == "resnet"
     assert model.addon[0].in_features == 512
     assert model.recipe().stages[0].epochs == 15

@@ -14,7 +14,7 @@ from models import batch
 from resemblance.config.errors import UserError
 
 
-def test_z_is_sampled_in_training_only_and_never_in_the_release():
+def test_z_is_sampled_in_training_only_and_never_in_the_released_variant():
     for config, samples in (
         ({}, True),
         ({"sample": False}, False),
@@ -37,8 +37,8 @@ def test_samples_have_the_means_and_deviations_of_the_encoder():
     z = model.head(latents).extras["z"]
     assert z.mean().item() == pytest.approx(2.0, abs=0.02)
     assert z.std().item() == pytest.approx(0.5, abs=0.02)
-    wild = model.head(torch.cat([torch.zeros(2, 6), torch.full((2, 6), 1e9)], dim=1)).extras["logvar"]
-    assert wild.max().item() == pytest.approx(math.log(1e8), rel=1e-6)
+    largest = model.head(torch.cat([torch.zeros(2, 6), torch.full((2, 6), 1e9)], dim=1)).extras["logvar"]
+    assert largest.max().item() == pytest.approx(math.log(1e8), rel=1e-6)
 
 
 def test_normalisation_of_the_data_is_not_used():
@@ -85,7 +85,7 @@ def test_bfloat16_leaves_the_head_in_float32():
     assert all(term.dtype == torch.float32 for term in losses.values())
 
 
-def test_one_image_a_step_is_refused_with_the_cure():
+def test_a_batch_of_one_image_is_refused_with_advice():
     model = make()
     with pytest.raises(UserError, match="--batch-size 2"):
         model(batch(model, 1)[0])

@@ -20,7 +20,7 @@ def pictures(count, channels=1):
     return np.random.default_rng(0).integers(0, 256, (count, 6, 8, channels), dtype=np.uint8)
 
 
-def test_the_grid_has_a_row_a_class_and_says_what_is_left_out():
+def test_the_grid_has_one_row_per_class_and_says_what_is_left_out():
     grid = class_grid(pictures(5), np.array([0, 0, 1, 1, 1]), ["ant", "$b$"])
     assert texts(grid) == ["ant", "$b$"]
     assert len(grid.axes[0].images) == 5
@@ -53,18 +53,18 @@ def test_all_figures_of_a_model(classes, channels):
     source = ArraySource(np.zeros((3, 16, 16, channels), np.uint8), np.array([0, 1, 0]), names)
     images = torch.rand(3, channels, 16, 16)
     snapshots = [(0, model.snapshot()), (1, model.snapshot())]
-    drawings = figures(model, FigureInputs(images, torch.tensor([0, 1, 0]), source, snapshots))
-    assert list(drawings) == [
+    by_title = figures(model, FigureInputs(images, torch.tensor([0, 1, 0]), source, snapshots))
+    assert list(by_title) == [
         "Prototypes, decoded",
         "Images and their reconstructions",
         "Distances of an image to the prototypes",
         "From images to their nearest prototypes",
         "Prototypes through training",
     ]
-    assert all(drawn(part.figure) for part in drawings.values())
-    # The ways end at the decoded prototype nearest in the latent space.
+    assert all(drawn(part.figure) for part in by_title.values())
+    # The paths end at the decoded prototype nearest in the latent space.
     nearest = model.prototypes.match(model.latents(images)).values.argmin(1)[0]
-    last = drawings["From images to their nearest prototypes"].figure.axes[0].images[6].get_array()
+    last = by_title["From images to their nearest prototypes"].figure.axes[0].images[6].get_array()
     expected = (model.decode(model.prototypes.vectors[nearest][None])[0] * 255).round().byte()
     assert np.allclose(np.asarray(last).reshape(16, 16, -1), expected.permute(1, 2, 0), atol=1)
     nothing = FigureInputs(images[:0], torch.zeros(0), source)

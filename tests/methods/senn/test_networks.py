@@ -1,4 +1,4 @@
-"""The paper's networks, and the images that they take."""
+"""The paper's networks, and the images that they accept."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def test_networks_are_the_fact_sheets():
     assert model.parametrizer[4].p == model.config.dropout == 0.5
     images, _ = batch(model, 6)
     output = model(images)
-    h, theta, back = plain_networks(model, (images - MEAN) / STD)
+    h, theta, decoded = plain_networks(model, (images - MEAN) / STD)
     assert torch.allclose(output.similarities, h, atol=1e-5)
     assert torch.allclose(output.extras["theta"], theta, atol=1e-5)
-    assert torch.allclose(model.reconstruct(images), (back + 1) / 2, atol=1e-5)
+    assert torch.allclose(model.reconstruct(images), (decoded + 1) / 2, atol=1e-5)
     assert output.extras["theta"].abs().max() < 1
     released = make(10, variant="released").eval()
-    assert torch.allclose(released.reconstruct(images), (back * STD + MEAN).clamp(0, 1), atol=1e-5)
+    assert torch.allclose(released.reconstruct(images), (decoded * STD + MEAN).clamp(0, 1), atol=1e-5)
     assert make(32, size=32, channels=3).conceptizer.grid == (5, 5)
 
 

@@ -1,4 +1,4 @@
-"""SENN's loss and its penalty against a plain re-implementation."""
+"""SENN's loss and its penalty, compared with a plain re-implementation."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from resemblance.methods.senn.model import row_gradients
 
 
 def jacobian(outputs, x, b):
-    """Rows of derivatives of the outputs (R,) of image b with respect to its pixels."""
+    """Compute the derivatives of the outputs (R,) of image b with respect to its pixels, as rows."""
     return torch.stack([torch.autograd.grad(o, x, create_graph=True)[0][b].flatten() for o in outputs])
 
 
 def plain_terms(model, images, labels, released):
-    """The loss with J_x f − θᵀ J_x h taken literally, image by image and class by class."""
+    """Compute the loss with J_x f − θᵀ J_x h as it is written, image by image and class by class."""
     x = ((images - MEAN) / STD).requires_grad_()
-    h, theta, back = plain_networks(model, x)
+    h, theta, decoded = plain_networks(model, x)
     f = torch.stack([(theta[:, :, c] * h).sum(1) for c in range(theta.shape[2])], dim=1)
     answer = f.log_softmax(1) if released else f
     norms = []
@@ -30,7 +30,7 @@ def plain_terms(model, images, labels, released):
         terms["robustness"] = 0.01 * torch.stack(norms).square().sum().sqrt()
         return terms
     terms["robustness"] = 0.01 * torch.stack(norms).mean()
-    terms["reconstruction"] = ((back + 1) / 2 - images).square().mean()
+    terms["reconstruction"] = ((decoded + 1) / 2 - images).square().mean()
     terms["sparsity"] = 1e-4 * h.abs().sum() / len(x)
     return terms
 
@@ -48,21 +48,21 @@ def test_the_loss_is_the_plain_one_with_its_gradients(variant, channels):
     for name, term in terms.items():
         assert term.item() == pytest.approx(plain[name].item(), rel=1e-5), name
     parameters = [p for group in model.parameter_groups().values() for p in group]
-    mine = torch.autograd.grad(sum(terms.values()), parameters)
-    theirs = torch.autograd.grad(sum(plain.values()), parameters)
-    for gradient, expected in zip(mine, theirs, strict=True):
+    gradients = torch.autograd.grad(sum(terms.values()), parameters)
+    plain_gradients = torch.autograd.grad(sum(plain.values()), parameters)
+    for gradient, expected in zip(gradients, plain_gradients, strict=True):
         assert torch.allclose(gradient, expected, rtol=1e-3, atol=1e-6)
-    # The penalty alone: it also reaches the concepts, whose h weighs the relevances' gradients.
+    # The penalty alone: it also has gradients for the concepts, since h weights the gradients of the relevances.
     encoder = list(model.conceptizer.encoder.parameters())
-    mine = torch.autograd.grad(model.loss(model(images), labels)["robustness"], encoder)
+    gradients = torch.autograd.grad(model.loss(model(images), labels)["robustness"], encoder)
     plain = plain_terms(model, images, labels, variant == "released")["robustness"]
-    assert all(gradient.abs().max() > 0 for gradient in mine)
-    for gradient, expected in zip(mine, torch.autograd.grad(plain, encoder), strict=True):
+    assert all(gradient.abs().max() > 0 for gradient in gradients)
+    for gradient, expected in zip(gradients, torch.autograd.grad(plain, encoder), strict=True):
         assert torch.allclose(gradient, expected, rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
-def test_the_loss_is_taken_again_where_gradients_were_off(variant):
+def test_the_penalty_is_computed_again_where_gradients_were_off(variant):
     model = make(10, variant=variant, dropout=0.0).eval()
     images, labels = batch(model, 6)
     x = images.clone()
@@ -77,11 +77,11 @@ def test_the_loss_is_taken_again_where_gradients_were_off(variant):
     model.parametrizer[4].p = 0.0
     penalty = model.loss(model(images), labels)["robustness"]
     assert penalty.item() == pytest.approx(expected.item(), rel=1e-6)
-    wanted = images.clone().requires_grad_()
-    output = model(wanted)
+    differentiated = images.clone().requires_grad_()
+    output = model(differentiated)
     assert model.loss(output, labels)["robustness"].item() == pytest.approx(expected.item(), rel=1e-6)
     output.scores.sum().backward()
-    assert wanted.grad.abs().max() > 0
+    assert differentiated.grad.abs().max() > 0
 
 
 def test_both_ways_of_taking_gradients_agree():
@@ -116,7 +116,7 @@ def test_random_directions_estimate_the_squared_penalty_without_bias(variant):
 
 
 def test_directions_are_those_of_the_step_in_training_and_fixed_in_evaluation():
-    model = make(30, concepts=4)  # beyond 20 classes, estimated by default
+    model = make(30, concepts=4)  # with more than 20 classes, it is estimated by default
     images, labels = batch(model, 6)
     assert len(model._rows(torch.zeros(2, 30))[0]) == 10
     assert len(make(20, concepts=4)._rows(torch.zeros(2, 20))[0]) == 20
@@ -137,9 +137,9 @@ def test_released_without_penalty_has_the_terms_that_the_penalty_drops():
     images, labels = batch(model, 6)
     terms = model.loss(model(images), labels)
     x = (images - MEAN) / STD
-    h, _, back = plain_networks(model, x)
+    h, _, decoded = plain_networks(model, x)
     assert list(terms) == ["cross_entropy", "reconstruction", "sparsity"]
-    assert terms["reconstruction"].item() == pytest.approx((back - x).square().mean().item(), rel=1e-5)
+    assert terms["reconstruction"].item() == pytest.approx((decoded - x).square().mean().item(), rel=1e-5)
     assert terms["sparsity"].item() == pytest.approx(1e-4 * h.abs().sum().item(), rel=1e-5)
     assert "decoder" in model.parameter_groups()
     assert "decoder" not in make(10, variant="released").parameter_groups()
@@ -154,7 +154,9 @@ def test_the_released_norm_is_over_the_batches_of_all_processes(monkeypatch):
     halves = [model.loss(model(part), labels[:3])["robustness"].detach() for part in images.split(3)]
     assert whole.item() == pytest.approx(float(torch.stack(halves).norm()), rel=1e-5)
     other = halves[1] / 0.01
-    monkeypatch.setattr("resemblance.methods.senn.model.gather", lambda mine: torch.cat([mine, other[None]]))
+    monkeypatch.setattr(
+        "resemblance.methods.senn.model.gather", lambda tensor: torch.cat([tensor, other[None]])
+    )
     assert model.loss(model(images[:3]), labels[:3])["robustness"].item() == pytest.approx(
         whole.item(), rel=1e-5
     )

@@ -11,7 +11,7 @@ from recipe_lines import recipe_lines
 @pytest.mark.parametrize("robustness", [0.01, 0.0])
 @pytest.mark.parametrize("variant", ["paper", "released"])
 def test_the_recipe_is_the_papers(variant, robustness):
-    """The authors' trainer drops the reconstruction where there is a penalty."""
+    """The authors' trainer omits the reconstruction if there is a penalty."""
     model = make(10, variant=variant, robustness=robustness)
     decoder = "" if variant == "released" and robustness else ", decoder 0.001"
     assert recipe_lines(model.recipe()) == [

@@ -36,7 +36,7 @@ def test_contributions_are_concept_times_relevance():
 
 @pytest.mark.parametrize("share", [0.5, 0.2, 0.0])
 def test_relevances_are_dropped_in_training_only(share):
-    """Before the tanh, and what stays is made larger: what is dropped has relevance 0."""
+    """Dropout is before the tanh: dropped relevances are 0, and the inputs of the others are scaled up."""
     model = make(10, concepts=20, dropout=share)
     raw = torch.randn(50, 20 * 10)
     latents = torch.cat([torch.ones(50, 20), raw], dim=1)
@@ -47,7 +47,7 @@ def test_relevances_are_dropped_in_training_only(share):
     assert torch.allclose(model.eval().head(latents).extras["theta"].flatten(1), raw.tanh())
 
 
-def test_concepts_are_shown_by_the_images_in_which_they_are_strongest():
+def test_concepts_are_shown_by_the_images_with_their_largest_values():
     model = make(4, concepts=5)
     images = source(model)
     batches = list(loader(ImageDataset(images, model.spec.image), 7))
@@ -67,7 +67,7 @@ def test_concepts_are_shown_by_the_images_in_which_they_are_strongest():
         assert torch.allclose(model.mean_contributions[c], mean, atol=1e-5)
 
 
-def test_classes_without_images_and_few_images_leave_gaps():
+def test_classes_without_images_and_few_images_leave_empty_entries():
     model = make(3, concepts=4)
     array = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1), dtype=np.uint8)
     find_concepts(

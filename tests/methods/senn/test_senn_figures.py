@@ -43,33 +43,33 @@ def test_all_figures_of_few_and_of_many():
     for settings in ({}, {"classes": 300, "concepts": 42, "channels": 3}):
         model, source, batch = trained(**settings)
         inputs = FigureInputs(batch.images[:3], batch.labels[:3], source, train=source)
-        drawings = figures(model, inputs)
-        assert list(drawings) == TITLES
-        assert all(drawn(part.figure) for part in drawings.values())
-    assert any("2 more concepts not shown" in text for text in texts(drawings["Concepts"].figure))
-    note = texts(drawings["What concepts do for classes"].figure)[-1]
+        by_title = figures(model, inputs)
+        assert list(by_title) == TITLES
+        assert all(drawn(part.figure) for part in by_title.values())
+    assert any("2 more concepts not shown" in text for text in texts(by_title["Concepts"].figure))
+    note = texts(by_title["What concepts do for classes"].figure)[-1]
     assert "260 more classes not shown" in note
     assert "2 more concepts not shown" in note
     released, source, batch = trained(variant="released")
     part = figures(released, FigureInputs(batch.images[:2], batch.labels[:2], source))[
         "Images and their reconstructions"
     ]
-    assert "untrained" in part.caption
+    assert "not trained" in part.caption
 
 
 def test_top_images_are_the_training_images_or_none():
     model, source, batch = trained()
-    images_of_concepts = top_images(model, source)
-    assert list(images_of_concepts) == [0, 1, 2, 3]
-    for concept, images in images_of_concepts.items():
-        for place, index in enumerate(model.prototypes.examples[concept].tolist()):
-            assert torch.equal(images[place], ImageDataset(source, model.spec.image)[index].images[0])
+    examples = top_images(model, source)
+    assert list(examples) == [0, 1, 2, 3]
+    for concept, images in examples.items():
+        for rank, index in enumerate(model.prototypes.examples[concept].tolist()):
+            assert torch.equal(images[rank], ImageDataset(source, model.spec.image)[index].images[0])
     other = ArraySource(source.array[::-1].copy(), source.labels, source.classes)
     assert top_images(model, other) == {}
     few = ArraySource(source.array[:3], source.labels[:3], source.classes)
     assert top_images(model, few) == {}
-    images_of_concepts = figures(model, FigureInputs(batch.images[:0], batch.labels[:0], source, train=other))
-    assert list(images_of_concepts) == [TITLES[1]]
+    by_title = figures(model, FigureInputs(batch.images[:0], batch.labels[:0], source, train=other))
+    assert list(by_title) == [TITLES[1]]
 
 
 def test_the_matrix_shows_means_and_gaps():
@@ -80,23 +80,23 @@ def test_the_matrix_shows_means_and_gaps():
     assert len([text for text in shown if text[-1:].isdigit()]) == 4 + 2  # the means, and the concepts
 
 
-def test_concepts_name_the_class_that_they_speak_for():
+def test_concepts_are_labelled_with_their_class():
     grid = concept_grid({0: [np.zeros((4, 4, 3), np.uint8)]}, 3, ["most for ant: +1.3", "", ""])
     assert {"concept 0", "most for ant: +1.3"} <= set(texts(grid))
     assert any("2 more concepts not shown" in text for text in texts(grid))
 
 
-def test_stability_is_the_largest_ratio_found():
+def test_stability_is_the_largest_ratio_of_the_draws():
     model, _, batch = trained()
     images = batch.images[:3]
     stability = local_stability(model, images, radius=0.2, draws=20)
     assert (stability.images - images).abs().max() <= 0.2 + 1e-6
     with torch.no_grad():
         here, there = model(images), model(stability.images)
-    way = (there.extras["theta"] - here.extras["theta"]).flatten(1).norm(dim=1)
-    ratio = way / (there.similarities - here.similarities).norm(dim=1)
+    change = (there.extras["theta"] - here.extras["theta"]).flatten(1).norm(dim=1)
+    ratio = change / (there.similarities - here.similarities).norm(dim=1)
     assert torch.allclose(ratio, stability.by_concepts, rtol=1e-3)
-    assert (stability.by_pixels >= way / (stability.images - images).flatten(1).norm(dim=1) - 1e-6).all()
+    assert (stability.by_pixels >= change / (stability.images - images).flatten(1).norm(dim=1) - 1e-6).all()
     more = local_stability(model, images, radius=0.2, draws=40)
     assert (more.by_concepts >= stability.by_concepts).all()
     assert torch.equal(more.by_concepts, local_stability(model, images, radius=0.2, draws=40).by_concepts)

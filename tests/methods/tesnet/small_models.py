@@ -1,4 +1,4 @@
-"""Small models that the tests of TesNet share, and what they are given."""
+"""Small models that the tests of TesNet share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ make = partial(models.make, "tesnet", encoder="small", prototypes_per_class=2, p
 
 
 def glass(vectors, classes=2, per_class=1, **config):
-    """A model whose latent map is the image."""
+    """Make a model whose latent map is the image."""
     model = make(classes, prototypes_per_class=per_class, prototype_depth=vectors.shape[1], **config)
     model.latents = lambda images: images
     with torch.no_grad():

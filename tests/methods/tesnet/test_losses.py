@@ -42,13 +42,13 @@ def plain_orthonormality(vectors, owners, entrywise):
     total = 0.0
     for c in range(owners.shape[1]):
         basis = vectors[owners[:, c]].flatten(1)
-        departure = basis @ basis.T - torch.eye(len(basis))
-        total = total + (departure.abs().sum() if entrywise else departure.square().sum())
+        deviation = basis @ basis.T - torch.eye(len(basis))
+        total = total + (deviation.abs().sum() if entrywise else deviation.square().sum())
     return total
 
 
 def plain_separation(vectors, owners):
-    """Over all ordered pairs of classes, with the projection operators of D × D numbers."""
+    """Sum over all ordered pairs of classes, with projection operators of D × D numbers."""
     operators = []
     for c in range(owners.shape[1]):
         basis = vectors[owners[:, c]].flatten(1)
@@ -87,7 +87,7 @@ def test_forward_and_losses_agree_with_a_plain_re_implementation(variant, kept):
     if kept is not None:
         model.keep(torch.tensor(kept))
     with torch.no_grad():
-        model.prototypes.vectors.mul_(3)  # as after a projection: of no particular length
+        model.prototypes.vectors.mul_(3)  # as after a projection, of any length
     images, labels = torch.rand(4, 1, 28, 28), torch.tensor([0, 2, 1, 1])
     output = model(images)
     longest, cosines, scores = plain_forward(model, images)
@@ -97,14 +97,14 @@ def test_forward_and_losses_agree_with_a_plain_re_implementation(variant, kept):
     owners = model.prototypes.owners
     own = torch.stack([owners[:, label] for label in labels.tolist()])
     cluster = sum(-cosines[b][own[b]].max().item() for b in range(4)) / 4
-    foreign = sum(-cosines[b][~own[b]].max().item() for b in range(4)) / 4
+    other = sum(-cosines[b][~own[b]].max().item() for b in range(4)) / 4
     vectors = model.prototypes.vectors.detach()
     if variant == "paper":
         vectors = F.normalize(vectors, dim=1)
     terms = {name: term.item() for name, term in model.loss(output, labels).items()}
     assert terms["cross_entropy"] == pytest.approx(F.cross_entropy(scores, labels).item(), rel=1e-4)
     assert terms["cluster"] == pytest.approx(0.8 * cluster, rel=1e-5)
-    assert terms["separation"] == pytest.approx(-0.08 * foreign, rel=1e-5)
+    assert terms["separation"] == pytest.approx(-0.08 * other, rel=1e-5)
     expected = plain_orthonormality(vectors, owners, variant == "released").item()
     assert terms["orthonormality"] == pytest.approx(expected, rel=1e-5)
     assert terms["subspaces"] == pytest.approx(-plain_separation(vectors, owners).item(), rel=1e-5)
@@ -125,11 +125,11 @@ def test_the_cheap_forms_have_the_values_and_gradients_of_the_plain_ones(seed, c
     vectors = F.normalize(torch.randn(len(owners), 5, generator=generator, dtype=torch.float64), dim=1)
     cheap, plain = vectors.clone().requires_grad_(), vectors.clone().requires_grad_()
     products = cheap @ cheap.T
-    total = orthonormality(products, owners.int().argmax(1), entrywise=entrywise)
-    total = total + subspace_separation(subspace_distances(products, owners), owners)
+    loss = orthonormality(products, owners.int().argmax(1), entrywise=entrywise)
+    loss = loss + subspace_separation(subspace_distances(products, owners), owners)
     expected = plain_orthonormality(plain, owners, entrywise) + plain_separation(plain, owners)
-    assert torch.allclose(total, torch.as_tensor(expected, dtype=total.dtype), atol=1e-6)
-    total.backward()
+    assert torch.allclose(loss, torch.as_tensor(expected, dtype=loss.dtype), atol=1e-6)
+    loss.backward()
     expected.backward()
     # The sum of absolute values has a corner at the unit diagonal, where rounding decides: compare directions.
     tangent = [x.grad - (x.grad * vectors).sum(1, keepdim=True) * vectors for x in (cheap, plain)]
@@ -137,7 +137,7 @@ def test_the_cheap_forms_have_the_values_and_gradients_of_the_plain_ones(seed, c
 
 
 def test_equal_subspaces_have_finite_gradients():
-    """The distance of two classes with the same concepts is 0, where the root has no slope."""
+    """The distance of two classes with the same concepts is 0, where the root has no derivative."""
     vectors = torch.eye(3)[:2].repeat(2, 1).requires_grad_()
     owners = torch.eye(2, dtype=torch.bool).repeat_interleave(2, dim=0)
     distances = subspace_distances(vectors @ vectors.T, owners)
@@ -147,7 +147,7 @@ def test_equal_subspaces_have_finite_gradients():
 
 
 def test_no_tensor_of_classes_by_classes_by_depth_by_depth_is_built():
-    """300 classes of 10 concepts at depth 64 in the plain form: 1.4 GiB."""
+    """With 300 classes of 10 concepts of depth 64, the plain form would need 1.4 GiB."""
     sizes = []
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):
@@ -176,7 +176,7 @@ def test_an_image_of_a_class_without_concepts_leaves_the_losses_finite():
     assert terms["subspaces"].item() == 0
 
 
-def test_black_latents_have_finite_gradients():
+def test_latents_of_zero_give_finite_gradients():
     model = glass(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
     latents = torch.zeros(1, 2, 2, 2, requires_grad=True)
     output = model.head(latents)

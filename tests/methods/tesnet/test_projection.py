@@ -17,7 +17,7 @@ from resemblance.training.ends.projection import project
 
 
 def scene(seed, size=1.0, close=1.0, images=14, classes=2, per_class=3):
-    """Patches around one centre; where they are close, rounding confuses their projections."""
+    """Make a model and patches around one centre; if they are close, rounding changes the order of projections."""
     generator = torch.Generator().manual_seed(seed)
     centre = torch.rand(8, 1, 1, generator=generator)
     latents = size * (centre + close * torch.rand(images, 8, 4, 4, generator=generator))
@@ -28,8 +28,8 @@ def scene(seed, size=1.0, close=1.0, images=14, classes=2, per_class=3):
 
 
 def plain_push(model, latents, labels):
-    """For each concept the first patch of its class onto which none projects longer; in float64."""
-    best_of_each = []
+    """Return for each concept the first patch of its class with the longest projection, computed in float64."""
+    projected = []
     for j, vector in enumerate(model.prototypes.vectors.detach().double().flatten(1)):
         unit, best = vector / vector.norm(), (-math.inf, -1, None)
         for i, label in enumerate(labels.tolist()):
@@ -40,8 +40,8 @@ def plain_push(model, latents, labels):
                 projection = (patch.double() * unit).sum().item()
                 if projection > best[0]:
                     best = (projection, i, patch)
-        best_of_each.append(best)
-    return best_of_each
+        projected.append(best)
+    return projected
 
 
 @settings(deadline=None, max_examples=15)
@@ -66,7 +66,7 @@ def test_projection_takes_the_longest_and_a_second_one_moves_nothing(seed, size,
 
 
 def test_rounding_does_not_choose():
-    """Long patches at right angles to the concepts: in float32 their projections are all rounding error."""
+    """Use long patches orthogonal to the concepts: in float32 their projections are only rounding errors."""
     generator = torch.Generator().manual_seed(0)
     model = glass(torch.eye(2, 8))
     for _ in range(8):
@@ -84,7 +84,7 @@ def test_rounding_does_not_choose():
 
 
 def test_a_concept_that_is_a_patch_does_not_move_on_to_a_longer_one():
-    """Not the largest projection but the largest cosine would stay by itself."""
+    """By the largest projection alone it would move; a projected concept keeps its source."""
     model = glass(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
     short, long = torch.tensor([0.0, 1.0]), torch.tensor([5.0, 2.0])
     labels = torch.tensor([0])
@@ -97,14 +97,14 @@ def test_a_concept_that_is_a_patch_does_not_move_on_to_a_longer_one():
     assert fresh.prototypes.vectors[0].flatten().tolist() == [5, 2]
 
 
-def test_the_report_measures_directions():
+def test_the_report_measures_the_change_of_directions():
     model = glass(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
     latents = torch.tensor([0.0, 7.0]).reshape(1, 2, 1, 1).expand(2, 2, 1, 1)
     report = project(model, batches(latents, torch.tensor([0, 1]), 2))
     assert report.moved.tolist() == [0, pytest.approx(math.sqrt(2))]
 
 
-def test_a_projected_concept_is_as_long_as_its_patch_on_its_source():
+def test_the_similarity_to_the_source_of_a_projected_concept_is_its_length():
     model, latents, labels = scene(3)
     project(model, batches(latents, labels, 5))
     sources = latents[model.prototypes.source_index]

@@ -19,7 +19,7 @@ def test_concepts_keep_unit_length_while_they_train():
 
 
 def test_raw_patches_stay_raw_while_only_the_last_layer_trains():
-    """Except in the authors' code, where it makes no difference to an answer."""
+    """The authors' code normalises them too, which does not change any score."""
     for variant, kept in (("paper", True), ("released", False)):
         model = make(variant=variant)
         model.prototypes.vectors.requires_grad_(False).mul_(3)

@@ -35,9 +35,9 @@ def test_the_numbers_are_the_cosines_and_the_distances():
         vectors = torch.zeros(4, 8)
         vectors[0, 0], vectors[1, :2], vectors[2, 2], vectors[3, 3] = 3, torch.tensor([0.6, 0.8]), 1, 5
         model.prototypes.vectors.copy_(vectors.reshape(4, 8, 1, 1))
-    drawings = figures(model)
-    basis, subspaces = drawings["Basis concepts"], drawings["Subspaces"]
-    assert texts(basis.figure).count("0.60") == 2  # whatever the concepts' lengths
+    by_title = figures(model)
+    basis, subspaces = by_title["Basis concepts"], by_title["Subspaces"]
+    assert texts(basis.figure).count("0.60") == 2  # independent of the concepts' lengths
     assert texts(basis.figure).count("0.00") == 2
     assert "the mean is 0.30" in basis.caption
     # ‖G_a‖² = 1 + 1 + 2 · 0.36, ‖G_b‖² = 2, and nothing in common
@@ -48,28 +48,28 @@ def test_the_numbers_are_the_cosines_and_the_distances():
 
 
 @pytest.mark.parametrize(("classes", "per_class"), [(300, 1), (41, 12), (4, 1)])
-def test_large_figures_are_cut_and_say_so(classes, per_class):
+def test_captions_say_how_many_are_left_out(classes, per_class):
     model = make(classes, per_class)
     model.gallery = pictures(model)
-    drawings = figures(model)
-    for part in drawings.values():
+    by_title = figures(model)
+    for part in by_title.values():
         assert max(part.figure.get_size_inches()) < 20
         assert drawn(part.figure)
     if classes > 40:
-        assert f"{classes - 4} more classes not shown" in drawings["Basis concepts"].caption
+        assert f"{classes - 4} more classes not shown" in by_title["Basis concepts"].caption
         rest = classes - 40
-        assert f"{rest} more class{'es' * (rest > 1)} not shown" in drawings["Subspaces"].caption
-        assert ("2 more concepts not shown" in drawings["Basis concepts"].caption) == (per_class == 12)
+        assert f"{rest} more class{'es' * (rest > 1)} not shown" in by_title["Subspaces"].caption
+        assert ("2 more concepts not shown" in by_title["Basis concepts"].caption) == (per_class == 12)
     else:
-        assert "not shown" not in "".join(part.caption for part in drawings.values())
+        assert "not shown" not in "".join(part.caption for part in by_title.values())
 
 
 def test_pruned_classes_are_left_out():
     model = make(3)
     model.keep(torch.tensor([0, 1, 5]))
-    drawings = figures(model)
-    assert "$bird_1$" not in texts(drawings["Subspaces"].figure)
-    assert drawn(drawings["Basis concepts"].figure)
+    by_title = figures(model)
+    assert "$bird_1$" not in texts(by_title["Subspaces"].figure)
+    assert drawn(by_title["Basis concepts"].figure)
     model.keep(torch.tensor([0]))
     assert list(figures(model)) == ["Basis concepts"]
 

@@ -1,4 +1,4 @@
-"""Projection, pruning, usage and gallery of a real ProtoPNet, as the engine runs them."""
+"""Projection, pruning, usage counts and gallery of a real ProtoPNet, as the engine runs them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_projected_prototypes_are_found_in_their_source_images():
     assert ((y1 > y0) & (y1 <= 28)).all()
 
 
-def test_pruning_usage_and_gallery_follow():
+def test_pruning_usage_and_gallery_work_together():
     model, context = make()
     run("project", model, context)
     run("prune", model, context)

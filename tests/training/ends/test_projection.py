@@ -1,4 +1,4 @@
-"""Projection against a plain re-implementation, and its promises."""
+"""Projection against a simple re-implementation, and its guarantees."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from resemblance.training.ends.projection import project
 
 
 def scene(seed, images=17, classes=3, per_class=2, depth=4, side=5, shape=(1, 1), levels=None):
-    """Latents and prototypes; with few levels, ties abound."""
+    """Return a model, latents and labels; with few levels there are many ties."""
     generator = torch.Generator().manual_seed(seed)
     latents = torch.rand(images, depth, side, side, generator=generator)
     vectors = torch.rand(classes * per_class, depth, *shape, generator=generator)

@@ -10,7 +10,7 @@ from projecting import scene, work
 from resemblance.training.ends.projection import project
 
 
-def test_two_processes_find_what_one_finds(tmp_path):
+def test_two_processes_have_the_result_of_one(tmp_path):
     mp.spawn(work, (str(tmp_path),), nprocs=2)
     model, latents, labels = scene()
     report = project(model, batches(latents, labels, 5))

@@ -1,4 +1,4 @@
-"""Pruning: the fact sheet's cases, a plain re-implementation, and the edges."""
+"""Pruning: the cases of the fact sheet, a simple re-implementation, and edge cases."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def prototypes_at(values, owners):
 
 
 @pytest.mark.parametrize(("labels", "stays"), [([0, 0, 1, 2, 3, 3], False), ([0, 0, 0, 1, 2, 3], True)])
-def test_the_fact_sheets_values(labels, stays):
+def test_the_values_of_the_fact_sheet(labels, stays):
     # A second prototype of class 0, amid its images, keeps the class from being left without any.
     latents = single_cells([1, 2, 3, 4, 5, 6, 100, 101, 102])
     labels = torch.tensor([*labels, 0, 0, 0])
     owners = torch.zeros(2, 4, dtype=torch.bool)
     owners[:, 0] = True
     model = prototypes_at([0.0, 101.0], owners)
-    report = prune(model, batches(latents, labels, 2), k=6, threshold=3)
+    report = prune(model, batches(latents, labels, 2))  # 3 of the 6 nearest
     assert report.own[0] == labels[:6].eq(0).sum()
     assert (0 in report.kept) == stays
     assert len(model.prototypes) == 1 + stays
@@ -50,7 +50,7 @@ def plain_prune(model, latents, labels, k, threshold):
         members = owners[:, c].nonzero().flatten().tolist()
         if members and not kept & set(members):
             kept.add(max(members, key=lambda j: (own[j], -j)))
-    # All classes at once: a prototype that one class spares does not count for another.
+    # All classes are checked before any prototype is spared: one spared for a class does not count for another.
     return own, kept
 
 

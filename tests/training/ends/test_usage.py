@@ -1,4 +1,4 @@
-"""Counting usage against a plain re-implementation."""
+"""Usage counts against a simple re-implementation."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_counts_and_provenance_of_whole_images(seed, size, data):
     own = [0] * 6 + [-1]
     for row, label in zip(distances.tolist(), labels.tolist(), strict=True):
         most[row.index(min(row))] += 1
-        mine = [2 * label, 2 * label + 1]
-        own[min(mine, key=lambda j, row=row: row[j])] += 1
+        of_class = [2 * label, 2 * label + 1]
+        own[min(of_class, key=lambda j, row=row: row[j])] += 1
     prototypes = model.prototypes
     assert prototypes.activations.tolist() == most
     assert prototypes.own_activations.tolist() == own
@@ -78,7 +78,7 @@ def test_projected_prototypes_keep_their_provenance():
     assert model.prototypes.activations.sum() == 4
 
 
-def test_nothing_to_count():
+def test_models_without_images_or_prototypes_are_refused():
     model = LookingGlass(torch.rand(2, 2, 1, 1), PrototypeLayer.class_major(1, 2), (12, 12))
     with pytest.raises(UserError, match="no training images"):
         count_usage(model, [])
@@ -113,7 +113,27 @@ def test_attributes_without_vectors_come_from_the_image_in_which_they_are_strong
         model = Attributes()
         assert not model.prototypes.has_vectors
         count_usage(model, loader(ImageDataset(source, model.spec.image), batch_size))
-        assert model.prototypes.source_index.tolist() == [1, 3]  # of equals the first
+        assert model.prototypes.source_index.tolist() == [1, 3]  # the first of equal ones
         assert model.prototypes.activations.tolist() == [3, 2]
         assert model.prototypes.source_distance.isnan().all()
         assert model.prototypes.source_box.tolist() == [[0, 0, 4, 4]] * 2
+
+
+class Chosen(Attributes):
+    """An image uses the attributes above one half; the first belongs to class 1, as training ends."""
+
+    def used_prototypes(self, output):
+        return output.similarities > 0.5
+
+    def assign_owners(self):
+        self.prototypes.owners.copy_(torch.tensor([[False, True], [False, False]]))
+
+
+def test_a_model_says_itself_which_prototypes_an_image_uses():
+    left, right = torch.tensor([0.9, 0.6, 0.2, 0.7]), torch.tensor([0.8, 0.1, 0.3, 0.9])
+    images = torch.stack([left, left, right, right], dim=1)[:, None, None].expand(4, 1, 4, 4)
+    model = Chosen()
+    count_usage(model, batches(images, torch.tensor([0, 1, 0, 1]), 3))
+    assert model.prototypes.activations.tolist() == [3, 2]
+    assert model.prototypes.own_activations.tolist() == [2, -1]  # no class owns the second
+    assert model.prototypes.source_index.tolist() == [3, 3]  # of its class's images, and of all

@@ -34,7 +34,7 @@ STAGES = (
 REAL_SAVE = torch.save
 
 
-# What is trained and killed: the tiny model, or the case of the method that is named.
+# The model that is trained and killed: the tiny one, or the case of the method named on the command line.
 CHOSEN = next((name for name in METHODS if name in sys.argv), "tiny")
 
 
@@ -43,7 +43,7 @@ def make_one(seed: int) -> Classifier:
 
 
 def end_actions() -> list[str]:
-    """Return the end actions, which change the model between stages."""
+    """Return the names of all end actions of the recipe."""
     return list(dict.fromkeys(name for stage in make_one(0).recipe().stages for name in stage.end))
 
 
@@ -52,7 +52,7 @@ def die() -> None:
 
 
 def at_step(number: int) -> None:
-    """In the middle of an optimiser step, after its forward pass."""
+    """Kill in the middle of an optimiser step."""
     seen = {"steps": 0}
     original = StageModule.training_step
 
@@ -66,7 +66,7 @@ def at_step(number: int) -> None:
 
 
 def while_writing(number: int) -> None:
-    """With half a checkpoint on the disk."""
+    """Kill with half a checkpoint on the disk."""
     seen = {"files": 0}
 
     def save(content, file):
@@ -81,7 +81,7 @@ def while_writing(number: int) -> None:
 
 
 def after_writing(number: int) -> None:
-    """Right after a checkpoint has got its name: between two stages, among other places."""
+    """Kill right after a checkpoint has been renamed, for instance between two stages."""
     seen = {"files": 0}
     original = os.replace
 
@@ -95,7 +95,7 @@ def after_writing(number: int) -> None:
 
 
 def in_action(name: str) -> None:
-    """While an end action has changed the model."""
+    """Kill right after an end action has changed the model."""
     original = actions.find(name, make_one(0))
 
     def act(model, context):

@@ -1,4 +1,4 @@
-"""Metrics of a method's own, from the hook to the files."""
+"""A method's extra metrics, from the hook to the files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from toy_model import Toy
 
 
 class Doubting(Toy):
-    """Also measures how often its first and its second answer are right, and how sure it is."""
+    """A model with two extra metrics: the accuracy of its second guess, and its mean confidence."""
 
     def extra_metrics(self, output, labels):
         second = output.scores.topk(2).indices[:, 1]
-        return {"second thought": second == labels, "sureness": output.scores.softmax(1).amax(1)}
+        return {"second guess": second == labels, "confidence": output.scores.softmax(1).amax(1)}
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_means_are_over_images_whatever_the_batches(source):
     with torch.no_grad():
         scores = model(images).scores
     second = (scores.topk(2).indices[:, 1] == torch.from_numpy(np.asarray(source.labels))).float().mean()
-    expected = {"second thought": second.item(), "sureness": scores.softmax(1).amax(1).mean().item()}
+    expected = {"second guess": second.item(), "confidence": scores.softmax(1).amax(1).mean().item()}
     for batch_size in (1, 4, 128):
         evaluation = evaluate(model, source, batch_size=batch_size)
         assert evaluation.measured == pytest.approx(expected)
@@ -51,15 +51,15 @@ def test_means_are_over_images_whatever_the_batches(source):
     assert evaluate(Toy(), source).measured == {}
 
 
-def test_it_is_printed_and_written_with_the_run(source, tmp_path, capsys, monkeypatch):
+def test_extra_metrics_are_printed_and_written_with_the_run(source, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Doubting, "save", lambda self, folder: None)
     splits = DataSplits(train=source, val=source, test=None, classes=source.classes, name="noise")
     run = finish(Doubting(), splits, tmp_path)
     with screen(False) as out:
         show_finished(run, out)
     printed = capsys.readouterr().out
-    assert "second thought" in printed
+    assert "second guess" in printed
     written = json.loads((tmp_path / "metrics.json").read_text())
-    value = written["val"]["measured"]["sureness"]
+    value = written["val"]["measured"]["confidence"]
     assert f"{100 * value:.2f} %" in printed
-    assert run_report(run, None).facts["Sureness, validation"] == f"{100 * value:.2f} %"
+    assert run_report(run, None).facts["Confidence, validation"] == f"{100 * value:.2f} %"

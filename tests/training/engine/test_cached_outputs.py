@@ -1,4 +1,4 @@
-"""A last-layer stage on cached outputs has the same result as on images."""
+"""A last-layer stage on cached similarities has the same result as on images."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def model_with_one_stage():
 def test_the_result_is_the_same_as_with_images(tmp_path, monkeypatch):
     cached = model_with_one_stage()
     result = fit(cached, digits(), tmp_path / "a", TrainConfig(progress=False))
-    plain = model_with_one_stage()
+    uncached = model_with_one_stage()
     monkeypatch.setattr(run_module, "can_cache_outputs", lambda *_: False)
-    expected = fit(plain, digits(), tmp_path / "b", TrainConfig(progress=False))
-    assert torch.allclose(cached.last.weight, plain.last.weight, atol=1e-5)
+    expected = fit(uncached, digits(), tmp_path / "b", TrainConfig(progress=False))
+    assert torch.allclose(cached.last.weight, uncached.last.weight, atol=1e-5)
     assert not torch.allclose(cached.last.weight, model_with_one_stage().last.weight, atol=1e-3)
     for row, other in zip(result.history, expected.history, strict=True):
         assert row["val/accuracy"] == other["val/accuracy"]

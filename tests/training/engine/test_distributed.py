@@ -29,14 +29,14 @@ def train(run, **options):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path):
-    """Also the batch-level term, which gathers, and end actions, which the first process runs."""
+    """This includes the batch-level term, which gathers, and end actions, which the first process runs."""
     one, first = train(tmp_path / "one")
     two, second = train(tmp_path / "two", devices=2)
-    for (name, expected), other in zip(one.named_parameters(), two.parameters(), strict=True):
-        assert torch.allclose(expected, other, atol=2e-6), name
-    for expected, other in zip(first.history, second.history, strict=True):
+    for (name, expected), actual in zip(one.named_parameters(), two.parameters(), strict=True):
+        assert torch.allclose(expected, actual, atol=2e-6), name
+    for expected, actual in zip(first.history, second.history, strict=True):
         for key in ("train/loss", "train/nearest", "val/accuracy", "val/loss"):
-            assert expected.get(key) == pytest.approx(other.get(key), abs=1e-5), key
+            assert expected.get(key) == pytest.approx(actual.get(key), abs=1e-5), key
     assert second.validation_accuracy == first.validation_accuracy
     assert second.notes == first.notes
 
@@ -56,27 +56,29 @@ def test_a_process_that_reads_late_reads_the_right_state(tmp_path):
     ("method", "settings"), [*((method, {}) for method in METHODS), ("senn", {"variant": "released"})]
 )
 def test_two_processes_train_every_method_as_one(method, settings, tmp_path):
-    """Without batch norm, dropout and draws, by which processes differ. What remains is rounding.
+    """Train without batch norm, dropout and random draws, which differ between processes: only rounding remains.
 
-    Adam makes whole steps of gradients that are nothing but rounding: single numbers may differ, tensors hardly.
+    Adam makes full steps of gradients that are pure rounding errors: single numbers may differ, whole tensors hardly.
     """
     one, two = alike(method, **settings), alike(method, **settings)
     first = train_case(one, tmp_path / "one")
     second = train_case(two, tmp_path / "two", devices=2)
     assert one.facts == two.facts
-    state = two.state_dict()
+    actual = two.state_dict()
     if one.prototypes is not None:
         assert torch.equal(one.prototypes.owners, two.prototypes.owners)
     for name, expected in one.state_dict().items():
         if expected.is_floating_point() and "source_" not in name:
-            assert (expected - state[name]).nan_to_num(0).norm() <= 1e-3 * expected.nan_to_num(0).norm(), name
+            assert (expected - actual[name]).nan_to_num(0).norm() <= 1e-3 * expected.nan_to_num(0).norm(), (
+                name
+            )
     for row, other in zip(first.history, second.history, strict=True):
         for key in row:
             if key.startswith(("train/", "val/")):
                 assert row[key] == pytest.approx(other[key], rel=1e-3, abs=1e-6), (row["stage"], key)
 
 
-def test_one_process_gathers_nothing():
+def test_gather_is_the_identity_for_one_process():
     rows = torch.rand(3, 2, requires_grad=True)
     assert gather(rows) is rows
     assert world() == 1

@@ -1,4 +1,4 @@
-"""Training against a plain loop, and the promises that its users rely on."""
+"""Training against a simple loop, and the guarantees that users rely on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
-from resemblance.training.engine.fit import fit, settle
+from resemblance.training.engine.fit import apply_config, fit
 from resemblance.training.engine.order import StepBatches, plan
 from tiny import Group, Recipe, Schedule, Stage, array_source, both, digits, make, same
 
@@ -24,7 +24,7 @@ def train(model, run, splits=None, **options):
 
 
 def plain_loop(model, stages, splits, batch, seed):
-    """Train in the same way without the engine: one Adam for all, its rates set by hand."""
+    """Train without the engine: one Adam for all stages, with its learning rates set in the loop."""
     groups = model.parameter_groups()
     names = [name for name in groups if any(name in stage.groups for stage in stages)]
     optimizer = torch.optim.Adam([{"params": groups[name], "name": name} for name in names], lr=0.0)
@@ -73,7 +73,7 @@ def test_workers_and_checkpoints_change_nothing(tmp_path):
 
 
 def test_accumulation_is_one_step_of_the_whole_batch(tmp_path):
-    # The term that looks across a batch sees one micro-batch at a time: left out.
+    # Without the batch-level term, which sees one micro-batch at a time.
     models = [make(norm=False, dropout=0.0, nearest=0.0) for _ in range(2)]
     train(models[0], tmp_path / "a")
     train(models[1], tmp_path / "b", accumulate=4)
@@ -87,7 +87,7 @@ def test_frozen_parts_stay_as_they_are(tmp_path):
     train(model, tmp_path / "run")
     for name, tensor in model.state_dict().items():
         if name.startswith("body"):
-            assert torch.equal(tensor, before[name]), name  # the statistics of batch norm as well
+            assert torch.equal(tensor, before[name]), name  # the statistics of batch norm, too
     assert not torch.equal(model.last.weight, before["last.weight"])
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert not model.training
@@ -193,7 +193,7 @@ def test_logs(tmp_path):
     assert list((tmp_path / "run" / "logs" / "tensorboard").iterdir())
 
 
-def test_a_loss_that_is_no_number_stops_in_one_line(tmp_path):
+def test_a_loss_that_is_not_finite_stops_with_one_line(tmp_path):
     model = make()
     with torch.no_grad():
         model.last.bias[3] = np.inf
@@ -252,9 +252,9 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path):
         train(make(), tmp_path / "run", resume=True)
 
 
-def test_settle():
+def test_apply_config():
     recipe = Recipe((Stage("a", 5, {}), Stage("b", 15, {})), batch_size=80, augment="flip")
-    settled = settle(recipe, TrainConfig(epochs=4, batch_size=8, augment="none"))
-    assert [stage.epochs for stage in settled.stages] == [1, 3]
-    assert (settled.batch_size, settled.augment) == (8, "none")
-    assert settle(recipe, TrainConfig()) == recipe
+    applied = apply_config(recipe, TrainConfig(epochs=4, batch_size=8, augment="none"))
+    assert [stage.epochs for stage in applied.stages] == [1, 3]
+    assert (applied.batch_size, applied.augment) == (8, "none")
+    assert apply_config(recipe, TrainConfig()) == recipe

@@ -1,4 +1,4 @@
-"""Random draws in training are a function of the place in the run, and of the process."""
+"""Random draws in training are functions of the place in the run, and of the process."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from types import SimpleNamespace
 
 import torch
 
-from resemblance.training.engine.module import Setting, StageModule
+from resemblance.training.engine.module import StageModule, StageSettings
 from resemblance.training.engine.optimizers import OptimizerState
 from resemblance.training.engine.order import plan
 from tiny import Stage, both, make
 
 
 def drawn(seed=0, stage=0, step=0, micro=1, rank=0):
-    """The first number that is drawn in a micro-batch."""
-    setting = Setting(
+    """Return the first random number in a micro-batch."""
+    settings = StageSettings(
         seed=seed,
         number=stage,
         rank=rank,
         plan=plan(64, 32, accumulate=4),
         first_step=0,
-        carried=OptimizerState(),
+        optimizer_state=OptimizerState(),
         keep_best=False,
         patience=None,
         score=None,
@@ -28,7 +28,7 @@ def drawn(seed=0, stage=0, step=0, micro=1, rank=0):
         bar=None,
         label={},
     )
-    module = StageModule(make(), Stage("all", 2, both()), setting)
+    module = StageModule(make(), Stage("all", 2, both()), settings)
     module._trainer = SimpleNamespace(global_step=step)
     module.on_train_batch_start(None, micro)
     return torch.rand(1).item()

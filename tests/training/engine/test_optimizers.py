@@ -7,10 +7,10 @@ from torch.nn import functional as F
 from resemblance.training.engine.optimizers import (
     OptimizerState,
     build_optimizer,
-    carry,
-    follow,
+    collect_state,
     freeze_others,
     rate_factor,
+    select_state,
 )
 from tiny import Group, Schedule, Stage, both, make
 
@@ -39,9 +39,9 @@ def test_state_carries_over_as_in_one_optimiser():
         step(one, build_optimizer(one, stage, OptimizerState()), 6)
         first = build_optimizer(two, stage, OptimizerState())
         step(two, first, 3)
-        carried = carry(two, stage, first, 2, OptimizerState())
-        second = build_optimizer(two, stage, carried)
-        kept = copy.deepcopy(carried.states)
+        optimizer_state = collect_state(two, stage, first, 2, OptimizerState())
+        second = build_optimizer(two, stage, optimizer_state)
+        kept = copy.deepcopy(optimizer_state.states)
         generator = torch.Generator().manual_seed(5)
         torch.rand(3, 8, 1, 8, 8, generator=generator)
         for _ in range(3):
@@ -52,8 +52,8 @@ def test_state_carries_over_as_in_one_optimiser():
                 group["lr"] = 1e-2
             second.step()
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True)), kind
-        assert carried.ages == {"body": 2, "head": 2}
-        for name, entry in carried.states.items():  # what a killed stage would start from again is untouched
+        assert optimizer_state.ages == {"body": 2, "head": 2}
+        for name, entry in optimizer_state.states.items():  # a resumed stage starts from it: unchanged
             for key, value in entry["state"].items():
                 assert torch.equal(torch.as_tensor(value), torch.as_tensor(kept[name]["state"][key]))
 
@@ -63,13 +63,13 @@ def test_fresh_forgets_and_other_groups_stay():
     both_stage, head = Stage("a", 1, both()), Stage("b", 1, {"head": Group(1e-2)}, fresh=True)
     optimizer = build_optimizer(model, both_stage, OptimizerState())
     step(model, optimizer)
-    carried = carry(model, both_stage, optimizer, 4, OptimizerState())
-    fresh = build_optimizer(model, head, carried)
+    optimizer_state = collect_state(model, both_stage, optimizer, 4, OptimizerState())
+    fresh = build_optimizer(model, head, optimizer_state)
     assert not fresh.state
     step(model, fresh, 1)
-    after = carry(model, head, fresh, 2, carried)
+    after = collect_state(model, head, fresh, 2, optimizer_state)
     assert after.ages == {"body": 4, "head": 2}
-    assert after.states["body.1.weight"] is carried.states["body.1.weight"]
+    assert after.states["body.1.weight"] is optimizer_state.states["body.1.weight"]
     assert float(after.states["last.weight"]["state"]["step"]) == 1
 
 
@@ -78,14 +78,14 @@ def test_fresh_can_be_for_some_groups_alone():
     first, second = Stage("a", 1, both()), Stage("b", 1, both(), fresh=("body",))
     optimizer = build_optimizer(model, first, OptimizerState())
     step(model, optimizer)
-    carried = carry(model, first, optimizer, 4, OptimizerState())
-    optimizer = build_optimizer(model, second, carried)
+    optimizer_state = collect_state(model, first, optimizer, 4, OptimizerState())
+    optimizer = build_optimizer(model, second, optimizer_state)
     states = {
         group["name"]: [p in optimizer.state for p in group["params"]] for group in optimizer.param_groups
     }
     assert not any(states["body"])
     assert all(states["head"])
-    assert carry(model, second, optimizer, 3, carried).ages == {"body": 3, "head": 7}
+    assert collect_state(model, second, optimizer, 3, optimizer_state).ages == {"body": 3, "head": 7}
 
 
 def test_several_stages_share_one_fall_and_groups_have_their_own():
@@ -104,8 +104,8 @@ def test_another_optimiser_does_not_take_the_state():
     stage = Stage("a", 1, both())
     optimizer = build_optimizer(model, stage, OptimizerState())
     step(model, optimizer)
-    carried = carry(model, stage, optimizer, 1, OptimizerState())
-    assert not build_optimizer(model, Stage("b", 1, both(), optimizer="sgd"), carried).state
+    optimizer_state = collect_state(model, stage, optimizer, 1, OptimizerState())
+    assert not build_optimizer(model, Stage("b", 1, both(), optimizer="sgd"), optimizer_state).state
 
 
 def test_state_follows_pruned_prototypes():
@@ -113,19 +113,19 @@ def test_state_follows_pruned_prototypes():
     stage = Stage("a", 1, both())
     optimizer = build_optimizer(model, stage, OptimizerState())
     step(model, optimizer)
-    carried = carry(model, stage, optimizer, 1, OptimizerState())
+    optimizer_state = collect_state(model, stage, optimizer, 1, OptimizerState())
     before = {name: parameter.shape for name, parameter in model.named_parameters()}
     kept = torch.tensor([1, 4, 7])
     model.keep(kept)
-    followed = follow(carried, before, model, kept)
-    old, new = carried.states["last.weight"]["state"], followed.states["last.weight"]["state"]
+    selected = select_state(optimizer_state, before, model, kept)
+    old, new = optimizer_state.states["last.weight"]["state"], selected.states["last.weight"]["state"]
     assert torch.equal(new["exp_avg"], old["exp_avg"][:, kept])
     assert float(new["step"]) == float(old["step"])
-    vectors = followed.states["prototypes.vectors"]["state"]["exp_avg_sq"]
-    assert torch.equal(vectors, carried.states["prototypes.vectors"]["state"]["exp_avg_sq"][kept])
-    step(model, build_optimizer(model, stage, followed), 1)
+    vectors = selected.states["prototypes.vectors"]["state"]["exp_avg_sq"]
+    assert torch.equal(vectors, optimizer_state.states["prototypes.vectors"]["state"]["exp_avg_sq"][kept])
+    step(model, build_optimizer(model, stage, selected), 1)
 
-    unknown = follow(carried, before, model, None)
+    unknown = select_state(optimizer_state, before, model, None)
     assert "last.weight" not in unknown.states
     assert "body.1.weight" in unknown.states
     step(model, build_optimizer(model, stage, unknown), 1)

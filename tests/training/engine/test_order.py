@@ -6,9 +6,9 @@ from resemblance.training.engine.order import Shares, StepBatches, plan
 
 
 def batches(
-    reached: int = 0, seed: int = 0, stage: int = 0, rank: int = 0, world: int = 1, accumulate: int = 1
+    steps_done: int = 0, seed: int = 0, stage: int = 0, rank: int = 0, world: int = 1, accumulate: int = 1
 ):
-    return list(StepBatches(plan(103, 12, world, accumulate), seed, stage, lambda: reached, rank))
+    return list(StepBatches(plan(103, 12, world, accumulate), seed, stage, lambda: steps_done, rank))
 
 
 def test_an_epoch_sees_images_once_and_leaves_out_the_last_incomplete_batch():
@@ -27,13 +27,13 @@ def test_order_is_a_function_of_the_step(accumulate):
 
 def test_order_differs_between_seeds_stages_and_epochs():
     orders = [[index for batch in epoch for _, index in batch] for epoch in (
-        batches(), batches(seed=1), batches(stage=1), batches(reached=8)
+        batches(), batches(seed=1), batches(stage=1), batches(steps_done=8)
     )]  # fmt: skip
     assert len({tuple(order) for order in orders}) == 4
 
 
 def test_epochs_are_handed_to_the_data_set():
-    assert {epoch for batch in batches(reached=17) for epoch, _ in batch} == {2}
+    assert {epoch for batch in batches(steps_done=17) for epoch, _ in batch} == {2}
 
 
 def test_processes_share_each_batch():

@@ -1,4 +1,4 @@
-"""A run that was killed or stopped resumes as if it had not been."""
+"""A run that was killed or stopped is resumed with the same result."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_killed_runs_end_with_the_same_weights():
 @needs_fork
 @pytest.mark.parametrize("method", METHODS)
 def test_killed_runs_of_every_method_end_with_the_same_weights(method):
-    """Killed within a stage, while writing, between stages and in each end action."""
+    """Kill within a stage, while writing, between stages and in each end action."""
     actions = {action for stage in made(method).recipe().stages for action in stage.end}
     lines = script(method)
     assert len(lines) == 6 + len(actions)
@@ -163,8 +163,8 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_stage_gives_back_what_it_froze(tmp_path, monkeypatch):
-    """Products of what needs a gradient are rounded in another way: what a resumed run does next would differ."""
+def test_a_stage_restores_which_parameters_need_gradients(tmp_path, monkeypatch):
+    """Matrix products are rounded differently with gradients: the next result of a resumed run would differ."""
     seen = []
 
     def look(model, context):

@@ -1,4 +1,4 @@
-"""The hooks that the engine calls while a model trains, and when."""
+"""The training hooks of a model: when the engine calls them, and with what."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tiny import Group, Stage, both, digits, make
 
 
 def listen(model, events):
-    """Record each call of the three hooks; `after_step` also changes a weight, by an exact amount."""
+    """Record each call of the three hooks; `after_step` also changes a tensor by an exact amount."""
     model.before_step = lambda step: events.append(step)
     model.update_without_grad = lambda output, labels: events.append(
         ("update", len(output.scores) == len(labels))
@@ -20,7 +20,7 @@ def listen(model, events):
 
     def after_step():
         assert not torch.is_grad_enabled()
-        events.append("end")
+        events.append("after")
         model.prototypes.mean_similarity += 1.0
 
     model.after_step = after_step
@@ -38,8 +38,8 @@ def test_the_hooks_come_in_order(tmp_path, accumulate):
         tmp_path / "run",
         TrainConfig(accelerator="cpu", progress=False, accumulate=accumulate),
     )
-    training_steps = [event for event in events if isinstance(event, TrainingStep)]
-    steps = training_steps[0].steps
+    calls = [event for event in events if isinstance(event, TrainingStep)]
+    steps = calls[0].steps
     expected = [
         TrainingStep(stage, epoch, epochs, before, step, steps, micro)
         for stage, epochs, before in (("warm", 1, 0), ("joint", 2, 1))
@@ -47,15 +47,15 @@ def test_the_hooks_come_in_order(tmp_path, accumulate):
         for step in range(steps)
         for micro in range(accumulate)
     ]
-    assert training_steps == expected
-    one = [TrainingStep, ("update", True)] * accumulate + ["end"]
+    assert calls == expected
+    one = [TrainingStep, ("update", True)] * accumulate + ["after"]
     assert [TrainingStep if isinstance(event, TrainingStep) else event for event in events] == one * (
         3 * steps
     )
-    assert [step.run_epoch for step in training_steps if step.first] == [0, 1, 2]
+    assert [step.run_epoch for step in calls if step.first] == [0, 1, 2]
 
 
-def test_a_checkpoint_holds_what_the_step_left(tmp_path, monkeypatch):
+def test_a_checkpoint_contains_the_changes_of_after_step(tmp_path, monkeypatch):
     """The checkpoint of step n is written after `after_step` of step n."""
     seen = []
 

@@ -12,7 +12,7 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
-def test_rows_beyond_the_checkpoint_are_made_again(tmp_path):
+def test_rows_after_the_checkpoint_are_written_again(tmp_path):
     log = RunLog(tmp_path)
     history = []
     for epoch in range(1, 4):

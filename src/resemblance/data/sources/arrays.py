@@ -1,4 +1,4 @@
-"""Data sets that come as plain arrays: IDX files, CIFAR-10's binary files, scikit-learn's digits."""
+"""Data sets of plain arrays: IDX files, CIFAR-10's binary files, scikit-learn's digits."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ LARGEST = 2 << 30  # bytes of an unpacked IDX file
 def array_source(
     images: NDArray[np.uint8], labels: NDArray[np.int64], classes: Sequence[str], prefix: str, shown: str
 ) -> ArraySource:
-    """A source of images (N, H, W, C) whose labels (N,) have been checked.
+    """Check the labels (N,) of images (N, H, W, C) and return their source.
 
     Args:
         images: the pixels.
         labels: class numbers.
         classes: the class names.
-        prefix: of the images' names.
-        shown: the file, for messages.
+        prefix: the prefix of the images' names.
+        shown: the name of the file in messages.
 
     Raises:
-        UserError: if the numbers of images and labels differ, or a label is beyond the classes.
+        UserError: if the numbers of images and labels differ, or a label is not a class number.
     """
     if len(images) != len(labels):
         raise UserError(f"{shown}: {len(images)} {prefix} but {len(labels)} labels")
@@ -63,7 +63,7 @@ def array_source(
 def open_idx(
     folder: Path, name: str, classes: Sequence[str], *, seed: int, val_fraction: float
 ) -> DataSplits:
-    """The four IDX files of MNIST and its kin, gzipped or not.
+    """Open the four IDX files of MNIST or a similar data set, gzipped or not.
 
     Raises:
         UserError: for a missing or damaged file.
@@ -99,10 +99,10 @@ def _idx(folder: Path, stem: str, dimensions: int) -> tuple[str, NDArray[np.uint
         raise UserError(f"{shown}: damaged or cut off ({reason(error)})") from None
     header = 4 + 4 * dimensions
     if len(data) < header or data[:4] != bytes([0, 0, 8, dimensions]):
-        raise UserError(f"{shown}: no IDX file of unsigned bytes with {dimensions} dimensions")
+        raise UserError(f"{shown}: not an IDX file of unsigned bytes with {dimensions} dimensions")
     shape = tuple(int(n) for n in np.frombuffer(data, ">u4", dimensions, 4))
     if 0 in shape:
-        raise UserError(f"{shown}: empty; its header tells of shape {shape}")
+        raise UserError(f"{shown}: empty; the shape in its header is {shape}")
     if len(data) != header + math.prod(shape):
         raise UserError(
             f"{shown}: {len(data)} bytes instead of {header + math.prod(shape)}; damaged or cut off"
@@ -111,7 +111,7 @@ def _idx(folder: Path, stem: str, dimensions: int) -> tuple[str, NDArray[np.uint
 
 
 def open_cifar_binary(folder: Path, name: str, *, seed: int, val_fraction: float) -> DataSplits:
-    """CIFAR-10's binary version: records of one label byte and 3072 bytes of pixels.
+    """Open CIFAR-10's binary version: records of one label byte and 3072 bytes of pixels.
 
     Raises:
         UserError: for a missing or damaged file.
@@ -143,7 +143,7 @@ def _cifar_records(path: Path) -> NDArray[np.uint8]:
 
 
 def open_digits(*, seed: int, val_fraction: float) -> DataSplits:
-    """scikit-learn's 1,797 real handwritten digits, 8×8 pixels, scaled to 32×32."""
+    """Open scikit-learn's 1,797 real handwritten digits, 8×8 pixels, scaled to 32×32."""
     from sklearn.datasets import load_digits
 
     stored = load_digits()

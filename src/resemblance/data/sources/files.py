@@ -1,4 +1,4 @@
-"""Image files of a folder or an archive as sources."""
+"""Sources of image files in a folder or an archive."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from resemblance.data.sources.tree import Tree
 from resemblance.data.text import one_line
 
 CHUNK = 200  # images checked between two steps of the progress bar
-IN_MEMORY = 1 << 29  # bytes of decoded images up to which they are kept
-DARK = 1 << 14  # 16-bit images that stay below were made with fewer bits: 10, 12 or 14
+IN_MEMORY = 1 << 29  # decoded images are kept up to this many bytes
+DARK = 1 << 14  # 16-bit images below this value were made with fewer bits: 10, 12 or 14
 
 
-class _Look(NamedTuple):
-    """What checking tells of an image: its shape, its pixels if they are to be kept, see `BRIGHTEST`."""
+class _CheckedImage(NamedTuple):
+    """The result of checking an image: shape, pixels if they are to be kept, and largest value, see `BRIGHTEST`."""
 
     shape: tuple[int, int, int]
     pixels: NDArray[np.uint8] | None
@@ -38,14 +38,14 @@ class FileSource(Source):
 
     Args:
         tree: the files.
-        names: of the images.
+        names: the files of the images.
         labels: (N,).
         classes: the class names.
 
     Attributes:
-        array: filled by `check` where all images have one size and take at most `IN_MEMORY`, so that small
+        array: set by `check` if all images have the same size and need at most `IN_MEMORY` bytes, so that small
             images are decoded once and not in every epoch.
-        brightest: by index, the largest value, of 65535, of each 16-bit image; filled by `check`.
+        brightest: index → largest value, up to 65535, of each 16-bit image; set by `check`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class FileSource(Source):
         self._keeping = True
 
     def read(self, index: int) -> Image.Image:
-        """The image at ``index``, decoded now or when it was checked."""
+        """Return the image at ``index``, decoded now or when it was checked."""
         if self.array is None or not self.shapes[index].any():
             return self._decode(index)
         return picture(self.array[index])
@@ -70,7 +70,7 @@ class FileSource(Source):
         return read_image(self.tree.read(name), self.tree.shown(name))
 
     def name(self, index: int) -> str:
-        """The path within the tree."""
+        """Return the path within the tree."""
         return one_line(self.names[index])
 
     def check(self) -> dict[int, str]:
@@ -79,26 +79,26 @@ class FileSource(Source):
         chunks = [range(start, min(start + CHUNK, len(self))) for start in range(0, len(self), CHUNK)]
         with ThreadPoolExecutor(4) as pool:
             for chunk in track(chunks, "checking images"):
-                for index, found in zip(chunk, pool.map(self._look, chunk), strict=True):
-                    if isinstance(found, str):
-                        reasons[index] = found
+                for index, checked in zip(chunk, pool.map(self._check_image, chunk), strict=True):
+                    if isinstance(checked, str):
+                        reasons[index] = checked
                         continue
-                    self.shapes[index] = found.shape
-                    self._keep(index, found)
-                    if found.brightest is not None:
-                        self.brightest[index] = found.brightest
+                    self.shapes[index] = checked.shape
+                    self._keep(index, checked)
+                    if checked.brightest is not None:
+                        self.brightest[index] = checked.brightest
         return reasons
 
-    def _keep(self, index: int, found: _Look) -> None:
-        """Keep the pixels, as long as all images so far have one size."""
-        if self._keeping and self.array is None and found.pixels is not None:
-            self.array = np.zeros((len(self), *found.shape), dtype=np.uint8)
-        if self.array is not None and self.array.shape[1:] == found.shape and found.pixels is not None:
-            self.array[index] = found.pixels
+    def _keep(self, index: int, image: _CheckedImage) -> None:
+        """Keep the pixels, as long as all images so far have the same size."""
+        if self._keeping and self.array is None and image.pixels is not None:
+            self.array = np.zeros((len(self), *image.shape), dtype=np.uint8)
+        if self.array is not None and self.array.shape[1:] == image.shape and image.pixels is not None:
+            self.array[index] = image.pixels
         else:
             self._keeping, self.array = False, None
 
-    def _look(self, index: int) -> _Look | str:
+    def _check_image(self, index: int) -> _CheckedImage | str:
         try:
             image = self._decode(index)
         except UserError as error:
@@ -106,15 +106,15 @@ class FileSource(Source):
         shape = image.height, image.width, len(image.getbands())
         small = self._keeping and math.prod(shape) * len(self) <= IN_MEMORY
         pixels = np.asarray(image).reshape(shape) if small else None
-        return _Look(shape, pixels, image.info.get(BRIGHTEST))
+        return _CheckedImage(shape, pixels, image.info.get(BRIGHTEST))
 
 
 def open_files(tree: Tree, name: str, *, seed: int, val_fraction: float, skip_bad_images: bool) -> DataSplits:
-    """Class folders below a tree's root, or below ``train``, ``val`` and ``test`` in it.
+    """Open class folders below a tree's root, or below ``train``, ``val`` and ``test`` in it.
 
     Raises:
-        UserError: for a layout that is none of these, an empty class folder or an image that cannot be read,
-            unless bad images are to be skipped.
+        UserError: for another layout; unless bad images are to be skipped, also for an empty class folder or an image
+            that cannot be read.
     """
     layout = find_layout(tree, name)
     notes = list(layout.notes)
@@ -130,12 +130,12 @@ def open_files(tree: Tree, name: str, *, seed: int, val_fraction: float, skip_ba
     if empty:
         if not skip_bad_images:
             raise UserError(
-                f"{name}: class folder {empty[0]!r} holds no images; remove it, or go on without it with "
+                f"{name}: class folder {empty[0]!r} contains no images; remove it, or leave it out with "
                 "--skip-bad-images"
             )
         sources = _without(sources, empty, name, notes)
     for part in [part for part, source in sources.items() if not len(source)]:
-        notes.append(f"the {part} folder holds no images and counts as missing")
+        notes.append(f"the {part} folder contains no images and is ignored")
         del sources[part]
     notes += _on_absent(sources)
     hold_test = not layout.split
@@ -143,16 +143,17 @@ def open_files(tree: Tree, name: str, *, seed: int, val_fraction: float, skip_ba
 
 
 def _below(tree: Tree, folder: str, classes: list[str]) -> FileSource:
-    """The files below each class folder, at any depth, class by class."""
+    """Return the files below each class folder, at any depth, class by class."""
     start = len(folder) + 1 if folder else 0
     numbers = {class_name: label for label, class_name in enumerate(classes)}
-    found = []
+    labelled_files = []
     for file in tree.names:
         class_name, slash, _ = file[start:].partition("/")
         if slash and class_name in numbers and (not folder or file.startswith(folder + "/")):
-            found.append((numbers[class_name], file))
-    found.sort()
-    return FileSource(tree, [file for _, file in found], [label for label, _ in found], classes)
+            labelled_files.append((numbers[class_name], file))
+    labelled_files.sort()
+    labels = [label for label, _ in labelled_files]
+    return FileSource(tree, [file for _, file in labelled_files], labels, classes)
 
 
 def _readable(source: FileSource, part: str, skip: bool, notes: list[str]) -> Source:
@@ -162,14 +163,14 @@ def _readable(source: FileSource, part: str, skip: bool, notes: list[str]) -> So
     reasons = list(bad.values())
     if not skip:
         more = f" ({len(bad) - 1} more bad file{'s' if len(bad) > 2 else ''})" if len(bad) > 1 else ""
-        raise UserError(f"{reasons[0]}{more}; mend or remove it, or use --skip-bad-images")
+        raise UserError(f"{reasons[0]}{more}; repair or remove it, or use --skip-bad-images")
     count = "1 image" if len(bad) == 1 else f"{len(bad)} images"
     notes.append(f"{count} skipped{' in ' + part if part else ''}: {listed(reasons)}")
     return Subset(source, np.array([i for i in range(len(source)) if i not in bad], dtype=np.int64))
 
 
 def _on_absent(sources: dict[str, Source]) -> list[str]:
-    """A note for each split that lacks images of some classes."""
+    """Return a note for each split without images of some classes."""
     notes = []
     for part in [part for part in ("train", "val", "test") if part in sources]:
         source = sources[part]
@@ -181,23 +182,23 @@ def _on_absent(sources: dict[str, Source]) -> list[str]:
 
 
 def _on_dark(deep: dict[str, int]) -> list[str]:
-    """A note if all 16-bit images are so dark that their white can hardly be 65535."""
+    """Return a note if all 16-bit images are so dark that their white is probably not 65535."""
     if not deep or max(deep.values()) >= DARK:
         return []
     brightest = max(deep, key=lambda name: deep[name])
     return [
-        f"16-bit images reach {deep[brightest]:,} of 65,535 at most ({brightest}), and so come out dark, in "
-        f"{deep[brightest] // 257 + 1} shades: {listed(list(deep), 3)}; if white is not 65,535 in them, "
+        f"16-bit images have values up to {deep[brightest]:,} of 65,535 ({brightest}), and so are dark, with only "
+        f"{deep[brightest] // 257 + 1} shades: {listed(list(deep), 3)}; if their white is not 65,535, "
         "scale their values, or save them with 8 bits"
     ]
 
 
 def _without(sources: dict[str, Source], empty: list[str], name: str, notes: list[str]) -> dict[str, Source]:
-    """The images of the other classes, labelled anew."""
+    """Return the images of the other classes, with new class numbers."""
     before = sources["train"].classes
     classes = tuple(class_name for class_name in before if class_name not in empty)
     if len(classes) < 2:
-        raise UserError(f"{name}: fewer than two classes have images that can be read; training needs two")
+        raise UserError(f"{name}: fewer than two classes have readable images; training needs two")
     renumbered = np.array([classes.index(c) if c in classes else -1 for c in before])
     kept: dict[str, Source] = {}
     for part, source in sources.items():
@@ -205,7 +206,7 @@ def _without(sources: dict[str, Source], empty: list[str], name: str, notes: lis
         subset.classes, subset.labels = classes, renumbered[subset.labels]
         kept[part] = subset
     lost = sum(len(source) for source in sources.values()) - sum(len(source) for source in kept.values())
-    also = f", and with them {lost} images of the other splits" if lost else ""
+    also = f", also their {lost} images in the other splits" if lost else ""
     count = "1 class" if len(empty) == 1 else f"{len(empty)} classes"
     notes.append(f"{count} without training images left out: {listed(empty)}{also}")
     return kept

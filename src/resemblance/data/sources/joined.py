@@ -1,4 +1,4 @@
-"""Training and validation images as one source, for training again after model choice."""
+"""Training and validation images as one source, for training again after model selection."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from resemblance.data.sources.source import Source
 
 
 class Joined(Source):
-    """The images of both sources, the first's before the second's.
+    """The images of two sources, those of the first before those of the second.
 
     Args:
         first: a source.
-        second: another with the same classes.
+        second: another source with the same classes.
     """
 
     def __init__(self, first: Source, second: Source) -> None:
@@ -29,12 +29,12 @@ class Joined(Source):
         return len(self.labels)
 
     def read(self, index: int) -> Image.Image:
-        """The image."""
+        """Return the image at ``index``."""
         source, index = self._find(index)
         return source.read(index)
 
     def name(self, index: int) -> str:
-        """Its name."""
+        """Return the name of the image at ``index``."""
         source, index = self._find(index)
         return source.name(index)
 

@@ -1,4 +1,4 @@
-"""Where a tree of files keeps its splits and its classes."""
+"""Find the folders of splits and classes in a tree of files."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ EXPECTED = "expected FOLDER/CLASS/image.jpg or FOLDER/train/CLASS/image.jpg"
 
 @dataclass(frozen=True)
 class Layout:
-    """Folders with a meaning.
+    """The folders of classes and splits.
 
     Args:
         classes: the names of the class folders, in order.
-        parts: the folder that holds the class folders of each split; only ``train`` where the tree has no
-        splits. split: whether the tree brings its own splits.
-        notes: what was left out.
+        parts: split → folder of its class folders; only ``train`` where the tree has no splits.
+        split: whether the tree has splits.
+        notes: messages about what was left out.
     """
 
     classes: list[str]
@@ -41,8 +41,8 @@ class Layout:
 def find_layout(tree: Tree, name: str) -> Layout:
     """Find the class folders below the root, or below ``train``, ``val`` and ``test``, of a tree.
 
-    A single folder around everything is looked through. Folders with images and no class folders are classes
-    even if they are called ``train`` or ``test``, as long as others beside them are not.
+    A single folder around everything is ignored. Folders with images and no class folders are classes even if they are
+    called ``train`` or ``test``, as long as there are other folders beside them.
 
     Raises:
         UserError: for other layouts.
@@ -75,7 +75,7 @@ def find_layout(tree: Tree, name: str) -> Layout:
 def _without_folders(files: list[str]) -> str:
     archives = [file for file in files if file.lower().endswith((".zip", ".tar", ".gz", ".tgz", ".7z"))]
     if archives and len(archives) == len(files):
-        return f"holds nothing but archives, {listed(archives, 3)}; unpack them first"
+        return f"contains only archives, {listed(archives, 3)}; unpack them first"
     return (
         f"{len(files)} {'file' if len(files) == 1 else 'files'} but no class folders"
         if files
@@ -84,23 +84,23 @@ def _without_folders(files: list[str]) -> str:
 
 
 def _refuse_hidden_splits(tree: Tree, root: str, classes: list[str], name: str) -> None:
-    """Splits by other names, such as ``training_set`` and ``test_set``, must not be taken for classes."""
+    """Refuse splits with other names, for instance ``training_set`` and ``test_set``, which look like classes."""
     inner = [tuple(tree.children.get(_join(root, folder), [])) for folder in classes]
     if len(inner) > 1 and len(inner[0]) > 1 and len(set(inner)) == 1:
         raise UserError(
-            f"{name}: the folders {listed(classes, 3)} all hold the same folders, {listed(list(inner[0]), 3)}; "
+            f"{name}: the folders {listed(classes, 3)} all contain the same folders, {listed(list(inner[0]), 3)}; "
             "if they are splits, call them train, val and test"
         )
 
 
 def listed(names: list[str], most: int = 20) -> str:
-    """Names for a note, the first ``most`` of them."""
+    """Return the first ``most`` names for a note, and the number of the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(one_line(name) for name in names[:most]) + more
 
 
 def _parts(tree: Tree, root: str, name: str, notes: list[str]) -> dict[str, str]:
-    """The folder of each split; empty if the folders at the root are classes."""
+    """Return the folder of each split; empty if the folders at the root are classes."""
     folders = tree.children[root]
     called = [folder for folder in folders if _split_of(folder)]
     with_classes = [folder for folder in called if _join(root, folder) in tree.children]
@@ -114,7 +114,7 @@ def _parts(tree: Tree, root: str, name: str, notes: list[str]) -> dict[str, str]
         part = _split_of(folder)
         if part in parts:
             raise UserError(
-                f"{name}: both {parts[part]!r} and {folder!r} could hold {part} images; rename one"
+                f"{name}: both {parts[part]!r} and {folder!r} could contain {part} images; rename one"
             )
         parts[part] = _join(root, folder)
     if "train" not in parts:
@@ -135,7 +135,7 @@ def _check_classes(tree: Tree, classes: list[str], parts: dict[str, str], root: 
         inside = tree.children.get(_join(parts.get("train", root), class_name), [])
         if any(_split_of(folder) == "train" for folder in inside):
             raise UserError(
-                f"{name}: class folder {class_name!r} holds {listed(inside)}; expected train/{class_name}"
+                f"{name}: class folder {class_name!r} contains {listed(inside)}; expected train/{class_name}"
             )
     for part, folder in parts.items():
         unknown = sorted(set(tree.children[folder]) - set(classes))

@@ -1,4 +1,4 @@
-"""MedMNIST's files: images and class numbers of the splits as arrays in one .npz."""
+"""Open MedMNIST's files: images and class numbers of all splits as arrays in one .npz."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Arrays = dict[str, NDArray[np.generic]]
 
 
 def open_npz(path: Path, name: str, *, seed: int, val_fraction: float) -> DataSplits:
-    """A MedMNIST file: ``train_images``, ``train_labels``, likewise ``val_``, ``test_``; labels (n,), (n, 1).
+    """Open a MedMNIST file with ``train_images``, ``train_labels``, and also ``val_``, ``test_``; labels (n,), (n, 1).
 
     Raises:
-        UserError: for other contents: several labels an image, volumes, labels that are no class numbers.
+        UserError: for other contents: several labels per image, volumes, labels that are not class numbers.
     """
     shown = one_line(path)
     arrays = _load(path, shown)
@@ -39,7 +39,7 @@ def open_npz(path: Path, name: str, *, seed: int, val_fraction: float) -> DataSp
 
 
 def _load(path: Path, shown: str) -> Arrays:
-    wanted = [f"{part}_{kind}" for part in PARTS for kind in ("images", "labels")]
+    known = [f"{part}_{kind}" for part in PARTS for kind in ("images", "labels")]
     try:
         with zipfile.ZipFile(path) as archive:
             bombs = [entry.filename for entry in archive.infolist() if _is_bomb(entry)]
@@ -48,17 +48,17 @@ def _load(path: Path, shown: str) -> Arrays:
                 f"{shown}: {one_line(bombs[0])} unpacks to over a hundred times its size; refused"
             )
         stored = np.load(path, allow_pickle=False)
-        arrays = {key: stored[key] for key in wanted if key in stored.files}
+        arrays = {key: stored[key] for key in known if key in stored.files}
         keys = set(stored.files)
     except UserError:
         raise
-    except Exception as error:  # of zipfile, zlib, of numpy's header parser, and of refused pickles
-        raise UserError(f"{shown}: no .npz file of plain arrays ({reason(error)})") from None
+    except Exception as error:  # from zipfile, zlib, numpy's header parser, and for refused pickles
+        raise UserError(f"{shown}: not an .npz file of plain arrays ({reason(error)})") from None
     for part in PARTS:
         both = {f"{part}_images", f"{part}_labels"}
         if (part == "train" or both & keys) and not both <= keys:
             raise UserError(
-                f"{shown}: has no {min(both - keys)}; expected train_images, train_labels, likewise val, test"
+                f"{shown}: has no {min(both - keys)}; expected train_images, train_labels, also val and test"
             )
     return arrays
 
@@ -70,18 +70,18 @@ def _is_bomb(entry: zipfile.ZipInfo) -> bool:
 def _labels(labels: NDArray[np.generic], part: str, shown: str) -> NDArray[np.int64]:
     if labels.ndim == 2 and labels.shape[1] != 1:
         raise UserError(
-            f"{shown}: {part}_labels has {labels.shape[1]} labels an image; expected one: no multi-label data"
+            f"{shown}: {part}_labels has {labels.shape[1]} labels per image; expected one, not multi-label data"
         )
     if labels.ndim not in (1, 2):
-        raise UserError(f"{shown}: {part}_labels have shape {labels.shape}; expected (n,) or (n, 1)")
+        raise UserError(f"{shown}: {part}_labels has shape {labels.shape}; expected (n,) or (n, 1)")
     flat = labels.reshape(-1)
     with np.errstate(invalid="ignore"):  # NaN fails the comparison
         numbers = flat.astype(np.int64) if flat.dtype.kind in "iubf" else None
     if numbers is None or not (numbers == flat).all():
-        raise UserError(f"{shown}: {part}_labels are no class numbers 0, 1, 2, ... but {flat.dtype}")
+        raise UserError(f"{shown}: {part}_labels are not class numbers 0, 1, 2, ... but {flat.dtype}")
     if len(numbers) and numbers.min() < 0:
         raise UserError(
-            f"{shown}: {part}_labels hold the negative label {numbers.min()}; expected 0, 1, 2, ..."
+            f"{shown}: {part}_labels contains the negative label {numbers.min()}; expected 0, 1, 2, ..."
         )
     return numbers
 
@@ -89,16 +89,16 @@ def _labels(labels: NDArray[np.generic], part: str, shown: str) -> NDArray[np.in
 def _classes(labels: dict[str, NDArray[np.int64]], shown: str) -> list[str]:
     present = np.unique(labels["train"])
     if len(present) < 2:
-        raise UserError(f"{shown}: train_labels hold {len(present)} class; a classifier needs two")
+        raise UserError(f"{shown}: train_labels contains {len(present)} class; a classifier needs two")
     if len(present) <= present[-1]:
         missing = int(np.flatnonzero(present != np.arange(len(present)))[0])
         raise UserError(
-            f"{shown}: train_labels go up to {present[-1]}, but none is {missing}; expected every number"
+            f"{shown}: train_labels goes up to {present[-1]}, but none is {missing}; expected every number"
         )
     for part, numbers in labels.items():
         if numbers.max(initial=0) > present[-1]:
             raise UserError(
-                f"{shown}: {part}_labels hold {numbers.max()}, but train_labels only go up to {present[-1]}"
+                f"{shown}: {part}_labels contains {numbers.max()}, but train_labels only goes up to {present[-1]}"
             )
     return [str(number) for number in present]
 
@@ -113,5 +113,5 @@ def _images(images: NDArray[np.generic], part: str, shown: str) -> NDArray[np.ui
     if len(shape) == 4 and shape[3] in (1, 3) and 0 not in shape[1:]:
         return pixels
     raise UserError(
-        f"{shown}: {part}_images have shape {shape}; expected images (n, h, w) or (n, h, w, 3), no volumes"
+        f"{shown}: {part}_images has shape {shape}; expected images (n, h, w) or (n, h, w, 3), not volumes"
     )

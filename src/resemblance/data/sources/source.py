@@ -1,4 +1,4 @@
-"""Where labelled images come from."""
+"""Sources of labelled images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Source(ABC):
         classes: the class names; labels index them.
         labels: (N,) int64.
         shapes: (N, 3) height, width and channels of each image.
-        array: (N, H, W, C) uint8 where all images are in memory at one size, else None.
+        array: (N, H, W, C) uint8 if all images are in memory and have the same size, else None.
     """
 
     classes: tuple[str, ...]
@@ -33,15 +33,15 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, index: int) -> Image.Image:
-        """The image at ``index``: mode L or RGB, 8 bit, upright."""
+        """Return the image at ``index``: mode L or RGB, 8 bit, with its EXIF orientation applied."""
 
     @abstractmethod
     def name(self, index: int) -> str:
-        """What to call the image at ``index`` in messages and reports."""
+        """Return the name of the image at ``index`` for messages and reports."""
 
 
 def picture(pixels: NDArray[np.uint8]) -> Image.Image:
-    """Pixels (H, W, C), C 1 or 3, as a picture of mode L or RGB."""
+    """Convert pixels (H, W, C), C 1 or 3, to a picture of mode L or RGB."""
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
@@ -52,7 +52,7 @@ class ArraySource(Source):
         array: (N, H, W, C) uint8, C 1 or 3.
         labels: (N,).
         classes: the class names.
-        prefix: of the images' names.
+        prefix: the prefix of the images' names.
 
     Example:
         >>> source = ArraySource(np.zeros((2, 8, 8, 1), np.uint8), [0, 1], ["cat", "dog"])
@@ -70,12 +70,12 @@ class ArraySource(Source):
         self._prefix = prefix
 
     def read(self, index: int) -> Image.Image:
-        """The image at ``index``."""
+        """Return the image at ``index``."""
         assert self.array is not None
         return picture(self.array[index])
 
     def name(self, index: int) -> str:
-        """The prefix and the number."""
+        """Return the prefix and the number."""
         return f"{self._prefix} #{index}"
 
 
@@ -83,8 +83,8 @@ class Subset(Source):
     """Some images of another source.
 
     Args:
-        source: the other source; of a subset, the source that it is of is kept, not a further copy.
-        indices: (N,) of the images in it.
+        source: the other source; for a subset of a subset, the original source is used.
+        indices: (N,) indices of the images in it.
     """
 
     def __init__(self, source: Source, indices: Indices) -> None:
@@ -98,25 +98,25 @@ class Subset(Source):
             self.source, self.indices = source.source, source.indices[chosen]
 
     def read(self, index: int) -> Image.Image:
-        """The image at ``index`` of the subset."""
+        """Return the image at ``index`` of the subset."""
         return self.source.read(int(self.indices[index]))
 
     def name(self, index: int) -> str:
-        """Its name in the other source."""
+        """Return the name of the image in the other source."""
         return self.source.name(int(self.indices[index]))
 
 
 @dataclass
 class DataSplits:
-    """Training, validation and test images, and what was noticed on the way.
+    """Training, validation and test images, with notes.
 
     Args:
         train: for training, projection and clustering.
-        val: for choosing among models; possibly empty.
-        test: for the final figures; None if the data bring none.
+        val: for model selection; possibly empty.
+        test: for the final figures; None if the data has none.
         classes: the class names.
-        name: as the user called the data.
-        notes: lines for the user: what was split off, which images were skipped.
+        name: the name of the data as the user wrote it.
+        notes: messages for the user, for instance which images were skipped.
     """
 
     train: Source

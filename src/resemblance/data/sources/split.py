@@ -1,4 +1,4 @@
-"""Seeded, stratified splits, where the data bring none."""
+"""Seeded, stratified splits, where the data has no splits."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ TEST_SEED = 0
 def stratified_split(
     labels: NDArray[np.int64], fraction: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Hold back about ``fraction`` of each class.
+    """Split off about ``fraction`` of each class.
 
-    A class with two images or more keeps at least one and, unless ``fraction`` is 0, gives at least one; a
-    class with a single image keeps it. A function of labels, fraction and seed alone.
+    Of a class with two images or more, at least one stays and, unless ``fraction`` is 0, at least one is split off; a
+    single image of a class stays. The result depends only on labels, fraction and seed.
 
     Args:
         labels: (N,).
         fraction: 0 to 1.
-        seed: of the choice.
+        seed: the seed of the random choice.
 
     Returns:
-        The indices that stay and those held back, both in ascending order.
+        The indices that stay and those that are split off, both in ascending order.
 
     Example:
         >>> stay, held = stratified_split(np.array([0, 0, 0, 0, 1, 1, 2]), 0.25, 0)
@@ -52,31 +52,31 @@ def complete(
     val_fraction: float,
     hold_test: bool,
 ) -> DataSplits:
-    """Make the splits that are missing from the training images, by class, and say so in the notes.
+    """Split missing validation and test images off the training images, by class, and add notes.
 
     Args:
-        sources: ``train``, and ``val`` and ``test`` if the data bring them.
-        name: of the data.
-        notes: so far.
-        seed: of the validation split.
+        sources: ``train``, and ``val`` and ``test`` if the data has them.
+        name: the name of the data.
+        notes: the notes so far.
+        seed: the seed of the validation split.
         val_fraction: share of the training images for validation.
-        hold_test: whether to split off a test set too, if there is none.
+        hold_test: whether to split off a test set, too, if there is none.
     """
     train, val, test = sources["train"], sources.get("val"), sources.get("test")
     notes = list(notes)
     if test is None and hold_test:
-        # The same for every seed: runs with different seeds, or one made of another, must not train on it.
+        # The same for every seed: no run, with another seed or based on another run, must train on test images.
         stay, held = stratified_split(train.labels, TEST_FRACTION, TEST_SEED)
         train, test = Subset(train, stay), Subset(train, held)
-        notes.append(_said(len(held), "test", "a fifth of each class, the same for every seed"))
+        notes.append(_note(len(held), "test", "a fifth of each class, the same for every seed"))
     if val is None:
         stay, held = stratified_split(train.labels, val_fraction, seed)
         train, val = Subset(train, stay), Subset(train, held)
-        notes.append(_said(len(held), "validation", f"{val_fraction:.0%} of each class, seed {seed}"))
+        notes.append(_note(len(held), "validation", f"{val_fraction:.0%} of each class, seed {seed}"))
     return DataSplits(train, val, test, train.classes, name, notes)
 
 
-def _said(count: int, part: str, how: str) -> str:
+def _note(count: int, part: str, how: str) -> str:
     if not count:
-        return f"no {part} images: none can be split off, as no class has two images to train on"
+        return f"no {part} images: none can be split off, since no class has two images to train on"
     return f"{count} {part} image{'s' if count > 1 else ''} split off ({how})"

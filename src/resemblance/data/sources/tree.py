@@ -1,4 +1,4 @@
-"""Trees of files, in a folder or in zip archives, read without unpacking."""
+"""Trees of files in folders or zip archives, which are read without unpacking them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from resemblance.config.errors import UserError
 from resemblance.data.text import one_line, reason
 
-MAX_FILE = 1 << 29  # bytes of one file; beyond, it is no image of a data set
+MAX_FILE = 1 << 29  # bytes; larger files cannot be images of a data set
 JUNK = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"}
 
 
@@ -32,11 +32,11 @@ class Tree(ABC):
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """The contents of a file."""
+        """Return the contents of a file."""
 
     @abstractmethod
     def shown(self, name: str) -> str:
-        """What to call a file in messages."""
+        """Return the name of a file for messages."""
 
     @cached_property
     def children(self) -> dict[str, list[str]]:
@@ -50,23 +50,23 @@ class Tree(ABC):
 
 
 def _by_parent(paths: Iterable[str]) -> dict[str, list[str]]:
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    names: defaultdict[str, list[str]] = defaultdict(list)
     for path in paths:
         parent, _, name = path.rpartition("/")
-        found[parent].append(name)
-    return dict(found)
+        names[parent].append(name)
+    return dict(names)
 
 
 def _is_junk(name: str) -> bool:
-    """Hidden files, and what file managers leave behind."""
+    """Check for hidden files, and for files that file managers create."""
     return name.startswith(".") or name.lower() in JUNK
 
 
 class Folder(Tree):
-    """Files below a folder; links are followed, hidden files and folders left out.
+    """Files below a folder; links are followed, hidden files and folders are left out.
 
     Raises:
-        UserError: for a folder that cannot be listed, or a link that leads back to a folder above it.
+        UserError: for a folder that cannot be listed, or a link to a folder above it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -80,26 +80,24 @@ class Folder(Tree):
                 entries = [entry for entry in os.scandir(root / folder) if not _is_junk(entry.name)]
             except OSError as error:
                 raise UserError(f"{self.shown(folder)}: {reason(error)}") from None
-            place = status.st_dev, status.st_ino
-            if place in above:
-                raise UserError(
-                    f"{self.shown(folder)}: a link that leads back to a folder above it; remove it"
-                )
+            identity = status.st_dev, status.st_ino
+            if identity in above:
+                raise UserError(f"{self.shown(folder)}: a link to a folder above it; remove it")
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir():
                     self.folders.add(path)
-                    waiting.append((path, above | {place}))
+                    waiting.append((path, above | {identity}))
                 else:
                     self.names.append(path)
         self.names.sort()
 
     def read(self, name: str) -> bytes:
-        """The contents of a file."""
+        """Return the contents of a file."""
         path = self.root / name
         try:
             status = path.stat()
-            if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait forever
                 raise UserError(f"{self.shown(name)}: not a regular file")
             if status.st_size > MAX_FILE:
                 raise UserError(f"{self.shown(name)}: over {MAX_FILE >> 20} MiB; refused")
@@ -108,7 +106,7 @@ class Folder(Tree):
             raise UserError(f"{self.shown(name)}: {reason(error)}") from None
 
     def shown(self, name: str) -> str:
-        """The path with the root."""
+        """Return the path with the root."""
         return one_line(self.root / name)
 
 
@@ -116,7 +114,7 @@ class Archive(Tree):
     """Files in a zip archive; each process opens it for itself.
 
     Raises:
-        UserError: for a damaged archive, and entries that point outside, are links, encrypted or there twice.
+        UserError: for a damaged archive, and for entries that point outside, are links, encrypted or duplicates.
     """
 
     def __init__(self, path: Path) -> None:
@@ -125,10 +123,10 @@ class Archive(Tree):
         self._entries: dict[str, str] = {}
         self.folders = set()
         for entry in self._zip().infolist():
-            self._enter(entry)
+            self._add(entry)
         self.names = sorted(self._entries)
 
-    def _enter(self, entry: zipfile.ZipInfo) -> None:
+    def _add(self, entry: zipfile.ZipInfo) -> None:
         filename = entry.filename.replace("\\", "/")  # some archives made on Windows
         pure = PurePosixPath(filename)
         shown = f"{one_line(self.path)}: entry {one_line(entry.filename)!r}"
@@ -143,19 +141,19 @@ class Archive(Tree):
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise UserError(f"{shown} is a link; refused")
         if entry.flag_bits & 1:
-            raise UserError(f"{shown} is encrypted; unpack the archive and give the folder")
+            raise UserError(f"{shown} is encrypted; unpack the archive and use the folder")
         if str(pure) in self._entries:
-            raise UserError(f"{shown} is there twice; refused")
+            raise UserError(f"{shown} occurs twice; refused")
         self._entries[str(pure)] = entry.filename
 
     def _zip(self) -> zipfile.ZipFile:
-        # A file handle shared after a fork would be read from two places at once.
+        # Two processes must not share a file handle after a fork.
         if self._opened is None or self._opened[0] != os.getpid():
             try:
                 self._opened = os.getpid(), zipfile.ZipFile(self.path)
             except Exception as error:  # struct.error, ValueError and more for damaged directories
                 raise UserError(
-                    f"{one_line(self.path)}: no zip archive that can be read ({reason(error)})"
+                    f"{one_line(self.path)}: not a readable zip archive ({reason(error)})"
                 ) from None
         return self._opened[1]
 
@@ -163,7 +161,7 @@ class Archive(Tree):
         return {**self.__dict__, "_opened": None}
 
     def read(self, name: str) -> bytes:
-        """The contents of an entry."""
+        """Return the contents of an entry."""
         archive, entry = self._zip(), self._entries[name]
         if archive.getinfo(entry).file_size > MAX_FILE:
             raise UserError(f"{self.shown(name)}: unpacks to over {MAX_FILE >> 20} MiB; refused")
@@ -173,15 +171,15 @@ class Archive(Tree):
             raise UserError(f"{self.shown(name)}: damaged in the archive ({reason(error)})") from None
 
     def shown(self, name: str) -> str:
-        """The archive's path and the entry's."""
+        """Return the path of the archive and of the entry."""
         return one_line(f"{self.path}:{name}")
 
 
 class Bundle(Tree):
-    """Several trees as one, each in a folder of its own.
+    """Several trees as one, each in its own folder.
 
     Args:
-        trees: by folder; a tree that has nothing but a folder of this name counts from there.
+        trees: folder → tree; if a tree has only one folder, of the same name, that folder is used as its root.
     """
 
     def __init__(self, trees: dict[str, Tree]) -> None:
@@ -195,11 +193,11 @@ class Bundle(Tree):
         self.names = sorted(self._places)
 
     def read(self, name: str) -> bytes:
-        """The contents of a file, from its tree."""
-        tree, own = self._places[name]
-        return tree.read(own)
+        """Return the contents of a file, from its tree."""
+        tree, inner_name = self._places[name]
+        return tree.read(inner_name)
 
     def shown(self, name: str) -> str:
-        """What its tree calls it."""
-        tree, own = self._places[name]
-        return tree.shown(own)
+        """Return the name of a file in messages, from its tree."""
+        tree, inner_name = self._places[name]
+        return tree.shown(inner_name)

@@ -17,7 +17,7 @@ class BlackBoxConfig(EncoderConfig, MethodConfig):
 
     name: ClassVar[str] = "blackbox"
     model: ClassVar[str] = "resemblance.methods.blackbox.model:BlackBox"
-    line: ClassVar[str] = "encoder, global pooling, linear classifier: the baseline; explains nothing"
+    line: ClassVar[str] = "encoder, global pooling, linear classifier: the baseline; does not explain"
     citation: ClassVar[str] = "baseline"
 
     rate: float = option(1e-3, "learning rate")

@@ -1,4 +1,4 @@
-"""The black box: encoder, global pooling, linear classifier. The baseline of everything."""
+"""The black box: encoder, global pooling, linear classifier. The baseline of all methods."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EPOCHS = 20
 
 
 def blackbox_stage(config: BlackBoxConfig, end: tuple[str, ...] = ()) -> Stage:
-    """Training of an encoder and its classifier: AdamW, rates falling to zero along a cosine."""
+    """Return the stage that trains an encoder and its classifier: AdamW, with a cosine schedule down to 0."""
     group = Group(config.rate, config.weight_decay)
     return Stage(
         "classifier",
@@ -33,13 +33,13 @@ def blackbox_stage(config: BlackBoxConfig, end: tuple[str, ...] = ()) -> Stage:
 
 
 class BlackBox(Method):
-    """An ordinary classifier under the same contract; it has scores but no evidence.
+    """An ordinary classifier with the same interface; it has scores but no evidence.
 
     Args:
         config: the configuration.
         spec: classes and images.
         encoder: an encoder with its classifier.
-        saved: has nothing that the model's shape depends on.
+        saved: not used: the model's shape does not depend on training.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
@@ -74,24 +74,24 @@ class BlackBox(Method):
         return build_encoder(config, spec.image, spec.num_classes, load_weights=load_weights, module=module)
 
     def latents(self, images: Tensor) -> Tensor:
-        """Embeddings (B, E), as the classifier reads them."""
+        """Return the embeddings (B, E) that the classifier reads."""
         return self.encoder.embed(self.encoder.features(self.normalize(images)))
 
     def head(self, latents: Tensor) -> Output:
-        """The classifier's logits."""
+        """Compute the classifier's logits."""
         with full_precision(latents):
             latents = widened(latents)
             return Output(widened(self.encoder.classify(latents)), latents[:, :0], latents)
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """Cross entropy; smoothed labels draw each class's embeddings together (Müller et al. 2019)."""
+        """Compute the cross entropy; smoothed labels make each class's embeddings compact (Müller et al. 2019)."""
         smoothing = self.config.label_smoothing
         return {"cross_entropy": F.cross_entropy(output.scores, labels, label_smoothing=smoothing)}
 
     def recipe(self) -> Recipe:
-        """One stage; the epoch that is best on validation is kept."""
+        """Return one stage, of which the epoch with the best validation score is kept."""
         return Recipe((blackbox_stage(self.config),), batch_size=128)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """All parameters are the encoder's."""
+        """Return all parameters as those of the encoder."""
         return {"encoder": list(self.encoder.parameters())}

@@ -1,4 +1,4 @@
-"""Angles between unit vectors, as losses take them: a margin, and how orthogonal the parts of a class are."""
+"""Angles between unit vectors in the losses: the margin, and the orthogonality of the parts of a class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def with_margin(similarities: Tensor, margin: float) -> Tensor:
-    """cos(max(θ − φ, 0)) of similarities cos θ, without the arc cosine, whose slope at 1 has no bound.
+    """Compute cos(max(θ − φ, 0)) from similarities cos θ, without the arc cosine, whose slope is unbounded at 1.
 
     Example:
         >>> with_margin(torch.tensor([0.8, 1.0]), 0.1)
@@ -22,11 +22,11 @@ def with_margin(similarities: Tensor, margin: float) -> Tensor:
 
 
 def class_bases(parts: Tensor, owners: Tensor) -> Tensor:
-    """The parts of each class as rows, P^(c): (C, K·ρ, D), with zeros where a class has fewer than K prototypes.
+    """Return the parts of each class as rows, P^(c): (C, K·ρ, D), with zeros if a class has fewer than K prototypes.
 
     Args:
         parts: (P, ρ, D).
-        owners: (P, C) bool, one class a prototype.
+        owners: (P, C) bool, one class per prototype.
     """
     classes = owners.int().argmax(dim=1)
     order = classes.argsort(stable=True)
@@ -38,7 +38,7 @@ def class_bases(parts: Tensor, owners: Tensor) -> Tensor:
 
 
 def orthogonality(bases: Tensor, length: float) -> Tensor:
-    """Σ_c ‖P^(c) P^(c)ᵀ − r² I‖² (Frobenius); rows of zeros count for nothing.
+    """Compute Σ_c ‖P^(c) P^(c)ᵀ − r² I‖² (Frobenius norm); rows of zeros add nothing.
 
     Example:
         >>> equal = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
@@ -51,10 +51,10 @@ def orthogonality(bases: Tensor, length: float) -> Tensor:
 
 
 def released_orthogonality(parts: Tensor, per_class: int) -> Tensor:
-    """The authors' ‖G − I‖, a norm and no square, of unit parts (P, ρ, D) in groups that are no classes.
+    """Compute the authors' ‖G − I‖ of unit parts (P, ρ, D): a norm, not its square, over groups that are not classes.
 
-    Their reshape takes prototypes, which are ordered by class, for ordered by number within the class: it makes
-    ``per_class`` groups, each of many neighbouring classes.
+    The prototypes are ordered by class, but their reshape assumes that they are ordered by number within the class: it
+    makes ``per_class`` groups, each with the parts of many neighbouring classes.
     """
     groups = per_class if len(parts) % per_class == 0 else 1
     bases = parts.reshape(groups, -1, parts.shape[2])

@@ -12,7 +12,7 @@ from resemblance.methods.weighted_parts.config import WeightedPartsConfig
 
 @dataclass
 class DeformableConfig(WeightedPartsConfig):
-    """Prototypes of several parts, which move to where the image has them."""
+    """Prototypes of several parts, each of which moves to where the image has it."""
 
     name: ClassVar[str] = "deformable"
     model: ClassVar[str] = "resemblance.methods.deformable.model:Deformable"

@@ -1,9 +1,9 @@
-"""Windows whose parts move: reading a map at fractional places without changing the lengths of its vectors.
+"""Windows whose parts move: a map is read at fractional positions without changing the lengths of its vectors.
 
-A window is a square of parts, ``DILATION`` cells apart. Each part looks where its offset leads it, between four
-cells, and sees the root of the bilinearly interpolated *squares* of their features (Donnelly et al. 2022,
-theorem 3.1): as many as the weights make of them, so that between vectors of one length it sees a vector of that
-length. Beyond the map there is nothing, a zero vector.
+A window is a square of parts that are ``DILATION`` cells apart. Each part reads the map where its offset points to,
+between four cells: the square root of the bilinearly interpolated *squares* of their features (Donnelly et al. 2022,
+theorem 3.1). Because squares are interpolated, a part between vectors of equal length reads a vector of that length.
+Outside the map it reads a zero vector.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 DILATION = 2  # cells between neighbouring parts
-PADDING = 1  # cells by which the first window stands out of the map
+PADDING = 1  # cells by which the first window extends beyond the map
 
 
 def window_grid(size: tuple[int, int], parts: int) -> tuple[int, int]:
-    """Rows and columns of windows on a map of ``size``; below 1 where it is too small.
+    """Return the rows and columns of windows on a map of ``size``; below 1 if the map is too small.
 
     Example:
         >>> window_grid((14, 14), 2), window_grid((14, 14), 3)
@@ -29,11 +29,11 @@ def window_grid(size: tuple[int, int], parts: int) -> tuple[int, int]:
     return size[0] - reach, size[1] - reach
 
 
-def undeformed(grid: tuple[int, int], parts: int, device: torch.device | None = None) -> Tensor:
-    """Row and column of each part of each window before it moves, (h·w, ρ, 2) int64.
+def undeformed_positions(grid: tuple[int, int], parts: int, device: torch.device | None = None) -> Tensor:
+    """Return the row and column of each part of each window before it moves, (h·w, ρ, 2) int64.
 
     Example:
-        >>> undeformed((1, 1), 2).tolist()
+        >>> undeformed_positions((1, 1), 2).tolist()
         [[[-1, -1], [-1, 1], [1, -1], [1, 1]]]
     """
     rows, columns = (torch.arange(length, device=device) for length in grid)
@@ -42,26 +42,29 @@ def undeformed(grid: tuple[int, int], parts: int, device: torch.device | None = 
     return windows + torch.cartesian_prod(step, step).reshape(1, -1, 2)
 
 
-def places(offsets: Tensor, parts: int) -> Tensor:
-    """Row and column of each part after it has moved, (B, h·w, ρ, 2), in cells; offsets (B, 2ρ, h, w)."""
-    return undeformed((offsets.shape[2], offsets.shape[3]), parts, offsets.device) + _by_part(offsets)
+def part_positions(offsets: Tensor, parts: int) -> Tensor:
+    """Return the row and column of each part after it has moved, (B, h·w, ρ, 2), in cells; offsets (B, 2ρ, h, w)."""
+    return undeformed_positions((offsets.shape[2], offsets.shape[3]), parts, offsets.device) + _by_part(
+        offsets
+    )
 
 
 def _by_part(offsets: Tensor) -> Tensor:
+    """Reorder offsets (B, 2ρ, h, w) as (B, h·w, ρ, 2)."""
     batch, count, height, width = offsets.shape
     return offsets.flatten(2).transpose(1, 2).reshape(batch, height * width, count // 2, 2)
 
 
 def corners(offsets: Tensor, size: tuple[int, int], parts: int) -> tuple[Tensor, Tensor]:
-    """The four cells around each part, and their bilinear weights.
+    """Return the four cells around each part, and their bilinear weights.
 
     Args:
         offsets: (B, 2ρ, h, w), row and column of each part in turn, in cells.
         size: H and W of the map.
-        parts: a side; ρ = parts².
+        parts: parts per side of a window; ρ = parts².
 
     Returns:
-        Flat cells of the map and weights, (B, h·w, ρ, 4) each; the weight of a cell beyond the map is 0.
+        Flat indices of cells and weights, (B, h·w, ρ, 4) each; the weight of a cell outside the map is 0.
 
     Example:
         >>> offsets = torch.tensor([1.5, 1.0, 1.5, -1.0, -1.0, 1.0, -1.0, -1.0]).reshape(1, 8, 1, 1)
@@ -71,10 +74,10 @@ def corners(offsets: Tensor, size: tuple[int, int], parts: int) -> tuple[Tensor,
     """
     height, width = size
     moves = _by_part(offsets)
-    # The fraction is taken of the offset alone: added to a cell's number, a small one would lose its last digits.
+    # The fraction is computed from the offset alone: added to a row number, a small offset would lose digits.
     whole = moves.detach().floor()
     fraction = moves - whole
-    first = undeformed((offsets.shape[2], offsets.shape[3]), parts, offsets.device) + whole.long()
+    first = undeformed_positions((offsets.shape[2], offsets.shape[3]), parts, offsets.device) + whole.long()
     rows = torch.stack([first[..., 0], first[..., 0], first[..., 0] + 1, first[..., 0] + 1], dim=-1)
     columns = torch.stack([first[..., 1], first[..., 1] + 1, first[..., 1], first[..., 1] + 1], dim=-1)
     y, x = fraction[..., 0], fraction[..., 1]
@@ -85,14 +88,14 @@ def corners(offsets: Tensor, size: tuple[int, int], parts: int) -> tuple[Tensor,
 
 
 def sample(features: Tensor, images: Tensor, cells: Tensor, weights: Tensor) -> Tensor:
-    """What the parts of some windows see, the root of the weighted squares of four cells.
+    """Read the features at the parts of some windows: the square root of the weighted squares of four cells.
 
-    The root has no slope at 0; its gradient there is taken for 0.
+    The square root has no derivative at 0; its gradient there is set to 0.
 
     Args:
         features: (B, E, H, W), not negative.
-        images: (n,) the map that each window is on.
-        cells: (n, ρ, 4) as `corners` gives them.
+        images: (n,), the index of the map that each window belongs to.
+        cells: (n, ρ, 4), as `corners` returns them.
         weights: (n, ρ, 4).
 
     Returns:
@@ -113,8 +116,8 @@ def sample(features: Tensor, images: Tensor, cells: Tensor, weights: Tensor) -> 
     return roots.reshape(*cells.shape[:2], channels)
 
 
-class _StrongestProducts(torch.autograd.Function):
-    """The largest of many inner products; only the largest has a gradient, so the backward pass is cheap."""
+class _LargestProducts(torch.autograd.Function):
+    """The largest of many inner products; only the largest has a gradient, so that the backward pass is cheap."""
 
     @staticmethod
     def forward(ctx: Any, windows: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,8 +152,8 @@ class _StrongestProducts(torch.autograd.Function):
         return to_windows, to_vectors
 
 
-def strongest(windows: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest inner product of each image's windows with each vector, and the window where it is.
+def largest_products(windows: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest inner product of each image's windows with each vector, and the index of that window.
 
     Its gradient costs B · P products instead of B · L · P.
 
@@ -163,8 +166,8 @@ def strongest(windows: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
 
     Example:
         >>> windows = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])
-        >>> strongest(windows, torch.eye(2))
+        >>> largest_products(windows, torch.eye(2))
         (tensor([[1., 2.]]), tensor([[0, 1]]))
     """
-    values, places = _StrongestProducts.apply(windows, vectors)
+    values, places = _LargestProducts.apply(windows, vectors)
     return values, places

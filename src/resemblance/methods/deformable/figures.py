@@ -1,7 +1,7 @@
 """The figures of Deformable ProtoPNet: where the parts of prototypes move to, in some images and in their sources.
 
-Donnelly et al. 2022 draw a box a part, of the size of a cell of the map, in one colour a part: figure 1 for one image
-beside the prototypes that it resembles, figure 5 for one prototype in several images.
+Donnelly et al. 2022 draw one box per part, of the size of a cell of the map, in a colour of its own: figure 1 for one
+image next to the prototypes that it resembles, figure 5 for one prototype in several images.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from resemblance.explain.rounding import signed
 from resemblance.methods.deformable.model import Deformable
 from resemblance.methods.paper_figures import FigureInputs, PaperFigure
 
-IMAGES = 4  # drawn at most
-REASONS = 3  # of an image
-CLASSES = 4  # of which one prototype is shown in several images
-SEVERAL = 4
+IMAGES = 4  # explained at most
+REASONS = 3  # per image
+CLASSES = 4  # one prototype of each is shown in several images
+CLASS_IMAGES = 4  # per such prototype
 MARGIN, SIDE, GAP = 0.3, 1.35, 0.14
-# Nine colours that differ on any picture; the authors' are about these.
+# Nine colours that differ clearly on any image; similar to the authors'.
 COLOURS = (
     "#e6194b",
     "#3cb44b",
@@ -46,11 +46,11 @@ COLOURS = (
     "#c49a6c",
 )
 
-Boxed = tuple[Pixels | None, NDArray[np.float64]]  # a picture and the boxes (ρ, 4) of parts in it
+Boxed = tuple[Pixels | None, NDArray[np.float64]]  # an image and the boxes (ρ, 4) of the parts in it
 
 
 def colours(parts: int) -> list[str]:
-    """One colour a part.
+    """Return one colour per part.
 
     Example:
         >>> colours(2), len(set(colours(25)))
@@ -64,11 +64,11 @@ def colours(parts: int) -> list[str]:
 def parts_figure(
     rows: Sequence[tuple[Pixels, str, str, Sequence[tuple[Boxed, Boxed, str, str]]]],
 ) -> Figure:
-    """Images, each beside the prototypes that it resembles.
+    """Draw images, each next to the prototypes that it resembles.
 
     Args:
-        rows: an image, two lines about it, and its reasons: the image with the parts' boxes, the prototype's source
-            with them, and two lines.
+        rows: an image, two lines of text, and its reasons: the image with the boxes of the parts, the prototype's
+            source with them, and two lines of text.
 
     Example:
         >>> boxed = (np.zeros((8, 8, 3), np.uint8), np.array([[0, 0, 2, 2]]))
@@ -82,14 +82,14 @@ def parts_figure(
     write(figure, MARGIN, MARGIN - 0.06, "image", color=MUTED, fontsize=8)
     for number in range(reasons):
         left = MARGIN + SIDE + 0.35 + number * block
-        write(figure, left, MARGIN - 0.06, "these parts of it …", color=MUTED, fontsize=8)
+        write(figure, left, MARGIN - 0.06, "these parts …", color=MUTED, fontsize=8)
         write(figure, left + SIDE + GAP, MARGIN - 0.06, "… resemble these", color=MUTED, fontsize=8)
-    for number, (image, first, second, found) in enumerate(rows):
+    for number, (image, first, second, image_reasons) in enumerate(rows):
         top = MARGIN + 0.18 + number * height
         show(figure, MARGIN, top, SIDE, image)
         write(figure, MARGIN, top + SIDE + 0.07, plain(first, 20), fontsize=8.5, fontweight="bold")
         write(figure, MARGIN, top + SIDE + 0.25, plain(second, 24), fontsize=8, color=MUTED)
-        for k, (here, source, about, numbers) in enumerate(found):
+        for k, (here, source, about, numbers) in enumerate(image_reasons):
             left = MARGIN + SIDE + 0.35 + k * block
             _boxed(figure, left, top, here)
             _boxed(figure, left + SIDE + GAP, top, source)
@@ -98,11 +98,11 @@ def parts_figure(
     return figure
 
 
-def several_figure(rows: Sequence[tuple[str, Boxed, Sequence[tuple[Boxed, str]]]]) -> Figure:
-    """Prototypes in their sources and in other images.
+def prototypes_figure(rows: Sequence[tuple[str, Boxed, Sequence[tuple[Boxed, str]]]]) -> Figure:
+    """Draw prototypes in their sources and in other images.
 
     Args:
-        rows: a line about the prototype, its source with the parts' boxes, other images with a line each.
+        rows: a line about the prototype, its source with the boxes of the parts, and other images with a line each.
     """
     most = max((len(row[2]) for row in rows), default=0)
     height = SIDE + 0.68
@@ -130,31 +130,31 @@ def _boxed(figure: Figure, x: float, y: float, boxed: Boxed) -> None:
         x0, x1 = np.clip((x0, x1), 0, width)
         y0, y1 = np.clip((y0, y1), 0, height)
         if x1 <= x0 or y1 <= y0:
-            continue  # beyond the image, where a part sees nothing
+            continue  # outside the image, where a part reads zeros
         for edge, line in (("black", 2.4), (colour, 1.3)):
             frame = (x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0
             axes.add_patch(Rectangle(*frame, fill=False, edgecolor=edge, linewidth=line))
 
 
-def figures(model: Deformable, material: FigureInputs) -> dict[str, PaperFigure]:
-    """Some images with the parts that count for their class, and some prototypes in several images, by title.
+def figures(model: Deformable, inputs: FigureInputs) -> dict[str, PaperFigure]:
+    """Draw some images with the parts that count for their class, and some prototypes in several images, by title.
 
     Args:
         model: trained; with a gallery the sources are shown.
-        material: the images.
+        inputs: the images to explain, and a source of images of each class.
     """
     with torch.no_grad(), evaluating(model):
-        drawn = {}
-        if len(material.images):
-            drawn["Deformable prototypes"] = _explained(model, material)
-        several = _several(model, material)
-        if several is not None:
-            drawn["One prototype in several images"] = several
-        return drawn
+        by_title = {}
+        if len(inputs.images):
+            by_title["Deformable prototypes"] = _explained(model, inputs)
+        prototypes = _prototypes_in_images(model, inputs)
+        if prototypes is not None:
+            by_title["One prototype in several images"] = prototypes
+        return by_title
 
 
-def _explained(model: Deformable, material: FigureInputs) -> PaperFigure:
-    images = material.images[:IMAGES].to(model.device)
+def _explained(model: Deformable, inputs: FigureInputs) -> PaperFigure:
+    images = inputs.images[:IMAGES].to(model.device)
     output = model(images)
     predicted = output.scores.argmax(dim=1)
     evidence, cells = model.evidence(output, predicted), model.prototypes.match(output.latents).cells
@@ -162,8 +162,8 @@ def _explained(model: Deformable, material: FigureInputs) -> PaperFigure:
     assert evidence.weights is not None
     rows = []
     for i, image in enumerate(images):
-        name, true = (model.spec.classes[int(c)] for c in (predicted[i], material.labels[i]))
-        said = "correct" if name == true else f"not {true}"
+        name, true = (model.spec.classes[int(c)] for c in (predicted[i], inputs.labels[i]))
+        verdict = "correct" if name == true else f"true: {true}"
         reasons = []
         for j in evidence.contributions[i].topk(min(REASONS, len(model.prototypes))).indices.tolist():
             similarity, weight = float(output.similarities[i, j]), float(evidence.weights[i, j])
@@ -173,10 +173,10 @@ def _explained(model: Deformable, material: FigureInputs) -> PaperFigure:
             here = (as_picture(image), _boxes(model, output.latents[i : i + 1], int(cells[i, j])))
             numbers = f"{similarity:.3f} × {weight:.3f} = {signed(value, 3)}".replace("-", "−")
             reasons.append((here, _source(model, j), _about(model, j), numbers))
-        rows.append((as_picture(image), name, said, reasons))
+        rows.append((as_picture(image), name, verdict, reasons))
     caption = (
         "Each colour is one part of a prototype: where it moved to in the image, and where it is in the training image "
-        "that the prototype was taken from. A part beyond the image sees nothing and has no box."
+        "that the prototype was taken from. A part outside the image has no box."
     )
     rest = len(model.prototypes) - REASONS
     if rest > 0:
@@ -185,18 +185,18 @@ def _explained(model: Deformable, material: FigureInputs) -> PaperFigure:
     return PaperFigure(parts_figure(rows), caption)
 
 
-def _several(model: Deformable, material: FigureInputs) -> PaperFigure | None:
-    """The most used prototype of some classes, in its source and in images of its class."""
+def _prototypes_in_images(model: Deformable, inputs: FigureInputs) -> PaperFigure | None:
+    """Draw the most used prototype of some classes, in its source and in images of its class."""
     owners, rows = model.prototypes.owners.cpu(), []
-    labels = np.asarray([] if material.source is None else material.source.labels)
+    labels = np.asarray([] if inputs.source is None else inputs.source.labels)
     possible = [
         c for c in range(len(model.spec.classes)) if bool(owners[:, c].any()) and bool((labels == c).any())
     ]
     for c in possible[:CLASSES]:
         own = owners[:, c].nonzero().flatten()
         j = int(own[model.prototypes.own_activations.cpu()[own].argmax()])
-        chosen = np.flatnonzero(labels == c)[:SEVERAL].tolist()
-        images = torch.stack([to_tensor(material.source.read(i), model.spec.image) for i in chosen])
+        chosen = np.flatnonzero(labels == c)[:CLASS_IMAGES].tolist()
+        images = torch.stack([to_tensor(inputs.source.read(i), model.spec.image) for i in chosen])
         latents = model.latents(images.to(model.device))
         match = model.prototypes.match(latents)
         others = [
@@ -209,10 +209,12 @@ def _several(model: Deformable, material: FigureInputs) -> PaperFigure | None:
         rows.append((_about(model, j), _source(model, j), others))
     if not rows:
         return None
-    caption = "The most used prototype of a class in images of that class, with the similarity below."
+    caption = (
+        "The most used prototype of a class in images of that class, with its similarity below each image."
+    )
     rest = more(int(owners.any(dim=0).sum()) - len(rows), "class", "classes")
     caption += "".join(f" {words}." for words in rest)
-    return PaperFigure(several_figure(rows), caption)
+    return PaperFigure(prototypes_figure(rows), caption)
 
 
 def _about(model: Deformable, j: int) -> str:
@@ -231,7 +233,7 @@ def _boxes(model: Deformable, latents: Tensor, cell: int) -> NDArray[np.float64]
 
 
 def _source(model: Deformable, j: int) -> Boxed:
-    """The prototype's source, and its parts where the prototype is most present in it."""
+    """Return the prototype's source, and the boxes of its parts where it is most similar to the prototype."""
     pixels = None if model.gallery is None else model.gallery[j].image
     if pixels is None:
         return None, np.zeros((0, 4))

@@ -1,20 +1,20 @@
 """Deformable ProtoPNet: prototypes of several parts that move (Donnelly et al., CVPR 2022).
 
 A prototype p^(c,l) has ρ parts p̂_mn, a square of vectors of length r = 1/√ρ; the vectors of the latent map are
-scaled to that length too, ẑ. A part does not look at one fixed cell of the window around (a, b) but where an offset
-leads it, which a small convolutional network δ predicts from the map; between cells it sees the root of the
-interpolated squares, so that lengths stay what they are (`methods.deformable.model.deform`). All parts together are compared by
+scaled to the same length, ẑ. A part is not compared with one fixed cell of the window around (a, b): a small
+convolutional network δ predicts an offset from the map, by which the part moves. Between cells a part reads the root
+of the interpolated squares, which preserves lengths (`methods.deformable.deform`). All parts together are compared by
 
     g(ẑ)_ab = Σ_mn p̂_mn · ẑ at (a + m + Δ₁, b + n + Δ₂),     Δ = δ(ẑ)                    (section 3.1)
     g(ẑ)    = max over (a, b) of g(ẑ)_ab                     the cosine of an angle θ
     score_c = Σ_j w_cj g_j
 
-Training brings foreign prototypes nearer by an angle φ, and judges by the scores that this gives:
+    In training, prototypes of other classes count as nearer by an angle φ, and the cross entropy uses the scores of
 
-    g⁻(ẑ) = cos(max(θ − φ, 0)) for prototypes of other classes, g(ẑ) for the image's own      (section 3.3)
+    g⁻(ẑ) = cos(max(θ − φ, 0)) for prototypes of other classes, g(ẑ) for those of the image's class   (section 3.3)
 
-The offsets belong to the image and are the same for all prototypes. They ride along behind the channels of ẑ, so that
-whoever reads the latents reads the same offsets.
+    The offsets belong to the image and are the same for all prototypes. The latents contain them as additional channels
+    after those of ẑ, so that everything that reads the latents uses the same offsets.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from resemblance.methods.weighted_parts.minima import mean_minimum
 from resemblance.methods.weighted_parts.model import WeightedParts
 from resemblance.prototypes.precision import full_precision, widened
 
-SCALE = 64.0  # of what δ reads
+SCALE = 64.0  # factor of the input of δ
 
 
 class Deformable(WeightedParts):
@@ -54,8 +54,8 @@ class Deformable(WeightedParts):
     Args:
         config: the configuration.
         spec: classes and images.
-        encoder: gives the latent map; its own classifier is not needed.
-        saved: a saved state, whose owners are taken over; by default ``prototypes_per_class`` for each class.
+        encoder: computes the latent map; its own classifier is not needed.
+        saved: a saved state, whose owners are used; by default each class owns ``prototypes_per_class``.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
@@ -94,7 +94,7 @@ class Deformable(WeightedParts):
         self._check(spec.image)
 
     def make_prototypes(self, vectors: Tensor, owners: Tensor) -> DeformablePrototypes:
-        """Parts that move."""
+        """Make prototypes whose parts move."""
         return DeformablePrototypes(vectors, owners, released=self.config.variant == "released")
 
     def _check(self, image: ImageSpec) -> None:
@@ -108,10 +108,10 @@ class Deformable(WeightedParts):
     # forward
 
     def latents(self, images: Tensor) -> Tensor:
-        """ẑ and, behind its channels, the offsets: (B, E + 2ρ, H, W); windows are fewer than cells if ρ > 4."""
+        """Return ẑ with the offsets as more channels, (B, E + 2ρ, H, W); offsets are 0 where a cell has no window."""
         z = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
         with full_precision(z):
-            # Squares and roots lose signs: a map that has any, unlike the papers' encoders, is rectified.
+            # Squares and roots lose signs. The paper's encoders have none; other maps are rectified.
             z = F.relu(widened(z))
             if self.config.upsample > 1:
                 z = F.interpolate(z, scale_factor=self.config.upsample, mode="bilinear", align_corners=False)
@@ -121,19 +121,19 @@ class Deformable(WeightedParts):
             return torch.cat([z, F.pad(offsets, (0, rest[1], 0, rest[0]))], dim=1)
 
     def embed(self, latents: Tensor) -> Tensor:
-        """The mean of ẑ over the map."""
+        """Return the mean of ẑ over the map."""
         return latents[:, : self.prototypes.channels].flatten(2).mean(dim=2)
 
     # training
 
     def before_step(self, step: TrainingStep) -> None:
-        """Parts are made orthogonal from the joint stage on."""
+        """Note whether this is a warm stage: parts are made orthogonal from the first joint stage on."""
         self.warm = step.stage.startswith("warm")
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """Cross entropy with margin, cluster and separation by cosines, orthogonality, and L1.
+        """Compute cross entropy with margin, cluster and separation from cosines, orthogonality, and L1.
 
-        An image whose class has no prototype left takes no part in cluster and separation.
+        An image whose class has no prototype left is left out of cluster and separation.
         """
         assert output.similarities is not None
         own = self.prototypes.owners.T[labels]  # (B, P)
@@ -146,7 +146,7 @@ class Deformable(WeightedParts):
                 "cluster": config.cluster * mean_minimum(-similarities, own),
                 "separation": -config.separation * mean_minimum(-similarities, ~own),
                 "orthogonality": config.orthogonality * self._orthogonality(),
-                "l1": config.l1 * self.foreign_weights(),
+                "l1": config.l1 * self.other_class_l1(),
             }
 
     def _orthogonality(self) -> Tensor:
@@ -162,11 +162,11 @@ class Deformable(WeightedParts):
         return orthogonality(class_bases(unit, self.prototypes.owners), length)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Encoder, add-on, prototypes, last layer, and δ."""
+        """Return the parameters of encoder, add-on, prototypes, last layer, and δ."""
         return {**super().parameter_groups(), "offsets": list(self.offsets.parameters())}
 
     def recipe(self) -> Recipe:
-        """PrototypeLayer, then the encoder with them, then the offsets with both, interrupted by projections."""
+        """Return the schedule: prototypes, then the encoder too, then the offsets too, interrupted by projections."""
         config = self.config
         warm, joint = self.stage_groups()
         stages = [
@@ -176,6 +176,6 @@ class Deformable(WeightedParts):
         done = config.warm_epochs + config.encoder_epochs
         moving = {**joint, "offsets": Group(1e-4)}
         decay = Schedule("step", size=5, gamma=0.2)
-        # The authors' published run keeps the last layer as it is.
+        # The authors' published run does not train the last layer.
         stages += self.pushed_stages(done, moving, decay, tunes=not self.released)
         return Recipe(tuple(stages), batch_size=80)

@@ -1,4 +1,4 @@
-"""Deformable prototypes: squares of parts, each of which is compared with what it finds where its offset leads it."""
+"""Deformable prototypes: squares of parts, each of which is compared with the map where its offset points to."""
 
 from __future__ import annotations
 
@@ -8,42 +8,48 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from resemblance.methods.deformable.deform import corners, places, sample, strongest, window_grid
+from resemblance.methods.deformable.deform import (
+    corners,
+    largest_products,
+    part_positions,
+    sample,
+    window_grid,
+)
 from resemblance.prototypes.comparison import Comparison, Match, Places
 from resemblance.prototypes.precision import full_precision, widened, widest
 from resemblance.prototypes.similarity import linear_similarity
 from resemblance.prototypes.vectors import VectorPrototypes
 
-EPSILON = 1e-4  # the value of the uniform channels, which keep vectors from being zero
-KEPT = 64.0  # length of projected prototypes
-LONGEST = 1.01  # the authors divide by this, to keep away from the corner of the arc cosine
+EPSILON = 1e-4  # value of the uniform channels, which prevent zero vectors
+PROJECTED_LENGTH = 64.0  # of a projected prototype, all parts together
+COSINE_DIVISOR = 1.01  # of the authors' code, which keeps cosines below 1, where the arc cosine is steep
 
 
 def rectified(distances: Tensor) -> Tensor:
-    """max(g, 0) of distances −g, as in the authors' code."""
+    """Compute max(g, 0) from distances −g, as in the authors' code."""
     return (-distances).relu()
 
 
 class DeformablePrototypes(VectorPrototypes):
-    """Prototypes p̂ of ρ parts, compared by g = Σ p̂_mn · ẑ at the places that the offsets name.
+    """Prototypes p̂ of ρ parts, compared by g = Σ p̂_mn · ẑ at the positions that the offsets point to.
 
-    The latents are ẑ (B, E, H, W) and, behind its channels, the offsets (B, 2ρ, H, W), which belong to the image and
-    are the same for all prototypes.
+    The channels of the latents are those of ẑ (B, E, H, W), then the offsets (B, 2ρ, H, W), which belong to the image
+    and are the same for all prototypes.
 
     Args:
-        vectors: (P, D, k, k), ρ = k² parts; uniform channels are appended.
+        vectors: (P, D, k, k), with ρ = k² parts; uniform channels are appended.
         owners: (P, C) bool.
-        released: whether lengths are rounded as in the authors' code.
+        released: whether lengths and cosines are computed as in the authors' code.
 
     Attributes:
-        depth: D, channels that are learned.
-        channels: E, with the uniform ones.
-        parts: k.
+        depth: D, the number of channels that are learned.
+        channels: E, the number of channels including the uniform ones.
+        parts: k, the number of parts per side.
     """
 
     def __init__(self, vectors: Tensor, owners: Tensor, released: bool = False) -> None:
         self.depth, self.parts = vectors.shape[1], vectors.shape[2]
-        # Vectors have the uniform channels of the latents too, so that patches fit; what they hold is not read.
+        # Vectors have the uniform channels of the latents too, so that patches fit; their values are not read.
         uniform = 2 if released else 1
         self.channels = self.depth + uniform
         vectors = F.pad(vectors, (0, 0, 0, 0, 0, uniform), value=EPSILON)
@@ -51,41 +57,41 @@ class DeformablePrototypes(VectorPrototypes):
         self.released = released
 
     def unit_vectors(self, vectors: Tensor) -> Tensor:
-        """ẑ or p̂: with a uniform channel of ε appended, and of length r = 1/√ρ; (B, D, h, w) → (B, E, h, w)."""
+        """Return ẑ or p̂: append uniform channels of ε and scale to length r = 1/√ρ; (B, D, h, w) → (B, E, h, w)."""
         vectors = F.pad(vectors, (0, 0, 0, 0, 0, self.channels - self.depth), value=EPSILON)
         squares = vectors.square().sum(dim=1, keepdim=True)
-        # The authors' lengths are of squares plus ε, so that equal vectors are not quite at 1.
+        # The authors add ε to the sum of squares, so that equal vectors have a similarity slightly below 1.
         lengths = (squares + EPSILON if self.released else squares).sqrt()
         return vectors / (lengths * self.parts)
 
     def normalized(self, vectors: Tensor) -> Tensor:
-        """Parts p̂ of length r, (P, E, k, k)."""
+        """Return the parts p̂, of length r, (P, E, k, k)."""
         parts = self.unit_vectors(vectors[:, : self.depth])
         if not self.released:
             return parts
-        # Their prototypes, unlike their latents, are divided by the length plus another ε, and cosines by 1.01.
+        # The authors divide prototypes, unlike latents, by the length plus another ε, and cosines by 1.01.
         plain = F.pad(vectors[:, : self.depth], (0, 0, 0, 0, 0, self.channels - self.depth), value=EPSILON)
         lengths = (plain.square().sum(dim=1, keepdim=True) + EPSILON).sqrt()
-        return parts * (lengths / (lengths + EPSILON)) / LONGEST
+        return parts * (lengths / (lengths + EPSILON)) / COSINE_DIVISOR
 
     def grid(self, latents: Tensor) -> tuple[int, int]:
-        """Rows and columns of windows."""
+        """Return the rows and columns of windows."""
         return window_grid((latents.shape[2], latents.shape[3]), self.parts)
 
     def forward(self, latents: Tensor) -> Comparison:
-        """The largest g of all windows, (B, P)."""
+        """Return the largest g of all windows, (B, P)."""
         with full_precision(latents):
-            return Comparison(self.activation(-self._strongest(widened(latents))[0]))
+            return Comparison(self.activation(-self._largest_products(widened(latents))[0]))
 
     @torch.no_grad()
     def match(self, latents: Tensor) -> Match:
-        """The largest g, negative as distances are, and their windows."""
+        """Return −g of the window with the largest g, as distances, and these windows."""
         with full_precision(latents):
-            values, cells = self._strongest(widened(latents))
+            values, cells = self._largest_products(widened(latents))
             return Match(-values, cells)
 
     def maps(self, latents: Tensor, which: Tensor | None = None) -> Tensor:
-        """g_ab of each window (a, b), (B, K, h, w)."""
+        """Return g_ab of each window (a, b), (B, K, h, w)."""
         vectors = self.vectors if which is None else self.vectors[which]
         with full_precision(latents):
             products = self._windows(widened(latents)) @ self._flat(self.normalized(vectors)).T.contiguous()
@@ -94,68 +100,69 @@ class DeformablePrototypes(VectorPrototypes):
 
     @torch.no_grad()
     def at(self, latents: Tensor, rows: Tensor, which: Tensor) -> Places:
-        """The windows of the largest g, and where their parts look."""
-        places_ = super().at(latents, rows, which)
-        boxes = self.part_boxes(latents, rows, places_.cells)
-        return replace(places_, boxes=boxes, present=torch.ones_like(boxes[..., 0], dtype=torch.bool))
+        """Return the windows of the largest g, and the cells that their parts read."""
+        places = super().at(latents, rows, which)
+        boxes = self.part_boxes(latents, rows, places.cells)
+        return replace(places, boxes=boxes, present=torch.ones_like(boxes[..., 0], dtype=torch.bool))
 
     def part_boxes(self, latents: Tensor, rows: Tensor, cells: Tensor) -> Tensor:
-        """Return where the parts of the windows ``cells`` (n,) of the images ``rows`` (n,) look.
+        """Return the boxes that the parts of the windows ``cells`` (n,) of the images ``rows`` (n,) read.
 
         Returns:
-            (n, ρ, 4): x0, y0, x1, y1 as shares of the image; a part beyond the image has a box beyond it.
+            (n, ρ, 4): x0, y0, x1, y1 as shares of the image; a part outside the image has a box outside it.
         """
         offsets = self._split(widened(latents))[1][rows]
-        corner = places(offsets, self.parts)[
+        corner = part_positions(offsets, self.parts)[
             torch.arange(len(rows), device=rows.device), cells
         ]  # row, column
         size = corner.new_tensor([latents.shape[2], latents.shape[3]])
         return torch.cat([(corner / size).flip(-1), ((corner + 1) / size).flip(-1)], dim=-1)
 
     def patches(self, latents: Tensor, rows: Tensor) -> Tensor:
-        """What the parts of all windows of the images ``rows`` (n,) see: (n, windows, E, k, k)."""
+        """Return what the parts of all windows of the images ``rows`` (n,) read: (n, windows, E, k, k)."""
         z, offsets = self._split(widened(latents)[rows])
         cells, weights = corners(offsets, (z.shape[2], z.shape[3]), self.parts)
         count = cells.shape[1]
         images = torch.arange(len(rows), device=rows.device).repeat_interleave(count)
-        seen = sample(z, images, cells.flatten(0, 1), weights.flatten(0, 1))  # (n·windows, ρ, E)
-        return seen.transpose(1, 2).reshape(len(rows), count, self.channels, self.parts, self.parts)
+        features = sample(z, images, cells.flatten(0, 1), weights.flatten(0, 1))  # (n·windows, ρ, E)
+        return features.transpose(1, 2).reshape(len(rows), count, self.channels, self.parts, self.parts)
 
-    def kept(self, patches: Tensor) -> Tensor:
-        """Parts of length 64/√ρ, as the authors keep them: only directions count, but Adam's steps are as long as any.
+    def projected_vectors(self, patches: Tensor) -> Tensor:
+        """Scale parts to length 64/√ρ, as in the authors' code.
 
-        At length 1/√ρ they would turn 64 times as far in each step.
+        Only the direction of a part counts, but Adam's steps do not depend on the length: at length 1/√ρ, each step
+        would turn a part 64 times as far.
         """
-        return KEPT * patches
+        return PROJECTED_LENGTH * patches
 
     def measure(self, patches: Tensor, vectors: Tensor) -> Tensor:
-        """−g in float64, of what parts see (..., E, k, k) and prototypes."""
+        """Compute −g in float64 from what the parts read, (..., E, k, k), and prototypes."""
         wide, shape = widest(patches.device), vectors.shape
         parts = self.normalized(vectors.to(wide).reshape(-1, *shape[-3:])).reshape(shape)
         similarities: Tensor = (patches.to(wide) * parts).flatten(-3).contiguous().sum(dim=-1)
         return -similarities
 
     def error_scale(self, latents: Tensor) -> Tensor:
-        """Both sides of the product have length 1."""
+        """Return 1: both sides of the product have length 1."""
         return torch.ones(len(self), dtype=widest(latents.device), device=latents.device)
 
     def _split(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """ẑ (B, E, H, W) and the offsets (B, 2ρ, h, w)."""
+        """Split the latents into ẑ (B, E, H, W) and the offsets (B, 2ρ, h, w)."""
         height, width = self.grid(latents)
         return latents[:, : self.channels], latents[:, self.channels :, :height, :width]
 
     def _windows(self, latents: Tensor) -> Tensor:
-        """What the parts of all windows see, (B, h·w, ρ·E)."""
+        """Return what the parts of all windows read, (B, h·w, ρ·E)."""
         z, offsets = self._split(latents)
         cells, weights = corners(offsets, (z.shape[2], z.shape[3]), self.parts)
         batch, count = cells.shape[:2]
         images = torch.arange(batch, device=z.device).repeat_interleave(count)
-        seen = sample(z, images, cells.flatten(0, 1), weights.flatten(0, 1))
-        return seen.reshape(batch, count, self.parts**2 * self.channels)
+        features = sample(z, images, cells.flatten(0, 1), weights.flatten(0, 1))
+        return features.reshape(batch, count, self.parts**2 * self.channels)
 
     def _flat(self, parts: Tensor) -> Tensor:
-        """Parts (P, E, k, k) in the order of the windows, (P, ρ·E)."""
+        """Reorder parts (P, E, k, k) as `_windows` does, (P, ρ·E)."""
         return parts.flatten(-2).transpose(-1, -2).flatten(-2)
 
-    def _strongest(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        return strongest(self._windows(latents), self._flat(self.normalized(self.vectors)))
+    def _largest_products(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        return largest_products(self._windows(latents), self._flat(self.normalized(self.vectors)))

@@ -10,7 +10,7 @@ from resemblance.config.method import MethodConfig
 
 @dataclass
 class EnsembleConfig(MethodConfig):
-    """Several models that answer together; made of finished models, not trained."""
+    """Several models that answer together; made of trained models, not trained itself."""
 
     name: ClassVar[str] = "ensemble"
     model: ClassVar[str] = "resemblance.methods.ensemble.model:Ensemble"

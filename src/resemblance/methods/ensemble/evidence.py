@@ -1,4 +1,4 @@
-"""The evidence of several models side by side."""
+"""Concatenate the evidence of several models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resemblance.core.output import Evidence, Paths
 
 
 def shifted(paths: Paths | None, first: int, device: torch.device) -> Paths | None:
-    """Return paths whose prototypes are numbered from ``first`` on."""
+    """Return the paths with ``first`` added to the numbers of their prototypes."""
     if paths is None:
         return None
     numbers = torch.where(paths.prototypes >= 0, paths.prototypes + first, -1)
@@ -20,7 +20,7 @@ def shifted(paths: Paths | None, first: int, device: torch.device) -> Paths | No
 
 
 def joined(parts: Sequence[Evidence], bias: Tensor) -> Evidence:
-    """Put several evidences side by side; where some reasons are paths, the others are paths without steps."""
+    """Concatenate the evidence of several models; if some reasons are paths, the others become paths without steps."""
     weights = [part.weights for part in parts]
     similarities = [part.similarities for part in parts]
     known = [weight for weight in weights if weight is not None]
@@ -42,7 +42,7 @@ def _joined_paths(parts: Sequence[Evidence]) -> Paths | None:
     for part in parts:
         count = len(part.prototypes)
         steps = part.paths.prototypes if part.paths else part.prototypes.new_full((count, 0), -1)
-        turns = part.paths.present if part.paths else steps.bool()
+        presence = part.paths.present if part.paths else steps.bool()
         prototypes.append(F.pad(steps, (0, longest - steps.shape[1]), value=-1))
-        present.append(F.pad(turns, (0, longest - turns.shape[1])))
+        present.append(F.pad(presence, (0, longest - presence.shape[1])))
     return Paths(torch.cat(prototypes), torch.cat(present))

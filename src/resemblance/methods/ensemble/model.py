@@ -32,19 +32,19 @@ class JointLatents(tuple[Any, ...]):
     """The latents of each member."""
 
     def float(self) -> JointLatents:
-        """In float32."""
+        """Convert to float32."""
         return JointLatents(part.float() for part in self)
 
 
 class Ensemble(Method):
-    """Models of the same classes as one; of any methods, image sizes and channels.
+    """Models of the same classes that answer as one; of any methods, image sizes and channels.
 
-    Images come at the largest size of the members and in colour if any of them reads colours; for the other members
-    they are scaled down, or made grey, here. `make_ensemble` makes one.
+    Images have the largest size of the members, and are in colour if any member reads colour; for the others they are
+    scaled down or converted to grey. Use `make_ensemble` to make one.
 
     Args:
-        config: what the members are.
-        spec: classes of the first member, and images.
+        config: method, configuration and spec of each member.
+        spec: the classes of the first member, and the images.
         members: two or more; classes may be in any order.
 
     Example:
@@ -70,7 +70,7 @@ class Ensemble(Method):
             words=words.pop() if len(words) == 1 else PROTOTYPES,
             differentiable=all(model.traits.differentiable for model in members),
         )
-        # Where each of the ensemble's classes stands in each member.
+        # The index of each of the ensemble's classes in each member.
         self.columns = [torch.tensor([m.spec.classes.index(name) for name in spec.classes]) for m in members]
 
     @classmethod
@@ -83,7 +83,7 @@ class Ensemble(Method):
         tensors: Mapping[str, Tensor] | None = None,
         load_weights: bool = True,
     ) -> Ensemble:
-        """Make the members by their own configurations, and the ensemble of them."""
+        """Make the members from their own configurations, and the ensemble from them."""
         members = []
         for number, entry in enumerate(config.members):
             prefix = f"members.{number}."
@@ -103,21 +103,21 @@ class Ensemble(Method):
         return ensemble_class(members)(config, spec, members)
 
     def latents(self, images: Tensor) -> Any:
-        """Each member's latents."""
+        """Return each member's latents."""
         return JointLatents(
-            model.latents(given) for model, given in zip(self.models, self.adapted(images), strict=True)
+            model.latents(adapted) for model, adapted in zip(self.models, self.adapted(images), strict=True)
         )
 
     def head(self, latents: Any) -> Output:
-        """Each member's answer, put together."""
+        """Compute each member's output and combine them."""
         return self.combined([m.head(part) for m, part in zip(self.models, latents, strict=True)])
 
     def forward(self, images: Tensor) -> Output:
-        """Answer images (B, C, H, W) in [0, 1]."""
+        """Classify images (B, C, H, W) in [0, 1]."""
         return self.combined(self.member_outputs(self.adapted(images)))
 
     def embed(self, latents: Any) -> Tensor:
-        """The members' embeddings side by side."""
+        """Return the members' embeddings, concatenated."""
         return torch.cat([m.embed(part) for m, part in zip(self.models, latents, strict=True)], dim=1)
 
     @property
@@ -129,20 +129,22 @@ class Ensemble(Method):
         """Return the images as each member reads them."""
         adapted = []
         for model in self.models:
-            spec, given = model.spec.image, images
+            spec, resized = model.spec.image, images
             if spec.size != tuple(images.shape[2:]):
-                given = F.interpolate(given, spec.size, mode="bilinear", antialias=True, align_corners=False)
-            if spec.channels < given.shape[1]:
-                given = vision.rgb_to_grayscale(given, spec.channels)
-            adapted.append(given.expand(-1, spec.channels, -1, -1))
+                resized = F.interpolate(
+                    resized, spec.size, mode="bilinear", antialias=True, align_corners=False
+                )
+            if spec.channels < resized.shape[1]:
+                resized = vision.rgb_to_grayscale(resized, spec.channels)
+            adapted.append(resized.expand(-1, spec.channels, -1, -1))
         return adapted
 
     def member_outputs(self, images: Sequence[Tensor]) -> list[Output]:
-        """Return each member's answer, its classes in its own order, to images at that member's size."""
-        return [model(given.to(model.device)) for model, given in zip(self.models, images, strict=True)]
+        """Return each member's output, with its classes in its own order, for images of that member's size."""
+        return [model(batch.to(model.device)) for model, batch in zip(self.models, images, strict=True)]
 
     def combined(self, outputs: Sequence[Output]) -> Output:
-        """Return the ensemble's output of those of its members, on the device of the first."""
+        """Combine the outputs of the members into that of the ensemble, on the device of the first."""
         here = outputs[0].scores.device
         pairs = zip(outputs, self.columns, strict=True)
         scores = combine([output.scores.to(here)[:, order.to(here)] for output, order in pairs], self.kinds)
@@ -151,7 +153,7 @@ class Ensemble(Method):
         return Output(scores, similarities, latents, members=tuple(outputs))
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """An ensemble is made of finished models.
+        """Refuse: an ensemble is made of trained models.
 
         Raises:
             UserError: always.
@@ -160,9 +162,10 @@ class Ensemble(Method):
 
 
 class PrototypeEnsemble(Ensemble, PrototypeMethod):
-    """An ensemble of models with prototypes whose contributions add up: their reasons stand side by side.
+    """An ensemble of models with prototypes, whose reasons are all those of its members.
 
-    Not so where the softmax of some member's logits is averaged with other members' probabilities.
+    Contributions would not add up if the softmax of some member's logits were averaged with other members'
+    probabilities: these ensembles do not explain.
     """
 
     prototypes: JointPrototypes
@@ -177,7 +180,7 @@ class PrototypeEnsemble(Ensemble, PrototypeMethod):
             self.gallery = Gallery(item for part in items for item in part)
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
-        """The members' evidence side by side, scaled as their scores are."""
+        """Return the members' evidence, concatenated, and scaled as their scores are."""
         parts, bias = [], output.scores.new_zeros(len(classes))
         first, here = 0, output.scores.device
         for model, own, order, kind in zip(
@@ -206,24 +209,24 @@ class PrototypeEnsemble(Ensemble, PrototypeMethod):
         return joined(parts, bias)
 
     def abstains(self, output: Output) -> Tensor | None:
-        """Where every member abstains."""
-        silent = []
+        """Return where every member abstains, (B,); None if some member never does."""
+        abstaining = []
         for model, own in zip(self.models, output.members, strict=True):
             rows = model.abstains(own) if isinstance(model, PrototypeModel) else None
             if rows is None:
                 return None
-            silent.append(rows.to(output.scores.device))
-        return torch.stack(silent).all(dim=0)
+            abstaining.append(rows.to(output.scores.device))
+        return torch.stack(abstaining).all(dim=0)
 
 
 def make_ensemble(models: Sequence[Classifier]) -> Ensemble:
-    """Make an ensemble of finished models; it has the classes of the first, in its order.
+    """Make an ensemble of trained models; it has the classes of the first, in the same order.
 
     Args:
-        models: two or more, which become its members.
+        models: two or more; they become its members.
 
     Returns:
-        A `PrototypeEnsemble`, which explains, where all members have prototypes and their contributions add up.
+        A `PrototypeEnsemble`, which explains, if all members have prototypes and their contributions add up.
 
     Raises:
         UserError: if there are fewer than two, or their classes differ.
@@ -241,14 +244,14 @@ def make_ensemble(models: Sequence[Classifier]) -> Ensemble:
 
 
 def ensemble_class(models: Sequence[Classifier]) -> type[Ensemble]:
-    """Return the class for these members: the one that explains, where that is possible."""
+    """Return the class for these members: the one that explains, if that is possible."""
     explains = all(isinstance(model, PrototypeModel) for model in models)
     kinds = [model.traits.score_kind for model in models]
     return PrototypeEnsemble if explains and additive(kinds) else Ensemble
 
 
 def _largest(images: Sequence[ImageSpec]) -> ImageSpec:
-    """Images that hold what every member reads; the members normalise them."""
+    """Return a specification with the largest size and number of channels; the members normalise by themselves."""
     channels = max(image.channels for image in images)
     height, width = max(image.height for image in images), max(image.width for image in images)
     return ImageSpec(height, width, channels, (0.0,) * channels, (1.0,) * channels)
@@ -263,6 +266,6 @@ def _check_classes(first: tuple[str, ...], other: tuple[str, ...], number: int) 
     for who, names in (("the first", set(first) - set(other)), (f"model {number}", set(other) - set(first))):
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            parts.append(f"only {who} knows {', '.join(sorted(names)[:3])}{more}")
+            parts.append(f"only {who} has {', '.join(sorted(names)[:3])}{more}")
     if parts:
         raise UserError(f"the models of an ensemble must have the same classes; {'; '.join(parts)}")

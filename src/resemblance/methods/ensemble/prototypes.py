@@ -1,4 +1,4 @@
-"""The prototypes of an ensemble: those of its members, one after the other."""
+"""The prototypes of an ensemble: those of all its members."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ BUFFERS = (
 
 
 class JointPrototypes(PrototypeLayer):
-    """Prototypes of several layers, which keep their vectors; owners in the ensemble's order of classes.
+    """The prototypes of several layers, with owners in the ensemble's order of classes.
 
-    The latents are a tuple, one for each member.
+    The layers keep their vectors. The latents are a tuple with one entry per member.
 
     Args:
         layers: the members' prototypes.
-        columns: for each member, where each of the ensemble's classes (C,) stands in it.
+        columns: for each member, the indices (C,) of the ensemble's classes in it.
     """
 
     def __init__(self, layers: Sequence[PrototypeLayer], columns: Sequence[Tensor]) -> None:
@@ -45,12 +45,12 @@ class JointPrototypes(PrototypeLayer):
         return any(layer.has_maps for layer in self.layers)
 
     def forward(self, latents: Any) -> Comparison:
-        """The members' similarities side by side, (B, P)."""
+        """Return the members' similarities, concatenated, (B, P)."""
         pairs = zip(self.layers, latents, strict=True)
         return Comparison(torch.cat([layer(part).similarities for layer, part in pairs], dim=1))
 
     def components(self, latents: Any) -> Iterator[tuple[int, PrototypeLayer, Any]]:
-        """The members' layers, each with its latents."""
+        """Iterate over the members' layers: number of the first prototype, layer, latents."""
         first = 0
         for layer, part in zip(self.layers, latents, strict=True):
             yield first, layer, part

@@ -1,8 +1,8 @@
-"""How the scores of several models are put together.
+"""Combine the scores of several models.
 
-Scores that are all logits are summed, as ProtoPNet, TesNet and similar methods do: the sum is again a sum of
-contributions, those of all members side by side. Other scores are turned into probabilities and averaged, as
-ProtoTree's: logits by softmax, votes by dividing by all votes.
+If all scores are logits they are summed, as for ProtoPNet, TesNet and similar methods: the sum is again a sum of
+contributions, those of all members. Other scores are converted to probabilities and averaged, as for ProtoTree:
+logits by softmax, votes by dividing by the sum of all votes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Rule = Literal["sum of the logits", "mean of the probabilities"]
 
 
 def rule_for(kinds: Sequence[ScoreKind]) -> Rule:
-    """Return how scores of these kinds are put together.
+    """Return the rule by which scores of these kinds are combined.
 
     Example:
         >>> rule_for(["logit", "logit"]), rule_for(["logit", "votes"])
@@ -29,7 +29,7 @@ def rule_for(kinds: Sequence[ScoreKind]) -> Rule:
 
 
 def additive(kinds: Sequence[ScoreKind]) -> bool:
-    """Whether contributions of the members add up to the ensemble's score: not through the softmax of logits.
+    """Check whether the members' contributions add up to the ensemble's score: not if logits go through a softmax.
 
     Example:
         >>> additive(["logit", "logit"]), additive(["votes", "probability"]), additive(["logit", "votes"])
@@ -39,7 +39,7 @@ def additive(kinds: Sequence[ScoreKind]) -> bool:
 
 
 def probabilities(scores: Tensor, kind: ScoreKind) -> Tensor:
-    """Turn scores (B, C) into probabilities: softmax of logits, shares of votes, equal where there are none.
+    """Convert scores (B, C) to probabilities: softmax of logits, shares of votes (equal if there are no votes).
 
     Example:
         >>> probabilities(torch.tensor([[3.0, 1.0], [0.0, 0.0]]), "votes")
@@ -58,11 +58,11 @@ def combine(scores: Sequence[Tensor], kinds: Sequence[ScoreKind]) -> Tensor:
     """Compute the scores (B, C) of an ensemble.
 
     Args:
-        scores: (B, C) of each member, the same images and classes.
-        kinds: what each member's scores are.
+        scores: (B, C) of each member, for the same images and classes.
+        kinds: the kind of each member's scores.
 
     Returns:
-        The sum of the logits where all are logits, else the mean of the probabilities.
+        The sum of the logits if all are logits, otherwise the mean of the probabilities.
 
     Example:
         >>> two = [torch.tensor([[2.0, 0.0]]), torch.tensor([[-1.0, 0.5]])]
@@ -75,13 +75,13 @@ def combine(scores: Sequence[Tensor], kinds: Sequence[ScoreKind]) -> Tensor:
 
 
 def share(scores: Tensor, kind: ScoreKind, members: int, rule: Rule) -> tuple[Tensor, Tensor]:
-    """Return the factor (B,) and the constant (B,) by which a member's contributions become those of the ensemble.
+    """Return the factor (B,) and the constant (B,) that convert a member's contributions to those of the ensemble.
 
     Args:
-        scores: (B, C), the member's.
-        kind: what they are.
-        members: how many there are.
-        rule: how scores are put together; additive.
+        scores: (B, C), the member's scores.
+        kind: their kind.
+        members: number of members.
+        rule: the rule by which scores are combined.
     """
     one = scores.new_ones(len(scores))
     if rule == "sum of the logits":
@@ -89,6 +89,6 @@ def share(scores: Tensor, kind: ScoreKind, members: int, rule: Rule) -> tuple[Te
     if kind == "probability":
         return one / members, 0 * one
     total = scores.sum(dim=1)
-    silent = total <= 0  # all classes are equally likely, for no reason
-    factor = torch.where(silent, 0, 1 / total.clamp_min(1e-12))
-    return factor / members, torch.where(silent, 1 / scores.shape[1], 0) / members
+    no_votes = total <= 0  # all classes are equally likely, without a reason
+    factor = torch.where(no_votes, 0, 1 / total.clamp_min(1e-12))
+    return factor / members, torch.where(no_votes, 1 / scores.shape[1], 0) / members

@@ -15,15 +15,15 @@ OWN_ENCODERS = ("auto", "mnist", "resnet")
 
 
 @dataclass(frozen=True)
-class Term:
-    """A loss term's weight, and the epochs in which it counts.
+class ScheduledWeight:
+    """The weight of a loss term, and its schedule.
 
     Args:
-        weight: its full weight.
-        steps: pairs of an epoch, numbered from 1, and the share of the weight from then on.
+        weight: the full weight.
+        steps: pairs of an epoch, numbered from 1, and the share of the weight from that epoch on.
 
     Example:
-        >>> sparsity = Term(0.3, ((2, 0.1), (3, 1.0)))
+        >>> sparsity = ScheduledWeight(0.3, ((2, 0.1), (3, 1.0)))
         >>> [round(sparsity.at((epoch - 1) / 12, 12), 2) for epoch in (1, 2, 3, 12)]
         [0.0, 0.03, 0.3, 0.3]
     """
@@ -32,68 +32,76 @@ class Term:
     steps: tuple[tuple[int, float], ...] = ((1, 1.0),)
 
     def at(self, progress: float, epochs: int) -> float:
-        """Return the weight after a share ``progress`` of the ``epochs`` by which the steps are counted."""
+        """Return the weight when a share ``progress`` of training is done, with steps counted in ``epochs`` epochs."""
         shares = [share for epoch, share in self.steps if progress >= (epoch - 1) / epochs]
         return self.weight * shares[-1] if shares else 0.0
 
 
 @dataclass(frozen=True)
 class Setting:
-    """The authors' choices for a data set.
+    """The authors' hyperparameters for a data set.
 
     Args:
-        attributes: J; with ``per_class``, J divided by the number of classes.
+        attributes: J, or J divided by the number of classes if ``per_class``.
         prediction: weight of the predictor's cross-entropy.
         input_fidelity: γ, weight of the reconstruction.
-        output_fidelity: β, weight of the interpreter's agreement with the predictor.
+        output_fidelity: β, weight of the agreement of interpreter and predictor.
         sparsity: δ·η, weight of the L1 norm of the attributes.
         conciseness: δ, weight of the entropy of each image's attributes.
         diversity: δ, weight of the entropy of the batch's mean attributes.
         threshold: class relevance above which an attribute belongs to a class.
-        epochs: in total.
-        batch_size: images per step.
+        epochs: number of epochs.
+        batch_size: images per batch.
         augment: augmentation of the training images.
-        per_class: whether ``attributes`` counts those of one class.
+        per_class: whether ``attributes`` is the number per class.
     """
 
     attributes: int
-    input_fidelity: Term
-    output_fidelity: Term
-    sparsity: Term
-    conciseness: Term
-    diversity: Term
+    input_fidelity: ScheduledWeight
+    output_fidelity: ScheduledWeight
+    sparsity: ScheduledWeight
+    conciseness: ScheduledWeight
+    diversity: ScheduledWeight
     threshold: float
-    prediction: Term = Term(1.0)
+    prediction: ScheduledWeight = ScheduledWeight(1.0)
     epochs: int = 12
     batch_size: int = 64
     augment: str = "none"
     per_class: bool = False
 
 
-def _from(epoch: int, weight: float) -> Term:
-    return Term(weight, ((epoch, 1.0),))
+def _from_epoch(epoch: int, weight: float) -> ScheduledWeight:
+    """Return a weight that is 0 before the epoch."""
+    return ScheduledWeight(weight, ((epoch, 1.0),))
 
 
 SETTINGS = {
     "mnist": Setting(
-        25, _from(1, 0.8), _from(3, 0.5), _from(3, 0.1), _from(5, 0.2), _from(5, 0.2), 0.1, batch_size=16
+        25,
+        _from_epoch(1, 0.8),
+        _from_epoch(3, 0.5),
+        _from_epoch(3, 0.1),
+        _from_epoch(5, 0.2),
+        _from_epoch(5, 0.2),
+        0.1,
+        batch_size=16,
     ),
     "quickdraw": Setting(
         24,
-        _from(1, 5.0),
-        _from(3, 0.1),
-        Term(0.3, ((2, 0.02 / 0.3), (3, 1.0))),
-        _from(4, 0.1),
-        _from(4, 0.1),
+        _from_epoch(1, 5.0),
+        _from_epoch(3, 0.1),
+        ScheduledWeight(0.3, ((2, 0.02 / 0.3), (3, 1.0))),
+        _from_epoch(4, 0.1),
+        _from_epoch(4, 0.1),
         0.2,
     ),
     "cifar": Setting(
         36,
-        _from(1, 2.0),
-        _from(3, 0.6),
-        Term(0.15, ((2, 0.001 / 0.15), (3, 1.0))),
-        _from(4, 0.2),
-        _from(4, 0.2),
+        _from_epoch(1, 2.0),
+        _from_epoch(3, 0.6),
+        ScheduledWeight(0.15, ((2, 0.001 / 0.15), (3, 1.0))),
+        _from_epoch(4, 0.2),
+        _from_epoch(4, 0.2),
         0.2,
         epochs=25,
         augment="crop",
@@ -101,13 +109,13 @@ SETTINGS = {
     # Gautam et al. 2024, table 10, on a ResNet-34; it does not say when each term starts: as for MNIST.
     "kmex": Setting(
         5,
-        _from(1, 0.8),
-        _from(3, 1.0),
-        _from(3, 0.1),
-        _from(5, 0.2),
-        _from(5, 0.2),
+        _from_epoch(1, 0.8),
+        _from_epoch(3, 1.0),
+        _from_epoch(3, 0.1),
+        _from_epoch(5, 0.2),
+        _from_epoch(5, 0.2),
         0.1,
-        prediction=Term(0.8),
+        prediction=ScheduledWeight(0.8),
         epochs=10,
         batch_size=128,
         per_class=True,
@@ -118,7 +126,7 @@ WEIGHTS = ("prediction", "input_fidelity", "output_fidelity", "sparsity", "conci
 
 @dataclass
 class FLINTConfig(EncoderConfig, MethodConfig):
-    """A classifier and its interpreter, which are trained together."""
+    """A classifier and its interpreter, trained together."""
 
     name: ClassVar[str] = "flint"
     model: ClassVar[str] = "resemblance.methods.flint.model:FLINT"

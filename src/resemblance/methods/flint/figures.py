@@ -1,7 +1,7 @@
 """The figures of FLINT's paper (Parekh et al. 2021, section 4): which attributes matter to which classes, and what
 they are.
 
-Pictures are uint8 arrays (H, W, C), as `data.inputs.pixels` makes them; the sheets are drawn by `flint_sheets`.
+Pictures are uint8 arrays (H, W, C), as `data.inputs.pixels` returns them; `methods.flint.sheets` draws the sheets.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from resemblance.data.sources.source import Source, Subset
 from resemblance.methods.flint.maximisation import COLOUR, GREY, Ascent, maximise
 from resemblance.methods.flint.model import FLINT
 from resemblance.methods.flint.networks import MnistPredictor
-from resemblance.methods.flint.relevance import FACTORS, concise, local_relevance
+from resemblance.methods.flint.relevance import FACTORS, count_relevant, local_relevance
 from resemblance.methods.flint.sheets import attribute_sheet, conciseness_curve, local_sheet, relevance_matrix
 from resemblance.methods.paper_figures import FigureInputs, PaperFigure
 from resemblance.training.ends.passes import evaluating
 
-LOOKED_THROUGH = 1000  # images among which the most activating ones are sought; the authors look at 1020
-LARGE = 64  # pixels a side
+SEARCHED = 1000  # images among which the most activating ones are selected; the authors use 1020
+LARGE = 64  # side of an image, in pixels
 
 
 class Pair(NamedTuple):
@@ -39,8 +39,8 @@ class Pair(NamedTuple):
     relevance: float
 
 
-class Seen(NamedTuple):
-    """What a model found in some images: indices into the source, labels, attributes, contributions to the answer."""
+class ImageAttributes(NamedTuple):
+    """Some images: indices in the source, labels, attributes, and contributions to the score of the predicted class."""
 
     indices: NDArray[np.int64]
     labels: Tensor
@@ -48,13 +48,15 @@ class Seen(NamedTuple):
     contributions: Tensor
 
 
-def light(model: FLINT) -> bool:
-    """Whether an answer takes a processor about a millisecond: then reports look at more."""
+def is_fast(model: FLINT) -> bool:
+    """Check whether the model needs about a millisecond per image on a CPU: then reports use more images."""
     return isinstance(model.predictor, MnistPredictor) and max(model.spec.image.size) <= LARGE
 
 
 def relevant_pairs(relevance: Tensor, threshold: float, limit: int) -> list[Pair]:
-    """Pairs of class and attribute above the threshold from (C, J); at most ``limit``, classes taking turns.
+    """Select pairs of class and attribute with a relevance (C, J) above the threshold.
+
+    At most ``limit`` pairs are selected: the best attribute of each class first, then the second of each class, etc.
 
     Example:
         >>> relevance = torch.tensor([[0.9, 0.3, 0.0], [0.0, 0.2, 0.8]])
@@ -63,26 +65,26 @@ def relevant_pairs(relevance: Tensor, threshold: float, limit: int) -> list[Pair
     """
     order = relevance.argsort(dim=1, descending=True)
     ranked = [
-        (place, Pair(c, int(j), round(float(relevance[c, j]), 6)))
+        (rank, Pair(c, int(j), round(float(relevance[c, j]), 6)))
         for c in range(len(relevance))
-        for place, j in enumerate(order[c].tolist())
+        for rank, j in enumerate(order[c].tolist())
         if relevance[c, j] > threshold
     ]
-    ranked.sort(key=lambda found: found[0])
+    ranked.sort(key=lambda entry: entry[0])
     return sorted((pair for _, pair in ranked[:limit]), key=lambda pair: (pair.cls, -pair.relevance))
 
 
-def most_activating(seen: Seen, pair: Pair, count: int = 3) -> list[int]:
-    """Indices of the images of the pair's class in which its attribute is strongest ("MAS"), the strongest first."""
-    own = (seen.labels == pair.cls).nonzero().flatten()
-    order = seen.attributes[own, pair.attribute].argsort(descending=True, stable=True)[:count]
-    return [int(index) for index in seen.indices[own[order].cpu().numpy()]]
+def most_activating(searched: ImageAttributes, pair: Pair, count: int = 3) -> list[int]:
+    """Return the images of the pair's class with the largest activations of its attribute ("MAS")."""
+    own = (searched.labels == pair.cls).nonzero().flatten()
+    order = searched.attributes[own, pair.attribute].argsort(descending=True, stable=True)[:count]
+    return [int(index) for index in searched.indices[own[order].cpu().numpy()]]
 
 
-def look(model: FLINT, source: Source) -> Seen:
-    """Answer some images of a source, evenly spread over it."""
-    few = LOOKED_THROUGH if light(model) else LOOKED_THROUGH // 5
-    indices = np.unique(np.linspace(0, len(source) - 1, min(few, len(source))).round().astype(np.int64))
+def image_attributes(model: FLINT, source: Source) -> ImageAttributes:
+    """Compute the attributes of some images of a source, evenly spread over it."""
+    limit = SEARCHED if is_fast(model) else SEARCHED // 5
+    indices = np.unique(np.linspace(0, len(source) - 1, min(limit, len(source))).round().astype(np.int64))
     labels, attributes, contributions = [], [], []
     with evaluating(model):
         for batch in loader(ImageDataset(Subset(source, indices), model.spec.image), 64):
@@ -92,10 +94,10 @@ def look(model: FLINT, source: Source) -> Seen:
             labels.append(batch.labels)
             attributes.append(output.similarities.cpu())
             contributions.append(evidence.contributions.cpu())
-    return Seen(indices, torch.cat(labels), torch.cat(attributes), torch.cat(contributions))
+    return ImageAttributes(indices, torch.cat(labels), torch.cat(attributes), torch.cat(contributions))
 
 
-def strengthen(
+def maximise_attributes(
     model: FLINT,
     images: Tensor,
     attributes: Sequence[int],
@@ -103,14 +105,14 @@ def strengthen(
     *,
     progress: bool = False,
 ) -> Tensor:
-    """Activation maximisation with partial initialisation: what of an image an attribute wants (section 4).
+    """Change images to increase an attribute: activation maximisation with partial initialisation (section 4).
 
     Args:
         model: trained.
-        images: (N, C, H, W) in [0, 1], one an attribute.
-        attributes: N of them.
-        ascent: how; by default the authors' constants, with all their 600 steps.
-        progress: whether to show a bar.
+        images: (N, C, H, W) in [0, 1], one per attribute.
+        attributes: the N attributes to increase.
+        ascent: the optimisation; by default with the authors' constants and all their 600 steps.
+        progress: whether to show a progress bar.
 
     Returns:
         Images (N, C, H, W) in [0, 1].
@@ -124,59 +126,63 @@ def strengthen(
 
 
 def constants(model: FLINT) -> Ascent:
-    """The authors' constants for what the model reads: images in [0, 1], or standardised ones."""
+    """Return the authors' constants for the inputs of the model: images in [0, 1], or standardised ones."""
     return COLOUR if model.standardised else GREY
 
 
 def figures(
-    model: FLINT, material: FigureInputs, ascent: Ascent | None = None, pairs: int | None = None
+    model: FLINT, inputs: FigureInputs, ascent: Ascent | None = None, pairs: int | None = None
 ) -> dict[str, PaperFigure]:
-    """All figures of the paper for a trained model, by what they show.
+    """Draw all figures of the paper for a trained model, by title.
 
     Args:
         model: trained.
-        material: images to explain, and a source in which attributes are sought.
-        ascent: how pictures are maximised; by default in seconds, by few of the authors' steps.
-        pairs: class-attribute pairs shown at most; by default fewer where the predictor is slow.
+        inputs: images to explain, and a source of images that show the attributes.
+        ascent: the activation maximisation; by default only some of the authors' steps, which takes seconds.
+        pairs: the most class-attribute pairs to show; by default fewer if the predictor is slow.
     """
-    full, slow = constants(model), not light(model)
+    full, slow = constants(model), not is_fast(model)
     pairs = pairs or (6 if slow else 16)
     ascent = ascent or (full.quick(5) if slow else full.quick())
-    taken, whole = ascent.rounds * ascent.steps, full.rounds * full.steps
-    steps = f"{taken} steps" + (f" of the paper's {whole}" if taken < whole else "")
+    count, paper_count = ascent.rounds * ascent.steps, full.rounds * full.steps
+    steps = f"{count} steps" + (f" of the paper's {paper_count}" if count < paper_count else "")
     threshold = model.setting.threshold
     relevance, classes = model.relevance.cpu(), model.spec.classes
-    found = {
+    by_title = {
         "Relevance of attributes to classes": PaperFigure(
             relevance_matrix(relevance, classes, threshold),
-            "Mean over the training images predicted as the class: contribution of the attribute as a share of the "
-            f"largest. Above {threshold:g} the attribute belongs to the class.",
+            "Mean over the training images predicted as the class: the contribution of the attribute as a share of the "
+            f"largest contribution. Above {threshold:g}, the attribute belongs to the class.",
         )
     }
-    seen = look(model, material.source)
+    searched = image_attributes(model, inputs.source)
     chosen = [
-        pair for pair in relevant_pairs(relevance, threshold, pairs) if bool((seen.labels == pair.cls).any())
+        pair
+        for pair in relevant_pairs(relevance, threshold, pairs)
+        if bool((searched.labels == pair.cls).any())
     ]
     if chosen:
-        found["What the attributes are"] = _attributes(model, material.source, seen, chosen, ascent, steps)
-    if len(material.images):
-        found["Local explanations"] = _local(model, material, ascent, steps, 2 if slow else 4)
-    counts = concise(seen.contributions, FACTORS).float().mean(dim=0).tolist()
-    found["Conciseness"] = PaperFigure(
+        by_title["What the attributes are"] = _attributes(
+            model, inputs.source, searched, chosen, ascent, steps
+        )
+    if len(inputs.images):
+        by_title["Local explanations"] = _local(model, inputs, ascent, steps, 2 if slow else 4)
+    counts = count_relevant(searched.contributions, FACTORS).float().mean(dim=0).tolist()
+    by_title["Conciseness"] = PaperFigure(
         conciseness_curve(counts),
-        f"Mean over {len(seen.indices)} images of how many attributes exceed 1/τ of the largest contribution.",
+        f"Number of attributes that exceed 1/τ of the largest contribution, mean over {len(searched.indices)} images.",
     )
-    return found
+    return by_title
 
 
 def _attributes(
-    model: FLINT, source: Source, seen: Seen, pairs: list[Pair], ascent: Ascent, steps: str
+    model: FLINT, source: Source, searched: ImageAttributes, pairs: list[Pair], ascent: Ascent, steps: str
 ) -> PaperFigure:
     data = ImageDataset(source, model.spec.image)
-    strongest = [most_activating(seen, pair) for pair in pairs]
+    strongest = [most_activating(searched, pair) for pair in pairs]
     images = [data.__getitems__(indices).images for indices in strongest]
     starts = torch.cat([several[:1] for several in images])
-    maximised = pixels(strengthen(model, starts, [pair.attribute for pair in pairs], ascent))
+    maximised = pixels(maximise_attributes(model, starts, [pair.attribute for pair in pairs], ascent))
     rows = [
         (
             f"{model.spec.classes[pair.cls]}\nattribute {pair.attribute}",
@@ -190,32 +196,32 @@ def _attributes(
     note = f"{total - len(pairs)} more pairs of class and attribute" if total > len(pairs) else ""
     return PaperFigure(
         attribute_sheet(rows, note),
-        f"The class images of {len(seen.indices)} in which an attribute is strongest, and the first of them changed "
-        f"to strengthen it, from {ascent.start:g} of its brightness on ({steps}): what the attribute wants.",
+        f"The images of the class, among {len(searched.indices)}, with the largest activations of an attribute, and "
+        f"the first of them, changed from {ascent.start:g} of its brightness to increase the activation ({steps}).",
     )
 
 
 def _local(
-    model: FLINT, material: FigureInputs, ascent: Ascent, steps: str, images: int, count: int = 3
+    model: FLINT, inputs: FigureInputs, ascent: Ascent, steps: str, images: int, count: int = 3
 ) -> PaperFigure:
-    given = material.images[:images].to(model.device)
+    explained = inputs.images[:images].to(model.device)
     with evaluating(model):
-        output = model(given)
+        output = model(explained)
         predicted = output.scores.argmax(dim=1)
         relevance = local_relevance(model.evidence(output, predicted).contributions)
     top = relevance.topk(min(count, relevance.shape[1]), dim=1)
-    # An attribute that is zero contributes nothing, and where Φ is flat nothing strengthens it.
+    # An attribute that is zero contributes nothing, and where Φ is constant it cannot be increased.
     rows, columns = (top.values > 0).nonzero(as_tuple=True)
     attributes = top.indices[rows, columns].tolist()
-    maximised = pixels(strengthen(model, given[rows], attributes, ascent))
-    reasons: list[list[tuple[int, float, Pixels]]] = [[] for _ in given]
+    maximised = pixels(maximise_attributes(model, explained[rows], attributes, ascent))
+    reasons: list[list[tuple[int, float, Pixels]]] = [[] for _ in explained]
     for row, attribute, value, picture in zip(
         rows.tolist(), attributes, top.values[rows, columns].tolist(), maximised, strict=True
     ):
         reasons[row].append((attribute, value, picture))
-    titles = [f"taken for {model.spec.classes[c]}" for c in predicted.tolist()]
+    titles = [f"predicted: {model.spec.classes[c]}" for c in predicted.tolist()]
     return PaperFigure(
-        local_sheet(list(zip(titles, pixels(given), reasons, strict=True)), count=count),
+        local_sheet(list(zip(titles, pixels(explained), reasons, strict=True)), count=count),
         "The most relevant attributes of an image, as shares of the largest contribution, and the image changed to "
-        f"strengthen each ({steps}).",
+        f"increase each of them ({steps}).",
     )

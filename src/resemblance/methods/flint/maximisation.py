@@ -1,4 +1,4 @@
-"""Activation maximisation: change an image until what it is shown for grows (Parekh et al. 2021, section 4)."""
+"""Activation maximisation: change an image to increase an attribute (Parekh et al. 2021, section 4)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from resemblance.data.progress import track
 
 @dataclass(frozen=True)
 class Ascent:
-    """How images are changed; all means are over the pixels of an image.
+    """The objective and the optimiser by which images are changed; all means are over the pixels of an image.
 
-    Maximised is ``strength``·φ_j − ``variation``·TV − ``bound``·mean(|x| outside [low, high]) −
+    The objective is ``strength``·φ_j − ``variation``·TV − ``bound``·mean(|x| outside [low, high]) −
     ``sparsity``·mean|x|, where TV is the mean absolute difference of vertical neighbours plus that of horizontal
-    ones, by ``rounds`` times ``steps`` steps of a new Adam whose rate is multiplied by ``decay`` after each round.
+    neighbours. It is maximised in ``rounds``, each with ``steps`` steps of a new Adam; ``rate`` is its first learning
+    rate, which is multiplied by ``decay`` after each round.
 
     Args:
         start: share of the image to start from ("partial initialisation").
-        jitter: pixels by which the image is shifted at random, at most, in each step.
+        jitter: the most pixels by which the image is shifted at random in each step.
 
     Example:
         >>> GREY.rounds * GREY.steps, GREY.quick().rounds * GREY.quick().steps
@@ -42,11 +43,11 @@ class Ascent:
     jitter: int = 0
 
     def quick(self, steps: int = 15) -> Ascent:
-        """Four rounds of so many steps, for a first look."""
+        """Return a faster version with four rounds of ``steps`` steps, for a preview."""
         return replace(self, rounds=4, steps=steps)
 
 
-# What the authors use for MNIST, Fashion-MNIST and QuickDraw; for CIFAR-10; for CUB, one after the other.
+# The authors' constants for MNIST, Fashion-MNIST and QuickDraw; for CIFAR-10; for CUB (two phases).
 GREY = Ascent()
 COLOUR = Ascent(variation=20.0, bound=20.0, low=-2.5, high=2.5, start=0.4)
 LARGE = (
@@ -56,7 +57,7 @@ LARGE = (
 
 
 def variation(images: Tensor) -> Tensor:
-    """TV of each image (B, C, H, W): mean absolute difference of vertical plus that of horizontal neighbours, (B,).
+    """Compute TV of images (B, C, H, W), (B,): mean absolute difference of vertical plus of horizontal neighbours.
 
     Example:
         >>> variation(torch.tensor([[[[0.0, 1.0], [0.0, 3.0]]]]))
@@ -73,30 +74,30 @@ def maximise(
     *,
     progress: bool = False,
 ) -> Tensor:
-    """Strengthen an attribute in each image, starting from a share of it.
+    """Increase an attribute in each image, starting from the darkened image.
 
-    All images are changed at once and none depends on the others. Deterministic: jitter is drawn from a generator
-    of its own.
+    All images are changed at once, independently of each other. The result is deterministic: jitter has its own random
+    generator with a fixed seed.
 
     Args:
-        function: from images (N, C, H, W) to attributes (N, J), such as `FLINT.phi` in evaluation mode.
+        function: computes attributes (N, J) from images (N, C, H, W), such as `FLINT.phi` in evaluation mode.
         images: (N, C, H, W) in the function's own range.
-        columns: (N,) the attribute that each is to strengthen.
-        ascent: how.
-        progress: whether to show a bar.
+        columns: (N,), the attribute to increase in each image.
+        ascent: objective and optimiser.
+        progress: whether to show a progress bar.
 
     Returns:
-        (N, C, H, W); it may leave [low, high] by a little.
+        (N, C, H, W); values may be slightly outside [low, high].
 
     Example:
         >>> bright = maximise(lambda x: x.flatten(1).mean(1, keepdim=True), torch.ones(1, 1, 4, 4), [0], GREY.quick())
         >>> bool(bright.mean() > 0.9)
         True
     """
-    wanted = torch.as_tensor(columns, device=images.device)[:, None]
+    indices = torch.as_tensor(columns, device=images.device)[:, None]
     changed = (ascent.start * images.detach()).requires_grad_()
     generator = torch.Generator().manual_seed(0)
-    rounds = track(range(ascent.rounds), "strengthening attributes", progress)
+    rounds = track(range(ascent.rounds), "maximising attributes", progress)
     with torch.enable_grad():
         for number in rounds:
             optimizer = torch.optim.Adam([changed], lr=ascent.rate * ascent.decay**number)
@@ -104,12 +105,12 @@ def maximise(
                 attributes = function(_shifted(changed, ascent.jitter, generator))
                 outside = changed.abs() * ((changed > ascent.high) | (changed < ascent.low))
                 gain = (
-                    ascent.strength * attributes.float().gather(1, wanted)[:, 0]
+                    ascent.strength * attributes.float().gather(1, indices)[:, 0]
                     - ascent.variation * variation(changed)
                     - ascent.bound * outside.flatten(1).mean(dim=1)
                     - ascent.sparsity * changed.abs().flatten(1).mean(dim=1)
                 )
-                # Only the images' gradients: the function's parameters are left as they were.
+                # Only the images get gradients, not the parameters of the function.
                 (changed.grad,) = torch.autograd.grad(-gain.sum(), [changed])
                 optimizer.step()
     return changed.detach()

@@ -1,18 +1,18 @@
 """FLINT: a framework to learn with interpretation (Parekh, Mozharovskyi and d'Alché-Buc, NeurIPS 2021).
 
 A predictor f and its interpreter g are learned together. Attribute functions Φ read hidden layers of f, a linear
-layer h makes class scores of them, and a decoder d brings the image back:
+layer h computes class scores from them, and a decoder d reconstructs the image:
 
     Φ(x) = (φ_1(x), …, φ_J(x)) ≥ 0        g(x) = softmax(h(Φ(x))),  h(Φ) = W Φ + b
 
     L = L_pred(f) + β L_of + γ L_if + δ L_cd
 
-    L_of   output fidelity: g answers like f
-    L_if   input fidelity: d(Φ(x)) resembles x
+    L_of   output fidelity: g predicts what f predicts
+    L_if   input fidelity: d(Φ(x)) reconstructs x
     L_cd   conciseness and diversity: Σ_x E(Φ(x)) − E(mean over x of Φ(x)) + η Σ_x ‖Φ(x)‖₁
 
-with E(v) the entropy of softmax(v). What decides here is g ("FLINT-g"): an attribute contributes φ_j w_jc to the
-score of class c. The predictor's logits ("FLINT-f") go along in ``extras``.
+with E(v) the entropy of softmax(v). The scores here are those of g ("FLINT-g"): an attribute contributes φ_j w_jc to
+the score of class c. The logits of the predictor ("FLINT-f") are in ``extras``.
 """
 
 from __future__ import annotations
@@ -46,37 +46,38 @@ from resemblance.methods.flint.networks import (
 from resemblance.prototypes.precision import full_precision, widened
 from resemblance.prototypes.scalars import ScalarPrototypes
 
-FRESH_AFTER = 18  # epochs: longer training goes on with a new optimiser and a smaller rate
-DROPOUT = 0.01  # of the attributes before h
+FRESH_AFTER = 18  # epochs, after which training continues with a new optimiser and a smaller rate
+DROPOUT = 0.01  # share of the attributes that is dropped before h
 
 
 def entropy(attributes: Tensor) -> Tensor:
-    """E: the entropy (B,) of softmax(|φ|), in nats; the absolute value matters only to the released code's Φ."""
+    """Compute E: the entropy (B,) of softmax(|φ|), in nats; only the released code's Φ has negative values."""
     logs = attributes.abs().log_softmax(dim=1)
     return -(logs.exp() * logs).sum(dim=1)
 
 
 def conciseness(attributes: Tensor) -> Tensor:
-    """The mean over the batch of E(Φ(x)): few attributes an image."""
+    """Compute the mean over the batch of E(Φ(x)), small if each image has few attributes."""
     return entropy(attributes).mean()
 
 
 def diversity(attributes: Tensor) -> Tensor:
-    """−E of the batch's mean: all attributes are for something."""
+    """Compute −E of the mean over the batch, small if all attributes are used."""
     return -entropy(attributes.abs().mean(dim=0, keepdim=True)).sum()
 
 
-def agreement(answers: Tensor, target: Tensor) -> Tensor:
-    """Generalised cross entropy −Σ_c softmax(target)_c · log softmax(answers)_c of logits (B, C), batch mean."""
-    return -(target.softmax(dim=1) * answers.log_softmax(dim=1)).sum(dim=1).mean()
+def agreement(scores: Tensor, target: Tensor) -> Tensor:
+    """Compute −Σ_c softmax(target)_c · log softmax(scores)_c of logits (B, C), mean over the batch."""
+    return -(target.softmax(dim=1) * scores.log_softmax(dim=1)).sum(dim=1).mean()
 
 
-def settle(config: FLINTConfig, spec: ModelSpec) -> tuple[str, Setting]:
-    """The predictor's name, and the setting with what the configuration says otherwise.
+def choose_setting(config: FLINTConfig, spec: ModelSpec) -> tuple[str, Setting]:
+    """Return the predictor's name, and the setting, in which values of the configuration replace the setting's.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
-        >>> name, setting = settle(FLINTConfig(attributes=9), ModelSpec(("a", "b"), ImageSpec(28, 28, 1, (0,), (1,))))
+        >>> spec = ModelSpec(("zero", "one"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
+        >>> name, setting = choose_setting(FLINTConfig(attributes=9), spec)
         >>> name, setting.attributes, setting.input_fidelity.weight
         ('mnist', 9, 0.8)
     """
@@ -97,16 +98,16 @@ def settle(config: FLINTConfig, spec: ModelSpec) -> tuple[str, Setting]:
 
 
 class FLINT(PrototypeMethod):
-    """A predictor, and attributes on its hidden layers whose weighted sum answers in its place.
+    """A predictor, and attributes of its hidden layers whose weighted sum gives the scores instead.
 
     Args:
         config: the configuration.
         spec: classes and images.
         encoder: the predictor f.
-        saved: has nothing that the model's shape depends on.
+        saved: not used: the model's shape does not depend on training.
 
     Attributes:
-        relevance: (C, J) mean relevance of each attribute to the images predicted as a class; 0 where there is none.
+        relevance: (C, J), mean relevance of each attribute for the images predicted as a class; 0 if there is none.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
@@ -131,13 +132,13 @@ class FLINT(PrototypeMethod):
     ) -> None:
         super().__init__(config, spec)
         self.config: FLINTConfig = config
-        name, setting = settle(config, spec)
+        name, setting = choose_setting(config, spec)
         self.setting = setting
         count, classes = setting.attributes, spec.num_classes
         released = config.variant == "released"
         self.predictor = encoder
         hidden: nn.Module = nn.LeakyReLU() if name == "mnist" else nn.ReLU()
-        # Φ ≥ 0, says the paper; the released code for MNIST lets small negatives through, and takes |Φ| in L_cd.
+        # Φ ≥ 0 in the paper; in the released code for MNIST, Φ can be slightly negative, and L_cd uses |Φ|.
         last: nn.Module = nn.ReLU()
         if name == "mnist":
             last = nn.LeakyReLU() if released else Magnitude()
@@ -147,7 +148,7 @@ class FLINT(PrototypeMethod):
         self.dropout = nn.Dropout(DROPOUT)
         self.prototypes: ScalarPrototypes = ScalarPrototypes(torch.zeros(count, classes), absent_at_zero=True)
         self.register_buffer("relevance", torch.zeros(classes, count))
-        # MNIST and QuickDraw go in as they are, CIFAR standardised.
+        # MNIST and QuickDraw are read as they are, CIFAR standardised.
         self.standardised = not (name == "mnist" or (name == "resnet" and spec.image.channels == 1))
         self.absolute_error = released and name == "resnet" and spec.image.channels == 3
         self.step: TrainingStep | None = None
@@ -161,40 +162,40 @@ class FLINT(PrototypeMethod):
         tensors: Mapping[str, Tensor] | None,
         load_weights: bool,
     ) -> Predictor:
-        """Make the predictor: the paper's, or any encoder with a classifier."""
-        name, _ = settle(config, spec)
+        """Make the predictor: one of the paper's, or any encoder with a classifier."""
+        name, _ = choose_setting(config, spec)
         if module is None and name in OWN_ENCODERS:
             if config.weights != "none" or config.cut is not None:
-                raise UserError(f"--encoder {name} takes neither --weights nor --cut")
-            own = MnistPredictor if name == "mnist" else ResNetPredictor
-            return own(spec.image, spec.num_classes)
+                raise UserError(f"--encoder {name} cannot be used with --weights or --cut")
+            predictor = MnistPredictor if name == "mnist" else ResNetPredictor
+            return predictor(spec.image, spec.num_classes)
         named = replace(config, encoder=name)
         encoder = build_encoder(named, spec.image, None, load_weights=load_weights, module=module)
         return EncoderPredictor(encoder, spec.num_classes)
 
     @property
     def encoder(self) -> nn.Module:
-        """The encoder inside the predictor; the predictor itself where it is the paper's."""
+        """The encoder inside the predictor, or the predictor itself if it is one of the paper's."""
         return self.predictor.encoder if isinstance(self.predictor, EncoderPredictor) else self.predictor
 
     # image → hidden layers of f → attributes → scores
 
     def inputs(self, images: Tensor) -> Tensor:
-        """What f reads and d is to bring back: images (B, C, H, W) in [0, 1], or standardised."""
+        """Return what f reads and d reconstructs: images (B, C, H, W) in [0, 1], or standardised."""
         return self.normalize(images) if self.standardised else images
 
     def phi(self, inputs: Tensor) -> Tensor:
-        """Φ(x), (B, J), of what f reads."""
+        """Compute Φ(x), (B, J), from what f reads."""
         attributes: Tensor = self.attributes(self.predictor(inputs)[1])
         return attributes
 
     def latents(self, images: Tensor) -> Tensor:
-        """Φ(x) and the logits of f(x), side by side, (B, J + C)."""
+        """Return Φ(x) and the logits of f(x), concatenated, (B, J + C)."""
         logits, taps = self.predictor(self.inputs(images))
         return torch.cat([self.attributes(taps), logits], dim=1)
 
     def head(self, latents: Tensor) -> Output:
-        """g: scores h(Φ(x)) = W Φ(x) + b, before the softmax."""
+        """Compute the scores of g, h(Φ(x)) = W Φ(x) + b, before the softmax."""
         with full_precision(latents):
             latents = widened(latents)
             attributes, logits = self.prototypes(latents).similarities, latents[:, self.setting.attributes :]
@@ -202,38 +203,38 @@ class FLINT(PrototypeMethod):
             return Output(self.interpreter(used), attributes, latents, {"predictor": logits, "used": used})
 
     def forward(self, images: Tensor) -> Output:
-        """Answer images (B, C, H, W) in [0, 1]; the loss needs them again, to compare reconstructions."""
+        """Classify images (B, C, H, W) in [0, 1], and keep them: the loss compares reconstructions with them."""
         output = super().forward(images)
         output.extras["images"] = images
         return output
 
     def embed(self, latents: Tensor) -> Tensor:
-        """Φ(x), (B, J)."""
+        """Return Φ(x), (B, J)."""
         return latents[:, : self.setting.attributes]
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
-        """Contributions φ_j w_jc, and the class's bias."""
+        """Return the contributions φ_j w_jc, and the bias b_c."""
         weights = widened(self.interpreter.weight)[classes]
         prototypes = torch.arange(self.setting.attributes, device=classes.device)
         bias = widened(self.interpreter.bias)[classes]
         return Evidence(weights * output.extras["used"], bias, prototypes, weights)
 
     def as_images(self, inputs: Tensor) -> Tensor:
-        """What f reads, back as images (B, C, H, W) in [0, 1]."""
+        """Convert what f reads back to images (B, C, H, W) in [0, 1]."""
         if self.standardised:
             inputs = inputs * self.normalize.std + self.normalize.mean
         return inputs.clamp(0, 1)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """d(Φ(x)) as images (B, C, H, W) in [0, 1]."""
+        """Return d(Φ(x)) as images (B, C, H, W) in [0, 1]."""
         return self.as_images(self.decoder(self.embed(self.latents(images))).float())
 
     def assign_owners(self) -> None:
-        """An attribute belongs to the classes to which its relevance is above the threshold."""
+        """Let each attribute belong to the classes for which its relevance is above the threshold."""
         self.prototypes.owners.copy_((self.relevance > self.setting.threshold).T)
 
     def extra_metrics(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """How often f is right (FLINT-f), and how often g answers like f (fidelity)."""
+        """Return whether f is correct (FLINT-f), and whether g predicts the same class as f (fidelity)."""
         predicted = output.extras["predictor"].argmax(dim=1)
         return {
             "accuracy of the predictor": predicted == labels,
@@ -243,25 +244,25 @@ class FLINT(PrototypeMethod):
     # training
 
     def before_step(self, step: TrainingStep) -> None:
-        """The terms come in one after the other."""
+        """Note the training step, on which the weights of the terms depend."""
         self.step = step
 
     def weight(self, term: str) -> float:
-        """A term's weight now; all of it where nothing trains, and after the first stage."""
+        """Return a term's weight at this step; the full weight in evaluation and after the first stage."""
         step, scheduled = self.step, getattr(self.setting, term)
         if not self.training or step is None or step.before > 0:
             return float(scheduled.weight)
-        # Epochs are shares of the first stage, so that a shorter training has all the terms as well.
+        # Epochs are converted to shares of the first stage, so that a shorter training has all terms too.
         return float(scheduled.at(step.progress, min(self.setting.epochs, FRESH_AFTER)))
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """L_pred, L_if, L_of and the three parts of L_cd, by their weights of the step."""
+        """Compute L_pred, L_if, L_of and the three parts of L_cd, each times its weight at this step."""
         attributes, logits = output.similarities, output.extras["predictor"]
         error = self.decoder(attributes).float() - self.inputs(output.extras["images"]).float()
-        # The interpreter follows the predictor, which is not held to it. Printed is the other direction,
-        # −h(Φ)ᵀ log f: h then settles on one class for all images, where its gradient vanishes.
+        # The interpreter follows the predictor, not the reverse. The paper prints the other direction,
+        # −h(Φ)ᵀ log f: then h predicts one class for all images, where its gradient vanishes.
         output_fidelity = agreement(output.scores, logits.detach())
-        # Means over pixels and attributes, which is what the weights of paper and code are for.
+        # Means over pixels and attributes, which the weights of the paper and of the code are made for.
         input_fidelity = error.abs().mean() if self.absolute_error else error.square().mean()
         sparsity = attributes.abs().mean()
         return {
@@ -274,7 +275,7 @@ class FLINT(PrototypeMethod):
         }
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """f, Φ, d and h."""
+        """Return the parameters of f, Φ, d and h."""
         return {
             "predictor": list(self.predictor.parameters()),
             "attributes": list(self.attributes.parameters()),
@@ -283,7 +284,7 @@ class FLINT(PrototypeMethod):
         }
 
     def recipe(self) -> Recipe:
-        """Adam at 1e-4; from epoch 19 on a new Adam at 4e-5."""
+        """Return the schedule: Adam at 1e-4, and from epoch 19 on a new Adam at 4e-5."""
         epochs, ends = self.setting.epochs, ("relevance", "usage")
         groups = {name: Group(1e-4) for name in self.parameter_groups()}
         stages = [Stage("train", min(epochs, FRESH_AFTER), groups, end=() if epochs > FRESH_AFTER else ends)]

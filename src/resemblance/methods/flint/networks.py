@@ -1,6 +1,6 @@
 """The networks of FLINT (Parekh et al. 2021): predictors f, attribute functions Φ and decoders d.
 
-A predictor answers with its logits and with the hidden layers that the interpreter taps.
+A predictor returns its logits and the hidden layers ("taps") that the interpreter reads.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.encoders.build import Encoder
 
-Answer = tuple[Tensor, tuple[Tensor, ...]]
+LogitsAndTaps = tuple[Tensor, tuple[Tensor, ...]]
 
-POOLED = 3  # Φ averages its maps over 3×3 cells
+POOLED = 3  # Φ averages its maps to 3×3 cells
 WIDTH = 64  # channels of Φ
-DENSE_UP_TO = 40  # pixels a side; the ResNet's decoders end in a layer from all pixels to all pixels
+# The largest side, in pixels, for the ResNet's decoders, which end in a dense layer over all pixels.
+DENSE_UP_TO = 40
 
 
 class MnistPredictor(nn.Module):
-    """Two convolutions and two linear layers; tapped behind the convolutions.
+    """Two convolutions and two linear layers; tapped after the convolutions.
 
     Args:
-        image: of any size from 4 to 256 pixels a side.
+        image: size and channels of the images; each side has 4 to 256 pixels.
         classes: C.
 
     Raises:
@@ -37,7 +38,7 @@ class MnistPredictor(nn.Module):
         super().__init__()
         if min(image.size) < 4 or max(image.size) > 256:
             raise UserError(
-                f"--encoder mnist takes images of 4 to 256 pixels a side, not {image.height}x{image.width}; "
+                f"--encoder mnist needs images with sides of 4 to 256 pixels, not {image.height}x{image.width}; "
                 "use --encoder resnet18 or another --image-size"
             )
         self.taps = (32,)
@@ -57,8 +58,8 @@ class MnistPredictor(nn.Module):
             nn.Linear(128, classes),
         )
 
-    def forward(self, images: Tensor) -> Answer:
-        """Logits (B, C) and the tapped map (B, 32, H/2, W/2)."""
+    def forward(self, images: Tensor) -> LogitsAndTaps:
+        """Compute logits (B, C) and the tapped map (B, 32, H/2, W/2)."""
         hidden = self.features(images)
         return self.classifier(hidden), (hidden,)
 
@@ -74,17 +75,17 @@ class _Block(nn.Module):
         self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Twice convolved, plus the shortcut."""
+        """Apply both convolutions and add the shortcut."""
         return F.relu(self.conv2(F.relu(self.conv1(x))) + self.shortcut(x))
 
 
 class ResNetPredictor(nn.Module):
-    """ResNet-18's layout for small images: 3×3 stem of stride 1, no batch norm, two linear layers behind it.
+    """ResNet-18 for small images: 3×3 stem of stride 1, no batch norm, two linear layers at the end.
 
-    Tapped behind the third stage and behind the first block of the fourth.
+    Tapped after the third stage and after the first block of the fourth.
 
     Args:
-        image: of at least 8 pixels a side.
+        image: size and channels of the images; each side has at least 8 pixels.
         classes: C.
 
     Raises:
@@ -95,7 +96,7 @@ class ResNetPredictor(nn.Module):
         super().__init__()
         if min(image.size) < 8:
             raise UserError(
-                f"--encoder resnet takes images of at least 8 pixels a side, not {image.height}x{image.width}; "
+                f"--encoder resnet needs images with sides of at least 8 pixels, not {image.height}x{image.width}; "
                 "use --encoder mnist or another --image-size"
             )
         self.taps = (256, 512)
@@ -108,11 +109,11 @@ class ResNetPredictor(nn.Module):
         self.late = stages[3]
         self.classifier = nn.Sequential(nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, classes))
 
-    def forward(self, images: Tensor) -> Answer:
-        """Logits (B, C) and the tapped maps, of 256 and 512 channels."""
+    def forward(self, images: Tensor) -> LogitsAndTaps:
+        """Compute logits (B, C) and the tapped maps, of 256 and 512 channels."""
         third = self.early(self.stem(images))
         fourth = self.late[0](third)
-        # The code's 4×4 average pool: all of the map for its images of 28 and 32 pixels.
+        # The authors' code has a 4×4 average pool, which is the whole map for its images of 28 and 32 pixels.
         pooled = self.late[1](fourth).mean(dim=(2, 3))
         return self.classifier(pooled), (third, fourth)
 
@@ -121,7 +122,7 @@ class EncoderPredictor(nn.Module):
     """Any encoder with a linear classifier; its map is tapped.
 
     Args:
-        encoder: without classifier.
+        encoder: an encoder without classifier.
         classes: C.
     """
 
@@ -131,8 +132,8 @@ class EncoderPredictor(nn.Module):
         self.encoder = encoder
         self.classifier = nn.Linear(encoder.embedding, classes)
 
-    def forward(self, images: Tensor) -> Answer:
-        """Logits (B, C) and the map (B, D, h, w)."""
+    def forward(self, images: Tensor) -> LogitsAndTaps:
+        """Compute logits (B, C) and the map (B, D, h, w)."""
         features = self.encoder.features(images)
         return self.classifier(self.encoder.embed(features)), (self.encoder.map(features),)
 
@@ -141,7 +142,7 @@ Predictor = MnistPredictor | ResNetPredictor | EncoderPredictor
 
 
 class Magnitude(nn.Module):
-    """|LeakyReLU|: not negative, and flat nowhere, so that no attribute dies.
+    """|LeakyReLU|: not negative and nowhere constant, so that every attribute keeps a gradient.
 
     Example:
         >>> Magnitude()(torch.tensor([-2.0, 0.0, 3.0]))
@@ -149,17 +150,17 @@ class Magnitude(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Elementwise."""
+        """Apply it to each element."""
         return F.leaky_relu(x).abs()
 
 
 class Attributes(nn.Module):
-    """Φ: from the tapped layers to J attributes.
+    """Φ, which computes J attributes from the tapped layers.
 
     Args:
         taps: channels of each tapped layer, one or two; the second has half the resolution of the first.
         count: J.
-        hidden: nonlinearity behind the convolutions.
+        hidden: nonlinearity after the convolutions.
         last: nonlinearity of the attributes.
     """
 
@@ -175,7 +176,7 @@ class Attributes(nn.Module):
         self.hidden, self.last = hidden, last
 
     def forward(self, taps: tuple[Tensor, ...]) -> Tensor:
-        """Φ (B, J) of the tapped maps."""
+        """Compute Φ (B, J) from the tapped maps."""
         parts = [self.hidden(layer(tap)) for layer, tap in zip(self.convolutions, taps, strict=True)]
         maps = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
         if self.joined is not None:
@@ -185,13 +186,14 @@ class Attributes(nn.Module):
 
 
 class Decoder(nn.Module):
-    """d: a linear layer and transposed convolutions of stride 2 back to the image's exact size.
+    """d: a linear layer, then transposed convolutions of stride 2 up to the exact size of the image.
 
     Args:
         count: J.
         image: size and channels of the images.
-        widths: channels at the start and behind each transposed convolution.
-        dense: a linear layer from all pixels to all pixels at the end, where widths do not end in the channels.
+        widths: channels at the start and after each transposed convolution; the last are those of the image unless
+            ``dense``.
+        dense: whether to end with a linear layer from all pixels to all pixels.
         last: nonlinearity of the image.
     """
 
@@ -206,8 +208,8 @@ class Decoder(nn.Module):
         self.linear = nn.Linear(count, widths[0] * sizes[0][0] * sizes[0][1])
         layers: list[nn.Module] = []
         for (inputs, outputs), (small, large) in zip(pairwise(widths), pairwise(sizes), strict=True):
-            lost = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
-            layers += [nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, output_padding=lost), nn.ReLU()]
+            padding = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
+            layers += [nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, output_padding=padding), nn.ReLU()]
         if dense:
             pixels = image.height * image.width
             shape = (image.channels, *image.size)
@@ -218,13 +220,13 @@ class Decoder(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, attributes: Tensor) -> Tensor:
-        """Images (B, C, H, W) as the predictor reads them, from attributes (B, J)."""
+        """Decode attributes (B, J) to images (B, C, H, W) as the predictor reads them."""
         images: Tensor = self.layers(self.linear(attributes).unflatten(1, self.shape))
         return images
 
 
 def choose_predictor(image: ImageSpec) -> str:
-    """The predictor for images of this size: the paper's up to 40 pixels, timm's resnet18 beyond.
+    """Return the predictor for images of this size: the paper's up to 40 pixels, timm's resnet18 above.
 
     Example:
         >>> choose_predictor(ImageSpec(28, 28, 1, (0.0,), (1.0,)))
@@ -236,10 +238,10 @@ def choose_predictor(image: ImageSpec) -> str:
 
 
 def build_decoder(name: str, count: int, image: ImageSpec) -> Decoder:
-    """The decoder that goes with a predictor.
+    """Make the decoder that belongs to a predictor.
 
-    The dense layers of the ResNet's decoders would have billions of weights on large images: there, and with
-    other encoders, transposed convolutions go all the way.
+    For large images, the dense layers of the ResNet's decoders would have billions of weights: for these, and for other
+    encoders, the decoder has transposed convolutions only.
 
     Args:
         name: ``mnist``, ``resnet``, or any other encoder.

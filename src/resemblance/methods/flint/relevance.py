@@ -1,4 +1,4 @@
-"""Which reasons matter to which classes: relevance over the training images (Parekh et al. 2021)."""
+"""The relevance of reasons to classes, over the training images (Parekh et al. 2021)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FACTORS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0)  # τ of the authors' conciseness curve
 
 
 def local_relevance(contributions: Tensor) -> Tensor:
-    """r_j = contribution_j / max_i |contribution_i| of each image, (B, R) in [−1, 1]; 0 where none contributes.
+    """Compute r_j = contribution_j / max_i |contribution_i| of each image, (B, R) in [−1, 1]; 0 if all are 0.
 
     Example:
         >>> local_relevance(torch.tensor([[2.0, -4.0, 0.0], [0.0, 0.0, 0.0]])).tolist()
@@ -26,11 +26,11 @@ def local_relevance(contributions: Tensor) -> Tensor:
     return torch.where(largest > 0, contributions / largest, 0.0)
 
 
-def concise(contributions: Tensor, factors: Sequence[float] = FACTORS) -> Tensor:
-    """How many reasons of an image exceed 1/τ of its largest contribution, (B, T) for T factors τ.
+def count_relevant(contributions: Tensor, factors: Sequence[float] = FACTORS) -> Tensor:
+    """Count the reasons of each image that exceed 1/τ of its largest contribution, (B, T) for T factors τ.
 
     Example:
-        >>> concise(torch.tensor([[4.0, 2.5, 1.0, -9.0]]), (1.5, 2.0, 5.0)).tolist()
+        >>> count_relevant(torch.tensor([[4.0, 2.5, 1.0, -9.0]]), (1.5, 2.0, 5.0)).tolist()
         [[1, 2, 3]]
     """
     limits = contributions.amax(dim=1, keepdim=True) / contributions.new_tensor(list(factors))  # (B, T)
@@ -38,21 +38,21 @@ def concise(contributions: Tensor, factors: Sequence[float] = FACTORS) -> Tensor
 
 
 def class_relevance(model: PrototypeModel, loader: Iterable[Batch], *, progress: bool = False) -> Tensor:
-    """The mean local relevance of each reason to the images that are predicted as a class.
+    """Compute the mean local relevance of each reason for the images that are predicted as a class.
 
     Args:
-        model: with the same reasons for every class.
-        loader: un-augmented images.
-        progress: whether to show a bar.
+        model: a model with the same reasons for every class.
+        loader: images without augmentation.
+        progress: whether to show a progress bar.
 
     Returns:
-        (C, R) in [−1, 1]; 0 in the row of a class that no image is predicted as.
+        (C, R) in [−1, 1]; the row of a class that is never predicted is 0.
     """
     classes = model.spec.num_classes
     total: Tensor | None = None
     counts = torch.zeros(classes, device=model.device)
     with evaluating(model):
-        for latents, _, _ in latents_of(model, loader, "relating", progress):
+        for latents, _, _ in latents_of(model, loader, "computing relevances", progress):
             output = model.head(latents)
             predicted = output.scores.argmax(dim=1)
             relevance = local_relevance(model.evidence(output, predicted).contributions)
@@ -66,6 +66,5 @@ def class_relevance(model: PrototypeModel, loader: Iterable[Batch], *, progress:
 
 @action("relevance")
 def _relevance(model: PrototypeModel, context: ActionContext) -> None:
-    found = class_relevance(model, training_images(model, context), progress=context.progress)
-    buffer = model.get_buffer("relevance")
-    buffer.copy_(found)
+    relevance = class_relevance(model, training_images(model, context), progress=context.progress)
+    model.get_buffer("relevance").copy_(relevance)

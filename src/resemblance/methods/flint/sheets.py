@@ -21,18 +21,18 @@ SIDE, GAP, MARGIN = 0.8, 0.08, 0.3
 def relevance_matrix(
     relevance: Tensor, classes: Sequence[str], threshold: float, *, rows: int = 30, columns: int = 60
 ) -> Figure:
-    """Class-attribute relevance: a row a class, a column an attribute, pairs above the threshold framed.
+    """Draw the relevance of attributes to classes: one row per class, one column per attribute.
 
     Args:
         relevance: (C, J) in [−1, 1].
         classes: C names.
-        threshold: see there.
-        rows: classes shown at most, the first ones.
-        columns: attributes shown at most, those of the largest relevance to a class shown.
+        threshold: pairs with a relevance above it are framed.
+        rows: the most classes to show, the first ones.
+        columns: the most attributes to show, those with the largest relevance to a class that is shown.
     """
-    found = relevance[:rows].cpu().numpy()
-    kept = largest(found.max(axis=0), columns)
-    shown = found[:, kept]
+    of_classes = relevance[:rows].cpu().numpy()
+    kept = largest(of_classes.max(axis=0), columns)
+    shown = of_classes[:, kept]
     note = [f"framed: above {threshold:g}", *more(len(relevance) - len(shown), "class", "classes")]
     return matrix_figure(
         shown,
@@ -48,12 +48,12 @@ def relevance_matrix(
 def attribute_sheet(
     rows: Sequence[tuple[str, float, Sequence[Pixels] | Pixels, Pixels]], note: str = "", *, count: int = 3
 ) -> Figure:
-    """Attributes by the class images in which they are strongest, and what strengthens them.
+    """Draw attributes by the images of a class with their largest activations, and the maximised images.
 
     Args:
-        rows: title, relevance, at most ``count`` images, and the maximised one, made from the first.
-        note: below.
-        count: images a row.
+        rows: title, relevance, at most ``count`` images, and the maximised image, which was made from the first.
+        note: text at the bottom.
+        count: images per row.
     """
     words, block = 1.75, 1.75 + (count + 1) * (SIDE + GAP) + 0.55
     columns = 1 if len(rows) < 4 else 2
@@ -80,23 +80,23 @@ def attribute_sheet(
 def local_sheet(
     rows: Sequence[tuple[str, Pixels, Sequence[tuple[int, float, Pixels]]]], note: str = "", *, count: int = 3
 ) -> Figure:
-    """Local explanations: an image, its most relevant attributes, and each of them maximised from this image.
+    """Draw local explanations: an image, its most relevant attributes, and the image changed to increase each of them.
 
     Args:
-        rows: title, image, and attribute, relevance and picture of each attribute.
-        note: below.
-        count: attributes a row.
+        rows: title, image, and for each attribute its number, relevance and maximised image.
+        note: text at the bottom.
+        count: attributes per row.
     """
     step, bar, line = SIDE + 0.45, 1.7, SIDE + 0.38
     middle = MARGIN + SIDE + 0.75
     right = middle + bar + 0.3
     figure, axes = sheet(right + count * step + MARGIN, MARGIN + len(rows) * line + 0.3, unit=1)
-    for number, (title, image, found) in enumerate(rows):
+    for number, (title, image, attributes) in enumerate(rows):
         y = MARGIN + number * line
         picture(axes, image, MARGIN, y, SIDE)
         text(axes, MARGIN, y + SIDE + 0.1, plain(title, 22), ha="left", size=8)
-        _bars(place(figure, middle, y, bar, SIDE), [(j, relevance) for j, relevance, _ in found], count)
-        for i, (j, _, maximised) in enumerate(found):
+        _bars(place(figure, middle, y, bar, SIDE), [(j, relevance) for j, relevance, _ in attributes], count)
+        for i, (j, _, maximised) in enumerate(attributes):
             x = right + i * step
             picture(axes, maximised, x, y, SIDE)
             text(axes, x, y + SIDE + 0.1, f"φ {j}, maximised", ha="left", size=8, color=MUTED)
@@ -104,10 +104,10 @@ def local_sheet(
     return figure
 
 
-def _bars(axes: Axes, found: Sequence[tuple[int, float]], count: int) -> None:
-    """Attributes and their relevances, from 0 to 1."""
-    axes.barh(range(len(found)), [relevance for _, relevance in found], color=FOR, height=0.7)
-    axes.set_yticks(range(len(found)), [f"φ {j}" for j, _ in found], fontsize=8, color=INK)
+def _bars(axes: Axes, relevances: Sequence[tuple[int, float]], count: int) -> None:
+    """Draw attributes and their relevances, from 0 to 1."""
+    axes.barh(range(len(relevances)), [relevance for _, relevance in relevances], color=FOR, height=0.7)
+    axes.set_yticks(range(len(relevances)), [f"φ {j}" for j, _ in relevances], fontsize=8, color=INK)
     axes.set_ylim(count - 0.5, -0.5)
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=7, color=MUTED)
@@ -118,7 +118,7 @@ def _bars(axes: Axes, found: Sequence[tuple[int, float]], count: int) -> None:
 
 
 def conciseness_curve(counts: Sequence[float], factors: Sequence[float] = FACTORS) -> Figure:
-    """How many attributes an image needs, on average, by the factor τ below the largest contribution."""
+    """Draw the mean number of attributes per image that exceed 1/τ of the largest contribution, against τ."""
     figure = new_figure(4.6, 3.0)
     axes = place(figure, 0.7, 0.25, 3.6, 2.1)
     axes.plot(factors, counts, color=FOR, marker="o", markersize=4)

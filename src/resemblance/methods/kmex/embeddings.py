@@ -1,4 +1,4 @@
-"""Embeddings of a whole training set: in memory as long as they fit, beyond that in a temporary file."""
+"""Embeddings of a whole training set: in memory if they fit, otherwise in a temporary file."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Integers = NDArray[np.int64]
 class Embeddings:
     """Rows (N, E) with their labels and image indices, appended batch by batch.
 
-    Used in a ``with`` block, whose end removes the file, if there is one.
+    Use it in a ``with`` block, whose end deletes the file, if there is one.
 
     Args:
-        budget: bytes to hold in memory; beyond them the rows move to a temporary file, mapped into memory.
+        budget: bytes to keep in memory; more rows are moved to a temporary file, which is mapped into memory.
 
     Example:
         >>> with Embeddings() as store:
         ...     store.append(np.ones((2, 3), np.float32), np.array([0, 1]), np.array([0, 1]))
-        ...     len(store), store.take(np.array([1])).shape, store.on_disk
+        ...     len(store), store.read(np.array([1])).shape, store.on_disk
         (2, (1, 3), False)
     """
 
@@ -45,17 +45,17 @@ class Embeddings:
 
     @property
     def on_disk(self) -> bool:
-        """Whether the rows went to a file."""
+        """Whether the rows are in a file."""
         return self._file is not None
 
     @property
     def labels(self) -> Integers:
-        """(N,) int64."""
+        """The labels (N,), int64."""
         return np.concatenate([np.empty(0, np.int64), *self._labels])
 
     @property
     def indices(self) -> Integers:
-        """(N,) int64, of the images."""
+        """The image indices (N,), int64."""
         return np.concatenate([np.empty(0, np.int64), *self._indices])
 
     def append(self, rows: Vectors, labels: Integers, indices: Integers) -> None:
@@ -81,8 +81,8 @@ class Embeddings:
         self._count = end
         self._width = rows.shape[1]
 
-    def take(self, numbers: Integers | slice) -> Vectors:
-        """The rows at ``numbers``, copied into memory; ascending numbers read a file fastest."""
+    def read(self, numbers: Integers | slice) -> Vectors:
+        """Return the rows at ``numbers``, copied to memory; a file is read fastest in ascending order."""
         rows = self._rows[: self._count]
         if self._file is not None:
             self._file.flush()
@@ -90,11 +90,11 @@ class Embeddings:
         return np.array(rows[numbers]) if isinstance(numbers, slice) else np.asarray(rows[numbers])
 
     def blocks(self, size: int) -> Iterator[tuple[Vectors, Integers, Integers]]:
-        """Rows, labels and image indices, ``size`` at a time, in the order they came."""
+        """Iterate over rows, labels and image indices, ``size`` at a time, in the order in which they were appended."""
         labels, indices = self.labels, self.indices
         for start in range(0, self._count, size):
             part = slice(start, min(start + size, self._count))
-            yield self.take(part), labels[part], indices[part]
+            yield self.read(part), labels[part], indices[part]
 
     def _move_to_file(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="resemblance-")  # noqa: SIM115  # closed by __exit__

@@ -1,19 +1,19 @@
 """KMEx: a trained classifier becomes a prototypical one without training (Gautam et al., TMLR 2024).
 
-The encoder f stays as it is. The embeddings z = f(x) of each class' training images are clustered by k-means;
-the centres are the prototypes p_k of the class, and an image belongs to the class of the nearest (section 3):
+The encoder f is not changed. The embeddings z = f(x) of the training images of each class are clustered by k-means;
+the centres are the prototypes p_k of the class, and an image is assigned to the class of the nearest (section 3):
 
     s(z, p) = log((|z − p|² + 1) / (|z − p|² + ε))
     score_c = max over the prototypes of c of s(z, p_k)
 
-With ``patches=True`` (appendix A.4) the prototypes are centres of patch embeddings, taken before the last
-pooling, and each patch of an image votes for the class of its nearest prototype. A prototype contributes its
-votes and a share in [0, 1) of the similarity of the patches that it won, S_k:
+With ``patches=True`` (appendix A.4) the prototypes are centres of patch embeddings, from before the last pooling,
+and each patch of an image votes for the class of its nearest prototype. A prototype contributes its votes and a
+share in [0, 1) of S_k, the sum of the similarities of the patches that voted for it:
 
     contribution_k = votes_k + S_k / (Σ_j S_j + 1)
     score_c = Σ over the prototypes of c of contribution_k
 
-so that the majority decides, ties go to the class that is more alike, and the score has a gradient.
+so that the majority decides, ties are won by the class with the larger similarity, and the score has a gradient.
 """
 
 from __future__ import annotations
@@ -45,51 +45,51 @@ from resemblance.prototypes.similarity import (
 )
 from resemblance.prototypes.vectors import VectorPrototypes
 
-BASE = "encoder.model."  # where the tensors of a model that serves as encoder are
+BASE = "encoder.model."  # prefix of the tensors of a model that is used as encoder
 
 
 def root_log_similarity(squared: Tensor) -> Tensor:
-    """s as the released code computes it, of the distance instead of its square."""
+    """Compute s as the released code does, from the distance instead of its square."""
     return log_similarity(squared.clamp_min(1e-24).sqrt())  # the clamp keeps the gradient at 0 finite
 
 
 def largest_by_class(similarities: Tensor, owner: Tensor, classes: int) -> Tensor:
-    """The largest similarity among each class' prototypes, 0 for a class that has none: (B, P) → (B, C).
+    """Return the largest similarity to a prototype of each class, 0 for a class without any: (B, P) → (B, C).
 
     Args:
         similarities: (B, P), positive.
-        owner: (P,) the class of each prototype.
+        owner: (P,), the class of each prototype.
         classes: C.
     """
     scores = similarities.new_zeros(len(similarities), classes)
     return scores.scatter_reduce(1, owner.expand_as(similarities), similarities, "amax")
 
 
-def ballot(nearest: Tensor, similarity: Tensor, prototypes: int) -> Tensor:
-    """Each prototype's votes and its share of the similarity: (B, cells) → (B, P).
+def vote_contributions(nearest: Tensor, similarity: Tensor, prototypes: int) -> Tensor:
+    """Compute each prototype's votes plus its share of the similarity: (B, cells) → (B, P).
 
     Args:
-        nearest: (B, cells) the nearest prototype of each patch.
-        similarity: (B, cells) the similarity to it.
+        nearest: (B, cells), the nearest prototype of each patch.
+        similarity: (B, cells), the similarity to it.
         prototypes: P.
     """
     empty = similarity.new_zeros(len(similarity), prototypes)
     votes = empty.scatter_add(1, nearest, torch.ones_like(similarity))
-    won = empty.scatter_add(1, nearest, similarity)
-    return votes + won / (won.sum(dim=1, keepdim=True) + 1)
+    sums = empty.scatter_add(1, nearest, similarity)
+    return votes + sums / (sums.sum(dim=1, keepdim=True) + 1)
 
 
 class KMEx(PrototypeMethod):
-    """The nearest prototype decides; the prototypes are cluster centres of a trained encoder's embeddings.
+    """A classifier by the nearest prototype; the prototypes are cluster centres of a trained encoder's embeddings.
 
     Args:
         config: the configuration.
         spec: classes and images.
         encoder: with its trained classifier, if it has one, whose logits are ``extras["blackbox"]``.
-        saved: a saved state, whose owners are taken over; by default ``prototypes_per_class`` for each class.
+        saved: a saved state, whose owners are used; by default each class owns ``prototypes_per_class``.
 
     Attributes:
-        outputs: (C,) the output of the encoder's own classifier that stands for each class.
+        outputs: (C,), the index of each class among the outputs of the encoder's own classifier.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
@@ -115,15 +115,15 @@ class KMEx(PrototypeMethod):
     ) -> None:
         super().__init__(config, spec)
         self.config: KMExConfig = config
-        kind: ScoreKind = "votes" if config.patches else "logit"
-        self.traits = replace(self.traits, maps=config.patches, score_kind=kind)
+        score_kind: ScoreKind = "votes" if config.patches else "logit"
+        self.traits = replace(self.traits, maps=config.patches, score_kind=score_kind)
         self.encoder = encoder
         owners = PrototypeLayer.class_major(config.prototypes_per_class, spec.num_classes)
         if saved is not None:
             owners = saved["prototypes.owners"]
         shape = (encoder.channels, 1, 1) if config.patches else (encoder.embedding,)
         self.prototypes: VectorPrototypes
-        self.place(torch.rand(len(owners), *shape), owners)
+        self.set_prototypes(torch.rand(len(owners), *shape), owners)
         self.register_buffer("outputs", torch.arange(spec.num_classes))
 
     @classmethod
@@ -147,32 +147,32 @@ class KMEx(PrototypeMethod):
             check_map(encoder, spec.image)
         return encoder
 
-    def place(self, vectors: Tensor, owners: Tensor) -> None:
-        """Put other prototypes (P, E) or (P, D, 1, 1) in; what was known of the old ones is forgotten."""
+    def set_prototypes(self, vectors: Tensor, owners: Tensor) -> None:
+        """Replace the prototypes by others, (P, E) or (P, D, 1, 1), with empty sources and usage."""
         activation = root_log_similarity if self.config.variant == "released" else log_similarity
         self.prototypes = VectorPrototypes(vectors, owners, activation=activation).to(self.device)
-        self.prototypes.vectors.requires_grad_(False)  # they are found, not trained
+        self.prototypes.vectors.requires_grad_(False)  # they are computed by k-means, not trained
 
     # image → embedding or map → similarities → scores
 
     def forward(self, images: Tensor) -> Output:
-        """Answer images (B, C, H, W) in [0, 1], with the original classifier's logits beside."""
+        """Classify images (B, C, H, W) in [0, 1]; the original classifier's logits are in ``extras["blackbox"]``."""
         features = self.encoder.features(self.normalize(images))
         embedding = self.encoder.embed(features)
         output = self.head(self.encoder.map(features) if self.config.patches else embedding)
         with full_precision(images):
-            answer = self.encoder.answer(_widened(features), widened(embedding))
-        if answer is not None:
-            output.extras["blackbox"] = widened(answer)[:, self.outputs]
+            logits = self.encoder.answer(_widened(features), widened(embedding))
+        if logits is not None:
+            output.extras["blackbox"] = widened(logits)[:, self.outputs]
         return output
 
     def latents(self, images: Tensor) -> Tensor:
-        """z = f(x): embeddings (B, E), or the map (B, D, h, w) of patch embeddings."""
+        """Return z = f(x): embeddings (B, E), or the map (B, D, h, w) of patch embeddings."""
         features = self.encoder.features(self.normalize(images))
         return self.encoder.map(features) if self.config.patches else self.encoder.embed(features)
 
     def head(self, latents: Tensor) -> Output:
-        """Similarities (B, P) and scores (B, C): of the nearest prototype, or by votes."""
+        """Compute similarities (B, P) and scores (B, C), by the nearest prototype of each class or by votes."""
         prototypes, classes = self.prototypes, self.spec.num_classes
         with full_precision(latents):
             latents = widened(latents)
@@ -182,7 +182,7 @@ class KMEx(PrototypeMethod):
             distances = prototypes.geometry.distances(latents, prototypes.vectors).flatten(2)  # (B, P, cells)
             nearest = distances.argmin(dim=1)
             best = prototypes.activation(distances.gather(1, nearest[:, None])).squeeze(1)
-            contributions = ballot(nearest, best, len(prototypes))
+            contributions = vote_contributions(nearest, best, len(prototypes))
             scores = contributions.new_zeros(len(latents), classes).index_add(1, self._owner, contributions)
             similarities = prototypes.activation(distances.amin(dim=2))
             return Output(scores, similarities, latents, {"contributions": contributions})
@@ -192,7 +192,7 @@ class KMEx(PrototypeMethod):
         return self.prototypes.owners.int().argmax(dim=1)
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
-        """The similarity of the class' nearest prototype, or each prototype's votes and share; no bias."""
+        """Return the similarity to the class's nearest prototype, or the votes and share of each; the bias is 0."""
         own = self.prototypes.owners.T[classes]  # (B, P)
         if self.config.patches:
             contributions = output.extras["contributions"] * own
@@ -203,40 +203,47 @@ class KMEx(PrototypeMethod):
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
         return Evidence(contributions, contributions.new_zeros(len(classes)), prototypes)
 
-    # training: that of the black box, after which the embeddings are clustered
+    # training: as for the black box, then the embeddings are clustered
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """Cross entropy of the original classifier; the prototypes are not trained."""
+        """Compute the cross entropy of the original classifier; the prototypes are not trained."""
         if "blackbox" not in output.extras:
             raise UserError("the encoder of this KMEx model has no classifier; there is nothing to train")
         return {"cross_entropy": F.cross_entropy(output.extras["blackbox"], labels)}
 
     def selection_scores(self, output: Output) -> Tensor:
-        """Until the embeddings are clustered, the original classifier's logits."""
+        """Return the scores, or the original classifier's logits until the embeddings are clustered."""
         return (
             output.scores if self.prototypes.usage_counted else output.extras.get("blackbox", output.scores)
         )
 
     def recipe(self) -> Recipe:
-        """The black box's, ending in k-means."""
+        """Return the schedule of the black box, with k-means at its end."""
         stage = blackbox_stage(self.config, end=("cluster",))
         return Recipe((stage,), batch_size=128)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The encoder with its classifier."""
+        """Return the parameters of the encoder with its classifier."""
         return {"encoder": list(self.encoder.parameters())}
 
 
 def _base_model(
     base: dict[str, Any], module: nn.Module | None, tensors: Mapping[str, Tensor] | None, load_weights: bool
 ) -> Classifier:
-    own = {name.removeprefix(BASE): t for name, t in (tensors or {}).items() if name.startswith(BASE)}
+    base_tensors = {
+        name.removeprefix(BASE): t for name, t in (tensors or {}).items() if name.startswith(BASE)
+    }
     spec = ModelSpec.from_dict(base["spec"])
     return registry.build(
-        base["method"], base["config"], spec, module=module, tensors=own or None, load_weights=load_weights
+        base["method"],
+        base["config"],
+        spec,
+        module=module,
+        tensors=base_tensors or None,
+        load_weights=load_weights,
     )
 
 
 def _widened(features: Any) -> Any:
-    """Features in float32 at least, where they are a tensor."""
+    """Convert features to float32 at least, if they are a tensor."""
     return widened(features) if isinstance(features, Tensor) else features

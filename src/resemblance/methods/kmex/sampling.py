@@ -1,4 +1,4 @@
-"""Random samples of streams that do not depend on the order or the size of batches."""
+"""Random samples of a stream of rows, which do not depend on the order or the size of batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Keys = NDArray[np.uint64]
 
 
 def priorities(keys: NDArray[np.int64], seed: int) -> Keys:
-    """A pseudo-random 64-bit number for each key: SplitMix64 of key and seed.
+    """Compute a pseudo-random 64-bit number for each key: SplitMix64 of key and seed.
 
     Example:
         >>> bool((priorities(np.arange(3), 0) == priorities(np.array([0, 1, 2]), 0)).all())
@@ -25,21 +25,21 @@ def priorities(keys: NDArray[np.int64], seed: int) -> Keys:
 
 
 def lowest(ranks: Keys, limit: int) -> NDArray[np.int64]:
-    """The positions of the ``limit`` lowest ranks, ascending; all positions if there are no more."""
+    """Return the positions of the ``limit`` lowest ranks, ascending; all positions if there are not more."""
     if len(ranks) <= limit:
         return np.arange(len(ranks))
     return np.sort(np.argpartition(ranks, limit - 1)[:limit])
 
 
 class Sample:
-    """At most ``limit`` rows of a stream, each as likely as any other; at most twice as many are held.
+    """A uniform random sample of at most ``limit`` rows of a stream; at most about twice as many are in memory.
 
     Args:
-        limit: rows to keep.
-        seed: which rows are kept follows from it and their keys.
+        limit: the number of rows to keep.
+        seed: the seed, which together with the keys determines the rows that are kept.
 
     Attributes:
-        seen: rows that came by.
+        seen: the number of rows of the stream so far.
 
     Example:
         >>> sample = Sample(limit=2, seed=0)
@@ -54,28 +54,28 @@ class Sample:
         self._ranks: list[Keys] = []
         self._keys: list[NDArray[np.int64]] = []
         self._held = 0
-        self._bar: np.uint64 | None = None  # ranks above it cannot get in any more
+        self._highest: np.uint64 | None = None  # rows with higher ranks are no longer kept
 
     def add(self, rows: Vectors, keys: NDArray[np.int64]) -> None:
-        """Offer rows (n, E) with their keys (n,), which are unique in the stream."""
+        """Add rows (n, E) of the stream with their keys (n,), which are unique in the stream."""
         self.seen += len(rows)
         ranks = priorities(keys, self.seed)
-        if self._bar is not None:
-            low = ranks <= self._bar
+        if self._highest is not None:
+            low = ranks <= self._highest
             rows, ranks, keys = rows[low], ranks[low], keys[low]
         self._rows.append(np.array(rows))
         self._ranks.append(ranks)
         self._keys.append(keys)
         self._held += len(rows)
         if self._held > 2 * self.limit:
-            self._thin()
+            self._reduce()
 
     def rows(self) -> Vectors:
-        """The sample, (at most limit, E), in ascending order of keys."""
-        self._thin()
+        """Return the sample, (at most limit, E), in ascending order of keys."""
+        self._reduce()
         return self._rows[0] if self._rows else np.empty((0, 0), np.float32)
 
-    def _thin(self) -> None:
+    def _reduce(self) -> None:
         if not self._rows:
             return
         rows, ranks = np.concatenate(self._rows), np.concatenate(self._ranks)
@@ -83,6 +83,6 @@ class Sample:
         kept = lowest(ranks, self.limit)
         kept = kept[np.argsort(keys[kept], kind="stable")]
         if len(rows) > self.limit:
-            self._bar = ranks[kept].max()
+            self._highest = ranks[kept].max()
         self._rows, self._ranks, self._keys = [rows[kept]], [ranks[kept]], [keys[kept]]
         self._held = len(kept)

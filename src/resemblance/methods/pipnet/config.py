@@ -14,7 +14,7 @@ from resemblance.config.words import Words
 
 @dataclass
 class PIPNetConfig(EncoderConfig, MethodConfig):
-    """Channels of the encoder as parts, and a scoring sheet with few positive weights."""
+    """Channels of the encoder as parts, and a scoring sheet with few nonzero weights."""
 
     name: ClassVar[str] = "pipnet"
     model: ClassVar[str] = "resemblance.methods.pipnet.model:PIPNet"
@@ -90,5 +90,5 @@ class PIPNetConfig(EncoderConfig, MethodConfig):
 
     @property
     def classified_epochs(self) -> int:
-        """Epochs of the second training stage, with classes."""
+        """The number of epochs with classes, after pretraining."""
         return self.head_epochs + self.frozen_epochs + self.joint_epochs

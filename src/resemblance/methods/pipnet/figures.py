@@ -1,4 +1,4 @@
-"""The figures of PIP-Net's paper (Nauta et al. 2023): what prototypes show, scoring sheets, and how few decide."""
+"""The figures of PIP-Net's paper (Nauta et al. 2023): patches of prototypes, scoring sheets, numbers of prototypes."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from resemblance.methods.pipnet.losses import SHRINK
 from resemblance.methods.pipnet.model import PIPNet
 from resemblance.prototypes.gallery import Box
 
-SHOWN, CLASSES, POINTS = 24, 6, 6  # prototypes; classes and prototypes of a scoring sheet
-COUNTED = 1000  # images in which present prototypes are counted
+SHOWN, CLASSES, POINTS = 24, 6, 6  # the most prototypes; classes of a scoring sheet, and prototypes of each
+COUNTED = 1000  # the most images in which present prototypes are counted
 SIDE, GAP, MARGIN = 0.72, 0.07, 0.25  # inches
 
 
 @dataclass(frozen=True)
-class Place:
+class ExamplePatch:
     """A training image and the patch of it that shows a prototype."""
 
     image: Pixels
@@ -41,23 +41,23 @@ class Place:
 
 
 @torch.no_grad()
-def top_places(model: PIPNet, train: Source, chosen: Sequence[int]) -> dict[int, list[Place]]:
-    """The training images in which prototypes are most present, largest first, without those in which they are not.
+def top_patches(model: PIPNet, train: Source, chosen: Sequence[int]) -> dict[int, list[ExamplePatch]]:
+    """Return the training images with the largest presences of prototypes, largest first, where these are present.
 
     Args:
         model: trained.
         train: the training images.
-        chosen: prototypes.
+        chosen: indices of prototypes.
 
     Returns:
-        By prototype; empty if these are not the images that the model was trained on.
+        Patches by prototype; empty if ``train`` is not the images that the model was trained on.
     """
     examples, strengths = model.prototypes.examples.cpu(), model.prototypes.strengths.cpu()
-    wanted = sorted({index for p in chosen for index in examples[p].tolist() if index >= 0})
-    if not wanted or wanted[-1] >= len(train):
+    needed = sorted({index for p in chosen for index in examples[p].tolist() if index >= 0})
+    if not needed or needed[-1] >= len(train):
         return {}
-    found: dict[int, list[tuple[float, Place]]] = {p: [] for p in chosen}
-    for images, _, indices in loader(ImageDataset(train, model.spec.image), 64, sampler=wanted):
+    ranked: dict[int, list[tuple[float, ExamplePatch]]] = {p: [] for p in chosen}
+    for images, _, indices in loader(ImageDataset(train, model.spec.image), 64, sampler=needed):
         maps = model.prototypes.maps(model.latents(images.to(model.device)))
         grid = (maps.shape[2], maps.shape[3])
         for row, index in enumerate(indices.tolist()):
@@ -73,40 +73,42 @@ def top_places(model: PIPNet, train: Source, chosen: Sequence[int]) -> dict[int,
                 if known >= model.config.least_presence:
                     boxes = model.prototypes.patch_boxes(cell[None], grid, model.spec.image.size)
                     x0, y0, x1, y1 = boxes[0].tolist()
-                    found[p].append((known, Place(picture, (x0, y0, x1, y1))))
-    return {p: [spot for _, spot in sorted(places, key=lambda pair: -pair[0])] for p, places in found.items()}
+                    ranked[p].append((known, ExamplePatch(picture, (x0, y0, x1, y1))))
+    return {
+        p: [patch for _, patch in sorted(pairs, key=lambda pair: -pair[0])] for p, pairs in ranked.items()
+    }
 
 
-def patches_figure(places: dict[int, list[Place]], count: int, heads: dict[int, list[str]]) -> Figure:
-    """A row a prototype: the patches that show it most (figures 1 and 6 of the paper).
+def patches_figure(patches: dict[int, list[ExamplePatch]], count: int, heads: dict[int, list[str]]) -> Figure:
+    """Draw the patches in which each prototype is most present, one row per prototype (figures 1 and 6 of the paper).
 
-    Of small images the whole one is drawn with the patch framed: few pixels alone tell nothing.
+    Small images are drawn whole with the patch framed: a few pixels alone are not recognisable.
 
     Args:
-        places: by prototype.
-        count: how many prototypes there are; those that are not shown are counted below.
+        patches: patches by prototype.
+        count: number of all prototypes; those that are not shown are counted at the bottom.
         heads: for each prototype, the lines below its number.
     """
-    widest = max([1, *(len(spots) for spots in places.values())])
+    widest = max([1, *(len(row_patches) for row_patches in patches.values())])
     head, step = 1.95, SIDE + GAP
-    figure, axes = sheet(MARGIN * 2 + head + widest * step, 2 * MARGIN + len(places) * step + 0.3, unit=1)
-    for row, (p, spots) in enumerate(places.items()):
+    figure, axes = sheet(MARGIN * 2 + head + widest * step, 2 * MARGIN + len(patches) * step + 0.3, unit=1)
+    for row, (p, row_patches) in enumerate(patches.items()):
         y, lines = MARGIN + row * step, heads[p]
         middle = y + SIDE / 2 - 0.07 * len(lines)
         text(axes, MARGIN, middle, f"prototype {p}", ha="left", fontweight="bold")
         for number, line in enumerate(lines):
             text(axes, MARGIN, middle + 0.18 + 0.14 * number, line, ha="left", size=7.5, color=MUTED)
-        for column, spot in enumerate(spots):
-            _draw(axes, spot.image, spot.box, MARGIN + head + column * step, y, SIDE)
-    note = ["Patches of training images in which each prototype is most present, from the left"]
-    note += more(count - len(places), "prototype")
-    below = MARGIN + len(places) * step + 0.15
+        for column, patch in enumerate(row_patches):
+            _draw(axes, patch.image, patch.box, MARGIN + head + column * step, y, SIDE)
+    note = ["Patches of training images with the largest presences of each prototype, largest first"]
+    note += more(count - len(patches), "prototype")
+    below = MARGIN + len(patches) * step + 0.15
     text(axes, MARGIN, below, " · ".join(note), ha="left", size=8, color=MUTED)
     return figure
 
 
 def _draw(axes: Axes, image: Pixels, box: Box | None, left: float, top: float, side: float) -> None:
-    """The patch of a large image, or the whole of a small one with the patch framed."""
+    """Draw the patch of a large image, or the whole of a small one with the patch framed."""
     if box is None or max(image.shape[:2]) <= SMALL:
         picture(axes, image, left, top, side, box=box)
     else:
@@ -116,11 +118,11 @@ def _draw(axes: Axes, image: Pixels, box: Box | None, left: float, top: float, s
 def sheet_figure(
     classes: Sequence[tuple[str, Sequence[tuple[PrototypeView, float]], int]], left_out: int
 ) -> Figure:
-    """The scoring sheet: a row a class, its weightiest prototypes with their weights.
+    """Draw the scoring sheet: one row per class, with its prototypes of the largest weights.
 
     Args:
-        classes: name, prototypes with weights, the largest first, and how many more there are.
-        left_out: how many classes are not drawn.
+        classes: name, prototypes with weights, the largest first, and the number of further prototypes.
+        left_out: number of classes that are not drawn.
     """
     side, step, head, line = 0.95, 1.5, 1.6, 1.5
     columns = max([1, *(len(points) for _, points, _ in classes)])
@@ -150,25 +152,25 @@ def sheet_figure(
 
 
 def sizes_figure(by_class: NDArray[np.int64], by_image: NDArray[np.int64]) -> Figure:
-    """How many prototypes a class has, and how many count for an answer, as two histograms.
+    """Draw two histograms: prototypes per class, and prototypes that contribute to a prediction.
 
     Args:
-        by_class: (C,).
-        by_image: (N,).
+        by_class: (C,), number of prototypes of each class.
+        by_image: (N,), number of prototypes that contribute to the prediction of each image.
     """
     figure = new_figure(7.4, 2.7)
     panels = (
         (by_class, "prototypes of a class", "classes"),
-        (by_image, "prototypes that count for an answer", "images"),
+        (by_image, "prototypes that count for a prediction", "images"),
     )
-    for number, (counts, what, of) in enumerate(panels):
+    for number, (counts, horizontal, vertical) in enumerate(panels):
         axes = place(figure, 0.6 + number * 3.65, 0.2, 2.95, 1.85)
         top = int(counts.max(initial=0))
         width = max(1, -(-(top + 1) // 30))
         bins = np.arange(0, top + 1 + width, width) - 0.5
         axes.hist(counts, bins=bins.tolist(), color=FOR, rwidth=0.85)
-        axes.set_xlabel(what, fontsize=8.5)
-        axes.set_ylabel(of, fontsize=8.5)
+        axes.set_xlabel(horizontal, fontsize=8.5)
+        axes.set_ylabel(vertical, fontsize=8.5)
         axes.tick_params(labelsize=7.5, colors=MUTED)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
@@ -178,25 +180,27 @@ def sizes_figure(by_class: NDArray[np.int64], by_image: NDArray[np.int64]) -> Fi
     return figure
 
 
-def figures(model: PIPNet, material: FigureInputs) -> dict[str, PaperFigure]:
-    """All figures of a trained model, by what they show.
+def figures(model: PIPNet, inputs: FigureInputs) -> dict[str, PaperFigure]:
+    """Draw all figures of a trained model, by title.
 
     Args:
         model: trained.
-        material: the training images, if they are at hand, show the prototypes; others are counted in.
+        inputs: training images, if available, which show the prototypes; a source in which prototypes are counted.
     """
     model.eval()
     names, weights = model.spec.classes, model.weights().detach().cpu()
     counts = weights > SHRINK
-    found: dict[str, PaperFigure] = {}
+    by_title: dict[str, PaperFigure] = {}
     order = weights.sum(dim=0).argsort(descending=True, stable=True).tolist()
-    places = {} if material.train is None else top_places(model, material.train, order[:SHOWN])
-    places = {p: spots for p, spots in places.items() if spots}  # a prototype may be present nowhere
-    if places:
-        heads = {p: _speaks_for(weights[:, p].numpy(), names) for p in places}
-        found["Prototypes"] = PaperFigure(
-            patches_figure(places, len(order), heads),
-            "The prototypes with the largest weights. A good one shows the same thing in all of its patches.",
+    patches = {} if inputs.train is None else top_patches(model, inputs.train, order[:SHOWN])
+    patches = {
+        p: row_patches for p, row_patches in patches.items() if row_patches
+    }  # a prototype may be present in no image
+    if patches:
+        heads = {p: _best_classes(weights[:, p].numpy(), names) for p in patches}
+        by_title["Prototypes"] = PaperFigure(
+            patches_figure(patches, len(order), heads),
+            "The prototypes with the largest weights. A good prototype shows the same thing in all of its patches.",
         )
     views = prototype_views(model)
     rows = []
@@ -205,23 +209,23 @@ def figures(model: PIPNet, material: FigureInputs) -> dict[str, PaperFigure]:
         points = [(views[p], float(weights[c, p])) for p in chosen[:POINTS]]
         rows.append((names[c], points, len(chosen) - len(points)))
     sparse = 1 - float(counts.float().mean())
-    found["Scoring sheet"] = PaperFigure(
+    by_title["Scoring sheet"] = PaperFigure(
         sheet_figure(rows, len(names) - len(rows)),
         f"{len(views)} prototypes; {100 * sparse:.1f} % of the weights are zero. Scores are sums of presence × weight.",
     )
-    if len(material.source):
-        sizes, abstained = _local_sizes(model, material.source)
-        found["How many prototypes decide"] = PaperFigure(
+    if len(inputs.source):
+        sizes, abstained = _count_used(model, inputs.source)
+        by_title["How many prototypes decide"] = PaperFigure(
             sizes_figure(counts.sum(dim=1).numpy(), sizes),
-            f"A class has {float(counts.sum(dim=1).float().mean()):.1f} prototypes, an answer rests on "
-            f"{sizes.mean():.1f} (means; {len(sizes)} images). No answer to {abstained} of them.",
+            f"A class has {float(counts.sum(dim=1).float().mean()):.1f} prototypes, a prediction uses "
+            f"{sizes.mean():.1f} (means over {len(sizes)} images). The model abstains for {abstained} of the images.",
         )
-    return found
+    return by_title
 
 
 @torch.no_grad()
-def _local_sizes(model: PIPNet, source: Source) -> tuple[NDArray[np.int64], int]:
-    """Prototypes that count for the answer to each image, and how many images have none."""
+def _count_used(model: PIPNet, source: Source) -> tuple[NDArray[np.int64], int]:
+    """Count the prototypes that contribute to the prediction of each image, and the images without prediction."""
     chosen = np.linspace(0, len(source) - 1, min(COUNTED, len(source))).round().astype(np.int64)
     sizes, abstained = [], 0
     for batch in loader(ImageDataset(Subset(source, chosen), model.spec.image), 64):
@@ -232,8 +236,8 @@ def _local_sizes(model: PIPNet, source: Source) -> tuple[NDArray[np.int64], int]
     return torch.cat(sizes).numpy(), abstained
 
 
-def _speaks_for(weights: NDArray[np.float32], names: Sequence[str]) -> list[str]:
-    """The classes that a prototype has most weight for, in a few lines."""
+def _best_classes(weights: NDArray[np.float32], names: Sequence[str]) -> list[str]:
+    """Return the classes for which a prototype has the largest weights, as lines of text."""
     order = np.argsort(-weights, kind="stable")
     shown = [f"{plain(names[c], 20)}: {weights[c]:.1f}" for c in order[:2] if weights[c] > SHRINK]
     more = int((weights > SHRINK).sum()) - len(shown)

@@ -1,16 +1,16 @@
-"""What teaches a scoring sheet of parts: agreement of views, presence of all parts, and sparse weights (PIP-Net)."""
+"""The loss terms of PIP-Net: agreement of views, presence of all parts, and sparse weights."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-SHRINK = 1e-3  # what each step takes from each weight, and the weight from which a prototype counts
+SHRINK = 1e-3  # subtracted from each weight in each step; a prototype counts if its weight is larger
 
 
 def align(first: Tensor, second: Tensor) -> Tensor:
-    """L_A of two softmax maps (B, D, H, W).
+    """Compute L_A of two softmax maps (B, D, H, W).
 
-    ½ [ℓ(z', sg z'') + ℓ(z'', sg z')], with sg for no gradient: the value of ℓ(z', z'') and half of its gradient.
+    It is ½ [ℓ(z', sg z'') + ℓ(z'', sg z')], where sg stops gradients: ℓ(z', z'') with half its gradient.
 
     Example:
         >>> import torch
@@ -23,7 +23,7 @@ def align(first: Tensor, second: Tensor) -> Tensor:
 
 
 def tanh(sums: Tensor) -> Tensor:
-    """L_T of the sums (D,) of a batch's presences.
+    """Compute L_T of the presences, summed over a batch, (D,).
 
     Example:
         >>> import torch
@@ -34,7 +34,7 @@ def tanh(sums: Tensor) -> Tensor:
 
 
 def logits(scores: Tensor) -> Tensor:
-    """log(1 + o²), whose softmax the classification loss reads; scores (..., C).
+    """Compute log(1 + o²) of scores (..., C), the logits of the classification loss.
 
     Example:
         >>> import torch
@@ -45,7 +45,7 @@ def logits(scores: Tensor) -> Tensor:
 
 
 def shrunk(weights: Tensor) -> Tensor:
-    """max(ω − 0.001, 0). The authors' comment speaks of small weights only; their code takes it from all.
+    """Compute max(ω − 0.001, 0). The authors' comment mentions small weights only; their code does it for all.
 
     Example:
         >>> import torch

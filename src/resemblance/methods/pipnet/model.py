@@ -1,20 +1,21 @@
 """PIP-Net: patch-based intuitive prototypes (Nauta, Schlötterer, van Keulen and Seifert, CVPR 2023).
 
-No vectors are compared: a prototype *is* a channel of the encoder. A softmax over the channels of the latent map says
-of each patch which prototype it shows; the maximum over the patches says whether a prototype is present in the image:
+No vectors are compared: a prototype *is* a channel of the encoder. A softmax over the channels of the latent map gives
+the prototype that each patch shows; the maximum over the patches is the presence of a prototype in the image:
 
-    z = softmax_d f(x)                       (D, H, W): each patch is one of D prototypes, nearly
+    z = softmax_d f(x)                       (D, H, W): each patch is nearly one of D prototypes
     p_d = max_{h,w} z_{d,h,w}                presence in [0, 1]
     o = p · ω,  ω ≥ 0                        the scoring sheet: present prototypes add points to classes
 
-Learned are the parts first, from two views x', x'' of each image and without classes, then all together:
+The parts are learned first, from two views x', x'' of each image and without classes, then everything together:
 
     L = λ_C L_C + λ_A L_A + λ_T L_T
     L_A = −mean_{h,w} log(z'_{h,w} · z''_{h,w})            a patch is the same prototype in both views
     L_T = −mean_d log(tanh(Σ_b p_d))                       each prototype is present in some image of the batch
-    L_C = cross entropy of log(1 + o²)                     whose pull on large o is weak: ω becomes sparse
+    L_C = cross entropy of log(1 + o²)                     its gradient is small for large o: ω becomes sparse
 
-In use, presences below 0.1 are zero. If no prototype with a weight is left, all scores are zero: the model abstains.
+In evaluation, presences below 0.1 are set to zero. If no prototype with a weight is present, all scores are zero: the
+model abstains.
 Symbols: B images, C classes, D channels, P of them in use.
 """
 
@@ -45,20 +46,20 @@ from resemblance.prototypes.precision import full_precision, widened
 
 
 class PIPNet(PrototypeMethod):
-    """Channels that are prototypes, present or not, and a scoring sheet without negative weights.
+    """Channels as prototypes, present or not, and a scoring sheet without negative weights.
 
-    Similarities are presences. In training `forward` answers two views of each image; the second one's answer is
-    in the output's extras. After training, only prototypes with a weight are kept, though the softmax goes on to be
-    over all channels.
+    Similarities are presences. In training `forward` computes two views of each image; the scores of the second view
+    are in the output's extras. After training, only prototypes with a weight are kept, but the softmax is still over
+    all channels.
 
     Args:
         config: the configuration.
         spec: classes and images.
-        encoder: gives the latent map; its own classifier is not needed.
-        saved: a saved state, whose number of prototypes is taken over; by default one for each channel.
+        encoder: computes the latent map; its own classifier is not needed.
+        saved: a saved state, whose number of prototypes is used; by default one per channel.
 
     Attributes:
-        mean_contributions: (C, P) what each prototype adds to a class's score, the mean over its training images;
+        mean_contributions: (C, P), contribution of each prototype to a class's score, mean over its training images;
             NaN while unknown, and for classes without images.
 
     Example:
@@ -112,7 +113,7 @@ class PIPNet(PrototypeMethod):
         tensors: Mapping[str, Tensor] | None,
         load_weights: bool,
     ) -> Encoder:
-        """Make an encoder of which only the map is kept, finer where the configuration says so."""
+        """Make an encoder of which only the map is used, with a finer map if configured."""
         encoder = build_map_encoder(config, spec.image, module, load_weights, parts=False)
         make_finer(encoder, spec.image, config.finer)
         check_map(encoder, spec.image)
@@ -121,34 +122,34 @@ class PIPNet(PrototypeMethod):
     # image → patches' prototypes → presences → scores
 
     def latents(self, images: Tensor) -> Tensor:
-        """z = softmax_d f(x), (B, D, H, W)."""
+        """Return z = softmax_d f(x), (B, D, H, W)."""
         features = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
         with full_precision(features):
             z: Tensor = widened(features).softmax(dim=1)
         return z
 
     def head(self, latents: Tensor) -> Output:
-        """Presences p (B, P) and scores o = p · ω (B, C)."""
+        """Compute presences p (B, P) and scores o = p · ω (B, C)."""
         with full_precision(latents):
             presence = self.prototypes(latents).similarities
-            # The paper's abstention needs a presence of zero, which a softmax never gives: the authors cut at 0.1.
+            # The paper's abstention needs presences of zero, which a softmax never has: the authors' threshold is 0.1.
             present = self.training | (presence >= self.config.least_presence)
             used = presence * present
             return Output(F.linear(used, self.weights()), presence, latents, {"used": used})
 
     def weights(self) -> Tensor:
-        """ω (C, P), not negative."""
+        """Return ω (C, P), which is not negative."""
         return widened(self.last.weight).relu()
 
     def view(self, images: Tensor) -> Tensor:
-        """Images with other colours and shifted a little; shapes stay, so that patches can be compared."""
+        """Change colours of images and shift them slightly; shapes do not change, so that patches can be compared."""
         shift = self.config.view_shift
         if shift is None:
             shift = max(1, round(4 / 224 * min(self.spec.image.size)))
         return shifted(recoloured(images, self.config.view_strength), shift)
 
     def forward(self, images: Tensor) -> Output:
-        """Answer images (B, C, H, W) in [0, 1]; in training, two views of each."""
+        """Classify images (B, C, H, W) in [0, 1]; in training, two views of each."""
         if not self.training:
             return super().forward(images)
         both = super().forward(torch.cat([self.view(images), self.view(images)]))
@@ -158,41 +159,41 @@ class PIPNet(PrototypeMethod):
         return Output(scores, presence, latents, {"used": presence, **second})
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
-        """Contributions p_d ω_dc of what is present; no bias."""
+        """Return the contributions p_d ω_dc of prototypes that are present; the bias is 0."""
         weights, used = self.weights()[classes], output.extras["used"]
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
         return Evidence(weights * used, used.new_zeros(len(classes)), prototypes, weights)
 
     def abstains(self, output: Output) -> Tensor:
-        """Where no class has a point."""
+        """Return where all scores are 0, (B,)."""
         return (output.scores == 0).all(dim=1)
 
     def probabilities(self, scores: Tensor) -> Tensor:
-        """What the classification loss is taken of: softmax of log(1 + o²)."""
+        """Return the probabilities in the classification loss, softmax of log(1 + o²)."""
         return logits(scores).softmax(dim=1)
 
     def used_prototypes(self, output: Output) -> Tensor:
-        """The prototypes (B, P) that are present."""
+        """Return the prototypes (B, P) that are present."""
         return output.extras["used"] > 0
 
     def extra_metrics(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """How often the model abstains, and which share of the prototypes counts for an answer ("local size")."""
-        answers = self.evidence(output, output.scores.argmax(dim=1)).contributions
+        """Return whether the model abstains, and the share of the prototypes that contribute ("local size")."""
+        contributions = self.evidence(output, output.scores.argmax(dim=1)).contributions
         return {
             "abstention": self.abstains(output),
-            "share of the prototypes that count for an answer": (answers > SHRINK).float().mean(dim=1),
+            "share of the prototypes that count for an answer": (contributions > SHRINK).float().mean(dim=1),
         }
 
     # training
 
     def before_step(self, step: TrainingStep) -> None:
-        """The terms go by the stage."""
+        """Note the training step, on which the weights of the terms depend."""
         self._step = step
 
     def term_weights(self) -> tuple[float, float, float]:
-        """λ_A, λ_T and λ_C now; those of joint training where nothing trains.
+        """Return λ_A, λ_T and λ_C at this step; in evaluation, those of joint training.
 
-        While pretraining the authors' code takes λ_T = 5 and lets λ_A rise to 1, epoch by epoch.
+        In pretraining, the authors' code has λ_T = 5, and λ_A increases to 1 from epoch to epoch.
         """
         config, step = self.config, self._step
         if not self.training or step is None or step.stage in (LAST_LAYERS, ALL):
@@ -204,7 +205,7 @@ class PIPNet(PrototypeMethod):
         return config.align, config.tanh, 0.0
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """λ_A L_A + λ_T L_T + λ_C L_C; of one view, in evaluation, as if the other were the same."""
+        """Compute λ_A L_A + λ_T L_T + λ_C L_C; in evaluation, from one view as if the other were the same."""
         presence, extras = output.similarities, output.extras
         pairs = [(output.scores, presence)]
         if "second scores" in extras:
@@ -222,12 +223,12 @@ class PIPNet(PrototypeMethod):
         return {name: weights[name] * term for name, term in terms.items()}
 
     def after_step(self) -> None:
-        """Take a little from all weights, so that those which no gradient upholds become zero."""
+        """Shrink all weights, so that those without a gradient become zero."""
         if self._step is not None and self._step.stage != PRETRAIN:
             self.last.weight.copy_(shrunk(self.last.weight))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The encoder's layers that train first and those that train later, add-on and scoring sheet."""
+        """Return the encoder's parameters that train first, those that train later, add-on and scoring sheet."""
         config = self.config
         pretrained = config.weights != "none" or ":" in config.encoder
         free, later = first_and_later(self.encoder, pretrained, config.free_layers)
@@ -240,21 +241,21 @@ class PIPNet(PrototypeMethod):
         return {name: parameters for name, parameters in groups.items() if parameters}
 
     def recipe(self) -> Recipe:
-        """Parts; then the scoring sheet alone, both with the last layers of a trained encoder, and all."""
+        """Return the schedule: parts, scoring sheet, both with the last layers of a trained encoder, all layers."""
         return schedule(self.config, self.parameter_groups().keys())
 
     # after training
 
     @torch.no_grad()
     def assign_owners(self) -> None:
-        """A prototype belongs to the classes for which it has a weight, if any training image shows it."""
-        never = self.prototypes.strengths[:, 0] <= self.config.least_presence  # not so while unknown
+        """Let each prototype belong to the classes for which it has a weight, if it is present in a training image."""
+        never = self.prototypes.strengths[:, 0] <= self.config.least_presence  # False while unknown
         self.last.weight[:, never] = 0
         self.prototypes.owners.copy_((self.weights() > SHRINK).T)
 
     @torch.no_grad()
     def keep(self, indices: Tensor) -> None:
-        """Drop prototypes, not their channels: the softmax stays over all."""
+        """Drop prototypes, but not their channels: the softmax is still over all channels."""
         super().keep(indices)
         self.last.weight = nn.Parameter(self.last.weight[:, indices].clone())
         self.last.in_features = len(indices)

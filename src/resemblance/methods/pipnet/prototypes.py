@@ -13,16 +13,16 @@ EXAMPLES = 10  # training images that show a prototype
 
 
 class ChannelPrototypes(PrototypeLayer):
-    """Each prototype is a channel; its similarity to an image, its presence, is the maximum over the map.
+    """Prototypes that are channels; the similarity to an image is the presence, the maximum over the map.
 
     Args:
         owners: (P, C) bool, multi-hot.
-        least_presence: below it a prototype counts as absent.
+        least_presence: the presence below which a prototype counts as absent.
 
     Attributes:
-        channels: (P,) the channel behind each prototype.
-        examples: (P, 10) indices of the training images in which each prototype is most present; −1 while unknown.
-        strengths: (P, 10) their presences; NaN while unknown.
+        channels: (P,), the channel of each prototype.
+        examples: (P, 10), indices of the training images with its largest presences; −1 while unknown.
+        strengths: (P, 10), these presences; NaN while unknown.
     """
 
     channels: Tensor
@@ -39,26 +39,26 @@ class ChannelPrototypes(PrototypeLayer):
 
     @property
     def has_maps(self) -> bool:
-        """A prototype is somewhere in the image."""
+        """True: presences have a place in the image."""
         return True
 
     def forward(self, latents: Tensor) -> Comparison:
-        """Presences (B, P)."""
+        """Compute presences (B, P)."""
         with full_precision(latents):
             return Comparison(widened(latents).amax(dim=(2, 3))[:, self.channels])
 
     @torch.no_grad()
     def match(self, latents: Tensor) -> Match:
-        """Negative presences and the cells that have them; infinite where a prototype counts as absent."""
+        """Return negative presences and their cells; infinite where a prototype counts as absent."""
         presence, cells = self.maps(latents).flatten(2).max(dim=2)
         return Match(torch.where(presence >= self.least_presence, -presence, torch.inf), cells)
 
     def maps(self, latents: Tensor, which: Tensor | None = None) -> Tensor:
-        """The prototypes' channels, (B, K, H, W)."""
+        """Return the prototypes' channels, (B, K, H, W)."""
         return widened(latents)[:, self.channels if which is None else self.channels[which]]
 
     def patch_boxes(self, cells: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> Tensor:
-        """The authors' patches: 32 of 224 pixels, evenly spread so that the last one ends with the image."""
+        """Return the boxes of patches as in the authors' code: 32 of 224 pixels, evenly spread over the image."""
         cells, sides = cells.cpu(), []
         for place, count, length in (
             (cells % grid[1], grid[1], size[1]),

@@ -1,8 +1,8 @@
 """PIP-Net's schedule: parts, then the scoring sheet, then both (Nauta et al. 2023, section 4 and the authors' code).
 
-The encoder's rate falls over all epochs in which it trains. The sheet's falls and starts again, so that prototypes
-without a weight get another chance. The authors' scheduler expects the encoder to train in the stage "head" as well: its
-rate ends above its floor.
+The encoder's rate falls over all epochs in which it is trained. The rate of the scoring sheet falls and restarts, so
+that prototypes without a weight can get one again. The authors' scheduler counts the stage "head" as well, in which
+the encoder is not trained: the encoder's rate ends above its floor.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ def schedule(config: PIPNetConfig, present: Collection[str]) -> Recipe:
     first = [name for name in rates if name != "later"]
 
     def groups(start: int, stop: int, names: Iterable[str]) -> dict[str, Group]:
-        """Those that train between two of the epochs that have a classification loss."""
+        """Return the groups that train in the epochs from ``start`` to ``stop``, counted after pretraining."""
         fall = max(whole if config.variant == "released" else whole - head, 1)
         part = (max(start - head, 0) / fall, max(stop - head, 0) / fall)
         falling = Schedule("cosine", floor=0.01, part=part)
-        again = Schedule(
+        restarting = Schedule(
             "cosine",
             floor=HEAD_FLOOR / HEAD_RATE,
             part=(start / max(whole, 1), stop / max(whole, 1)),
             cycles=max(1, round(whole / (5 if whole <= 30 else 10))),
         )
         encoder = {name: Group(rates[name], schedule=falling) for name in names}
-        return {**encoder, "last": Group(HEAD_RATE, schedule=again)}
+        return {**encoder, "last": Group(HEAD_RATE, schedule=restarting)}
 
     early = {name: Group(rates[name]) for name in first}
     stages = (

@@ -1,4 +1,4 @@
-"""The stages of an encoder: which there are, and which of them train first."""
+"""The stages of an encoder, and which of them are trained first."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from resemblance.encoders.stem import is_resnet
 
 
 def stages_of(encoder: Encoder) -> list[list[nn.Module]]:
-    """The stages after the first, each of which halves the map, with what comes before them to do so.
+    """Return the stages after the first, each of which halves the map, with the layers that halve it.
 
-    Empty for encoders that are neither ResNets nor ConvNeXts.
+    The list is empty for encoders that are neither ResNets nor ConvNeXts.
     """
     from timm.models.convnext import ConvNeXt
     from torchvision.models.convnext import ConvNeXt as TorchvisionConvNeXt
@@ -31,18 +31,18 @@ def stages_of(encoder: Encoder) -> list[list[nn.Module]]:
 def first_and_later(
     encoder: Encoder, pretrained: bool, layers: str | None = None
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """What of an encoder trains from the start, and what later; the rest of it never does.
+    """Return the parameters that are trained from the start, and those that are trained later; others never are.
 
-    PIP-Net's lists: of a ConvNeXt the last stage, then all; of a ResNet layers 3 and 4, then 2, and never what is
-    before. Other encoders, and those without weights to keep, train from the start.
+    As in PIP-Net's code: of a ConvNeXt the last stage, then all; of a ResNet layers 3 and 4, then layer 2, and never
+    the layers before. Other encoders, and those without pretrained weights, are trained from the start.
 
     Args:
-        encoder: any.
-        pretrained: whether it has weights to keep.
-        layers: names, separated by commas, of what trains from the start instead.
+        encoder: any encoder.
+        pretrained: whether it has pretrained weights.
+        layers: names, separated by commas, of the layers to train from the start instead.
 
     Raises:
-        UserError: for layers that the encoder has not.
+        UserError: if the encoder does not have these layers.
     """
     named = list(encoder.named_parameters())
     if not pretrained:

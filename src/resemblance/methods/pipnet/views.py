@@ -1,8 +1,8 @@
-"""Views of images for self-supervised learning: other colours and a small shift, the shapes as they are.
+"""Views of images for self-supervised learning: other colours and a small shift, but the same shapes.
 
-TrivialAugment (Müller and Hutter, ICCV 2021) takes one operation an image, at a random strength. The operations that
-change no shapes are left, as Nauta et al. 2023 (PIP-Net) use them: two views of an image then show the same things in
-the same cells of a latent map, up to the shift.
+TrivialAugment (Müller and Hutter, ICCV 2021) applies one operation per image, with a random strength. Here are the
+operations that do not change shapes, as Nauta et al. 2023 (PIP-Net) use them: two views of an image then show the
+same things in the same cells of a latent map, up to the shift.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as vision
 
 ENHANCED, SATURATION = 0.5, 0.02  # the largest change of a factor
-BITS = 6  # that posterising takes away at most
+BITS = 6  # the most bits that posterising removes
 LUMA = (0.2989, 0.587, 0.114)
 
 
 def grey(images: Tensor) -> Tensor:
-    """Brightness (B, 1, H, W) of images (B, C, H, W)."""
+    """Compute the brightness (B, 1, H, W) of images (B, C, H, W)."""
     if images.shape[1] != 3:
         return images.mean(dim=1, keepdim=True)
     return (images * images.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
 
 
 def smooth(images: Tensor) -> Tensor:
-    """Images averaged over 3×3 pixels, the middle one counted five times; the outermost pixels as they are."""
+    """Average images over 3×3 pixels, with weight 5 for the middle one; border pixels do not change."""
     channels = images.shape[1]
     kernel = images.new_full((channels, 1, 3, 3), 1 / 13)
     kernel[:, :, 1, 1] = 5 / 13
-    found = images.clone()
+    smoothed = images.clone()
     if min(images.shape[-2:]) > 2:
-        found[:, :, 1:-1, 1:-1] = F.conv2d(images, kernel, groups=channels)
-    return found
+        smoothed[:, :, 1:-1, 1:-1] = F.conv2d(images, kernel, groups=channels)
+    return smoothed
 
 
 def blend(images: Tensor, dull: Tensor, change: Tensor) -> Tensor:
-    """dull + (1 + change) · (images − dull) within [0, 1], for changes (B,).
+    """Compute dull + (1 + change) · (images − dull), clamped to [0, 1], for changes (B,).
 
     Example:
         >>> blend(torch.tensor([0.8, 0.2]).reshape(2, 1, 1, 1), torch.tensor(0.0), torch.tensor([0.5, -0.5])).flatten()
@@ -48,46 +48,46 @@ def blend(images: Tensor, dull: Tensor, change: Tensor) -> Tensor:
 
 
 def brightness(images: Tensor, change: Tensor) -> Tensor:
-    """Brighter or darker by ``change`` (B,) ∈ [−1, 1] of what is allowed; so are the others."""
+    """Make images brighter or darker by ``change`` (B,), from −1 to 1 times the largest change."""
     return blend(images, images.new_zeros(()), ENHANCED * change)
 
 
 def colour(images: Tensor, change: Tensor) -> Tensor:
-    """More or less colourful, hardly: colours tell birds apart."""
+    """Change the saturation, very slightly: bird species differ in colour."""
     return blend(images, grey(images), SATURATION * change)
 
 
 def contrast(images: Tensor, change: Tensor) -> Tensor:
-    """Farther from the mean brightness, or nearer."""
+    """Increase or decrease the difference from the mean brightness."""
     return blend(images, grey(images).mean(dim=(1, 2, 3), keepdim=True), ENHANCED * change)
 
 
 def sharpness(images: Tensor, change: Tensor) -> Tensor:
-    """Farther from the smoothed image, or nearer."""
+    """Increase or decrease the difference from the smoothed image."""
     return blend(images, smooth(images), ENHANCED * change)
 
 
 def posterise(images: Tensor, change: Tensor) -> Tensor:
-    """Only the highest 2 to 8 of the bits of a pixel are kept."""
+    """Keep only the highest 2 to 8 bits of each pixel."""
     step = 2.0 ** (BITS * change.abs()).round()[:, None, None, None]
     levels = (images * 255).round()
     return torch.floor(levels / step) * step / 255
 
 
-def stretch(images: Tensor, change: Tensor) -> Tensor:
-    """Each channel from black to white, "auto-contrast"."""
-    found: Tensor = vision.autocontrast(images)
-    return found
+def autocontrast(images: Tensor, change: Tensor) -> Tensor:
+    """Scale each channel to the full range from black to white."""
+    scaled: Tensor = vision.autocontrast(images)
+    return scaled
 
 
 def equalise(images: Tensor, change: Tensor) -> Tensor:
-    """All levels of a channel equally frequent."""
-    found: Tensor = vision.equalize(images)
-    return found
+    """Make all levels of a channel equally frequent."""
+    equalised: Tensor = vision.equalize(images)
+    return equalised
 
 
 def unchanged(images: Tensor, change: Tensor) -> Tensor:
-    """As they are."""
+    """Return the images as they are."""
     return images
 
 
@@ -98,20 +98,20 @@ OPERATIONS: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
     contrast,
     sharpness,
     posterise,
-    stretch,
+    autocontrast,
     equalise,
 )
 
 
 def recoloured(images: Tensor, strength: float = 1.0) -> Tensor:
-    """One operation an image, each as likely as the others, at a random strength.
+    """Apply one random operation per image, with equal probabilities and a random strength.
 
     Args:
         images: (B, C, H, W) in [0, 1].
-        strength: of the largest change, from 0 to 1; at 0 nothing is done.
+        strength: factor of the largest change, from 0 to 1; 0 does nothing.
 
-    Returns:
-        Likewise; drawn from torch's default generators.
+        Returns:
+            Images of the same shape; random numbers come from torch's default generators.
 
     Example:
         >>> recoloured(torch.rand(16, 3, 8, 8)).shape
@@ -121,22 +121,22 @@ def recoloured(images: Tensor, strength: float = 1.0) -> Tensor:
         return images
     chosen = torch.randint(len(OPERATIONS), (len(images),), device=images.device)
     change = strength * (2 * torch.rand(len(images), device=images.device) - 1)
-    found = images.clone()
+    recoloured_images = images.clone()
     for number, operation in enumerate(OPERATIONS):
         rows = (chosen == number).nonzero().flatten()
         if len(rows):
-            found[rows] = operation(images[rows], change[rows])
-    return found
+            recoloured_images[rows] = operation(images[rows], change[rows])
+    return recoloured_images
 
 
 def shifted(images: Tensor, most: int) -> Tensor:
-    """Each image moved by a random number of pixels, up to ``most`` from the one extreme to the other.
+    """Shift each image by a random number of pixels, with a range of ``most`` pixels.
 
-    What comes in at the border is what was there: a crop from a slightly larger image.
+    The border pixels are repeated where the image ends: the result looks like a crop from a slightly larger image.
 
     Args:
         images: (B, C, H, W).
-        most: pixels; two shifted images differ by as many at most in each direction.
+        most: the largest difference, in pixels, between two shifted images in each direction.
 
     Example:
         >>> shifted(torch.rand(2, 3, 8, 8), 4).shape

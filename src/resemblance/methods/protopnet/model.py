@@ -1,14 +1,14 @@
 """ProtoPNet: this looks like that (Chen et al., NeurIPS 2019).
 
 A convolutional encoder and an add-on f give a latent map z = f(x). Each prototype p_j is compared with
-every patch of z; the similarity of the nearest patch, weighted by the last layer, is evidence for a class:
+every patch z~ of z; the similarity of the nearest patch, weighted by the last layer, is evidence for a class:
 
     g_j(z) = max over patches z~ of log((|z~ - p_j|² + 1) / (|z~ - p_j|² + ε))        (section 2.1)
     score_c = Σ_j w_cj g_j(z)
 
-With ``pool="avg"`` the map is averaged first and a prototype stands for a whole image, as the ProtoPNet that
+With ``pool="avg"`` the map is averaged first and a prototype represents a whole image, as in the ProtoPNet that
 Gautam et al. 2024 (table 10) compare with. The last layer, the evidence and the schedule are in
-`methods.weighted_parts.model`, for the methods that build on ProtoPNet.
+`methods.weighted_parts.model`, which the methods that build on ProtoPNet share.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ SIMILARITIES = {"log": log_similarity, "linear": linear_similarity}
 
 
 class ProtoPNet(WeightedParts):
-    """Part prototypes (or whole images), a similarity, and a linear last layer without bias.
+    """Prototypes of parts (or of whole images), a similarity, and a linear last layer without bias.
 
     Args:
         config: the configuration.
         spec: classes and images.
-        encoder: gives the latent map; its own classifier is not needed.
-        saved: a saved state, whose owners are taken over; by default ``prototypes_per_class`` for each class.
+        encoder: computes the latent map; its own classifier is not needed.
+        saved: a saved state, whose owners are used; by default each class owns ``prototypes_per_class``.
 
     Example:
         >>> import torch
@@ -67,14 +67,15 @@ class ProtoPNet(WeightedParts):
         self.config: ProtoPNetConfig = config
 
     def make_prototypes(self, vectors: Tensor, owners: Tensor) -> VectorPrototypes:
-        """Squared distances, and the similarity that is configured."""
+        """Make prototypes that are compared by squared distances, with the configured similarity."""
         return VectorPrototypes(vectors, owners, activation=SIMILARITIES[self.config.similarity])
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """Cross entropy + λ₁ cluster − λ₂ separation + λ₃ L1 of the foreign weights (sections 2.2 and 2.3).
+        """Compute cross entropy + λ₁ cluster − λ₂ separation + λ₃ L1 (sections 2.2 and 2.3).
 
-        Both minima are means over the batch of squared distances. An image whose class has no prototype left
-        takes no part in them.
+        Cluster is the mean over the batch of the smallest squared distance to a prototype of the image's class,
+        separation that to a prototype of another class, and L1 the norm of the last-layer weights to other classes.
+        An image whose class has no prototype left is left out of the means.
         """
         distances = output.extras["distances"]
         own = self.prototypes.owners.T[labels]  # (B, P)
@@ -83,7 +84,7 @@ class ProtoPNet(WeightedParts):
             "cross_entropy": F.cross_entropy(output.scores, labels),
             "cluster": config.cluster * self._mean_minimum(distances, own),
             "separation": -config.separation * self._mean_minimum(distances, ~own),
-            "l1": config.l1 * self.foreign_weights(),
+            "l1": config.l1 * self.other_class_l1(),
         }
 
     def _mean_minimum(self, distances: Tensor, mask: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The figures of ProtoPool's paper (Rymarczyk et al. 2022): what classes share, and what the focal similarity sees."""
+"""The figures of ProtoPool's paper (Rymarczyk et al. 2022): shared prototypes, and focal similarity."""
 
 from __future__ import annotations
 
@@ -29,72 +29,72 @@ from resemblance.prototypes.maps import upsample
 from resemblance.prototypes.similarity import log_similarity, squared_distances
 
 MARGIN, WIDE, GAP = 0.3, 1.63, 0.16
-SHARED, EXAMPLES, NODES = 6, 3, 30  # shown at most
+SHARED, EXAMPLES, NODES = 6, 3, 30  # the most to show
 
 
-def figures(model: ProtoPool, material: FigureInputs) -> dict[str, PaperFigure]:
-    """The paper's figures of a trained model, by what they show.
+def figures(model: ProtoPool, inputs: FigureInputs) -> dict[str, PaperFigure]:
+    """Draw the paper's figures of a trained model, by title.
 
     Args:
-        model: trained, its assignment settled.
-        material: images whose maps are drawn; the source gives examples of the classes.
+        model: trained, with its final assignment.
+        inputs: images whose maps are drawn, and a source of examples of the classes.
     """
     owners = model.prototypes.owners.cpu().numpy()
     views, classes = prototype_views(model), model.spec.classes
     with torch.no_grad():
-        weights = model.weights(model.slots.settled()).cpu().numpy()  # (C, P)
+        weights = model.weights(model.slots.hard_assignment()).cpu().numpy()  # (C, P)
     counts = owners.sum(axis=1)
-    found: dict[str, PaperFigure] = {}
+    by_title: dict[str, PaperFigure] = {}
     most = [j for j in np.argsort(-counts, kind="stable")[:SHARED].tolist() if counts[j] > 1]
     if most:
-        caption = f"The {len(most)} prototypes that most classes hold; each is a part of one training image."
-        found["Prototypes that classes share"] = PaperFigure(
+        caption = f"The {len(most)} prototypes with the most classes; each is a part of one training image."
+        by_title["Prototypes that classes share"] = PaperFigure(
             shared_figure([views[j] for j in most], len(classes)), caption
         )
     caption = f"{len(views)} prototypes; {int((counts > 1).sum())} of them are in several classes."
-    found["How many classes a prototype is in"] = PaperFigure(sharing_figure(owners), caption)
+    by_title["How many classes a prototype is in"] = PaperFigure(sharing_figure(owners), caption)
 
     def of(mask: NDArray[np.bool_], c: int) -> list[PrototypeView]:
         chosen = mask.nonzero()[0]
         return [views[j] for j in chosen[np.argsort(-weights[c, chosen], kind="stable")].tolist()]
 
-    first = int(material.labels[0]) if len(material.labels) else 0
-    found["A class and its parts"] = PaperFigure(
-        class_figure(classes[first], _examples(model, material, first), of(owners[:, first], first)),
-        "The full characteristic of a class: every prototype that one of its slots holds.",
+    first = int(inputs.labels[0]) if len(inputs.labels) else 0
+    by_title["A class and its parts"] = PaperFigure(
+        class_figure(classes[first], _examples(model, inputs, first), of(owners[:, first], first)),
+        "All prototypes of a class: those that its slots hold.",
     )
     between = shared(owners)
     a, b = _related(between, owners.sum(axis=0))
     one, other = owners[:, a], owners[:, b]
-    found["Two classes and what they share"] = PaperFigure(
+    by_title["Two classes and what they share"] = PaperFigure(
         pair_figure(
             (classes[a], classes[b]),
-            (_examples(model, material, a), _examples(model, material, b)),
+            (_examples(model, inputs, a), _examples(model, inputs, b)),
             (of(one & ~other, a), of(one & other, a), of(other & ~one, b)),
         ),
-        "The two classes with most prototypes in common.",
+        "The two classes with the most prototypes in common.",
     )
     nodes = largest(between.sum(axis=1), NODES)
     left_out = more(len(classes) - len(nodes), "class", "classes")
-    found["Classes that share prototypes"] = PaperFigure(
+    by_title["Classes that share prototypes"] = PaperFigure(
         graph_figure([classes[c] for c in nodes], between[np.ix_(nodes, nodes)]),
         "; ".join([f"The {len(nodes)} classes that share most", *left_out]) + "." if left_out else "",
     )
-    if len(material.images) and model.config.focal:
-        found["Plain and focal similarity"] = PaperFigure(
-            focal_figure(_focal_rows(model, material, views)),
-            "Of each image, the prototype that speaks most for the answer. The focal similarity is the maximum of "
-            "the plain map less its mean; places below the mean are dark.",
+    if len(inputs.images) and model.config.focal:
+        by_title["Plain and focal similarity"] = PaperFigure(
+            focal_figure(_focal_rows(model, inputs, views)),
+            "For each image, the prototype with the largest contribution. The focal similarity is the maximum of the "
+            "plain map minus its mean; places below the mean are dark.",
         )
-    return found
+    return by_title
 
 
 def _related(between: NDArray[np.int64], held: NDArray[np.int64]) -> tuple[int, int]:
-    """The pair with most in common, among those that have something of their own if there are such.
+    """Return the pair of classes with the most in common, if possible one in which both also have other prototypes.
 
     Args:
-        between: (C, C) how many prototypes two classes share.
-        held: (C,) how many each has.
+        between: (C, C), number of prototypes that two classes share.
+        held: (C,), number of prototypes of each class.
     """
     upper = np.triu(np.ones_like(between, dtype=bool), k=1)
     differ = (between < held[:, None]) & (between < held[None, :])
@@ -103,22 +103,22 @@ def _related(between: NDArray[np.int64], held: NDArray[np.int64]) -> tuple[int, 
     return int(a), int(b)
 
 
-def _examples(model: ProtoPool, material: FigureInputs, c: int) -> list[Pixels]:
-    """Some images of a class; none if the source has none."""
-    rows = np.flatnonzero(np.asarray(material.source.labels) == c)[:EXAMPLES].tolist()
+def _examples(model: ProtoPool, inputs: FigureInputs, c: int) -> list[Pixels]:
+    """Return some images of a class; none if the source has none."""
+    rows = np.flatnonzero(np.asarray(inputs.source.labels) == c)[:EXAMPLES].tolist()
     if not rows:
         return []
-    batch = ImageDataset(material.source, model.spec.image).__getitems__(rows)
+    batch = ImageDataset(inputs.source, model.spec.image).__getitems__(rows)
     return [as_picture(image) for image in batch.images]
 
 
 def _focal_rows(
-    model: ProtoPool, material: FigureInputs, views: Sequence[PrototypeView]
+    model: ProtoPool, inputs: FigureInputs, views: Sequence[PrototypeView]
 ) -> list[tuple[Pixels, PrototypeView, NDArray[np.float32], float, float]]:
-    images = material.images[:EXAMPLES].to(model.device)
+    images = inputs.images[:EXAMPLES].to(model.device)
     with torch.no_grad():
         output = model.eval()(images)
-        weights = model.weights(model.slots.settled())[output.scores.argmax(dim=1)]
+        weights = model.weights(model.slots.hard_assignment())[output.scores.argmax(dim=1)]
         best = (weights * output.similarities).argmax(dim=1)
         latents = output.latents.float()
         maps = torch.stack(
@@ -131,19 +131,19 @@ def _focal_rows(
         )
         focal = output.similarities.gather(1, best[:, None])[:, 0]
     large = upsample(maps, model.spec.image.size).cpu().numpy()
-    found = []
+    rows = []
     for row, j in enumerate(best.tolist()):
         highest = float(maps[row].max())
-        found.append(
+        rows.append(
             (as_picture(images[row].cpu()), views[j], large[row], highest, highest - float(focal[row]))
         )
-    return found
+    return rows
 
 
 def focal_figure(
     rows: Sequence[tuple[Pixels, PrototypeView, NDArray[np.float32], float, float]],
 ) -> Figure:
-    """Images with the plain similarity map of a prototype beside the focal one (figures 2 and 4).
+    """Draw images with the plain similarity map of a prototype next to the focal one (figures 2 and 4).
 
     Args:
         rows: image, prototype, its plain map (H, W) enlarged to the image, and the map's maximum and mean.

@@ -1,8 +1,8 @@
-"""The two ends of a focal similarity, the nearest cell and the mean over all cells, without keeping the map.
+"""The two parts of a focal similarity, the nearest cell and the mean over all cells, without keeping the map.
 
-Rymarczyk et al. 2022 compare the most similar place of an image with its average (eq. 1). The mean needs every
-cell, and a map a prototype, kept for the backward pass with all that lies between, would be the largest tensor of
-a training step. So images are taken block by block, and the backward pass computes their maps anew.
+Rymarczyk et al. 2022 compare the most similar place of an image with its average (eq. 1). The mean needs every cell.
+One map per prototype, kept for the backward pass with all intermediate tensors, would be the largest tensor of a
+training step. So images are processed in blocks, and the backward pass computes their maps again.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from torch.autograd.function import once_differentiable
 from resemblance.prototypes.precision import full_precision
 from resemblance.prototypes.similarity import EPSILON, log_similarity, squared_distances
 
-BLOCK = 1 << 22  # numbers of a map that are held at once
+BLOCK = 1 << 22  # number of map entries that are in memory at once
 
 Mean = Literal["similarity", "distance"]
 
 
 def nearest_and_mean(latents: Tensor, vectors: Tensor, mean: Mean = "similarity") -> tuple[Tensor, Tensor]:
-    """The smallest squared distance of each image to each prototype, and a mean over all its cells.
+    """Compute the smallest squared distance of each image to each prototype, and a mean over all its cells.
 
     Args:
         latents: (B, D, H, W).
         vectors: (P, D, 1, 1).
-        mean: of the logarithmic similarities of the cells, or of their squared distances.
+        mean: whether the mean is over the logarithmic similarities of the cells, or over their squared distances.
 
     Returns:
         Smallest squared distances (B, P) and means (B, P), both differentiable once.
@@ -44,7 +44,7 @@ def nearest_and_mean(latents: Tensor, vectors: Tensor, mean: Mean = "similarity"
 
 
 def similarity_slope(squared: Tensor, epsilon: float = EPSILON) -> Tensor:
-    """The derivative of `log_similarity` by the squared distance.
+    """Compute the derivative of `log_similarity` with respect to the squared distance.
 
     Example:
         >>> [round(value, 3) for value in similarity_slope(torch.tensor([0.0, 1.0])).tolist()]
@@ -76,7 +76,7 @@ class _Pooled(torch.autograd.Function):
         with full_precision(latents):
             for rows in _blocks(latents, len(vectors)):
                 z = latents[rows].flatten(2)  # (b, D, HW)
-                # ∂loss/∂d² of each cell: the mean's part everywhere, the nearest cell's besides.
+                # ∂loss/∂d² of each cell: that of the mean for all cells, plus that of the nearest cell.
                 slopes = (to_mean[rows] / z.shape[2])[:, :, None]
                 if ctx.mean == "similarity":
                     slopes = slopes * similarity_slope(squared_distances(latents[rows], vectors).flatten(2))
@@ -92,6 +92,6 @@ class _Pooled(torch.autograd.Function):
 
 
 def _blocks(latents: Tensor, prototypes: int) -> Iterator[slice]:
-    """Images whose maps fit into a block."""
+    """Return slices of images whose maps fit into a block."""
     size = max(BLOCK // (prototypes * latents.shape[2] * latents.shape[3]), 1)
     return (slice(start, start + size) for start in range(0, len(latents), size))

@@ -10,20 +10,20 @@ from torch.nn import functional as F
 
 
 def mix_pairs(images: Tensor, alpha: float = 0.5) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mixtures λx + (1 − λ)x′ of each image with another of its batch, λ ~ Beta(α, α), one for the batch.
+    """Mix each image with another of its batch, λx + (1 − λ)x′, with one λ ~ Beta(α, α) per batch.
 
-    PaperFigure from torch's generator of the images' device. Each process mixes its own images.
+    Random numbers come from torch's generator of the images' device. Each process mixes its own images.
 
     Args:
         images: (B, C, H, W).
         alpha: α.
 
     Returns:
-        The mixtures, and ``partners`` (B,) and ``share`` λ (), which `mixed_cross_entropy` reads.
+        The mixtures, and a dictionary for `mixed_cross_entropy`: ``partners`` (B,) and ``share`` λ ().
 
     Example:
-        >>> mixed, how = mix_pairs(torch.rand(4, 1, 8, 8))
-        >>> mixed.shape, sorted(how["partners"].tolist())
+        >>> mixed, mixing = mix_pairs(torch.rand(4, 1, 8, 8))
+        >>> mixed.shape, sorted(mixing["partners"].tolist())
         (torch.Size([4, 1, 8, 8]), [0, 1, 2, 3])
     """
     half = torch.tensor(alpha, device=images.device)
@@ -33,17 +33,17 @@ def mix_pairs(images: Tensor, alpha: float = 0.5) -> tuple[Tensor, dict[str, Ten
     return mixed, {"partners": partners, "share": share}
 
 
-def mixed_cross_entropy(scores: Tensor, labels: Tensor, how: Mapping[str, Tensor]) -> Tensor:
-    """λ times the cross entropy to the labels, (1 − λ) times that to the partners'; the plain one if not mixed.
+def mixed_cross_entropy(scores: Tensor, labels: Tensor, mixing: Mapping[str, Tensor]) -> Tensor:
+    """Compute λ · cross entropy with the labels + (1 − λ) · that with the partners' labels; plain if not mixed.
 
     Example:
         >>> scores, labels = torch.tensor([[0.0, 1.0], [0.0, 3.0]]), torch.tensor([1, 0])
-        >>> how = {"partners": torch.tensor([1, 0]), "share": torch.tensor(0.25)}
-        >>> plain = [F.cross_entropy(scores, given).item() for given in (labels, labels.flip(0))]
-        >>> abs(mixed_cross_entropy(scores, labels, how).item() - 0.25 * plain[0] - 0.75 * plain[1]) < 1e-6
+        >>> mixing = {"partners": torch.tensor([1, 0]), "share": torch.tensor(0.25)}
+        >>> plain = [F.cross_entropy(scores, targets).item() for targets in (labels, labels.flip(0))]
+        >>> abs(mixed_cross_entropy(scores, labels, mixing).item() - 0.25 * plain[0] - 0.75 * plain[1]) < 1e-6
         True
     """
     entropy = F.cross_entropy(scores, labels)
-    if "partners" not in how:
+    if "partners" not in mixing:
         return entropy
-    return entropy.lerp(F.cross_entropy(scores, labels[how["partners"]]), 1 - how["share"])
+    return entropy.lerp(F.cross_entropy(scores, labels[mixing["partners"]]), 1 - mixing["share"])

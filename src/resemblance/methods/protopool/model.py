@@ -1,23 +1,22 @@
 """ProtoPool: prototypes from a pool, which classes share (Rymarczyk et al., ECCV 2022).
 
-A latent map z = f(x) is compared with a pool of M prototypes by the focal similarity, the most similar place less
-the average one:
+A latent map z = f(x) is compared with a pool of M prototypes by the focal similarity, the similarity of the most
+similar place minus the mean similarity:
 
     g_p(z) = log((|z − p|² + 1) / (|z − p|² + ε))
-    g_p    = max over z of g_p(z)  −  mean over z of g_p(z)        (eq. 1, whose second "max" is a misprint)
+    g_p    = max over z of g_p(z)  −  mean over z of g_p(z)        (eq. 1; its second "max" is a misprint)
 
-Each class has K slots. A slot is a distribution q_k over the pool, drawn by Gumbel-Softmax from logits A that are
-learned, and looks for the mixture of prototypes that it holds; a last layer h adds the slots up:
+Each class has K slots. A slot is a distribution q_k over the pool, drawn by Gumbel-Softmax from learned logits A. Its
+similarity is that of the prototypes weighted by q_k; a last layer h sums the slots:
 
     g_k     = Σ_i q_k^i g_{p_i}
     score_c = Σ_{c', k} h_{c, c'k} g_{c'k}  =  Σ_i (Σ_{c', k} h_{c, c'k} q^i_{c'k}) g_{p_i}
 
-As training goes on the logits are scaled up, and each slot settles for one prototype. Slots of a class are kept
-apart by
+During training the logits are scaled up, until each slot selects one prototype. Slots of a class are made different by
 
     L_orth  = Σ_{i < j} <q_i, q_j> / (|q_i| |q_j|)                 (eq. 2)
 
-Symbols: B images, C classes, K slots a class, P = M prototypes.
+Symbols: B images, C classes, K slots per class, P = M prototypes.
 """
 
 from __future__ import annotations
@@ -49,19 +48,19 @@ class ProtoPool(PrototypeMethod):
     """A pool of part prototypes, slots that choose from it, and a linear last layer without bias.
 
     In evaluation a slot holds the prototype of its largest logit. In ``variant="released"`` distances are mixed
-    before they become similarities, and evaluation has Gumbel noise, always the same draw, until `assign_owners`
-    settles the slots after training. Before that no class owns a prototype.
+    before similarities are computed, and evaluation has Gumbel noise, always the same draw, until `assign_owners`
+    makes the assignment hard after training. Before that no class owns a prototype.
 
     Args:
         config: the configuration.
         spec: classes and images.
-        encoder: gives the latent map; its own classifier is not needed.
-        saved: a saved state, whose size of the pool is taken over; by default as configured.
+        encoder: computes the latent map; its own classifier is not needed.
+        saved: a saved state, whose size of the pool is used; by default as configured.
 
     Attributes:
-        slots: with the logits A.
-        own_slots: (C, C·K) bool, which slots are a class's own.
-        scale: of the logits in training; `before_step` sets it.
+        slots: the slots, with the logits A.
+        own_slots: (C, C·K) bool, which slots belong to a class.
+        scale: the factor of the logits in training; `before_step` sets it.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
@@ -106,7 +105,7 @@ class ProtoPool(PrototypeMethod):
         self.last = nn.Linear(classes * slots, classes, bias=False)
         own_slots = torch.eye(classes, dtype=torch.bool).repeat_interleave(slots, dim=1)
         self.register_buffer("own_slots", own_slots, persistent=False)
-        with torch.no_grad():  # 1 to a class's own slots, 0 to the others: positive reasons only
+        with torch.no_grad():  # 1 for a class's own slots, 0 for the others: only evidence for classes
             self.last.weight.copy_(self.own_slots)
         self.scale = gumbel_scale(1)
         self._tuning = False
@@ -120,46 +119,46 @@ class ProtoPool(PrototypeMethod):
         tensors: Mapping[str, Tensor] | None,
         load_weights: bool,
     ) -> Encoder:
-        """Make an encoder of which only the map is kept; refuses one whose map is too small for parts."""
+        """Make an encoder of which only the map is used; refuse one whose map is too small for parts."""
         return build_map_encoder(config, spec.image, module, load_weights)
 
     # slots
 
     def slots_of(self, output: Output) -> Tensor:
-        """q (C, K, P) behind an output: what its training step drew, or the settled one."""
-        return output.extras["assignment"] if "assignment" in output.extras else self.slots.settled()
+        """Return the q (C, K, P) of an output: the draw of its training step, or the assignment of evaluation."""
+        return output.extras["assignment"] if "assignment" in output.extras else self.slots.hard_assignment()
 
     def mixes(self, slots: Tensor) -> bool:
-        """Whether slots mix distances, so that no prototype has a contribution of its own."""
+        """Check whether slots mix distances, so that prototypes have no contributions of their own."""
         return self.released and not bool(((slots == 0) | (slots == 1)).all())
 
     @torch.no_grad()
     def assign_owners(self) -> None:
-        """End the choice, and give each prototype to the classes that hold it in a slot with a weight."""
-        self.slots.settle()
-        held = self.slots.held()  # (C, K)
-        filled = self.last.weight.any(dim=0).reshape_as(held)
-        counts = torch.zeros(self.prototypes.owners.T.shape, device=held.device)
-        self.prototypes.owners.copy_(counts.scatter_add(1, held, filled.float()).T > 0)
+        """End the choice, and let each prototype belong to the classes that hold it in a slot with a weight."""
+        self.slots.harden()
+        assigned = self.slots.assigned()  # (C, K)
+        filled = self.last.weight.any(dim=0).reshape_as(assigned)
+        counts = torch.zeros(self.prototypes.owners.T.shape, device=assigned.device)
+        self.prototypes.owners.copy_(counts.scatter_add(1, assigned, filled.float()).T > 0)
 
     # image → latents → similarities → slots → scores
 
     def latents(self, images: Tensor) -> Tensor:
-        """z = f(x) (B, D, H, W)."""
+        """Return z = f(x), (B, D, H, W)."""
         latents: Tensor = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
         return latents
 
     def forward(self, images: Tensor) -> Output:
-        """Answer images (B, C, H, W) in [0, 1]; in training, mixtures of two each, λx + (1 − λ)x′."""
+        """Classify images (B, C, H, W) in [0, 1]; in training, mixtures of two, λx + (1 − λ)x′."""
         if not (self.training and self.config.mixup) or self._tuning:
             return super().forward(images)
-        mixed, how = mix_pairs(images)
+        mixed, mixing = mix_pairs(images)
         output = super().forward(mixed)
-        output.extras.update(how)
+        output.extras.update(mixing)
         return output
 
     def head(self, latents: Tensor) -> Output:
-        """Focal similarities g_p (B, P) and scores (B, C)."""
+        """Compute focal similarities g_p (B, P) and scores (B, C)."""
         with full_precision(latents):
             latents = widened(latents)
             comparison = self.prototypes(latents)
@@ -169,7 +168,7 @@ class ProtoPool(PrototypeMethod):
             return self.rescore(Output(similarities, similarities, latents, extras))
 
     def rescore(self, output: Output) -> Output:
-        """Scores of known similarities, (B, C)."""
+        """Compute scores (B, C) from similarities that are already known."""
         with full_precision(output.similarities):
             slots = self.slots_of(output)
             if self.mixes(slots):
@@ -177,36 +176,36 @@ class ProtoPool(PrototypeMethod):
             return replace(output, scores=output.similarities @ self.weights(slots).T)
 
     def weights(self, slots: Tensor) -> Tensor:
-        """Σ_{c', k} h_{c, c'k} q^i_{c'k} (C, P): of each prototype for each class."""
+        """Compute the weight of each prototype for each class (C, P), Σ_{c', k} h_{c, c'k} q^i_{c'k}."""
         return widened(self.last.weight) @ slots.flatten(0, 1)
 
     def _mixed(self, output: Output, slots: Tensor) -> Tensor:
-        """(B, C·K) similarities of the authors' mixtures of distances."""
+        """Compute the similarities (B, C·K) of mixtures of distances, as in the authors' code."""
         mix = slots.flatten(0, 1).T  # (P, C·K)
         return self.prototypes.focal_similarity(
             output.extras["distances"] @ mix, output.extras["means"] @ mix
         )
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
-        """Slot weights × focal similarity, summed a prototype; no bias. Mixed distances: one reason a slot."""
+        """Return weight × focal similarity per prototype, or per slot if distances are mixed; the bias is 0."""
         with full_precision(output.similarities):
             slots = self.slots_of(output)
-            nothing = output.scores.new_zeros(len(classes))
+            bias = output.scores.new_zeros(len(classes))
             if self.mixes(slots):
                 weights, similarities = widened(self.last.weight)[classes], self._mixed(output, slots)
-                strongest = slots.argmax(dim=2).flatten()
-                return Evidence(weights * similarities, nothing, strongest, weights, similarities)
+                largest_share = slots.argmax(dim=2).flatten()
+                return Evidence(weights * similarities, bias, largest_share, weights, similarities)
             weights = self.weights(slots)[classes]
             prototypes = torch.arange(len(self.prototypes), device=classes.device)
-            return Evidence(weights * output.similarities, nothing, prototypes, weights)
+            return Evidence(weights * output.similarities, bias, prototypes, weights)
 
     # training
 
     def before_step(self, step: TrainingStep) -> None:
-        """Sharpen the slots epoch by epoch; a recipe of more or fewer epochs runs through the same scales.
+        """Set the scale of the epoch; a recipe with more or fewer epochs has the same range of scales.
 
-        The authors count epochs from 0 and train nothing in that epoch, whose scale would be 0: here the first
-        epoch has e = 1, and ``warm_epochs`` is one less than theirs.
+        The authors count epochs from 0 and train nothing in epoch 0, whose scale would be 0: here the first epoch has
+        e = 1, and ``warm_epochs`` is one less than theirs.
         """
         config = self.config
         planned = {"warm": (0, config.warm_epochs), "joint": (config.warm_epochs, config.joint_epochs)}
@@ -215,10 +214,11 @@ class ProtoPool(PrototypeMethod):
         self._tuning = step.stage == LAST
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """Cross entropy + λ₁ cluster − λ₂ separation + L_orth + λ₃ L1 of the weights to other classes' slots.
+        """Compute cross entropy + λ₁ cluster − λ₂ separation + L_orth + λ₃ L1 of weights to slots of other classes.
 
-        The paper names cross entropy and L_orth (eq. 2) only; the rest is the authors' code. Cluster and separation
-        look at the K prototypes that the label's slots hold most of, and at all others; labels are not mixed there.
+        The paper has only cross entropy and L_orth (eq. 2); the rest is from the authors' code. Cluster is over the K
+        prototypes with the largest sums in the slots of the label, separation over all others; labels are not mixed
+        there.
         """
         config, distances = self.config, output.extras["distances"]
         slots, logits = self.slots_of(output), self.slots.logits
@@ -233,13 +233,13 @@ class ProtoPool(PrototypeMethod):
             "cross_entropy": mixed_cross_entropy(output.scores, labels, output.extras),
             "cluster": config.cluster * cluster,
             "separation": -config.separation * separation,
-            # The authors' code measures the logits, whose cosines can be negative.
+            # The authors' code uses the logits, whose cosines can be negative.
             "orthogonality": config.orthogonality * orthogonality(logits if self.released else slots),
             "l1": config.l1 * (self.last.weight * ~self.own_slots).abs().sum(),
         }
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Encoder, add-on, the slots' logits, prototypes and last layer."""
+        """Return the parameters of encoder, add-on, logits of the slots, prototypes and last layer."""
         return {
             "encoder": list(self.encoder.parameters()),
             "addon": list(self.addon.parameters()),
@@ -249,24 +249,30 @@ class ProtoPool(PrototypeMethod):
         }
 
     def recipe(self) -> Recipe:
-        """Warm, joint, projection, last layer; an encoder without pretrained weights trains from the start."""
+        """Return the schedule: warm, joint, projection, last layer; encoders without weights train from the start."""
         config, rate = self.config, self.config.rate
         scratch = config.weights == "none" and ":" not in config.encoder
         warm = {"addon": Group(3 * rate, 1e-3), "slots": Group(3 * rate), "prototypes": Group(3 * rate)}
         joint = {"encoder": Group(rate if scratch else rate / 10, 1e-3), **warm}
         end = ("assign", "project", "usage")
-        falling, slowly = Schedule("step", size=5, gamma=0.1), Schedule("step", size=5, gamma=0.95)
+        falling, falling_slowly = Schedule("step", size=5, gamma=0.1), Schedule("step", size=5, gamma=0.95)
         stages = (
             Stage("warm", config.warm_epochs, joint if scratch else warm),
             Stage("joint", config.joint_epochs, joint, schedule=falling, fresh=True, end=end),
-            Stage(LAST, config.last_epochs, {"last": Group(rate / 10, 1e-3)}, schedule=slowly, scales=False),
+            Stage(
+                LAST,
+                config.last_epochs,
+                {"last": Group(rate / 10, 1e-3)},
+                schedule=falling_slowly,
+                scales=False,
+            ),
         )
         return Recipe(stages, batch_size=80)
 
     @torch.no_grad()
     def keep(self, indices: Tensor) -> None:
-        """Drop prototypes; slots that held one of them are left without weight."""
-        held = self.slots.held().flatten()  # (C·K,)
+        """Drop prototypes; slots that had one of them are left without weight."""
+        assigned = self.slots.assigned().flatten()  # (C·K,)
         super().keep(indices)
         self.slots.keep(indices)
-        self.last.weight[:, ~torch.isin(held, indices.to(held.device))] = 0
+        self.last.weight[:, ~torch.isin(assigned, indices.to(assigned.device))] = 0

@@ -1,4 +1,4 @@
-"""ProtoPool's prototypes: the most similar place of an image less the average one (Rymarczyk et al. 2022, eq. 1)."""
+"""ProtoPool's prototypes, compared by the focal similarity (Rymarczyk et al. 2022, eq. 1)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from resemblance.prototypes.vectors import VectorPrototypes
 
 
 class FocalPrototypes(VectorPrototypes):
-    """Patches compared by squared distance, and pooled by maximum less mean.
+    """Patches that are compared by squared distance, and pooled by maximum minus mean.
 
     Args:
         vectors: (P, D, 1, 1).
         owners: (P, C) bool.
-        focal: False pools by the maximum alone.
-        mean: what is averaged over the map. The authors' code takes the similarity of the mean distance for the mean
-            similarity; it is never larger.
+        focal: whether to subtract the mean; otherwise pooling is by the maximum alone.
+        mean: what is averaged over the map. The authors' code uses the similarity at the mean distance in place of the
+            mean similarity; it is never larger.
     """
 
     def __init__(
@@ -29,19 +29,19 @@ class FocalPrototypes(VectorPrototypes):
         self.focal, self.mean = focal, mean
 
     def forward(self, latents: Tensor) -> Comparison:
-        """Focal similarities (B, P), with the smallest ``distances`` and the ``means`` over the map."""
+        """Compute focal similarities (B, P), with the smallest ``distances`` and the ``means`` over the map."""
         with full_precision(latents):
             nearest, means = nearest_and_mean(self.compared(latents), self.vectors, self.mean)
             return Comparison(self.focal_similarity(nearest, means), {"distances": nearest, "means": means})
 
     def focal_similarity(self, nearest: Tensor, means: Tensor) -> Tensor:
-        """g_p (eq. 1) of smallest squared distances and means over the map."""
+        """Compute g_p (eq. 1) from smallest squared distances and means over the map."""
         if not self.focal:
             return log_similarity(nearest)
         return log_similarity(nearest) - (log_similarity(means) if self.mean == "distance" else means)
 
     def maps(self, latents: Tensor, which: Tensor | None = None) -> Tensor:
-        """g_p(z) less its mean over the map, (B, K, H, W): the highest place has the focal similarity."""
+        """Return g_p(z) minus its mean over the map, (B, K, H, W); the maximum is the focal similarity."""
         vectors = self.vectors if which is None else self.vectors[which]
         with full_precision(latents):
             squared = self.geometry.distances(self.compared(latents), vectors)

@@ -1,6 +1,6 @@
-"""What classes share, drawn: prototypes with several classes, classes with their parts, and the graph they make.
+"""The sheets of ProtoPool's figures: shared prototypes, classes with their parts, and the graph of classes.
 
-After figures 1 and 7 to 9 of Rymarczyk et al. 2022.
+They follow figures 1 and 7 to 9 of Rymarczyk et al. 2022.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from resemblance.explain.prototype_view import PrototypeView
 
 MARGIN, SIDE, GAP = 0.3, 1.05, 0.16
 STEP = SIDE + 0.42  # from one row of pictures with captions to the next
-PARTS, LINES = 12, 120  # of a class and of the graph, shown at most
+PARTS, LINES = 12, 120  # the most parts of a class, and lines of the graph, to show
 LEFT, MIDDLE, RIGHT = "#dbe9f6", "#ffffff", "#dff0d8"
 
 
 def shared_figure(views: Sequence[PrototypeView], classes: int) -> Figure:
-    """The prototypes that most classes share, and in how many classes they are (figure 8).
+    """Draw the prototypes that most classes share, and the classes that they are in (figure 8).
 
     Args:
-        views: those to be drawn.
-        classes: how many there are in all.
+        views: the prototypes to draw.
+        classes: number of all classes.
     """
     width = 7.4
     lines = [_names(view.classes, 60, 3) for view in views]
@@ -46,12 +46,12 @@ def shared_figure(views: Sequence[PrototypeView], classes: int) -> Figure:
 
 
 def class_figure(name: str, examples: Sequence[Pixels], views: Sequence[PrototypeView]) -> Figure:
-    """A class: some of its images, and all parts that it holds (figure 7).
+    """Draw some images of a class, and all its parts (figure 7).
 
     Args:
-        name: of the class.
-        examples: images of it.
-        views: its prototypes, the most weighty first; those beyond 12 are counted.
+        name: name of the class.
+        examples: images of the class.
+        views: its prototypes, the largest weights first; at most 12 are drawn, the others counted.
     """
     shown, columns = views[:PARTS], 6
     rows = max(-(-len(shown) // columns), 1)
@@ -86,12 +86,12 @@ def pair_figure(
     examples: tuple[Sequence[Pixels], Sequence[Pixels]],
     parts: tuple[Sequence[PrototypeView], Sequence[PrototypeView], Sequence[PrototypeView]],
 ) -> Figure:
-    """Two classes, their own parts at the sides and those that they share between them (figure 1).
+    """Draw two classes, their own parts on the left and right, and those that they share in the middle (figure 1).
 
     Args:
-        names: of the two classes.
+        names: names of the two classes.
         examples: images of each.
-        parts: the prototypes of the first alone, of both, and of the second alone; at most 9 of each are drawn.
+        parts: prototypes of the first class only, of both, and of the second only; at most 9 of each are drawn.
     """
     columns, panel = 3, 3 * (SIDE + GAP) + GAP
     rows = max([1, *(-(-min(len(views), 9) // columns) for views in parts)])
@@ -104,8 +104,8 @@ def pair_figure(
         _panel(figure, x, MARGIN, panel, height, colour)
         write(figure, x + GAP, MARGIN + 0.1, title, fontweight="bold", fontsize=10)
         if number != 1:
-            for place_, pixels in enumerate(examples[number // 2][:columns]):
-                show(figure, x + GAP + place_ * (SIDE + GAP), MARGIN + 0.4, SIDE, pixels)
+            for rank, pixels in enumerate(examples[number // 2][:columns]):
+                show(figure, x + GAP + rank * (SIDE + GAP), MARGIN + 0.4, SIDE, pixels)
         elif not views:
             write(figure, x + GAP, MARGIN + 0.4, "nothing", color=MUTED)
         for count, view in enumerate(views[:9]):
@@ -120,11 +120,11 @@ def pair_figure(
 
 
 def graph_figure(names: Sequence[str], shared: NDArray[np.int64]) -> Figure:
-    """Classes on a circle; the more prototypes two of them share, the wider and darker the line between them.
+    """Draw classes on a circle, with wider and darker lines between two classes that share more prototypes.
 
     Args:
         names: C names.
-        shared: (C, C) how many prototypes each pair of classes has in common.
+        shared: (C, C), number of prototypes that each pair of classes has in common.
     """
     turned = len(names) > 12
     side, reach = (7.8, 1.65) if turned else (5.2, 1.5)
@@ -164,7 +164,7 @@ def graph_figure(names: Sequence[str], shared: NDArray[np.int64]) -> Figure:
 
 
 def _names(names: Sequence[str], width: int, lines: int) -> list[str]:
-    """The names in so many lines of text at most; what has no room is counted."""
+    """Return the names in at most ``lines`` lines of text; those without room are counted."""
     for count in range(len(names), 0, -1):
         text = ", ".join(plain(name, 24) for name in names[:count])
         text += f" and {len(names) - count} more" if count < len(names) else ""
@@ -181,5 +181,5 @@ def _panel(figure: Figure, x: float, y: float, width: float, height: float, colo
 
 
 def _part(figure: Figure, x: float, y: float, view: PrototypeView) -> None:
-    """The training image with the part framed: of a small part alone little can be told."""
+    """Draw the training image with the part framed: a small part alone is hard to recognise."""
     show(figure, x, y, SIDE, view.picture if view.source is None else view.source, view.box)

@@ -1,7 +1,7 @@
-"""Slots: how classes choose their prototypes from a pool while training (Rymarczyk et al., ECCV 2022).
+"""Slots, by which classes choose prototypes from a pool during training (Rymarczyk et al., ECCV 2022).
 
-A slot is a distribution q over the pool, drawn by Gumbel-Softmax from logits that are learned. Its scale grows from
-epoch to epoch, and the slot settles for one prototype.
+A slot is a distribution q over the pool, drawn by Gumbel-Softmax from learned logits. The scale of the logits grows
+from epoch to epoch, until the slot selects one prototype.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from torch.nn import functional as F
 
 from resemblance.prototypes.precision import widened
 
-TEMPERATURE = 0.5  # τ; the authors' code has a falling one besides, which nothing reads
-HARDENING = 30  # epochs until the scale stays
+TEMPERATURE = 0.5  # τ; the authors' code also has a decreasing temperature, which is never used
+HARDENING = 30  # epochs until the scale is constant
 HARD, RELEASED_HARD = 1000.0, 10_000.0  # scales at the end of training, and in the authors' evaluation
 
 
 def gumbel_scale(epoch: float) -> float:
-    """By what the logits are multiplied in an epoch: 1000·√(e/30), then 1000.
+    """Return the factor of the logits in an epoch: 1000·√(e/30) up to epoch 30, then 1000.
 
-    The authors write 1.3·√(a·e) with a = (1000/1.3)²/30, which is the same. The paper is silent.
+    The authors' code has 1.3·√(a·e) with a = (1000/1.3)²/30, which is the same. The paper does not mention it.
 
     Args:
         epoch: e, from 0.
@@ -35,9 +35,9 @@ def gumbel_scale(epoch: float) -> float:
 
 
 def orthogonality(slots: Tensor) -> Tensor:
-    """(2 / K) Σ_{i<j} cos(q_i, q_j), averaged over the classes, from (C, K, P) (eq. 2).
+    """Compute (2 / K) Σ_{i<j} cos(q_i, q_j), mean over the classes, from slots (C, K, P) (eq. 2).
 
-    The factor is the authors'. The sum of all cosines is the squared length of the sum of the unit vectors.
+    The factor is from the authors' code. The sum of all cosines is the squared length of the sum of the unit vectors.
 
     Example:
         >>> orthogonality(torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]])).item()
@@ -48,7 +48,7 @@ def orthogonality(slots: Tensor) -> Tensor:
 
 
 def largest(masses: Tensor, count: int) -> Tensor:
-    """(B, P) bool, the ``count`` largest entries of each row; ties go to the lowest index.
+    """Mark the ``count`` largest entries of each row, (B, P) bool; of equal entries, the first are marked.
 
     Example:
         >>> largest(torch.tensor([[0.0, 2.0, 0.0, 1.0]]), 3)
@@ -65,15 +65,15 @@ class Slots(nn.Module):
         classes: C.
         slots: K.
         prototypes: P.
-        noisy: settle by a Gumbel draw at a scale of 10,000, as the authors' code does, instead of the largest
-            logit. It is the same draw each time, so that answers repeat.
+        noisy: whether evaluation uses a Gumbel draw at a scale of 10,000, as in the authors' code, instead of the
+            largest logit. The draw is the same each time, so that results are reproducible.
 
     Attributes:
         logits: (C, K, P), Xavier normal.
 
     Example:
         >>> slots = Slots(classes=3, slots=2, prototypes=5)
-        >>> slots.draw(scale=100.0).sum(dim=2).allclose(torch.ones(3, 2)), slots.settled().sum(dim=2).tolist()
+        >>> slots.draw(scale=100.0).sum(dim=2).allclose(torch.ones(3, 2)), slots.hard_assignment().sum(dim=2).tolist()
         (True, [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
     """
 
@@ -84,14 +84,14 @@ class Slots(nn.Module):
         self.logits = nn.Parameter(spread * torch.randn(classes, slots, prototypes))
 
     def draw(self, scale: float) -> Tensor:
-        """q (C, K, P) for a training step: softmax((scale · A + noise) / τ), the noise standard Gumbel."""
+        """Draw q (C, K, P) for a training step: softmax((scale · A + noise) / τ), with standard Gumbel noise."""
         return F.gumbel_softmax(scale * widened(self.logits), TEMPERATURE, dim=2)
 
     @torch.no_grad()
-    def settled(self) -> Tensor:
-        """q (C, K, P) in evaluation: one for the largest logit, zero for the others.
+    def hard_assignment(self) -> Tensor:
+        """Return q (C, K, P) in evaluation: one for the largest logit, zero for the others.
 
-        The paper sets entries above ½ to one; for a distribution that is sharp enough to have one, it is the same.
+        The paper sets entries above ½ to one, which is the same if there is one.
         """
         logits = widened(self.logits)
         if self.noisy:
@@ -100,15 +100,15 @@ class Slots(nn.Module):
             return ((RELEASED_HARD * logits + noise) / TEMPERATURE).softmax(dim=2)
         return torch.zeros_like(logits).scatter(2, logits.argmax(dim=2, keepdim=True), 1.0)
 
-    def held(self) -> Tensor:
-        """(C, K) int64: the prototype that each slot holds."""
-        return self.settled().argmax(dim=2)
+    def assigned(self) -> Tensor:
+        """Return the prototype that each slot holds, (C, K) int64."""
+        return self.hard_assignment().argmax(dim=2)
 
     @torch.no_grad()
-    def settle(self) -> None:
-        """End the choice: the logits become one for what is held, and zero."""
-        held = self.held()[:, :, None]
-        self.logits.copy_(torch.zeros_like(self.logits).scatter(2, held, 1.0))
+    def harden(self) -> None:
+        """End the choice: the logits become one for the prototype that a slot holds, zero for others."""
+        assigned = self.assigned()[:, :, None]
+        self.logits.copy_(torch.zeros_like(self.logits).scatter(2, assigned, 1.0))
 
     def keep(self, indices: Tensor) -> None:
         """Drop all prototypes but those at ``indices`` from the pool."""

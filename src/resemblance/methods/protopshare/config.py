@@ -12,8 +12,8 @@ from resemblance.config.start import describe
 from resemblance.config.values import flag
 from resemblance.methods.protopnet.config import ProtoPNetConfig
 
-# Options that --start takes from the model it names, and the methods that this model may have.
-TAKEN = (
+# Options that are copied from the model that --start names, and the methods that this model may have.
+COPIED = (
     "encoder",
     "weights",
     "stem",
@@ -28,12 +28,12 @@ TAKEN = (
 )
 STARTS = ("protopnet", "protopshare")
 # Options that only matter if a ProtoPNet is trained first.
-BEGINNING = ("warm_epochs", "joint_epochs", "push_every", "prune")
+PROTOPNET_ONLY = ("warm_epochs", "joint_epochs", "push_every", "prune")
 DEFAULTS: dict[str, Any] = {item.name: item.default for item in fields(ProtoPNetConfig)}
 
 
-def _taken(name: str, help: str, title: str = "method", **metadata: Any) -> Any:
-    """Declare an option that --start sets: None before, and afterwards never None, except for --cut."""
+def _copied(name: str, help: str, title: str = "method", **metadata: Any) -> Any:
+    """Declare an option that is copied from --start: None until then, and afterwards never None, except --cut."""
     default = DEFAULTS[name]
     rest = f"(default: as in --start{'' if default is None else f', else {default}'})"
     return option(None, f"{help} {rest}", title=title, **metadata)
@@ -51,25 +51,25 @@ class ProtoPShareConfig(ProtoPNetConfig):
         "Discovery in Interpretable Image Classification. KDD 2021"
     )
 
-    encoder: str = _taken("encoder", ENCODER, "model")
-    weights: str = _taken("weights", WEIGHTS, "model")
-    stem: str = _taken("stem", "ResNet stem", "model", choices=STEMS)
-    cut: str | None = _taken("cut", CUT, "model")
-    prototypes_per_class: int = _taken(
+    encoder: str = _copied("encoder", ENCODER, "model")
+    weights: str = _copied("weights", WEIGHTS, "model")
+    stem: str = _copied("stem", "ResNet stem", "model", choices=STEMS)
+    cut: str | None = _copied("cut", CUT, "model")
+    prototypes_per_class: int = _copied(
         "prototypes_per_class", "prototypes per class, before merging", least=1
     )
-    prototype_depth: int = _taken("prototype_depth", "channels of a prototype", least=1)
-    prototype_height: int = _taken(
+    prototype_depth: int = _copied("prototype_depth", "channels of a prototype", least=1)
+    prototype_height: int = _copied(
         "prototype_height", "cells of the latent map that a prototype spans, vertically", least=1
     )
-    prototype_width: int = _taken(
+    prototype_width: int = _copied(
         "prototype_width", "cells of the latent map that a prototype spans, horizontally", least=1
     )
-    addon: str = _taken(
+    addon: str = _copied(
         "addon", "layers between the encoder and the prototypes", choices=("regular", "bottleneck", "none")
     )
-    similarity: str = _taken("similarity", "similarity to a prototype", choices=("log", "linear"))
-    pool: str = _taken("pool", "max (prototypes of parts) or avg (of whole images)", choices=("max", "avg"))
+    similarity: str = _copied("similarity", "similarity to a prototype", choices=("log", "linear"))
+    pool: str = _copied("pool", "max (prototypes of parts) or avg (of whole images)", choices=("max", "avg"))
 
     start: str | None = option(
         None,
@@ -97,8 +97,8 @@ class ProtoPShareConfig(ProtoPNetConfig):
 
     def __post_init__(self) -> None:
         if self.start is not None:
-            self._take_over(self.start)
-        for name in TAKEN:
+            self._copy_options(self.start)
+        for name in COPIED:
             if getattr(self, name) is None:
                 setattr(self, name, DEFAULTS[name])
         super().__post_init__()
@@ -113,36 +113,37 @@ class ProtoPShareConfig(ProtoPNetConfig):
             if value is not None and (value <= 0 or (value >= 1 and value % 1)):
                 raise UserError(f"--{name} must be a share between 0 and 1 or a whole number, not {value}")
 
-    def _take_over(self, start: str) -> None:
-        """Take the options that were not given from the folder, and refuse those that contradict it."""
-        for name in BEGINNING:
+    def _copy_options(self, start: str) -> None:
+        """Copy the options that are not set from the folder, and refuse options that contradict it."""
+        for name in PROTOPNET_ONLY:
             if getattr(self, name) != DEFAULTS[name]:
                 raise UserError(
                     f"{flag(name)} is for training a ProtoPNet first and cannot be used with --start"
                 )
-        if all(getattr(self, name) is not None for name in TAKEN if name != "cut"):
-            return  # all are set: a saved model does not need the folder that it came from
+        if all(getattr(self, name) is not None for name in COPIED if name != "cut"):
+            return  # all are set: a saved model does not need the folder that --start names
         base = describe(start)
         if base["method"] not in STARTS:
             raise UserError(f"--start needs a {' or '.join(STARTS)}, but {start} holds a {base['method']}")
-        settled = {name: base["config"].get(name, DEFAULTS[name]) for name in TAKEN}
-        if self.encoder is None and ":" in str(settled["encoder"]):
+        start_options = {name: base["config"].get(name, DEFAULTS[name]) for name in COPIED}
+        if self.encoder is None and ":" in str(start_options["encoder"]):
             raise UserError(
-                f"the encoder of {start} is your own code; to allow its import, add --encoder {settled['encoder']}"
+                f"the encoder of {start} is your own code; to allow its import, add "
+                f"--encoder {start_options['encoder']}"
             )
-        self.check_start(settled)
-        for name, value in settled.items():
+        self.check_start(start_options)
+        for name, value in start_options.items():
             setattr(self, name, value)
 
-    def check_start(self, settled: dict[str, Any]) -> None:
+    def check_start(self, start_options: dict[str, Any]) -> None:
         """Refuse options that contradict the model named by --start.
 
         Raises:
-            UserError: for the first of them.
+            UserError: if an option does, for the first of them.
         """
-        for name in TAKEN:
-            mine, theirs = getattr(self, name), settled.get(name, DEFAULTS[name])
-            if mine is not None and mine != theirs:
+        for name in COPIED:
+            value, start_value = getattr(self, name), start_options.get(name, DEFAULTS[name])
+            if value is not None and value != start_value:
                 raise UserError(
-                    f"{flag(name)} {mine} contradicts --start {self.start}, which has {theirs}; drop it"
+                    f"{flag(name)} {value} contradicts --start {self.start}, which has {start_value}; drop it"
                 )

@@ -1,7 +1,7 @@
-"""ProtoPShare's figures: what was merged into what, and which classes share prototypes (Rymarczyk et al. 2021).
+"""ProtoPShare's figures: merged prototypes, and classes that share prototypes (Rymarczyk et al. 2021).
 
-Prototypes that were merged by data-dependent similarity, and the graph of classes that share prototypes, here as a
-matrix, which stays readable with many classes.
+The paper draws prototypes that were merged by data-dependent similarity, and a graph of the classes that share
+prototypes. Here the graph is a matrix, which stays readable with many classes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from resemblance.methods.protopshare.model import ProtoPShare
 from resemblance.prototypes.gallery import Box
 
 SIDE, GAP, MARGIN, FOOT, TITLE = 0.85, 0.14, 0.3, 0.4, 0.55  # inches
-ROWS, COLUMNS = 20, 9  # merged prototypes shown, and the members of each
+ROWS, COLUMNS = 20, 9  # the most merged prototypes to show, and the most members of each
 Member = Mapping[str, Any]
 
 
@@ -32,11 +32,11 @@ def merged_figure(
     kept: Sequence[tuple[str, Pixels | None, Box | None]],
     members: Sequence[Sequence[tuple[Member, Pixels | None]]],
 ) -> Figure:
-    """One row a prototype that others were merged into: what it is now, and what it was made of.
+    """Draw one row per prototype that others were merged into: as it is now, and the prototypes that it was made of.
 
     Args:
         kept: classes, source image (H, W, 3) and part of each prototype.
-        members: what each was made of: the entry of ``facts["members"]`` and the source image.
+        members: the prototypes that each was made of: the entry of ``facts["members"]`` and the source image.
     """
     order = sorted((j for j in range(len(kept)) if len(members[j]) > 1), key=lambda j: -len(members[j]))
     shown = order[:ROWS]
@@ -70,36 +70,36 @@ def _merged_title(order: Sequence[int], members: Sequence[Sequence[Any]]) -> str
         return "No prototype was merged into another."
     gone = sum(len(members[j]) - 1 for j in order)
     count = f"{len(order)} prototype" + ("s" if len(order) > 1 else "")
-    text = f"{count} took in {gone} other" + ("s" if gone > 1 else "")
-    return text + (f"; the {ROWS} that took in most are shown" if len(order) > ROWS else "")
+    text = f"{count} absorbed {gone} other" + ("s" if gone > 1 else "")
+    return text + (f"; the {ROWS} that absorbed the most are shown" if len(order) > ROWS else "")
 
 
 def _tile(
     axes: Axes, x: float, y: float, image: Pixels | None, box: Box | None, index: int, name: str
 ) -> None:
-    """A picture with the prototype's part framed, its number and its class below."""
+    """Draw a picture with the prototype's part framed, and its number and class below."""
     picture(axes, image, x, y, SIDE, box=box)
     text(axes, x, y + SIDE + 0.05, str(index), ha="left", va="top", color=MUTED, size=7)
     text(axes, x, y + SIDE + 0.19, plain(name, 13), ha="left", va="top", size=7.5)
 
 
 def source_picture(model: ProtoPShare, member: Member, train: Source | None) -> Pixels | None:
-    """The training image that a prototype came from before it was merged, (H, W, 3); None if it is not there."""
+    """Return the source image of a prototype before it was merged, (H, W, 3); None if it is not available."""
     index = member["source"]
     if train is None or not 0 <= index < len(train) or train.name(index) != member["name"]:
         return None
     return as_picture(to_tensor(train.read(index), model.spec.image))
 
 
-def figures(model: ProtoPShare, material: FigureInputs) -> dict[str, PaperFigure]:
-    """All figures of a trained model, by what they show.
+def figures(model: ProtoPShare, inputs: FigureInputs) -> dict[str, PaperFigure]:
+    """Draw all figures of a trained model, by title.
 
     Args:
         model: trained.
-        material: whose training images the merged prototypes are cut from.
+        inputs: has the training images that are the sources of the merged prototypes.
     """
     owners = model.prototypes.owners.cpu().numpy()
-    drawn: dict[str, PaperFigure] = {}
+    by_title: dict[str, PaperFigure] = {}
     entries = model.facts.get("members")
     if entries:
         most = sorted(range(len(entries)), key=lambda j: -len(entries[j]))[:ROWS]
@@ -107,28 +107,28 @@ def figures(model: ProtoPShare, material: FigureInputs) -> dict[str, PaperFigure
             [
                 (
                     entry,
-                    source_picture(model, entry, material.train) if j in most and place < COLUMNS else None,
+                    source_picture(model, entry, inputs.train) if j in most and place < COLUMNS else None,
                 )
                 for place, entry in enumerate(parts)
             ]
             for j, parts in enumerate(entries)
         ]
-        names = [", ".join(found) for found in model.prototypes.owner_names(model.spec.classes)]
+        names = [", ".join(owner_names) for owner_names in model.prototypes.owner_names(model.spec.classes)]
         kept = [
             (name, None, None)
             if model.gallery is None
             else (name, model.gallery[j].image, model.gallery[j].box)
             for j, name in enumerate(names)
         ]
-        drawn["Merged prototypes"] = PaperFigure(
+        by_title["Merged prototypes"] = PaperFigure(
             merged_figure(kept, members),
-            "Prototypes as they are now, after fine-tuning and projection, and the training images that they and "
-            "what was merged into them came from before.",
+            "Prototypes as they are now, after fine-tuning and projection, and the sources that they and the "
+            "prototypes that were merged into them had before.",
         )
-    drawn["Prototypes by the number of their classes"] = PaperFigure(
+    by_title["Prototypes by the number of their classes"] = PaperFigure(
         sharing_figure(owners), "A prototype that more than one class owns is evidence for each of them."
     )
-    drawn["Classes that share prototypes"] = PaperFigure(
-        pairs_figure(owners, model.spec.classes), "What two classes have in common, as the model sees it."
+    by_title["Classes that share prototypes"] = PaperFigure(
+        pairs_figure(owners, model.spec.classes), "The number of prototypes that two classes share."
     )
-    return drawn
+    return by_title

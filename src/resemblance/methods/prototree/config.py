@@ -13,7 +13,7 @@ from resemblance.config.options import option
 
 @dataclass
 class ProtoTreeConfig(EncoderConfig, MethodConfig):
-    """A decision tree whose nodes look for parts in the image."""
+    """A decision tree whose nodes check whether the image has a part."""
 
     name: ClassVar[str] = "prototree"
     model: ClassVar[str] = "resemblance.methods.prototree.model:ProtoTree"
@@ -26,8 +26,8 @@ class ProtoTreeConfig(EncoderConfig, MethodConfig):
 
     depth: int | None = option(
         None,
-        "questions down to a leaf (default: one per class, but enough for 4 leaves per class, and at most "
-        "the paper's 9)",
+        "most questions before a leaf (default: one per class, but enough for 4 leaves per class, and at most the "
+        "paper's 9)",
         least=1,
     )
     prototype_depth: int = option(256, "channels of a prototype", least=1)
@@ -70,11 +70,10 @@ class ProtoTreeConfig(EncoderConfig, MethodConfig):
             )
 
     def tree_depth(self, classes: int) -> int:
-        """Return the depth of the tree: the option, or the smallest that has 4 leaves per class and a node per class on
-        the way down, but at most 9 unless one leaf per class needs more.
+        """Return the depth of the tree, by default enough for 4 leaves per class and for one node per class on a path.
 
-        At the start of training most images go left, and one class after the other turns off to the right: a tree
-        with fewer levels than classes learns late.
+        It is at most 9, unless one leaf per class needs more. At the start of training most images go left, and one
+        class after the other learns to go right: a tree with fewer levels than classes learns slowly.
 
         Example:
             >>> [ProtoTreeConfig().tree_depth(classes) for classes in (2, 5, 10, 100, 200, 1000)]
@@ -86,7 +85,7 @@ class ProtoTreeConfig(EncoderConfig, MethodConfig):
         return min(max(enough + 2, classes - 1), max(9, enough))
 
     def threshold(self, classes: int) -> float:
-        """Return the class probability up to which a leaf says nothing: the paper's 0.01 if that is above 1 / C.
+        """Return the class probability up to which a leaf is uninformative: the paper's 0.01 if that is above 1 / C.
 
         Example:
             >>> [round(ProtoTreeConfig().threshold(classes), 4) for classes in (10, 200)]

@@ -1,13 +1,13 @@
 """ProtoTree: a decision tree of prototypes (Nauta, van Bree, Seifert, CVPR 2021).
 
-A convolutional encoder and a 1×1 convolution f give a latent map z = f(x). Each node n of a binary tree has a
-prototype p_n and sends the image to the right as surely as its nearest patch z~* resembles it, else to the left:
+A convolutional encoder and a 1×1 convolution f compute a latent map z = f(x). Each node n of a binary tree has a
+prototype p_n. The image goes right with a probability that depends on its nearest patch z~*, otherwise left:
 
     p_e(n→right)(x) = exp(−|z~* − p_n|),   p_e(n→left)(x) = 1 − p_e(n→right)(x)              (section 3.1)
     π_l(x)          = product of p_e over the edges of the path to leaf l                    (eq. 2)
     ŷ(x)            = Σ_l π_l(x) σ(c_l),   σ the softmax                                     (eq. 1)
 
-The class distributions of the leaves are learnt without gradients, batch by batch (section 4.2):
+The class distributions of the leaves are learned without gradients, batch by batch (section 4.2):
 
     c_l ← relu(c_l − c_l_old / B) + Σ_x π_l(x) · σ(c_l) ⊙ y / ŷ                              (eq. 3)
 """
@@ -44,13 +44,13 @@ class ProtoTree(PrototypeMethod):
     Args:
         config: the configuration.
         spec: classes and images.
-        encoder: gives the latent map; its own classifier is not needed.
-        saved: a saved state, whose tree is taken over; by default a complete one, as deep as the configuration says.
+        encoder: computes the latent map; its own classifier is not needed.
+        saved: a saved state, whose tree is used; by default a complete tree of the configured depth.
 
     Attributes:
-        tree: shape and paths.
-        counts: (L, C) the c of the leaves; their softmax is the class distribution.
-        counts_before: (L, C) the same when the epoch began.
+        tree: the shape of the tree and its paths.
+        counts: (L, C), the c of the leaves; their softmax is the class distribution.
+        counts_before: (L, C), the same at the start of the epoch.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
@@ -78,7 +78,7 @@ class ProtoTree(PrototypeMethod):
     ) -> None:
         super().__init__(config, spec)
         self.config: ProtoTreeConfig = config
-        # One leaf's answer is the same near by.
+        # The scores of a single leaf are locally constant.
         self.traits = replace(self.traits, differentiable=config.inference == "distributed")
         check_part(encoder, spec.image, (config.prototype_height, config.prototype_width))
         self.encoder = encoder
@@ -89,7 +89,7 @@ class ProtoTree(PrototypeMethod):
         self.tree = Tree.complete(depth) if saved is None else Tree(saved["tree.asks"])
         shape = (config.prototype_depth, config.prototype_height, config.prototype_width)
         vectors = 0.5 + 0.1 * torch.randn(self.tree.nodes, *shape)
-        # Any class may lie below any node, until the leaves tell.
+        # Any class may be below any node, until the leaves are known.
         owners = torch.ones(self.tree.nodes, spec.num_classes, dtype=torch.bool)
         self.prototypes: PresencePrototypes = PresencePrototypes(vectors, owners)
         size = (self.tree.leaves, spec.num_classes)
@@ -110,18 +110,18 @@ class ProtoTree(PrototypeMethod):
         tensors: Mapping[str, Tensor] | None,
         load_weights: bool,
     ) -> Encoder:
-        """Make an encoder of which only the map is kept; refuses one whose map is too small for parts."""
+        """Make an encoder of which only the map is used; refuse one whose map is too small for parts."""
         return build_map_encoder(config, spec.image, module, load_weights)
 
     # image → latents → presence of parts → paths → scores
 
     def latents(self, images: Tensor) -> Tensor:
-        """z = f(x), (B, D, H, W)."""
+        """Return z = f(x), (B, D, H, W)."""
         latents: Tensor = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
         return latents
 
     def head(self, latents: Tensor) -> Output:
-        """Presence of each prototype (B, P) and the probability of each class (B, C)."""
+        """Compute the presence of each prototype (B, P) and the probability of each class (B, C)."""
         with full_precision(latents):
             comparison = self.prototypes(latents)
             present, distances = comparison.similarities, comparison.extras["distances"]
@@ -146,11 +146,11 @@ class ProtoTree(PrototypeMethod):
             return Output(scores, present, latents, extras)
 
     def _leaf(self, inference: str, present: Tensor, paths: Tensor) -> Tensor:
-        """The one leaf (B,) that answers: the most probable one, or that at the end of the better turns."""
+        """Return the leaf (B,) that classifies: the most probable one, or the one that is reached greedily."""
         return paths.argmax(dim=1) if inference == "sample_max" else self.tree.greedy(present)
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
-        """Contributions π_l(x) σ(c_l)_c, one a leaf; of one leaf alone where one alone answers."""
+        """Return the contributions π_l(x) σ(c_l)_c, one per leaf, or that of the only leaf that classifies."""
         weights = self.counts.softmax(1).T[classes]  # (B, L)
         paths = output.extras["paths"]
         contributions = paths * weights
@@ -158,14 +158,14 @@ class ProtoTree(PrototypeMethod):
             contributions = torch.zeros_like(weights).scatter(
                 1, leaf[:, None], weights.gather(1, leaf[:, None])
             )
-        way = Paths(self.tree.ancestors, self.tree.present)
+        reasons = Paths(self.tree.ancestors, self.tree.present)
         bias = contributions.new_zeros(len(classes))
-        return Evidence(contributions, bias, way.last, weights, similarities=paths, paths=way)
+        return Evidence(contributions, bias, reasons.last, weights, similarities=paths, paths=reasons)
 
     # training
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """Negative log-likelihood of the mixture of all leaves, whichever way the model answers."""
+        """Compute the negative log-likelihood of the mixture of all leaves, for every kind of inference."""
         return {"nll": -self._log_likelihood(output, labels).mean()}
 
     def _log_likelihood(self, output: Output, labels: Tensor) -> Tensor:
@@ -175,7 +175,7 @@ class ProtoTree(PrototypeMethod):
         return likelihood.clamp_min(torch.finfo(likelihood.dtype).tiny).log()  # σ(c) can be exactly 0
 
     def before_step(self, step: TrainingStep) -> None:
-        """c_old is what the epoch began with; B are its batches."""
+        """Store c_old at the start of an epoch, and B, its number of batches."""
         if self.config.leaves == "trained":
             return
         if step.first:
@@ -191,7 +191,7 @@ class ProtoTree(PrototypeMethod):
         log = self.config.log_probabilities
         log_paths = output.extras["log_paths"] if log else output.extras["paths"].log()
         log_leaves = self.counts.log_softmax(1).T[labels]  # (B, L)
-        # Each leaf's share in the likelihood of an image's class; the shares of an image sum to 1.
+        # The share of each leaf in the likelihood of an image's class; the shares of an image sum to 1.
         shares = (log_paths + log_leaves - self._log_likelihood(output, labels)[:, None]).exp()
         if log and self.config.variant == "released":
             shares = shares * math.e  # the released root has the log-probability 1, which is e
@@ -201,13 +201,13 @@ class ProtoTree(PrototypeMethod):
         self._update = update if self._update is None else self._update + update
 
     def after_step(self) -> None:
-        """Eq. 3, for what `update_without_grad` has gathered since the last step."""
+        """Apply eq. 3 to the sums of `update_without_grad` since the last step."""
         if self._update is not None:
             self.counts.copy_((self.counts - self.counts_before / self._steps).relu() + self._update)
             self._update = None
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Encoder, its free layer if any, add-on, prototypes, and leaves where they have gradients."""
+        """Return the parameters of encoder, its free layer if any, add-on, prototypes, and trained leaves."""
         free, named = self.config.free_layer, list(self.encoder.named_parameters())
         groups: dict[str, list[nn.Parameter]] = {
             "encoder": [
@@ -223,10 +223,10 @@ class ProtoTree(PrototypeMethod):
         return {name: parameters for name, parameters in groups.items() if parameters}
 
     def recipe(self) -> Recipe:
-        """With a frozen encoder, then all; at the end pruning, then projection (sections 4.3 and 5.1).
+        """Return the schedule: frozen encoder, all layers, pruning, projection (sections 4.3 and 5.1).
 
-        An encoder without pretrained weights has nothing to keep: it trains from the start, at 1e-3. The user's own
-        network counts as trained.
+        An encoder without pretrained weights has nothing to preserve: it is trained from the start, at 1e-3. The user's
+        own network counts as pretrained.
         """
         config = self.config
         scratch = config.weights == "none" and ":" not in config.encoder
@@ -248,7 +248,7 @@ class ProtoTree(PrototypeMethod):
     # pruning
 
     def assign_owners(self) -> None:
-        """A node's classes are those that some leaf below it finds the most probable."""
+        """Let each node belong to the classes that are the most probable ones of some leaf below it."""
         best = F.one_hot(self.counts.argmax(dim=1), self.spec.num_classes).to(self.counts)  # (L, C)
         self.prototypes.owners.copy_((self.tree.below.to(best) @ best) > 0)
 
@@ -256,13 +256,13 @@ class ProtoTree(PrototypeMethod):
     def prune(self, threshold: float) -> Tensor:
         """Cut every subtree in which no leaf has a class probability above the threshold (section 4.3).
 
-        Its sibling takes the place of the parent. The released code never cuts the children of the root.
+        Its sibling replaces the parent. The released code never cuts the children of the root.
 
         Returns:
-            The old numbers (P',) of the nodes that stay, in their new order.
+            The old numbers (P',) of the nodes that are kept, in their new order.
         """
-        dead = self.counts.softmax(1).amax(dim=1) <= threshold
-        shape, nodes, leaves = self.tree.pruned(dead, keep_root=self.config.variant == "released")
+        uninformative = self.counts.softmax(1).amax(dim=1) <= threshold
+        shape, nodes, leaves = self.tree.pruned(uninformative, keep_root=self.config.variant == "released")
         self.tree.reshape(shape)
         self.keep(nodes)
         if isinstance(self.counts, nn.Parameter):
@@ -271,26 +271,28 @@ class ProtoTree(PrototypeMethod):
             self.counts, self.counts_before = self.counts[leaves].clone(), self.counts_before[leaves].clone()
         return nodes
 
-    # what it tells besides
+    # metrics and usage
 
     def extra_metrics(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """How the other ways to answer do: their accuracy, and how often they agree, their fidelity (section 5.3)."""
+        """Return accuracy and fidelity (agreement with this model) of the other kinds of inference (section 5.3)."""
         best, paths = self.counts.argmax(dim=1), output.extras["paths"]
-        told = {
+        predictions = {
             "distributed": output.extras["mixture"].argmax(dim=1),
             "sample_max": best[self._leaf("sample_max", output.similarities, paths)],
             "greedy": best[self._leaf("greedy", output.similarities, paths)],
         }
-        answer, found = output.scores.argmax(dim=1), {}
-        for name, classes in told.items():
+        predicted, metrics = output.scores.argmax(dim=1), {}
+        for name, classes in predictions.items():
             if name != self.config.inference:
-                found[f"{name} accuracy"] = classes == labels
-                found[f"{name} fidelity"] = classes == answer
-        return found
+                metrics[f"{name} accuracy"] = classes == labels
+                metrics[f"{name} fidelity"] = classes == predicted
+        return metrics
 
     def used_prototypes(self, output: Output) -> Tensor:
-        """The prototypes (B, P) that an image has on its most probable path."""
-        found = torch.zeros_like(self.tree.below.T)
-        found = torch.cat([found, found[:, :1]], dim=1)  # a column for what is missing at the end of a path
-        found = found.scatter(1, self.tree.ancestors % found.shape[1], self.tree.present)[:, :-1]
-        return found[output.extras["paths"].argmax(dim=1)]
+        """Return the prototypes (B, P) that are present on the most probable path of each image."""
+        on_path = torch.zeros_like(self.tree.below.T)
+        on_path = torch.cat(
+            [on_path, on_path[:, :1]], dim=1
+        )  # a column for the entries −1 at the end of a path
+        on_path = on_path.scatter(1, self.tree.ancestors % on_path.shape[1], self.tree.present)[:, :-1]
+        return on_path[output.extras["paths"].argmax(dim=1)]

@@ -1,4 +1,4 @@
-"""How surely a part is there, by the distance of its nearest patch: exp(−d), as ProtoTree has it."""
+"""The probability that a part is present, by the distance of its nearest patch: exp(−d), as in ProtoTree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GUARD = 1e-7  # keeps log(1 − exp(−d)) finite at d = 0
 
 
 def presence(squared: Tensor) -> Tensor:
-    """exp(−d), the probability that the part is there, of squared distances.
+    """Compute exp(−d), the probability that the part is present, from squared distances.
 
     Example:
         >>> presence(torch.tensor([0.0, 1.0, 4.0]))
@@ -21,14 +21,14 @@ def presence(squared: Tensor) -> Tensor:
 
 
 def distance(squared: Tensor) -> Tensor:
-    """The plain Euclidean distance, with a gradient at 0."""
+    """Compute the Euclidean distance, with a gradient at 0."""
     return (squared + 1e-14).sqrt()
 
 
 def log_absence(distances: Tensor) -> Tensor:
-    """log(1 − exp(−d)), the logarithm of the probability that the part is not there.
+    """Compute log(1 − exp(−d)), the logarithm of the probability that the part is absent.
 
-    By expm1 near 0 and log1p beyond, so that neither end loses its digits; finite at 0.
+    It is computed by expm1 near 0 and log1p elsewhere, so that it is precise everywhere, and finite at 0.
 
     Example:
         >>> log_absence(torch.tensor([1.0, 20.0])).exp()

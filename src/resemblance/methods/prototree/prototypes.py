@@ -1,4 +1,4 @@
-"""ProtoTree's prototypes: parts that are present as surely as the nearest patch resembles them."""
+"""ProtoTree's prototypes: parts whose probability to be present depends on the nearest patch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resemblance.prototypes.vectors import VectorPrototypes
 
 
 class PresencePrototypes(VectorPrototypes):
-    """The similarity is exp(−d) with the plain distance d, for which the nearest patch is measured exactly.
+    """Parts with the similarity exp(−d) of the distance d to the nearest patch, which is measured exactly.
 
     Args:
         vectors: (P, D, h, w).
@@ -24,7 +24,7 @@ class PresencePrototypes(VectorPrototypes):
         super().__init__(vectors, owners, SquaredDistance(exact=True), presence)
 
     def forward(self, latents: Tensor) -> Comparison:
-        """Presences (B, P), and the ``distances`` d."""
+        """Compute presences (B, P), and the ``distances`` d."""
         with full_precision(latents):
             distances = distance(nearest_distances(self.compared(latents), self.vectors))
             return Comparison((-distances).exp(), {"distances": distances})

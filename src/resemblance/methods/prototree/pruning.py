@@ -1,4 +1,4 @@
-"""Pruning of a tree: subtrees whose leaves tell nothing are cut off."""
+"""Pruning of a tree: subtrees whose leaves are uninformative are cut off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resemblance.training.ends.actions import ActionContext, action
 
 @action("prune_tree")
 def prune_tree(model: PrototypeModel, context: ActionContext) -> None:
-    """Cut a ProtoTree by its threshold, and tell each node the classes below it.
+    """Prune a ProtoTree by its threshold, and assign the classes below each node to it.
 
     Raises:
         UserError: for another method.

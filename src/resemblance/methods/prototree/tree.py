@@ -1,4 +1,4 @@
-"""A binary decision tree as tensors, complete or pruned, walked level by level."""
+"""A binary decision tree as tensors, complete or pruned, processed level by level."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor, nn
 
 
 class Tree(nn.Module):
-    """A full binary tree of P nodes that ask and L = P + 1 leaves that answer, numbered in level order.
+    """A full binary tree of P inner nodes ("ask") and L = P + 1 leaves, numbered in level order.
 
-    Its shape is one row of flags: which of its 2P + 1 positions, read level by level and from left to right, ask.
-    The k-th position that asks has its children at positions 2k + 1 (left) and 2k + 2 (right), whatever the shape,
-    as in a heap. All else is derived from that row, also when another one is loaded.
+    Its shape is one row of flags, which of its 2P + 1 positions, level by level and from left to right, ask. The k-th
+    position that asks has its children at positions 2k + 1 (left) and 2k + 2 (right), whatever the shape, as in a
+    heap. All other tensors are derived from this row, also after another row is loaded.
 
     Args:
         asks: (2P + 1,) bool.
 
     Attributes:
-        ancestors: (L, S) int64, the nodes asked on the way to each leaf, root first, −1 past its end.
-        present: (L, S) bool, whether the way goes right there.
-        below: (P, L) bool, whether a leaf lies below a node.
+        ancestors: (L, S) int64, the nodes on the path to each leaf, root first, −1 after the end of the path.
+        present: (L, S) bool, whether the path goes right at each of them.
+        below: (P, L) bool, whether a leaf is below a node.
 
     Example:
         >>> tree = Tree.complete(2)
@@ -44,52 +44,52 @@ class Tree(nn.Module):
         for name in ("ancestors", "present", "below", "_positions", "_order"):
             self.register_buffer(name, torch.empty(0), persistent=False)
         self._levels: list[tuple[int, int]] = []
-        derive(self)
-        self.register_load_state_dict_post_hook(derive)  # type: ignore[no-untyped-call]
+        derive_tensors(self)
+        self.register_load_state_dict_post_hook(derive_tensors)  # type: ignore[no-untyped-call]
 
     @classmethod
     def complete(cls, depth: int) -> Tree:
-        """The tree of 2^depth − 1 nodes and 2^depth leaves."""
+        """Make the tree of 2^depth − 1 nodes and 2^depth leaves."""
         return cls(torch.arange(2 ** (depth + 1) - 1) < 2**depth - 1)
 
     @property
     def nodes(self) -> int:
-        """P, how many nodes ask."""
+        """P, the number of inner nodes."""
         return len(self.below)
 
     @property
     def leaves(self) -> int:
-        """L, how many leaves answer."""
+        """L, the number of leaves."""
         return self.nodes + 1
 
     @property
     def depth(self) -> int:
-        """The largest number of questions on the way to a leaf."""
+        """The largest number of nodes on the path to a leaf."""
         return self.ancestors.shape[1]
 
     def paths(self, right: Tensor, left: Tensor, log: bool = False) -> Tensor:
-        """Probabilities of the ways to the leaves, (B, L), level by level.
+        """Compute the probabilities of the paths to the leaves, (B, L), level by level.
 
         Args:
-            right: (B, P) probability of going right at each node.
-            left: (B, P) of going left.
-            log: whether these are logarithms; then so is the result.
+            right: (B, P), probability of going right at each node.
+            left: (B, P), probability of going left.
+            log: whether these are logarithms, as the result is then too.
         """
         combine = torch.add if log else torch.mul
         reach = right.new_full((len(right), 1), 0.0 if log else 1.0)
-        found, node, place = [], 0, 0
-        for inner, answering in self._levels:
-            if answering:
-                order = self._order[place : place + inner + answering]
-                found.append(reach.index_select(1, order[inner:]))
+        finished, node, place = [], 0, 0
+        for inner, leaves in self._levels:
+            if leaves:
+                order = self._order[place : place + inner + leaves]
+                finished.append(reach.index_select(1, order[inner:]))
                 reach = reach.index_select(1, order[:inner])
             level = slice(node, node + inner)
             reach = torch.stack([combine(reach, left[:, level]), combine(reach, right[:, level])], dim=2)
-            reach, node, place = reach.flatten(1), node + inner, place + inner + answering
-        return torch.cat([*found, reach], dim=1)
+            reach, node, place = reach.flatten(1), node + inner, place + inner + leaves
+        return torch.cat([*finished, reach], dim=1)
 
     def greedy(self, right: Tensor) -> Tensor:
-        """The leaf (B,) that is reached by going right wherever its probability (B, P) is above one half."""
+        """Return the leaf (B,) that is reached by going right wherever its probability (B, P) is above one half."""
         node = torch.zeros(len(right), dtype=torch.int64, device=right.device)
         leaf = node.clone()
         for _ in range(self.depth):
@@ -100,16 +100,16 @@ class Tree(nn.Module):
         return leaf
 
     def pruned(self, dead: Tensor, keep_root: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """What is left without the subtrees that have only dead leaves: the sibling takes the parent's place.
+        """Compute the tree without the subtrees whose leaves are all dead; the sibling replaces the parent.
 
-        Nothing is cut where no node would be left.
+        Nothing is cut if no node would be left.
 
         Args:
-            dead: (L,) bool.
+            dead: (L,) bool, the leaves to cut.
             keep_root: whether the children of the root are never cut.
 
         Returns:
-            The new shape (2P' + 1,), and the old numbers of the nodes (P',) and leaves (P' + 1,) that stay, in
+            The new shape (2P' + 1,), and the old numbers of the nodes (P',) and leaves (P' + 1,) that are kept, in
             their new order.
         """
         asks, numbers = self.asks.tolist(), self._positions.tolist()
@@ -121,8 +121,8 @@ class Tree(nn.Module):
                 gone[2 * number + 1] and gone[2 * number + 2] if number >= 0 else bool(dead[-1 - number])
             )
 
-        def settle(position: int, root: bool = False) -> int:
-            """The position that stands here after cutting."""
+        def replacement(position: int, root: bool = False) -> int:
+            """Return the position that replaces this one after cutting."""
             while asks[position]:
                 left, right = 2 * numbers[position] + 1, 2 * numbers[position] + 2
                 alive = right if gone[left] else left
@@ -132,10 +132,10 @@ class Tree(nn.Module):
                 position = alive
             return position
 
-        queue = [settle(0, root=True)]
-        for position in queue:  # grows while it is walked through
+        queue = [replacement(0, root=True)]
+        for position in queue:  # grows during the loop
             if asks[position]:
-                queue += [settle(2 * numbers[position] + 1), settle(2 * numbers[position] + 2)]
+                queue += [replacement(2 * numbers[position] + 1), replacement(2 * numbers[position] + 2)]
         device = self.asks.device
         shape = torch.tensor([asks[position] for position in queue], device=device)
         nodes = [numbers[position] for position in queue if asks[position]]
@@ -143,18 +143,18 @@ class Tree(nn.Module):
         return shape, torch.tensor(nodes, device=device), torch.tensor(leaves, device=device)
 
     def reshape(self, asks: Tensor) -> None:
-        """Take another shape (2P' + 1,)."""
+        """Replace the shape by another, (2P' + 1,)."""
         self.asks = asks.clone()
-        derive(self)
+        derive_tensors(self)
 
 
-def derive(tree: Tree, *_: Any) -> None:
-    """Compute what follows from the shape; also run after a shape was loaded."""
+def derive_tensors(tree: Tree, *_: Any) -> None:
+    """Compute the tensors that follow from the shape; also called after a shape is loaded."""
     device, asks = tree.asks.device, tree.asks.cpu()
-    inner, answering = asks.nonzero().flatten(), (~asks).nonzero().flatten()
+    inner, leaves = asks.nonzero().flatten(), (~asks).nonzero().flatten()
     positions = torch.empty(len(asks), dtype=torch.int64)
     positions[inner] = torch.arange(len(inner))
-    positions[answering] = -1 - torch.arange(len(answering))
+    positions[leaves] = -1 - torch.arange(len(leaves))
     # Levels: each holds two positions for every node of the level above.
     tree._levels, order, start, size = [], [], 0, 1
     while size and bool((level := asks[start : start + size]).any()):
@@ -162,17 +162,17 @@ def derive(tree: Tree, *_: Any) -> None:
         tree._levels.append((count, size - count))
         order.append((~level).to(torch.uint8).argsort(stable=True))
         start, size = start + size, 2 * count
-    # Ways, from the leaves up; then the root comes first, and what is missing last.
-    way, place = [], answering
+    # Paths, from the leaves up; then they are reversed, so that the root is first and missing entries are last.
+    steps, place = [], leaves
     while bool((place > 0).any()):
         parent = torch.where(place > 0, (place - 1) // 2, -1)
-        way.append((parent, (place % 2 == 0) & (place > 0)))
+        steps.append((parent, (place % 2 == 0) & (place > 0)))
         place = torch.where(parent >= 0, inner[parent.clamp_min(0)], 0)
-    ancestors = torch.stack([nodes for nodes, _ in reversed(way)], dim=1)
-    present = torch.stack([right for _, right in reversed(way)], dim=1)
+    ancestors = torch.stack([nodes for nodes, _ in reversed(steps)], dim=1)
+    present = torch.stack([right for _, right in reversed(steps)], dim=1)
     first = (ancestors < 0).to(torch.uint8).argsort(dim=1, stable=True)
     ancestors, present = ancestors.gather(1, first), present.gather(1, first)
-    below = torch.zeros(len(answering), len(inner) + 1, dtype=torch.bool).scatter_(
+    below = torch.zeros(len(leaves), len(inner) + 1, dtype=torch.bool).scatter_(
         1, ancestors % (len(inner) + 1), True
     )
     tree.ancestors, tree.present = ancestors.to(device), present.to(device)

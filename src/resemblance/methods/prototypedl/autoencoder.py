@@ -15,24 +15,24 @@ STRIDE = 2
 
 
 class Autoencoder(nn.Module):
-    """Strided convolutions down to a code, strided transposed convolutions back to the image's exact size.
+    """Strided convolutions down to a code, then strided transposed convolutions up to the exact size of the image.
 
-    Each transposed convolution pads its output by the row or column that the rounding of its mirror image in
-    the encoder lost, so odd and oblong images come back at their size. Weights are not tied.
+    Each transposed convolution pads its output by the row or column that the corresponding convolution of the
+    encoder restored by rounding, so that images of any size are reconstructed at their size. Weights are not shared.
 
     Args:
         image: size and channels of the images.
-        widths: channels after each layer of the encoder; the last is the code's.
+        widths: channels after each layer of the encoder; the last are those of the code.
         kernel: side of all kernels.
-        padding: zeros around the input of each convolution.
+        padding: number of zeros on each side of the input of each convolution.
         hidden: the nonlinearity between layers, in encoder and decoder.
         code: the nonlinearity of the code.
 
     Attributes:
-        code_shape: (D, h, w) of the code.
+        code_shape: the shape (D, h, w) of the code.
 
     Raises:
-        UserError: if nothing is left of so small an image.
+        UserError: if images are too small for the layers.
 
     Example:
         >>> import torch
@@ -64,13 +64,13 @@ class Autoencoder(nn.Module):
                     f"of {kernel}x{kernel} convolutions; use --image-size {least} or more, "
                     "or --architecture mnist"
                 )
-            lost = (
+            restored = (
                 size[0] - _grown(smaller[0], kernel, padding),
                 size[1] - _grown(smaller[1], kernel, padding),
             )
             last = len(down) // 2 == len(widths) - 1
             down += [nn.Conv2d(channels, width, kernel, STRIDE, padding), code() if last else hidden()]
-            mirror = nn.ConvTranspose2d(width, channels, kernel, STRIDE, padding, output_padding=lost)
+            mirror = nn.ConvTranspose2d(width, channels, kernel, STRIDE, padding, output_padding=restored)
             up = [mirror, hidden() if up else nn.Sigmoid(), *up]
             channels, size = width, smaller
         self.encoder = nn.Sequential(*down)
@@ -79,16 +79,16 @@ class Autoencoder(nn.Module):
 
     @property
     def code_length(self) -> int:
-        """Numbers in a code, D·h·w."""
+        """The length of a flattened code, D·h·w."""
         return math.prod(self.code_shape)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Codes (B, D, h, w) of images (B, C, H, W) in [0, 1]."""
+        """Compute the codes (B, D, h, w) of images (B, C, H, W) in [0, 1]."""
         codes: Tensor = self.encoder(images)
         return codes
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [0, 1] of codes (B, D, h, w) or flattened (B, D·h·w)."""
+        """Decode codes (B, D, h, w), or flattened (B, D·h·w), to images (B, C, H, W) in [0, 1]."""
         images: Tensor = self.decoder(codes.reshape(-1, *self.code_shape))
         return images
 
@@ -102,7 +102,7 @@ def _grown(side: int, kernel: int, padding: int) -> int:
 
 
 def smallest_side(layers: int, kernel: int, padding: int) -> int:
-    """The smallest image side of which ``layers`` strided convolutions leave at least one cell.
+    """Return the smallest image side for which at least one cell is left after ``layers`` strided convolutions.
 
     Example:
         >>> smallest_side(2, kernel=5, padding=0)

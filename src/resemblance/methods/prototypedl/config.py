@@ -30,8 +30,8 @@ class PrototypeDLConfig(MethodConfig):
     fixed_weights: bool = option(False, "one prototype per class, and the last layer fixed to W = -I")
     reconstruction: float = option(0.05, "lambda: weight of the reconstruction error", least=0)
     r1: float = option(
-        0.05, "lambda 1: weight of R1, which draws prototypes to the encodings of images", least=0
+        0.05, "lambda 1: weight of R1, which moves prototypes towards the encodings of images", least=0
     )
     r2: float = option(
-        0.05, "lambda 2: weight of R2, which draws the encodings of images to prototypes", least=0
+        0.05, "lambda 2: weight of R2, which moves the encodings of images towards prototypes", least=0
     )

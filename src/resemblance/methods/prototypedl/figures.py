@@ -1,6 +1,6 @@
 """The figures of PrototypeDL's paper, from arrays (Li et al. 2018, tables 1 and 2, figures 2 and 3).
 
-Images are uint8 arrays (N, H, W, C) with one channel or three, as `data.inputs.pixels` makes them.
+Images are uint8 arrays (N, H, W, C) with one channel or three, as `data.inputs.pixels` returns them.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from resemblance.methods.paper_figures import FigureInputs, PaperFigure
 from resemblance.methods.prototypedl.model import PrototypeDL
 
 SHADE = "#f6c9b4"
-TABLE = 1.6  # cells left of the weights
-NUMBERS_UP_TO = 20  # classes; beyond that a number has no room in its cell
+TABLE = 1.6  # width of the columns to the left of the weights
+NUMBERS_UP_TO = 20  # the most classes for which there is room for numbers
 
 
 def weight_table(
     images: np.ndarray, weights: np.ndarray, classes: Sequence[str], *, limit: int = 40
 ) -> Figure:
-    """Transposed weights with the decoded prototypes at the left, the most negative of each shaded (table 1).
+    """Draw the transposed weights with the decoded prototypes on the left; the most negative are shaded (table 1).
 
-    The class of the most negative weight is the prototype's visual class. With more than 20 classes colour
-    stands for the numbers; with more than ``limit``, the visual classes of the rows are shown.
+    The class of the most negative weight is the prototype's visual class. With more than 20 classes colours replace
+    the numbers; with more than ``limit``, only the visual classes of the rows are shown.
 
     Args:
         images: (P, H, W, C) decoded prototypes.
-        weights: (P, K), one row a prototype.
+        weights: (P, K), one row per prototype.
         classes: K names.
-        limit: rows and columns shown at most.
+        limit: the most rows, and the most columns, to show.
     """
     classes = [plain(name, 20) for name in classes]
     rows = min(len(images), limit)
@@ -71,10 +71,17 @@ def weight_table(
 
 
 def _weight(
-    axes: Axes, value: float, scale: float, left: float, top: float, width: float, visual: bool, written: bool
+    axes: Axes,
+    value: float,
+    scale: float,
+    left: float,
+    top: float,
+    width: float,
+    visual: bool,
+    numbered: bool,
 ) -> None:
-    """One cell of the table, as a number or as a colour."""
-    if written:
+    """Draw one cell of the table, as a number or as a colour."""
+    if numbered:
         if visual:
             box = Rectangle((left + 0.03, top + 0.06), width - 0.06, 0.88, facecolor=SHADE, linewidth=0)
             axes.add_patch(box)
@@ -94,33 +101,33 @@ def _weight(
         axes.add_patch(Rectangle((left, top), width, 1, fill=False, edgecolor=INK, linewidth=1.2, zorder=3))
 
 
-def figures(model: PrototypeDL, material: FigureInputs) -> dict[str, PaperFigure]:
-    """All figures of the paper for a trained model, by what they show.
+def figures(model: PrototypeDL, inputs: FigureInputs) -> dict[str, PaperFigure]:
+    """Draw all figures of the paper for a trained model, by title.
 
     Args:
         model: trained.
-        material: images to reconstruct, of which the first is the one whose distances are shown, and snapshots.
+        inputs: images to reconstruct, and snapshots; distances are shown for the first image.
     """
-    images, snapshots = material.images, material.snapshots
+    images, snapshots = inputs.images, inputs.snapshots
     with torch.no_grad():
         output = model.eval()(images := images.to(model.device))
-        back, decoded = model.reconstruct(images), pixels(model.decode(model.prototypes.vectors))
+        reconstructed, decoded = model.reconstruct(images), pixels(model.decode(model.prototypes.vectors))
         weights = model.centred_weights.T.cpu().numpy()
     classes = model.spec.classes
     names = [classes[c] for c in weights.argmin(axis=1)]
-    found = {
+    by_title = {
         "Prototypes, decoded": prototype_grid(decoded, names),
         "Weights of the distances": weight_table(decoded, weights, classes),
     }
     if len(images):
         predicted = classes[int(output.scores[0].argmax())]
         distances = output.extras["distances"][0].cpu().numpy()
-        found["Distances of an image to all prototypes"] = distance_table(
+        by_title["Distances of an image to all prototypes"] = distance_table(
             pixels(images)[0], decoded, distances, caption=f"predicted: {predicted}", names=names
         )
-        found["Images and their reconstructions"] = reconstructions(pixels(images), pixels(back))
+        by_title["Images and their reconstructions"] = reconstructions(pixels(images), pixels(reconstructed))
     if snapshots:
-        found["Prototypes through training"] = through_training(
+        by_title["Prototypes through training"] = through_training(
             [(epoch, arrays["prototypes"]) for epoch, arrays in snapshots]
         )
-    return {title: PaperFigure(figure) for title, figure in found.items()}
+    return {title: PaperFigure(figure) for title, figure in by_title.items()}

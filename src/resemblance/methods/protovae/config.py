@@ -15,7 +15,7 @@ ARCHITECTURES = ("mnist", "quickdraw", "svhn", "cifar", "resnet")
 
 @dataclass
 class ProtoVAEConfig(EncoderConfig, MethodConfig):
-    """A mixture of variational autoencoders that are centred on prototypes."""
+    """A mixture of variational autoencoders that are centred on the prototypes."""
 
     name: ClassVar[str] = "protovae"
     model: ClassVar[str] = "resemblance.methods.protovae.model:ProtoVAE"
@@ -58,8 +58,8 @@ class ProtoVAEConfig(EncoderConfig, MethodConfig):
     )
 
     @property
-    def takes_means(self) -> bool:
-        """Return whether the loss takes means where the paper has sums."""
+    def uses_means(self) -> bool:
+        """Whether the loss has means where the paper has sums."""
         return self.variant == "released" if self.terms == "auto" else self.terms == "means"
 
     def __post_init__(self) -> None:

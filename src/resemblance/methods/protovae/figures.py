@@ -23,14 +23,14 @@ STEPS = 6  # between an image and a prototype
 def class_grid(
     images: np.ndarray, owners: np.ndarray, classes: Sequence[str], *, rows: int = 40, columns: int = 20
 ) -> Figure:
-    """The decoded prototypes, one row a class.
+    """Draw the decoded prototypes, one row per class.
 
     Args:
         images: (P, H, W, C) decoded prototypes.
-        owners: (P,) the class of each.
-        classes: K names.
-        rows: classes shown at most.
-        columns: prototypes shown of a class, at most.
+        owners: (P,), the class of each.
+        classes: the K names.
+        rows: the most classes to show.
+        columns: the most prototypes to show per class.
     """
     shown = min(len(classes), rows)
     lines = [(plain(classes[c], 20), images[np.flatnonzero(owners == c)[:columns]]) for c in range(shown)]
@@ -41,11 +41,11 @@ def class_grid(
 
 
 def paths(rows: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
-    """From images to the prototypes nearest to them.
+    """Draw paths in the latent space from images to their nearest prototypes, decoded.
 
     Args:
-        rows: each (1 + n, H, W, C): the image, then n decoded points from its own to its prototype's.
-        names: of the prototypes' classes, at the right.
+        rows: each (1 + n, H, W, C): the image, then n decoded points from its mean to its prototype.
+        names: the names of the prototypes' classes, shown on the right.
     """
     names = [plain(name, 20) for name in names]
     high, columns = 1.05, len(rows[0])
@@ -62,47 +62,47 @@ def paths(rows: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
 
 
 @torch.no_grad()
-def figures(model: ProtoVAE, material: FigureInputs) -> dict[str, PaperFigure]:
-    """All figures of the paper for a trained model, by what they show.
+def figures(model: ProtoVAE, inputs: FigureInputs) -> dict[str, PaperFigure]:
+    """Draw all figures of the paper for a trained model, by title.
 
     Args:
         model: trained.
-        material: test images, the first of which has its distances shown, and snapshots.
+        inputs: test images, and snapshots; distances are shown for the first image.
     """
     model.eval()
     classes, vectors = model.spec.classes, model.prototypes.vectors
     owners = model.prototypes.owners.int().argmax(dim=1).cpu().numpy()
     decoded = pixels(torch.cat([model.decode(part) for part in torch.split(vectors, 256)]))
-    found = {
+    by_title = {
         "Prototypes, decoded": PaperFigure(
             class_grid(decoded, owners, classes),
-            "What the decoder makes of the prototypes of each class; these are no training images.",
+            "The decoded prototypes of each class; these are not training images.",
         )
     }
-    if len(material.images):
-        found |= _of_images(model, material.images.to(model.device), decoded, owners)
-    if material.snapshots:
-        # One prototype a class, of as many classes as have room.
+    if len(inputs.images):
+        by_title |= _of_images(model, inputs.images.to(model.device), decoded, owners)
+    if inputs.snapshots:
+        # One prototype per class.
         first = np.unique(owners, return_index=True)[1]
-        found["Prototypes through training"] = PaperFigure(
-            through_training([(epoch, arrays["prototypes"][first]) for epoch, arrays in material.snapshots]),
-            "The first prototype of each class, decoded after so many epochs.",
+        by_title["Prototypes through training"] = PaperFigure(
+            through_training([(epoch, arrays["prototypes"][first]) for epoch, arrays in inputs.snapshots]),
+            "The first prototype of each class, decoded after different numbers of epochs.",
         )
-    return found
+    return by_title
 
 
 def _of_images(
     model: ProtoVAE, images: Tensor, decoded: np.ndarray, owners: np.ndarray
 ) -> dict[str, PaperFigure]:
-    """Reconstructions, distances, and the ways from images to their nearest prototypes."""
+    """Draw reconstructions, distances, and the paths from images to their nearest prototypes."""
     classes = model.spec.classes
     output = model(images)
     mu, vectors = output.extras["mu"], model.prototypes.vectors
     distances = model.prototypes.match(output.latents).values
     nearest = distances.argmin(dim=1)
-    originals, back = pixels(images), pixels(model.decode(mu))
+    originals, reconstructed = pixels(images), pixels(model.decode(mu))
     shares = torch.linspace(0, 1, STEPS, device=mu.device)[:, None]
-    ways = [
+    steps = [
         np.concatenate(
             [originals[i : i + 1], pixels(model.decode(torch.lerp(mu[i], vectors[nearest[i]], shares)))]
         )
@@ -119,13 +119,13 @@ def _of_images(
     )
     return {
         "Images and their reconstructions": PaperFigure(
-            reconstructions(originals, back),
-            "Decoded prototypes can be as good as these reconstructions, and no better.",
+            reconstructions(originals, reconstructed),
+            "Decoded prototypes can be as good as these reconstructions, but not better.",
         ),
         "Distances of an image to the prototypes": PaperFigure(table),
         "From images to their nearest prototypes": PaperFigure(
-            paths(ways, [names[j] for j in nearest.tolist()]),
+            paths(steps, [names[j] for j in nearest.tolist()]),
             "Decoded points on the straight line in the latent space from the image's mean to the nearest "
-            "prototype; at the right, the prototype's class.",
+            "prototype; on the right, the prototype's class.",
         ),
     }

@@ -9,9 +9,9 @@ from resemblance.prototypes.similarity import pairwise_squared
 
 
 def kl_divergence(mu: Tensor, logvar: Tensor, centres: Tensor) -> Tensor:
-    """D_KL(N(μ, σ) ‖ N(φ, I)) of images (B, D) and prototypes (P, D), summed over dimensions: (B, P).
+    """Compute D_KL(N(μ, σ) ‖ N(φ, I)) of images (B, D) and prototypes (P, D), summed over dimensions: (B, P).
 
-    ½ Σ_d (σ² − 1 − ln σ²) + ½ ‖μ − φ‖²: only the distance differs from prototype to prototype.
+    It is ½ Σ_d (σ² − 1 − ln σ²) + ½ ‖μ − φ‖²: only the distance depends on the prototype.
 
     Example:
         >>> mu, logvar = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.25]]).log()
@@ -23,12 +23,12 @@ def kl_divergence(mu: Tensor, logvar: Tensor, centres: Tensor) -> Tensor:
 
 
 def mixture(divergences: Tensor, similarities: Tensor, own: Tensor) -> Tensor:
-    """Mean over the images of Σ_j s̃_j D_j, where s̃ are similarities over their sum (suppl. eq. 7).
+    """Compute the mean over the images of Σ_j s̃_j D_j, where s̃ are similarities divided by their sum (suppl. eq. 7).
 
     Args:
         divergences: (B, P).
         similarities: (B, P), positive.
-        own: (B, P) bool, the prototypes that count for an image: those of its class.
+        own: (B, P) bool, the prototypes that count for an image, those of its class.
 
     Example:
         >>> one = torch.ones(1, 2, dtype=torch.bool)
@@ -36,14 +36,14 @@ def mixture(divergences: Tensor, similarities: Tensor, own: Tensor) -> Tensor:
         tensor(0.6000)
     """
     shares = similarities * own
-    total = shares.sum(dim=1).clamp_min(torch.finfo(shares.dtype).tiny)  # a class may be without prototypes
+    total = shares.sum(dim=1).clamp_min(torch.finfo(shares.dtype).tiny)  # a class may have no prototypes
     return ((shares * divergences).sum(dim=1) / total).mean()
 
 
 def gram_errors(vectors: Tensor, owners: Tensor) -> Tensor:
-    """‖Φ̄_kᵀ Φ̄_k − I‖_F² of each class, (C,), from prototypes (P, D) with one class each (suppl. eq. 6).
+    """Compute ‖Φ̄_kᵀ Φ̄_k − I‖_F² of each class, (C,), from prototypes (P, D) with one class each (suppl. eq. 6).
 
-    M vectors less their mean span M − 1 dimensions, so no class comes below 1.
+    M vectors minus their mean span at most M − 1 dimensions, so that no class has less than 1.
 
     Example:
         >>> gram_errors(torch.eye(2), torch.ones(2, 1, dtype=torch.bool))

@@ -5,15 +5,15 @@ Each of K classes has M prototypes φ_kj in the space of z. With the similaritie
 
     s(k, j) = log((‖z − φ_kj‖² + 1) / (‖z − φ_kj‖² + ε))
 
-a linear layer h without bias gives the scores. The loss is L_pred + L_orth + L_VAE:
+a linear layer h without bias computes the scores. The loss is L_pred + L_orth + L_VAE:
 
     L_pred = cross entropy
-    L_orth = Σ_k ‖Φ̄_kᵀ Φ̄_k − I_M‖_F²                Φ̄_k: the class's prototypes less their mean (suppl. eq. 6)
+    L_orth = Σ_k ‖Φ̄_kᵀ Φ̄_k − I_M‖_F²                Φ̄_k: the class's prototypes minus their mean (suppl. eq. 6)
     L_VAE  = mean over images of ‖x − x̂‖²
-             + Σ_j s(y, j) / Σ_l s(y, l) · D_KL(N(μ, σ) ‖ N(φ_yj, I))    (suppl. eq. 5, with the sign it means)
+             + Σ_j s(y, j) / Σ_l s(y, l) · D_KL(N(μ, σ) ‖ N(φ_yj, I))    (suppl. eq. 5, with the sign corrected)
 
-a mixture of VAEs that share their networks, each with its prior around one prototype. The authors' code takes
-means over pixels, dimensions and classes where the paper writes sums, and never samples z: see ``--variant``.
+a mixture of VAEs that share their networks, each with its prior centred on one prototype. The authors' code computes
+means over pixels, dimensions and classes where the paper has sums, and never samples z: see ``--variant``.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 LARGEST_LOGVAR = 18.420681  # ln 1e8, bound of |ln σ²|
-# The side of the coarsest map, at most: 28 → 7, 28 → 3, 32 → 2, 32 → 2 and 224 → 7 pixels, as in the paper.
+# The largest side of the coarsest map: 28 → 7, 28 → 3, 32 → 2, 32 → 2 and 224 → 7 pixels, as in the paper.
 COARSEST = {"mnist": 7, "quickdraw": 3, "svhn": 3, "cifar": 3, "resnet": 7}
 
 
 def choose_architecture(image: ImageSpec) -> str:
-    """``mnist`` for grey images up to 40 pixels, ``cifar`` for others up to 96, then ``resnet``."""
+    """Return ``mnist`` for grey images up to 40 pixels, ``cifar`` for others up to 96, otherwise ``resnet``."""
     largest = max(image.size)
     if largest > 96:
         return "resnet"
@@ -60,15 +60,15 @@ def choose_architecture(image: ImageSpec) -> str:
 
 
 class ProtoVAE(PrototypeMethod):
-    """Encoder, decoder, and M prototypes a class between them.
+    """An encoder, a decoder, and M prototypes per class between them.
 
-    All data are brought to [−1, 1], the range of the decoder's tanh, whatever their mean and deviation.
+    All images are scaled to [−1, 1], the range of the decoder's tanh, whatever the mean and deviation of the data.
 
     Args:
         config: the configuration.
         spec: classes and images.
-        encoder: instead of the architecture's own convolutions; its embedding is read.
-        saved: a saved state, whose owners are taken over; by default M per class.
+        encoder: replaces the architecture's own convolutions; its embedding is used.
+        saved: a saved state, whose owners are used; by default each class owns M.
 
     Example:
         >>> from resemblance.methods.registry import build
@@ -107,9 +107,9 @@ class ProtoVAE(PrototypeMethod):
         if saved is not None:
             owners = saved["prototypes.owners"].bool()
         vectors = torch.randn(len(owners), self.latent)
-        # The authors' code takes distances, not their squares.
-        kind = DistancePrototypes if self.released else VectorPrototypes
-        self.prototypes = kind(vectors, owners)
+        # The authors' code uses distances, not their squares.
+        prototype_class = DistancePrototypes if self.released else VectorPrototypes
+        self.prototypes = prototype_class(vectors, owners)
         self.last = nn.Linear(len(owners), spec.num_classes, bias=False)
         with torch.no_grad():
             self.last.weight.copy_(torch.where(owners.T, 1.0, -0.5))
@@ -132,10 +132,10 @@ class ProtoVAE(PrototypeMethod):
     # image → N(μ, σ²) → z → similarities → scores
 
     def latents(self, images: Tensor) -> Tensor:
-        """f(x): μ and ln σ² side by side, (B, 2D), of images (B, C, H, W) in [0, 1]."""
+        """Return f(x): μ and ln σ², concatenated, (B, 2D), of images (B, C, H, W) in [0, 1]."""
         if self.training and len(images) == 1:
             raise UserError(
-                "ProtoVAE trains with batch norm, which needs two images a step; use --batch-size 2"
+                "ProtoVAE trains with batch norm, which needs at least two images per batch; use --batch-size 2"
             )
         images = 2 * images - 1
         features: Tensor
@@ -147,13 +147,13 @@ class ProtoVAE(PrototypeMethod):
         return latents
 
     def embed(self, latents: Tensor) -> Tensor:
-        """μ, (B, D)."""
+        """Return μ, (B, D)."""
         return latents[:, : self.latent]
 
     def head(self, latents: Tensor) -> Output:
-        """Similarities of z and scores h(s); z is drawn in training, and is μ otherwise.
+        """Compute similarities of z and scores h(s); z is sampled in training, and is μ otherwise.
 
-        The authors' code draws it too, but always replaces it by μ (``~is_train`` is true of both booleans).
+        The authors' code samples it too, but always replaces it by μ (``~is_train`` is true for both booleans).
         """
         with full_precision(latents):
             latents = widened(latents)
@@ -167,31 +167,31 @@ class ProtoVAE(PrototypeMethod):
         return Output(scores, similarities, latents, {"mu": mu, "logvar": logvar, "z": z})
 
     def forward(self, images: Tensor) -> Output:
-        """Answer images (B, C, H, W) in [0, 1]; the loss needs them again, to compare reconstructions."""
+        """Classify images (B, C, H, W) in [0, 1], and keep them: the loss compares reconstructions with them."""
         output = super().forward(images)
         output.extras["images"] = images
         return output
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
-        """Contributions weight × similarity of the z that was used."""
+        """Return the contributions weight × similarity of the z that was used; the bias is 0."""
         weights = widened(self.last.weight)[classes]
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
         return Evidence(weights * output.similarities, weights.new_zeros(len(classes)), prototypes, weights)
 
-    # prototypes as images
+    # decoding
 
     def decode(self, vectors: Tensor) -> Tensor:
-        """g(φ), images (P, C, H, W) in [0, 1] of prototypes or other points (P, D) of the latent space."""
+        """Return g(φ), images (P, C, H, W) in [0, 1], of prototypes or other points (P, D) of the latent space."""
         images: Tensor = (self.decoder(vectors).float() + 1) / 2
         return images
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """g(μ): what the model keeps of images (B, C, H, W) in [0, 1]."""
+        """Return g(μ), the reconstructions of images (B, C, H, W) in [0, 1]."""
         return self.decode(self.embed(self.latents(images)).float())
 
     @torch.no_grad()
     def snapshot(self) -> dict[str, np.ndarray]:
-        """The decoded prototypes as they are now, uint8 (P, H, W, C)."""
+        """Return the decoded prototypes as they are now, uint8 (P, H, W, C)."""
         with evaluating(self):
             images = self.decode(self.prototypes.vectors).mul(255).round().byte()
         return {"prototypes": images.permute(0, 2, 3, 1).cpu().numpy()}
@@ -199,14 +199,14 @@ class ProtoVAE(PrototypeMethod):
     # training
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """L_pred, the two parts of L_VAE, and L_orth, each times its weight."""
+        """Compute L_pred, the two parts of L_VAE, and L_orth, each times its weight."""
         config, extras = self.config, output.extras
         images, decoded = 2 * extras["images"].float() - 1, self.decoder(extras["z"]).float()
         errors = (decoded - images).square().flatten(1)
         with full_precision(decoded):
             divergences = kl_divergence(extras["mu"], extras["logvar"], self.prototypes.vectors)
             gram = gram_errors(self.prototypes.vectors, self.prototypes.owners)
-        if config.takes_means:
+        if config.uses_means:
             errors, divergences = errors / errors.shape[1], divergences / self.latent
         own = self.prototypes.owners.T[labels]
         if self.released:
@@ -217,11 +217,11 @@ class ProtoVAE(PrototypeMethod):
             "cross_entropy": F.cross_entropy(output.scores, labels),
             "reconstruction": config.reconstruction * errors.sum(dim=1).mean(),
             "kl": config.kl * kl,
-            "orthonormality": config.orthonormality * (gram.mean() if config.takes_means else gram.sum()),
+            "orthonormality": config.orthonormality * (gram.mean() if config.uses_means else gram.sum()),
         }
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Encoder with the layers behind it, decoder, prototypes and last layer; all have the same rate."""
+        """Return the parameters of encoder with add-on, decoder, prototypes and last layer; all have the same rate."""
         return {
             "encoder": [*self.encoder.parameters(), *self.addon.parameters()],
             "decoder": list(self.decoder.parameters()),
@@ -230,7 +230,7 @@ class ProtoVAE(PrototypeMethod):
         }
 
     def recipe(self) -> Recipe:
-        """One stage of Adam at a constant rate (suppl. tables 2 and 6)."""
+        """Return one stage of Adam at a constant rate (suppl. tables 2 and 6)."""
         name = self.architecture
         # For SVHN the authors' code has 36 epochs, the paper 10; ResNet-18 encoders get 15.
         long = name == "cifar" or (name == "svhn" and self.released)
@@ -250,5 +250,5 @@ class ProtoVAE(PrototypeMethod):
 
 
 def architecture_of(config: ProtoVAEConfig, image: ImageSpec) -> str:
-    """The architecture that is configured, or chosen by the images."""
+    """Return the configured architecture, or the one that fits the images."""
     return choose_architecture(image) if config.architecture == "auto" else config.architecture

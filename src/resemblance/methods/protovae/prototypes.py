@@ -1,4 +1,4 @@
-"""ProtoVAE's prototypes as the authors' code compares them: by distances where the paper has their squares."""
+"""ProtoVAE's prototypes as in the authors' code, which uses distances where the paper has their squares."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resemblance.prototypes.vectors import VectorPrototypes
 
 
 def root_log_similarity(squared: Tensor) -> Tensor:
-    """The similarity at squared distances, computed of their roots."""
+    """Compute similarities from the roots of squared distances."""
     return log_similarity(squared.sqrt())
 
 
@@ -27,6 +27,6 @@ class DistancePrototypes(VectorPrototypes):
         super().__init__(vectors, owners, activation=root_log_similarity)
 
     def forward(self, latents: Tensor) -> Comparison:
-        """Similarities (B, P); of distances that have a gradient at 0."""
+        """Compute similarities (B, P), from distances that have a gradient at 0."""
         with full_precision(latents):
             return Comparison(log_similarity(pairwise_distances(self.compared(latents), self.vectors)))

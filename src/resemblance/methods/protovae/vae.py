@@ -1,7 +1,7 @@
 """The convolutional encoders and decoders of ProtoVAE, for images of any size and channels.
 
-Each stage of the encoder halves the image, rounding down; each stage of the decoder doubles it and gives back
-the row and column that its mirror image lost.
+Each stage of the encoder halves the image, rounding down; each stage of the decoder doubles it, and restores the row
+and column that the corresponding stage of the encoder lost by rounding.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from resemblance.config.image import ImageSpec
 
-FIRST, WIDEST = 32, 256  # channels of the first stage, and at most; they double in between
+FIRST, WIDEST = 32, 256  # channels of the first stage, and the most; they double in between
 BOUND = 0.08  # of the uniform initial weights
 
 
 def halvings(image: ImageSpec, coarsest: int) -> list[tuple[int, int]]:
-    """Sizes from the image down to a map with no side above ``coarsest``, or of one row or column.
+    """Return the sizes from the image down to a map with no side above ``coarsest``, or of one row or column.
 
     Example:
         >>> halvings(ImageSpec(28, 28, 1, (0.0,), (1.0,)), 7)
@@ -31,7 +31,7 @@ def halvings(image: ImageSpec, coarsest: int) -> list[tuple[int, int]]:
 
 
 def stage_widths(stages: int) -> list[int]:
-    """Channels after each stage of the encoder.
+    """Return the channels after each stage of the encoder.
 
     Example:
         >>> stage_widths(5)
@@ -41,7 +41,7 @@ def stage_widths(stages: int) -> list[int]:
 
 
 def encoder(image: ImageSpec, stages: int, strided: bool) -> nn.Sequential:
-    """Convolution, ReLU and batch norm a stage, then average pooling or, ``strided``, a convolution that halves.
+    """Make stages of convolution, ReLU and batch norm, then average pooling or, if ``strided``, a strided convolution.
 
     Example:
         >>> image = ImageSpec(28, 28, 1, (0.0,), (1.0,))
@@ -64,7 +64,7 @@ def encoder(image: ImageSpec, stages: int, strided: bool) -> nn.Sequential:
 
 
 def addon(inputs: int, latent: int) -> nn.Sequential:
-    """The fully connected layers from features (B, inputs) to (B, 2·latent), mean and log-variance of z."""
+    """Make the fully connected layers from features (B, inputs) to (B, 2·latent), mean and log-variance of z."""
     layers = [nn.Linear(inputs, 2 * latent), nn.ReLU(), nn.Linear(2 * latent, 2 * latent)]
     for layer in layers[::2]:
         uniform(layer)
@@ -72,14 +72,14 @@ def addon(inputs: int, latent: int) -> nn.Sequential:
 
 
 class Decoder(nn.Module):
-    """From z (B, D) to images (B, C, H, W) in [−1, 1].
+    """A network from z (B, D) to images (B, C, H, W) in [−1, 1].
 
     Args:
-        sizes: from the image's to the first map's, as `halvings` gives them.
-        channels: of the images.
+        sizes: from that of the image to that of the first map, as `halvings` returns them.
+        channels: number of channels of the images.
         latent: D.
-        late: whether what rounding lost comes back in the last stage only, by a wider padding, as in the
-            paper's decoder for QuickDraw (3 → 6 → 12, padded to 14, → 28), or in each stage (3 → 7 → 14 → 28).
+        late: whether rows and columns lost by rounding are restored in the last stage only, by a wider padding, as in
+            the paper's decoder for QuickDraw (3 → 6 → 12, padded to 14, → 28), or in each stage (3 → 7 → 14 → 28).
 
     Example:
         >>> Decoder([(28, 28), (14, 14), (7, 7), (3, 3)], 1, 512, late=True)(torch.rand(2, 512)).shape
@@ -101,7 +101,7 @@ class Decoder(nn.Module):
             if late and stage < stages - 1:
                 goal = (2 * size[0], 2 * size[1])
             missing = (goal[0] // 2 - size[0], goal[1] // 2 - size[1])
-            # Rows above and below, columns left and right, so that a convolution without padding reaches goal/2.
+            # Pad above, below, left and right, so that the convolution, which has no padding, returns goal / 2.
             above, left = 1 + missing[0] // 2, 1 + missing[1] // 2
             margins = (left, 2 + missing[1] - left, above, 2 + missing[0] - above)
             layers += [
@@ -125,12 +125,12 @@ class Decoder(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images of z; in training mode with the statistics of the batch."""
+        """Decode z; in training mode with the statistics of the batch."""
         return torch.tanh(self.layers(self.full(z).reshape(-1, *self.start)))
 
 
 def uniform(layer: nn.Module) -> None:
-    """Initial weights between −0.08 and 0.08, biases 0, as the authors' code."""
+    """Initialise weights uniformly between −0.08 and 0.08 and biases with 0, as in the authors' code."""
     assert isinstance(layer.weight, Tensor)
     assert isinstance(layer.bias, Tensor)
     nn.init.uniform_(layer.weight, -BOUND, BOUND)

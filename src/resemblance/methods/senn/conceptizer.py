@@ -1,4 +1,4 @@
-"""Networks of self-explaining models: concepts with a decoder, and the relevance of each to each class."""
+"""The networks of SENN: an autoencoder for the concepts, and a network for their relevances."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 
 KERNEL = 5
-SMALLEST = 16  # pixels a side of which two convolutions of 5×5 with pooling leave a cell
-SMALLEST_VGG = 32  # pixels a side that five poolings leave a cell of
-LARGEST = 200_000_000  # weights of one linear layer
+SMALLEST = 16  # smallest side, in pixels, for two convolutions of 5×5 with pooling
+SMALLEST_VGG = 32  # smallest side, in pixels, for five poolings
+LARGEST = 200_000_000  # largest number of weights of one linear layer
 VGG = {  # channels of the convolutions between two poolings
     "vgg8": ((64,), (128,), (256,), (512,), (512,)),
     "vgg11": ((64,), (128,), (256, 256), (512, 512), (512, 512)),
@@ -19,7 +19,7 @@ VGG = {  # channels of the convolutions between two poolings
 
 
 def cells(side: int) -> int:
-    """Cells a side that two 5×5 convolutions, each pooled by two, leave of an image.
+    """Return the cells per side after two 5×5 convolutions, each followed by pooling by two.
 
     Example:
         >>> cells(28), cells(32), cells(16)
@@ -29,10 +29,10 @@ def cells(side: int) -> int:
 
 
 def check_size(image: ImageSpec, smallest: int = SMALLEST) -> None:
-    """Refuse images that leave nothing.
+    """Refuse images that are too small.
 
     Raises:
-        UserError: naming the smallest size.
+        UserError: if they are, with the smallest size.
     """
     if min(image.size) < smallest:
         raise UserError(
@@ -42,18 +42,18 @@ def check_size(image: ImageSpec, smallest: int = SMALLEST) -> None:
 
 
 class Conceptizer(nn.Module):
-    """An autoencoder whose code are scalar concepts: h(x), one map a concept, each read by the same layer.
+    """An autoencoder whose code is the scalar concepts h(x).
 
-    Every map of the second convolution becomes one number by a linear layer that all concepts share. The
-    decoder turns it into a map again. Each transposed convolution pads its output by the rows and columns
-    that the encoder's rounding lost, so that images of any size come back at theirs.
+    A linear layer that all concepts share converts each map of the second convolution to one number. The decoder
+    converts it back to a map. Each transposed convolution pads its output by the rows and columns that the encoder
+    lost by rounding, so that reconstructions have the size of the images.
 
     Args:
         image: size and channels of the images.
         concepts: K.
 
     Raises:
-        UserError: for images under 16 pixels.
+        UserError: for images with sides below 16 pixels.
 
     Example:
         >>> import torch
@@ -80,8 +80,8 @@ class Conceptizer(nn.Module):
             nn.Linear(count, 1),
             nn.Flatten(),
         )
-        lost = [side - 4 * cells(side) - 12 for side in image.size]
-        early, late = ((lost[0] // 2, lost[1] // 2), (lost[0] % 2, lost[1] % 2))
+        padding = [side - 4 * cells(side) - 12 for side in image.size]
+        early, late = ((padding[0] // 2, padding[1] // 2), (padding[0] % 2, padding[1] % 2))
         self.spread = nn.Linear(1, count)
         self.decoder = nn.Sequential(
             nn.ConvTranspose2d(concepts, 16, KERNEL, stride=2, output_padding=early),
@@ -93,26 +93,26 @@ class Conceptizer(nn.Module):
         )
 
     def encode(self, images: Tensor) -> Tensor:
-        """Concepts h(x), (B, K), of images (B, C, H, W)."""
+        """Compute the concepts h(x), (B, K), of images (B, C, H, W)."""
         concepts: Tensor = self.encoder(images)
         return concepts
 
     def decode(self, concepts: Tensor) -> Tensor:
-        """Images (B, C, H, W) in (−1, 1) of concepts (B, K)."""
+        """Decode concepts (B, K) to images (B, C, H, W) in (−1, 1)."""
         images: Tensor = self.decoder(self.spread(concepts[:, :, None]).unflatten(2, self.grid))
         return images
 
 
 def build_parametrizer(kind: str, image: ImageSpec, outputs: int) -> nn.Sequential:
-    """The network of the relevances, images (B, C, H, W) to (B, outputs), before dropout and squashing.
+    """Make the network of the relevances, images (B, C, H, W) to (B, outputs), before dropout and tanh or sigmoid.
 
     Args:
-        kind: ``cnn``, as the conceptizer's encoder and with dropout of whole maps, or a VGG with batch norm.
+        kind: ``cnn``, like the conceptizer's encoder but with dropout of whole maps, or a VGG with batch norm.
         image: size and channels of the images.
         outputs: K · classes.
 
     Raises:
-        UserError: for images that are too small, or where the linear layer would have over 200 million weights.
+        UserError: if images are too small, or the linear layer would have more than 200 million weights.
 
     Example:
         >>> import torch
@@ -144,7 +144,7 @@ def build_parametrizer(kind: str, image: ImageSpec, outputs: int) -> nn.Sequenti
 
 
 def _vgg(widths: tuple[tuple[int, ...], ...], image: ImageSpec, outputs: int) -> nn.Sequential:
-    """A VGG for small images, with batch norm; whatever map is left is averaged, so any size will do."""
+    """Make a VGG for small images, with batch norm; the last map is averaged, so that images can have any size."""
     check_size(image, SMALLEST_VGG)
     layers: list[nn.Module] = []
     channels = image.channels

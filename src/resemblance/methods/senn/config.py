@@ -34,7 +34,7 @@ class SENNConfig(MethodConfig):
         about="are numbers, above or below zero, that the model computes for each image, together with the relevance "
         "of each of them to each class in this image. The sum of the products of value and relevance decides what the "
         "model predicts. A concept is shown by the training image in which its value is the largest; "
-        "an image with a value below zero need not look like that one.",
+        "an image with a value below zero may look different.",
         similarity_says="the value of the concept in the image",
         weight_says="how much that value counts for the class in this image",
     )

@@ -1,20 +1,21 @@
 """SENN: self-explaining neural networks (Alvarez-Melis and Jaakkola, NeurIPS 2018).
 
-A linear model whose features and whose coefficients are both networks:
+A linear model whose features and coefficients are both computed by networks:
 
     f_c(x) = Σ_i θ_ic(x) h_i(x)                P(y = c | x) = softmax(f(x))_c
 
-The conceptizer h is an autoencoder with K scalar concepts; the parametrizer θ gives each concept a relevance
-for each class, in (−1, 1). For θ to be the coefficients of a model that is linear around x, it must move
-slowly against h: were it constant, J_x f = θᵀ J_x h. The loss asks for that,
+The conceptizer h is an autoencoder with K scalar concepts; the parametrizer θ computes the relevance of each concept
+to each class, in (−1, 1). If θ is to be the coefficients of a model that is linear around x, it must change slowly
+compared with h: if it were constant, J_x f would be θᵀ J_x h. The loss penalises the difference,
 
     L = E + λ ‖J_x f − θᵀ J_x h‖ + reconstruction + sparsity of h
 
-By the product rule J_x f − θᵀ J_x h = Σ_i h_i J_x θ_i: what f would change with x if h stood still. So x is
-given to h and to θ as two variables, and the penalty is the norm of ∂f/∂x through the second.
+By the product rule, J_x f − θᵀ J_x h = Σ_i h_i J_x θ_i: how f would change with x if h were constant. So h and θ
+read x as two variables, and the penalty is the norm of ∂f/∂x through the second.
 
-Concepts have no class: what speaks for one class speaks against another. They are shown by the training images
-with the largest h_i ("prototypes" in the paper), and `mean_contributions` says what each does for each class.
+Concepts do not belong to classes: evidence for one class is evidence against another. They are shown by the training
+images with the largest h_i ("prototypes" in the paper), and `mean_contributions` has the contribution of each to each
+class.
 """
 
 from __future__ import annotations
@@ -35,22 +36,22 @@ from resemblance.methods.senn.config import SENNConfig
 from resemblance.prototypes.precision import full_precision, widened
 from resemblance.prototypes.scalars import ScalarPrototypes
 
-EXACT_UP_TO = 20  # classes; beyond that the penalty is estimated
+EXACT_UP_TO = 20  # classes; for more classes the penalty is estimated
 DIRECTIONS = 10
-EXAMPLES = 6  # training images that stand for a concept
+EXAMPLES = 6  # training images that show a concept
 
 
 def row_gradients(
     scores: Tensor, images: Tensor, rows: Tensor, *, create_graph: bool, batched: bool
 ) -> Tensor:
-    """Gradients (R, B, ...) of Σ_c rows_rbc · score_bc with respect to the images, for each r.
+    """Compute the gradients (R, B, ...) of Σ_c rows_rbc · score_bc with respect to the images, for each r.
 
     Args:
         scores: (B, C), computed from ``images``.
         images: (B, ...).
         rows: (R, B, C).
-        create_graph: whether the result is to be differentiated again.
-        batched: all in one backward pass, as GPUs like it, or one after the other, as CPUs do.
+        create_graph: whether the result will be differentiated.
+        batched: whether to use one backward pass for all, which is faster on GPUs, or one for each, faster on CPUs.
 
     Example:
         >>> x = torch.tensor([[2.0, 3.0]], requires_grad=True)
@@ -60,24 +61,24 @@ def row_gradients(
     """
     if batched:
         return torch.autograd.grad(scores, images, rows, create_graph=create_graph, is_grads_batched=True)[0]
-    found = [
+    gradients = [
         torch.autograd.grad(scores, images, row, create_graph=create_graph, retain_graph=True)[0]
         for row in rows
     ]
-    return torch.stack(found)
+    return torch.stack(gradients)
 
 
 class SENN(PrototypeMethod):
-    """Concepts h(x), their relevances θ(x), and scores that are their products' sum.
+    """Concepts h(x), their relevances θ(x), and scores that are the sums of their products.
 
     Args:
         config: the configuration.
         spec: classes and images.
-        encoder: none; the method has its own networks.
-        saved: has nothing that the model's shape depends on.
+        encoder: not used: the method has its own networks.
+        saved: not used: the model's shape does not depend on training.
 
     Attributes:
-        mean_contributions: (C, K) what each concept adds to a class's score, the mean over its training images;
+        mean_contributions: (C, K), contribution of each concept to a class's score, mean over its training images;
             NaN before the end of training, and for classes without images.
 
     Example:
@@ -114,7 +115,7 @@ class SENN(PrototypeMethod):
     # image → concepts and relevances → scores
 
     def latents(self, images: Tensor) -> Tensor:
-        """Concepts and what becomes their relevances, side by side: (B, K + K·C)."""
+        """Return the concepts and the inputs of tanh or sigmoid for their relevances, concatenated: (B, K + K·C)."""
         x = self.normalize(images)
         return self._latents(x, x)
 
@@ -122,13 +123,13 @@ class SENN(PrototypeMethod):
         return torch.cat([widened(self.conceptizer.encode(x_h)), widened(self.parametrizer(x_theta))], dim=1)
 
     def embed(self, latents: Tensor) -> Tensor:
-        """The concepts h(x), (B, K)."""
+        """Return the concepts h(x), (B, K)."""
         return latents[:, : self.config.concepts]
 
     def head(self, latents: Tensor) -> Output:
-        """f_c = Σ_i θ_ic h_i.
+        """Compute the scores f_c = Σ_i θ_ic h_i.
 
-        Dropout is on the relevances, as in the authors' code; the paper does not mention it.
+        Dropout is applied to the relevances, as in the authors' code; the paper does not mention it.
         """
         with full_precision(latents):
             h = self.prototypes(latents).similarities
@@ -140,7 +141,7 @@ class SENN(PrototypeMethod):
         return Output(scores, h, latents, {"theta": theta})
 
     def forward(self, images: Tensor) -> Output:
-        """Answer images (B, C, H, W) in [0, 1]; in training, so that the gradient penalty can be taken."""
+        """Classify images (B, C, H, W) in [0, 1]; in training, keep the variables for the gradient penalty."""
         x = self.normalize(images)
         x_h = x_theta = x
         if self.training and torch.is_grad_enabled() and self.config.robustness:
@@ -150,17 +151,17 @@ class SENN(PrototypeMethod):
         return output
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
-        """Contributions h_i θ_ic; there is no bias."""
+        """Return the contributions h_i θ_ic; the bias is 0."""
         h, theta = output.similarities, output.extras["theta"]
         weights = theta[torch.arange(len(classes), device=classes.device), :, classes]
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
         return Evidence(h * weights, h.new_zeros(len(classes)), prototypes, weights)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """What the decoder makes of the concepts of images (B, C, H, W); in [0, 1] likewise."""
-        return self._shown(self.conceptizer.decode(self.embed(self.latents(images))))
+        """Reconstruct images (B, C, H, W) in [0, 1] from their concepts."""
+        return self._as_images(self.conceptizer.decode(self.embed(self.latents(images))))
 
-    def _shown(self, decoded: Tensor) -> Tensor:
+    def _as_images(self, decoded: Tensor) -> Tensor:
         if self.config.variant == "released":
             return (decoded * self.normalize.std + self.normalize.mean).clamp(0, 1)
         return (decoded + 1) / 2
@@ -168,9 +169,9 @@ class SENN(PrototypeMethod):
     # training
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
-        """Cross entropy, gradient penalty, reconstruction error and sparsity, means over the images.
+        """Compute cross entropy, gradient penalty, reconstruction error and sparsity, means over the images.
 
-        The authors' code drops the last two wherever it has the penalty, and sums the sparsity over the batch.
+        The authors' code omits the last two if there is a penalty, and sums the sparsity over the batch.
         """
         config = self.config
         terms = {"cross_entropy": F.cross_entropy(output.scores, labels)}
@@ -179,11 +180,11 @@ class SENN(PrototypeMethod):
         if self.decoder_is_trained:
             h = self.embed(output.latents)
             decoded, images = self.conceptizer.decode(h).float(), output.extras["images"]
-            if config.variant == "released":  # standardised images go beyond what tanh can reach
+            if config.variant == "released":  # standardised images have values outside the range of tanh
                 error = F.mse_loss(decoded, self.normalize(images))
                 size = gather(h).abs().sum()
             else:
-                error = F.mse_loss(self._shown(decoded), images)
+                error = F.mse_loss(self._as_images(decoded), images)
                 size = h.abs().sum(dim=1).mean()
             terms["reconstruction"] = config.reconstruction * error
             terms["sparsity"] = config.sparsity * size
@@ -191,18 +192,18 @@ class SENN(PrototypeMethod):
 
     @property
     def decoder_is_trained(self) -> bool:
-        """Whether reconstructions are in the loss: not beside the penalty in the authors' code."""
+        """Whether reconstructions are in the loss: in the authors' code, only if there is no penalty."""
         return self.config.variant == "paper" or not self.config.robustness
 
     def penalty(self, output: Output) -> Tensor:
-        """‖J_x f − θᵀ J_x h‖, Frobenius over classes and pixels of x as the networks see it; mean over images.
+        """Compute ‖J_x f − θᵀ J_x h‖, the Frobenius norm over classes and pixels of normalised x, mean over images.
 
-        The authors' code takes J_x of the log probabilities, and one norm over the whole batch (here that of
-        all processes).
+        The authors' code has J_x of the log probabilities, and one norm over the whole batch (here that of all
+        processes).
         """
         create_graph = torch.is_grad_enabled()
         if not output.extras["x_theta"].requires_grad:
-            # CachedBatch without gradients, as in validation: the graph is made anew.
+            # The output was computed without gradients, as in validation: compute it again with them.
             with torch.inference_mode(False), torch.enable_grad():
                 x = self.normalize(output.extras["images"].detach().clone())
                 x_h, x_theta = _variable(x), _variable(x)
@@ -214,24 +215,25 @@ class SENN(PrototypeMethod):
     def _penalty(self, output: Output, create_graph: bool) -> Tensor:
         scores, x_theta = output.scores, output.extras["x_theta"]
         rows, count = self._rows(scores)
-        found = row_gradients(
+        gradients = row_gradients(
             scores, x_theta, rows, create_graph=create_graph, batched=scores.device.type != "cpu"
         )
         if self.config.variant == "released":
             # J log p_c = J f_c − J log Σ exp f, the latter through h and θ.
             total = scores.logsumexp(dim=1).sum()
-            through = torch.autograd.grad(
+            log_sum = torch.autograd.grad(
                 total, [output.extras["x_h"], x_theta], create_graph=create_graph, retain_graph=True
             )
-            found = found - rows.sum(dim=2)[:, :, None, None, None] * (through[0] + through[1])
-        each: Tensor = torch.linalg.vector_norm(found.float(), dim=(0, 2, 3, 4)) / count**0.5  # (B,)
+            gradients = gradients - rows.sum(dim=2)[:, :, None, None, None] * (log_sum[0] + log_sum[1])
+        each: Tensor = torch.linalg.vector_norm(gradients.float(), dim=(0, 2, 3, 4)) / count**0.5  # (B,)
         whole: Tensor = torch.linalg.vector_norm(gather(each))
         return whole if self.config.variant == "released" else each.mean()
 
     def _rows(self, scores: Tensor) -> tuple[Tensor, int]:
-        """Directions (R, B, C) whose gradients' squares sum to the norm's, and by what to divide the sum.
+        """Return directions (R, B, C), and the divisor of the sum of the squared norms of their gradients.
 
-        All classes; or random signs v, for E‖Σ_c v_c g_c‖² = Σ_c ‖g_c‖². In evaluation the same ones each time.
+        The directions are all classes, or random signs v, since E‖Σ_c v_c g_c‖² = Σ_c ‖g_c‖². In evaluation the signs
+        are the same each time.
         """
         batch, classes = scores.shape
         count = self.config.directions
@@ -246,7 +248,7 @@ class SENN(PrototypeMethod):
         return 2.0 * signs - 1, count
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Conceptizer, parametrizer and, where anything is reconstructed, the decoder."""
+        """Return the parameters of conceptizer, parametrizer and, if it is trained, the decoder."""
         groups = {
             "conceptizer": list(self.conceptizer.encoder.parameters()),
             "parametrizer": list(self.parametrizer.parameters()),
@@ -257,14 +259,14 @@ class SENN(PrototypeMethod):
         return groups
 
     def recipe(self) -> Recipe:
-        """Adam at 10⁻³, ten epochs of batches of 128, the epoch that is best on validation."""
+        """Return ten epochs of Adam at 10⁻³ with batches of 128; the epoch with the best validation score is kept."""
         groups = {name: Group(0.001) for name in self.parameter_groups()}
         stage = Stage("train", 10, groups, end=("concepts", "usage"), select="best")
         return Recipe((stage,), batch_size=128)
 
 
 def _variable(x: Tensor) -> Tensor:
-    """The same numbers as a variable of its own, by which to differentiate."""
+    """Return the same numbers as a separate variable with a gradient."""
     return x.view_as(x) if x.requires_grad else x.detach().clone().requires_grad_()
 
 

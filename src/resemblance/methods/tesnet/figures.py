@@ -1,7 +1,7 @@
-"""The figures of TesNet: the concepts of a class as a basis, and how far apart the classes' subspaces are.
+"""The figures of TesNet: the concepts of a class as a basis, and the distances between the classes' subspaces.
 
-Wang et al. 2021 draw the concepts of a class beside each other and argue that they are different ones; the cosines
-of all pairs say how far that holds, before and after they became training patches.
+Wang et al. 2021 draw the concepts of a class next to each other and argue that they differ; the cosines of all pairs
+measure how much they do, before and after they became training patches.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from resemblance.drawing.style import MUTED, plain
 from resemblance.methods.paper_figures import FigureInputs, PaperFigure
 from resemblance.methods.tesnet.model import TesNet, subspace_distances
 
-CONCEPTS = 10  # of a class, drawn at most
+CONCEPTS = 10  # drawn at most per class
 BASES = 4  # classes whose concepts are drawn
 SUBSPACES = 40  # classes in the heat map
-NUMBERED = 12  # classes up to which it has room for numbers
+NUMBERED = 12  # the most classes for which there is room for numbers
 MARGIN = 0.3
-CELL = 0.62  # inches, of a matrix of cosines
+CELL = 0.62  # side of a cell of a matrix of cosines, in inches
 COSINES = Cells(SIGNED.reversed(), -1, 1, decimals=2, size=(CELL, CELL))
 
 
 def basis_figure(
     bases: Sequence[tuple[str, Sequence[int], Sequence[Pixels | None], Floats]],
 ) -> Figure:
-    """The concepts of some classes, two classes in a row, above the cosines of their pairs.
+    """Draw the concepts of some classes, two classes per row, above the cosines of their pairs.
 
     Args:
         bases: name of the class, indices (K,) of its concepts, their pictures, and their cosines (K, K).
@@ -65,7 +65,7 @@ def basis_figure(
 
 
 def subspace_figure(names: Sequence[str], distances: Floats) -> Figure:
-    """The distances (C, C) between the subspaces of the named classes as a heat map."""
+    """Draw the distances (C, C) between the subspaces of the named classes as a heat map."""
     numbered = len(names) <= NUMBERED
     between = np.where(np.eye(len(names), dtype=bool), np.nan, distances)
     cells = Cells(
@@ -78,12 +78,12 @@ def subspace_figure(names: Sequence[str], distances: Floats) -> Figure:
     return matrix_figure(between, names, names, cells)
 
 
-def figures(model: TesNet, material: FigureInputs | None = None) -> dict[str, PaperFigure]:
-    """The bases of a few classes and the distances between the subspaces, by title.
+def figures(model: TesNet, inputs: FigureInputs | None = None) -> dict[str, PaperFigure]:
+    """Draw the bases of a few classes and the distances between the subspaces, by title.
 
     Args:
         model: trained; with a gallery the concepts' pictures are shown.
-        material: what other methods draw from; the concepts say everything themselves.
+        inputs: not used: these figures need only the model.
     """
     owners, classes = model.prototypes.owners.cpu(), model.spec.classes
     with torch.no_grad():
@@ -96,27 +96,27 @@ def figures(model: TesNet, material: FigureInputs | None = None) -> dict[str, Pa
         indices = members[c][:CONCEPTS]
         pictures = [None if model.gallery is None else model.gallery[j].picture for j in indices]
         bases.append((classes[c], indices, pictures, cosines[indices][:, indices].numpy()))
-    off = _mean_cosine(cosines, owners)
+    mean = _mean_cosine(cosines, owners)
     caption = (
         "The concepts of a class and the cosines of their pairs: 0 is orthogonal, 1 the same direction; "
-        f"over all classes the mean is {off:.2f}."
+        f"over all classes the mean is {mean:.2f}."
     )
     widest = max((len(members[c]) for c in present[:BASES]), default=0)
     caption += _cut(*more(len(present) - BASES, "class", "classes"), *more(widest - CONCEPTS, "concept"))
-    found = {"Basis concepts": PaperFigure(basis_figure(bases), caption)} if bases else {}
+    by_title = {"Basis concepts": PaperFigure(basis_figure(bases), caption)} if bases else {}
     shown = present[:SUBSPACES]
     if len(shown) > 1:
         distances = subspace_distances(cosines, owners)[shown][:, shown].numpy()
         caption = (
-            "The distance of each two classes' subspaces, ‖BᵃᵀBᵃ − BᵇᵀBᵇ‖: the larger, the less their concepts "
+            "The distance between the subspaces of two classes, ‖BᵃᵀBᵃ − BᵇᵀBᵇ‖: the larger, the less their concepts "
             "have in common." + _cut(*more(len(present) - SUBSPACES, "class", "classes"))
         )
-        found["Subspaces"] = PaperFigure(subspace_figure([classes[c] for c in shown], distances), caption)
-    return found
+        by_title["Subspaces"] = PaperFigure(subspace_figure([classes[c] for c in shown], distances), caption)
+    return by_title
 
 
 def _mean_cosine(cosines: torch.Tensor, owners: torch.Tensor) -> float:
-    """Over all pairs of different concepts of the same class; 0 where there is none."""
+    """Compute the mean cosine of all pairs of different concepts of the same class; 0 if there is none."""
     members = owners.to(cosines.dtype)
     pairs = (members @ members.T > 0).fill_diagonal_(False)
     return float(cosines[pairs].mean()) if bool(pairs.any()) else 0.0

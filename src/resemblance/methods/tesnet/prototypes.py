@@ -12,10 +12,10 @@ from resemblance.prototypes.vectors import VectorPrototypes
 
 
 class Concepts(VectorPrototypes):
-    """The similarity is the longest projection of a patch onto the concept; the largest cosine stands beside it.
+    """Concepts whose similarity is the longest projection of a patch onto them; the largest cosine is computed too.
 
     Args:
-        vectors: (P, D, 1, 1); only their directions count.
+        vectors: (P, D, 1, 1); only their directions are used.
         owners: (P, C) bool.
     """
 
@@ -23,7 +23,7 @@ class Concepts(VectorPrototypes):
         super().__init__(vectors, owners, InnerProduct(unit_vectors=True), activation=linear_similarity)
 
     def forward(self, latents: Tensor) -> Comparison:
-        """Longest projections (B, P), and the largest ``cosines`` (B, P), which the loss reads."""
+        """Compute the longest projections (B, P), and the largest ``cosines`` (B, P), which the loss uses."""
         with full_precision(latents):
             latents = self.compared(latents)
             projections = self.normalized(self.vectors).flatten(1) @ latents.flatten(2)  # (B, P, cells)

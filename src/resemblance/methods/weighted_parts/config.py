@@ -11,7 +11,7 @@ from resemblance.config.options import option
 
 @dataclass
 class WeightedPartsConfig(EncoderConfig, MethodConfig):
-    """Prototypes under a linear last layer, and training that projections interrupt."""
+    """Prototypes with a linear last layer, and training that is interrupted by projections."""
 
     prototypes_per_class: int = option(10, "prototypes per class", least=1)
     prototype_depth: int = option(128, "channels of a prototype", least=1)

@@ -1,4 +1,4 @@
-"""Smallest distances among some of the prototypes: what cluster and separation losses look at."""
+"""Smallest distances to some of the prototypes, for the cluster and separation losses."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def masked_minimum(distances: Tensor, mask: Tensor) -> Tensor:
-    """The smallest of the masked distances in each row, infinite where the mask is empty: (B, P) → (B,)."""
+    """Return the smallest of the masked distances in each row, (B, P) → (B,); infinite where the mask is empty."""
     return distances.masked_fill(~mask, torch.inf).amin(dim=1)
 
 
 def mean_minimum(distances: Tensor, mask: Tensor) -> Tensor:
-    """The mean of `masked_minimum` over the rows that have one; 0 if none has.
+    """Return the mean of `masked_minimum` over the rows whose mask is not empty; 0 if all masks are empty.
 
     Example:
         >>> distances = torch.tensor([[0.2, 0.5], [0.3, 0.1], [9.0, 9.0]])
@@ -20,10 +20,13 @@ def mean_minimum(distances: Tensor, mask: Tensor) -> Tensor:
         tensor(0.2500)
     """
     minimum = masked_minimum(distances, mask)
-    found = minimum.isfinite()
-    return torch.where(found, minimum, 0).sum() / found.sum().clamp_min(1)
+    finite = minimum.isfinite()
+    return torch.where(finite, minimum, 0).sum() / finite.sum().clamp_min(1)
 
 
 def released_minimum(distances: Tensor, mask: Tensor, largest: int) -> Tensor:
-    """The authors' way to the same: D_max − max((D_max − d)·mask); wrong beyond D_max, with no gradient."""
+    """Compute the minimum as the authors' code does: D_max − max((D_max − d)·mask).
+
+    It is wrong for distances above D_max, and has no gradient there.
+    """
     return largest - ((largest - distances) * mask).amax(dim=1)

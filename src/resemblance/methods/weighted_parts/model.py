@@ -1,12 +1,12 @@
-"""What ProtoPNet and the methods that build on it share.
+"""The part of ProtoPNet that the methods which build on it share.
 
 An encoder and an add-on f give a latent map z = f(x); a similarity g_j compares it with each prototype p_j; a
-linear last layer without bias weighs the similarities, and these products are the evidence:
+linear last layer without bias weights the similarities, and these products are the evidence:
 
     score_c = Σ_j w_cj g_j(z)
 
-Training is warm, then joint and interrupted by projections, after each of which only the last layer trains
-(Chen et al. 2019, section 2.2 to 2.4).
+Training starts with a warm stage. Joint training follows, interrupted by projections; after each projection only the
+last layer is trained (Chen et al. 2019, sections 2.2 to 2.4).
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from resemblance.prototypes.vectors import VectorPrototypes
 
 
 class WeightedParts(PrototypeMethod):
-    """PrototypeLayer of a latent map, read by a linear last layer without bias.
+    """Prototypes of a latent map, and a linear last layer without bias.
 
     Args:
         config: the configuration.
         spec: classes and images.
-        encoder: gives the latent map; its own classifier is not needed.
-        saved: a saved state, whose owners are taken over; by default ``prototypes_per_class`` for each class.
+        encoder: computes the latent map; its own classifier is not needed.
+        saved: a saved state, whose owners are used; by default each class owns ``prototypes_per_class``.
         cells: rows and columns of the latent map that a prototype spans; () for prototypes of whole images,
             which are compared with the mean of the map.
     """
@@ -70,7 +70,7 @@ class WeightedParts(PrototypeMethod):
             self.last.weight.copy_(self.prototypes.owners.T * 1.5 - 0.5)
 
     def make_prototypes(self, vectors: Tensor, owners: Tensor) -> VectorPrototypes:
-        """Make the prototypes of their initial vectors (P, D, h, w) or (P, D), and their owners (P, C)."""
+        """Make the prototypes from their initial vectors (P, D, h, w) or (P, D), and their owners (P, C)."""
         raise NotImplementedError
 
     @classmethod
@@ -82,16 +82,16 @@ class WeightedParts(PrototypeMethod):
         tensors: Mapping[str, Tensor] | None,
         load_weights: bool,
     ) -> Encoder:
-        """Make an encoder of which only the map is kept; refuses one whose map is too small for parts."""
+        """Make an encoder of which only the map is used; refuse one whose map is too small for parts."""
         return build_map_encoder(config, spec.image, module, load_weights, parts=config.part_size != ())
 
     def latents(self, images: Tensor) -> Tensor:
-        """z = f(x): the add-on's map (B, D, H, W), or its mean (B, D) for whole images."""
+        """Return z = f(x): the add-on's map (B, D, H, W), or its mean (B, D) for whole images."""
         latents: Tensor = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
         return latents if self.traits.maps else latents.flatten(2).mean(dim=2)
 
     def head(self, latents: Tensor) -> Output:
-        """Pooled similarities g (B, P), and scores W g (B, C)."""
+        """Compute the pooled similarities g (B, P) and the scores W g (B, C)."""
         with full_precision(latents):
             latents = widened(latents)
             comparison = self.prototypes(latents)
@@ -99,23 +99,23 @@ class WeightedParts(PrototypeMethod):
             return self.rescore(Output(similarities, similarities, latents, comparison.extras))
 
     def rescore(self, output: Output) -> Output:
-        """Scores W g of known similarities."""
+        """Compute the scores W g from similarities g that are already known."""
         with full_precision(output.similarities):
             return replace(output, scores=self.last(output.similarities))
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
-        """Contributions w_cj g_j; no bias."""
+        """Return the contributions w_cj g_j; the bias is 0."""
         weights = widened(self.last.weight)[classes]
         contributions = weights * output.similarities
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
         return Evidence(contributions, contributions.new_zeros(len(classes)), prototypes, weights)
 
-    def foreign_weights(self) -> Tensor:
-        """The L1 norm of the last layer's weights to classes that do not own the prototype."""
+    def other_class_l1(self) -> Tensor:
+        """Compute the L1 norm of the last layer's weights to classes that do not own the prototype."""
         return (self.last.weight * ~self.prototypes.owners.T).abs().sum()
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Encoder, add-on, prototypes and last layer."""
+        """Return the parameters of encoder, add-on, prototypes and last layer."""
         groups: dict[str, list[nn.Parameter]] = {
             "encoder": list(self.encoder.parameters()),
             "addon": list(self.addon.parameters()),
@@ -125,11 +125,11 @@ class WeightedParts(PrototypeMethod):
         return {name: parameters for name, parameters in groups.items() if parameters}
 
     def stage_groups(self) -> tuple[dict[str, Group], dict[str, Group]]:
-        """What trains, and how fast, in warm and in joint stages.
+        """Return the parameter groups of the warm and of the joint stages, with their learning rates.
 
-        A pretrained encoder is frozen while warm and then trains at 1e-4, as in the paper. An encoder without
-        pretrained weights has nothing to keep: it trains from the start, at 1e-3. The user's own network counts as
-        trained.
+        A pretrained encoder is frozen in the warm stage and then trained at 1e-4, as in the paper. An encoder without
+        pretrained weights has nothing to preserve: it is trained from the start, at 1e-3. The user's own network counts
+        as pretrained.
         """
         scratch = self.config.weights == "none" and ":" not in self.config.encoder
         present = self.parameter_groups().keys()
@@ -142,7 +142,7 @@ class WeightedParts(PrototypeMethod):
         return warm, joint
 
     def recipe(self) -> Recipe:
-        """Warm, then joint training interrupted by projection and last-layer optimisation."""
+        """Return the schedule: warm, then joint training, interrupted by projections and last-layer training."""
         warm, joint = self.stage_groups()
         # The authors' scheduler steps before each joint epoch: only four of the first five run at the full rate.
         decay = Schedule("step", size=5, gamma=0.1, first=1)
@@ -153,13 +153,13 @@ class WeightedParts(PrototypeMethod):
     def pushed_stages(
         self, done: int, joint: dict[str, Group], decay: Schedule, tunes: bool = True
     ) -> list[Stage]:
-        """Joint training interrupted by projections, then pruning.
+        """Return the stages of joint training, interrupted by projections, and of pruning.
 
         Args:
-            done: epochs of the stages before.
-            joint: what trains.
-            decay: of its rates.
-            tunes: whether the last layer trains after each projection.
+            done: number of epochs of the earlier stages.
+            joint: the parameter groups that are trained.
+            decay: the schedule of their learning rates.
+            tunes: whether the last layer is trained after each projection.
         """
         config = self.config
         last = {"last": Group(1e-4)}

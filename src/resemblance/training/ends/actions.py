@@ -1,4 +1,4 @@
-"""What a stage can do after its last epoch, by name."""
+"""End actions: functions that a stage runs after its last epoch, by name."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from resemblance.data.sources.source import Source
 
 @dataclass
 class ActionContext:
-    """What an end action works with.
+    """The data and settings that an end action works with.
 
     Under several processes the actions run in the first one, and the others receive the result.
 
     Args:
-        train: the training images; actions look at them without augmentation.
+        train: the training images; actions read them without augmentation.
         workers: loader processes.
-        batch_size: images a batch; no result depends on it.
-        device: where the model is.
-        seed: for whatever is random in an action; a function of the run's seed and the stage.
+        batch_size: images per batch; no result depends on it.
+        device: the model's device.
+        seed: for the random numbers of an action; a function of the run's seed and the stage.
         progress: whether to show progress.
-        notes: lines for the user; an action may add some.
-        kept: a pruning action leaves here the indices (K,) of the prototypes that it kept, so that the
-            optimiser's state can follow.
+        notes: messages for the user; an action may add some.
+        kept: a pruning action stores here the indices (K,) of the prototypes that it kept, so that the
+            optimiser's state can be cut in the same way.
     """
 
     train: Source
@@ -46,8 +46,8 @@ class ActionContext:
 Action = Callable[[PrototypeModel, ActionContext], None]
 
 END_ACTIONS: dict[str, Action] = {}
-# Those that several methods share; a method's own ones are named by its model's `end_actions`.
-SHARED = {
+# Actions that several methods share; those of one method are named in its model's `end_actions`.
+SHARED_ACTIONS = {
     "assign": "resemblance.training.ends.assignment",
     "project": "resemblance.training.ends.projection",
     "prune": "resemblance.training.ends.pruning",
@@ -57,37 +57,37 @@ SHARED = {
 
 
 def action(name: str) -> Callable[[Action], Action]:
-    """Decorator that enters a function under the name that recipes use."""
+    """Return a decorator that registers a function under the name that recipes use."""
 
-    def enter(function: Action) -> Action:
+    def register(function: Action) -> Action:
         END_ACTIONS[name] = function
         return function
 
-    return enter
+    return register
 
 
 def run(name: str, model: Classifier, context: ActionContext) -> None:
-    """Run the end action of that name: the model is in evaluation mode and on the context's device.
+    """Run the end action of that name, with the model in evaluation mode and on the context's device.
 
     Raises:
         KeyError: if there is no such action.
     """
     if not isinstance(model, PrototypeModel):
-        raise UserError(f"{model.name} has no prototypes, which the end action {name!r} is about")
+        raise UserError(f"{model.name} has no prototypes, which the end action {name!r} needs")
     action_ = find(name, model)
     model.eval()
     action_(model, context)
 
 
 def find(name: str, model: Classifier) -> Action:
-    """Return an end action, importing the module that has it.
+    """Return an end action; import the module that defines it, if necessary.
 
     Raises:
         KeyError: if there is no action of that name.
     """
-    homes = {**SHARED, **model.end_actions}
-    if name not in END_ACTIONS and name in homes:
-        import_module(homes[name])
+    modules = {**SHARED_ACTIONS, **model.end_actions}
+    if name not in END_ACTIONS and name in modules:
+        import_module(modules[name])
     if name not in END_ACTIONS:
-        raise KeyError(f"no end action {name!r}; there are {', '.join(sorted({*END_ACTIONS, *homes}))}")
+        raise KeyError(f"no end action {name!r}; there are {', '.join(sorted({*END_ACTIONS, *modules}))}")
     return END_ACTIONS[name]

@@ -1,4 +1,4 @@
-"""Assignment: prototypes that no class has taken are dropped, where classes choose theirs in training."""
+"""Assignment: where classes choose their prototypes in training, drop the prototypes that no class has chosen."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from resemblance.training.ends.actions import ActionContext, action
 
 @action("assign")
 def assign(model: PrototypeModel, context: ActionContext) -> None:
-    """Settle which classes own each prototype, and drop those that none owns.
+    """Decide which classes own each prototype, and drop the prototypes without an owner.
 
-    Nothing that the model answers depends on them, they have no images to be projected onto, and they would count
-    as most similar ones in the survey. If no prototype is owned, all stay.
+    No score depends on them, they have no images to be projected onto, and they would be counted as the most similar
+    prototypes of some images. If no prototype has an owner, all stay.
 
     Args:
-        model: settles its owners in `Model.assign_owners`.
-        context: is told how many were dropped, and which were kept.
+        model: decides the owners in `PrototypeModel.assign_owners`.
+        context: receives the indices of the prototypes that were kept, and a note.
     """
     if not isinstance(model, PrototypeModel):
         raise UserError(f"{model.name} has no prototypes to assign")
@@ -28,4 +28,4 @@ def assign(model: PrototypeModel, context: ActionContext) -> None:
     kept = owned.nonzero().flatten()
     model.keep(kept)
     context.kept = kept.cpu()
-    context.notes.append(f"dropped {dropped} of {count} prototypes, which no class has taken")
+    context.notes.append(f"dropped {dropped} of {count} prototypes, which no class has chosen")

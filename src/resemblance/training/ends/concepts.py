@@ -1,4 +1,4 @@
-"""What concepts stand for: the images in which each is strongest, and what it does for each class."""
+"""The meaning of concepts: the images in which each is strongest, and its mean contribution to each class."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from resemblance.training.ends.passes import evaluating, latents_of, training_im
 
 
 def strongest(values: Tensor, indices: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The largest values of each column, and whose they are; ties go to the lowest index.
+    """Return the largest values of each column, and their indices; ties go to the lowest index.
 
     Args:
         values: (N, K).
         indices: (N, K) int64.
-        count: how many.
+        count: how many to return.
 
     Returns:
         Values and indices (min(N, count), K), largest first.
@@ -35,12 +35,13 @@ def strongest(values: Tensor, indices: Tensor, count: int) -> tuple[Tensor, Tens
 
 
 def find_concepts(model: PrototypeModel, loader: Iterable[Batch], *, progress: bool = False) -> None:
-    """Record what concepts stand for, in one pass.
+    """Find the strongest images and the mean contributions of all concepts, in one pass.
 
     Args:
-        model: with one reason per prototype. Its prototypes have a buffer ``examples`` (K, n), for the indices of the
-            images in which each is strongest, and perhaps ``strengths`` (K, n), for the values there; the model has
-            ``mean_contributions`` (C, K), for the mean of its contribution to a class's score over the class's images.
+        model: with one reason per prototype; the results are stored in it. Its prototypes have a buffer ``examples``
+            (K, n), for the indices of the images in which each is strongest, and perhaps ``strengths`` (K, n), for
+            the values there; the model has a buffer ``mean_contributions`` (C, K), for the mean contribution to a
+            class's score over the images of the class.
         loader: the un-augmented training images.
         progress: whether to show a bar.
     """
@@ -51,21 +52,21 @@ def find_concepts(model: PrototypeModel, loader: Iterable[Batch], *, progress: b
     sums = torch.zeros(classes, concepts, dtype=wide, device=model.device)
     images = torch.zeros(classes, dtype=wide, device=model.device)
     values = torch.empty(0, concepts, device=model.device)
-    found = torch.empty(0, concepts, dtype=torch.int64, device=model.device)
+    strongest_images = torch.empty(0, concepts, dtype=torch.int64, device=model.device)
     with evaluating(model):
         for latents, labels, indices in latents_of(model, loader, "finding concepts", progress):
             output = model.head(latents)
             sums.index_add_(0, labels, model.evidence(output, labels).contributions.to(wide))
             images += torch.bincount(labels, minlength=classes)
-            values, found = strongest(
+            values, strongest_images = strongest(
                 torch.cat([values, output.similarities]),
-                torch.cat([found, indices[:, None].expand(-1, concepts)]),
+                torch.cat([strongest_images, indices[:, None].expand(-1, concepts)]),
                 examples.shape[1],
             )
         means.copy_(sums / images[:, None])
-        examples.fill_(-1)[:, : len(found)] = found.T
+        examples.fill_(-1)[:, : len(strongest_images)] = strongest_images.T
         if "strengths" in dict(prototypes.named_buffers()):
-            prototypes.get_buffer("strengths").fill_(torch.nan)[:, : len(found)] = values.T
+            prototypes.get_buffer("strengths").fill_(torch.nan)[:, : len(strongest_images)] = values.T
 
 
 @action("concepts")

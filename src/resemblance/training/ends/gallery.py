@@ -1,4 +1,4 @@
-"""The pictures of a model's prototypes, cut from the training images or decoded."""
+"""Build the pictures of a model's prototypes, cut from the training images or decoded."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from resemblance.training.ends.passes import evaluating
 
 
 def build_gallery(model: PrototypeModel, source: Source, *, progress: bool = False) -> Gallery:
-    """Collect what there is to show of each prototype.
+    """Collect the pictures of each prototype.
 
-    The source image of each prototype is read once, at the model's size; models that decode show their
-    decoded prototypes, and the nearest training image beside them.
+    Each source image is read once, at the model's size. Models that decode show their decoded prototypes, and the
+    nearest training image beside them.
 
     Args:
-        model: with prototypes, after projection or survey.
-        source: the training images that ``source_index`` counts.
+        model: with prototypes, after projection or after their usage has been counted.
+        source: the training images that ``source_index`` refers to.
         progress: whether to show a bar.
 
     Raises:
@@ -34,7 +34,9 @@ def build_gallery(model: PrototypeModel, source: Source, *, progress: bool = Fal
     prototypes = model.prototypes
     indices = prototypes.source_index.tolist()
     if max(indices, default=-1) >= len(source):
-        raise UserError(f"prototypes come from image {max(indices)}, but there are only {len(source)} images")
+        raise UserError(
+            f"a prototype comes from image {max(indices)}, but there are only {len(source)} images"
+        )
     unique = sorted({index for index in indices if index >= 0})
     pictures = {
         index: Picture.from_pixels(pixels(to_tensor(source.read(index), model.spec.image)))
@@ -58,7 +60,7 @@ def build_gallery(model: PrototypeModel, source: Source, *, progress: bool = Fal
 
 
 def decode(model: PrototypeModel, prototypes: PrototypeLayer, batch_size: int = 64) -> list[Picture]:
-    """The decoded prototypes of a model that decodes."""
+    """Return the decoded prototypes of a model that decodes."""
     with evaluating(model):
         parts = [model.decode(vectors) for vectors in torch.split(prototypes.vectors, batch_size)]
         images = torch.cat(parts).float().cpu()

@@ -1,8 +1,8 @@
-"""The nearest training patch of each prototype, exactly, in one pass.
+"""Find the nearest training patch of each prototype exactly, in one pass.
 
-A layer's quick distances come from matrix products and are rounded: where two patches are about as near, they may
-be told apart wrongly, and a projected prototype might move on to its neighbour. So the rounded distances only
-name candidates, all pairs of image and prototype within the rounding error of the smallest; these are then
+A layer's fast distances come from matrix products and are rounded: where two patches are about equally near, the
+wrong one may appear nearer, and a projected prototype might move on to its neighbour. So the rounded distances only
+select candidates, all pairs of image and prototype within the rounding error of the smallest; these are then
 measured exactly (`PrototypeLayer.at`). Ties go to the lowest image index, then to the lowest cell.
 """
 
@@ -19,22 +19,22 @@ from resemblance.prototypes.precision import widest
 UNKNOWN = torch.iinfo(torch.int64).max
 
 
-class Nearest:
-    """The nearest patch so far, of each prototype among the images that it may come from.
+class NearestPatches:
+    """The nearest patch so far of each prototype, among the images that the prototype may come from.
 
     Args:
         prototypes: of a model in evaluation mode.
-        boxes_before: keep, for the boxes, the maps of the prototypes as they are, instead of those of the patches
-            that they become.
+        boxes_before: keep, for the boxes, the maps of the prototypes before projection, instead of those of the
+            patches that they become.
 
     Attributes:
         values: (P,) the smallest rounded distances so far, infinite while unknown.
-        distances: (P,) float64, exact; infinite while unknown, −infinite if the patch is the prototype itself.
-        indices: (P,) image index, `UNKNOWN` while unknown.
-        cells: (P,) flat index of the cell.
+        distances: (P,) float64, exact; infinite while unknown, −infinite if the patch equals the prototype.
+        indices: (P,) image indices, `UNKNOWN` while unknown.
+        cells: (P,) flat indices of the cells.
         vectors: (P, *shape) the latent patches.
-        maps: (P, h, w) similarities of the cells of the source image; None for whole images.
-        grid: rows and columns of the cells; (1, 1) for whole images.
+        maps: (P, h, w) similarities of the cells of the source image; None for prototypes of whole images.
+        grid: rows and columns of the cells; (1, 1) for prototypes of whole images.
         seen: (P,) bool, whether there was any image that the prototype may come from.
     """
 
@@ -58,25 +58,25 @@ class Nearest:
         return self.indices != UNKNOWN
 
     def update(self, latents: Tensor, mask: Tensor, indices: Tensor) -> None:
-        """Take a batch into account.
+        """Update with a batch.
 
         Args:
-            latents: of the images.
-            mask: (B, P) bool, which image a prototype may come from.
-            indices: (B,) of the images in the whole set.
+            latents: the latents of the images.
+            mask: (B, P) bool, whether a prototype may come from an image.
+            indices: (B,) indices of the images in the whole set.
         """
         self.grid = self.prototypes.grid(latents)
         self.seen |= mask.any(dim=0)
         values = self.prototypes.match(latents).values.masked_fill(~mask, torch.inf)
         self.values = torch.minimum(self.values, values.amin(dim=0).to(self.wide))
-        # The image that a prototype was taken from is measured in any case: it may still hold the prototype itself.
+        # A prototype's present source image is always measured: it may still contain the prototype itself.
         source = indices[:, None] == self.prototypes.source_index
         near = ((values <= self.values + self.prototypes.rounding_error(latents)) | source) & mask
         rows, columns = near.nonzero(as_tuple=True)
         if len(rows) == 0:
             return
         places = self.prototypes.at(latents, rows, columns)
-        # Of each prototype, keep the smallest pair (distance, index), old or new.
+        # For each prototype, keep the smallest pair (distance, index), old or new.
         distances = places.values.to(self.wide)
         best = torch.full_like(self.distances, torch.inf).scatter_reduce(0, columns, distances, "amin")
         order = indices[rows].masked_fill(distances != best[columns], UNKNOWN)
@@ -99,7 +99,7 @@ class Nearest:
         self.maps[columns] = maps
 
     def record(self, distances: Tensor, boxes: Tensor) -> None:
-        """Leave the provenance in the prototypes: source image, distance (P,) to it and box (P, 4) in it."""
+        """Store the provenance in the prototypes: source image, distance (P,) to it and box (P, 4) in it."""
         missing = ~self.known
         distances = distances.masked_fill(distances.isneginf(), 0)
         self.prototypes.source_index.copy_(self.indices.masked_fill(missing, -1))
@@ -107,7 +107,7 @@ class Nearest:
         self.prototypes.source_box.copy_(boxes.masked_fill(missing[:, None], 0))
 
     def merge(self) -> None:
-        """Combine the results of all processes; each has looked at its share of the images."""
+        """Combine the results of all processes, each of which has read its share of the images."""
         if world() == 1:
             return
         distances, indices = _gathered(self.distances), _gathered(self.indices)
@@ -116,13 +116,13 @@ class Nearest:
         rank = order.argmin(dim=0)
         columns = torch.arange(len(rank), device=rank.device)
         for name in ("distances", "indices", "cells", "vectors", "maps"):
-            if (mine := getattr(self, name)) is not None:
-                setattr(self, name, _gathered(mine)[rank, columns])
+            if (tensor := getattr(self, name)) is not None:
+                setattr(self, name, _gathered(tensor)[rank, columns])
         self.seen = _gathered(self.seen.to(torch.int64)).amax(dim=0).bool()
 
 
 def _gathered(tensor: Tensor) -> Tensor:
-    """(world, ...) the tensor of each process."""
+    """Return the tensors of all processes, (world, ...)."""
     parts = [torch.empty_like(tensor) for _ in range(world())]
     dist.all_gather(parts, tensor.contiguous())
     return torch.stack(parts)

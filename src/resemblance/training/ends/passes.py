@@ -1,4 +1,4 @@
-"""One pass over images with a model that only looks."""
+"""Passes over images with a model in evaluation mode."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from resemblance.training.ends.actions import ActionContext
 
 @contextmanager
 def evaluating(model: Classifier) -> Iterator[None]:
-    """Evaluation mode without gradients; each module gets its own mode back afterwards."""
+    """Switch to evaluation mode without gradients; restore the mode of each module afterwards."""
     with evaluation_mode(model), torch.no_grad():
         yield
 
@@ -27,12 +27,12 @@ def evaluating(model: Classifier) -> Iterator[None]:
 def latents_of(
     model: Classifier, loader: Iterable[Batch], title: str, progress: bool = False
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Latents (float32), labels and indices, by batches, on the model's device; for use in `evaluating`."""
+    """Yield latents (float32), labels and indices of each batch, on the model's device; for use in `evaluating`."""
     for batch in track(loader, title, progress):
         images, labels, indices = (tensor.to(model.device, non_blocking=True) for tensor in batch)
         yield model.latents(images).float(), labels, indices
 
 
 def training_images(model: Classifier, context: ActionContext) -> Iterable[Batch]:
-    """The un-augmented training images in index order."""
+    """Return a loader of the un-augmented training images in index order."""
     return loader(ImageDataset(context.train, model.spec.image), context.batch_size, context.workers)

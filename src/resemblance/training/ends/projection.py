@@ -19,21 +19,21 @@ from resemblance.data.batch import Batch
 from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.maps import percentile_boxes, upsample
 from resemblance.training.ends.actions import ActionContext, action
-from resemblance.training.ends.nearest import Nearest
+from resemblance.training.ends.nearest import NearestPatches
 from resemblance.training.ends.passes import evaluating, latents_of, training_images
 
 
 @dataclass(frozen=True)
 class ProjectionReport:
-    """What a projection did.
+    """The result of a projection.
 
     Args:
         prototypes: P.
-        images: how many training images it looked at.
+        images: how many training images it compared.
         moved: (P,) Euclidean distance in latent space that each prototype, as the head reads it, moved.
-        unplaced: prototypes that kept their vectors because no image of their classes was there.
+        unplaced: prototypes that kept their vectors because there was no image of their classes.
         unplaced_classes: the names of these classes.
-        collapsed: for each class that has them, how many prototypes repeat the patch of another one of it.
+        collapsed: class name → how many of its prototypes repeat the patch of another prototype of the class.
     """
 
     prototypes: int
@@ -44,9 +44,9 @@ class ProjectionReport:
     collapsed: dict[str, int] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
-        """The report in words."""
+        """Return the report as sentences."""
         lines = [
-            f"projected {self.prototypes - len(self.unplaced)} prototypes, looking at {self.images} images; "
+            f"projected {self.prototypes - len(self.unplaced)} prototypes, comparing {self.images} images; "
             f"they moved by {self.mean_moved:.3g} on average, {self.largest_moved:.3g} at most"
         ]
         if self.unplaced:
@@ -62,16 +62,16 @@ class ProjectionReport:
 
     @property
     def mean_moved(self) -> float:
-        """Mean distance that the projected prototypes moved."""
+        """The mean distance that the projected prototypes moved."""
         return self.moved.sum().item() / max(self.prototypes - len(self.unplaced), 1)
 
     @property
     def largest_moved(self) -> float:
-        """Largest distance that a prototype moved."""
+        """The largest distance that a prototype moved."""
         return self.moved.max().item() if len(self.moved) else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return the report as plain values, for JSON."""
         return {
             "prototypes": self.prototypes,
             "images": self.images,
@@ -88,26 +88,26 @@ def project(
 ) -> ProjectionReport:
     """Replace each prototype by the nearest latent patch of the images of its own classes.
 
-    One pass, exact over all images whatever their order and the batch size, up to the last bit in which an
-    encoder's answers depend on the batch size. With equal batches a second projection moves nothing. Source:
-    Chen et al. 2019, section 2.3.
+    It takes one pass. The result is exact and depends neither on the order of the images nor on the batch size, up to
+    the last bit in which an encoder's outputs depend on the batch size. With equal batches a second projection moves
+    nothing. Source: Chen et al. 2019, section 2.3.
 
     Args:
-        model: one that projects.
+        model: with the trait ``projects``.
         loader: the un-augmented training images.
         progress: whether to show a bar.
-        distributed: the loader holds this process's share only; the shares' results are merged.
+        distributed: the loader reads only this process's share of the images; the results are merged.
 
     Returns:
-        What moved; provenance (image, box, distance) is left in ``model.prototypes``.
+        The report; provenance (image, box, distance) is stored in ``model.prototypes``.
 
     Raises:
-        UserError: without images, for a model that does not project, or if distances are not finite.
+        UserError: if there are no images, the model does not project, or distances are not finite.
     """
     prototypes = projected(model)
     owned = prototypes.owners.T
     with evaluating(model):
-        nearest = Nearest(prototypes, model.traits.boxes_before_push)
+        nearest = NearestPatches(prototypes, model.traits.boxes_before_push)
         images = 0
         for latents, labels, indices in latents_of(model, loader, "projecting", progress):
             nearest.update(latents, owned[labels], indices)
@@ -135,18 +135,18 @@ def projected(model: Classifier) -> PrototypeLayer:
     """Return the prototypes of a model that projects.
 
     Raises:
-        UserError: for a model that does not.
+        UserError: if the model does not project.
     """
     if not isinstance(model, PrototypeModel) or not model.traits.projects:
         raise UserError(f"{model.name} does not project its prototypes")
     return model.prototypes
 
 
-def source_boxes(nearest: Nearest, size: tuple[int, int], chunk: int = 128) -> Tensor:
-    """Return the paper's box (P, 4) of each patch in its source image; all of the image for whole-image methods.
+def source_boxes(nearest: NearestPatches, size: tuple[int, int], chunk: int = 128) -> Tensor:
+    """Return the paper's box (P, 4) of each patch in its source image; the whole image where patches are whole images.
 
-    It is the box of the similarity map that the prototype, once it is that patch, has on that image; with the trait
-    ``boxes_before_push`` that of the prototype before.
+    The box is cut from the similarity map of the projected prototype on that image; with the trait
+    ``boxes_before_push``, from the map of the prototype before projection.
     """
     height, width = size
     if nearest.maps is None:
@@ -158,7 +158,7 @@ def source_boxes(nearest: Nearest, size: tuple[int, int], chunk: int = 128) -> T
 
 
 def _report(
-    model: Classifier, prototypes: PrototypeLayer, nearest: Nearest, moved: Tensor, images: int
+    model: Classifier, prototypes: PrototypeLayer, nearest: NearestPatches, moved: Tensor, images: int
 ) -> ProjectionReport:
     names = prototypes.owner_names(model.spec.classes)
     unplaced = (~nearest.known).nonzero().flatten().tolist()

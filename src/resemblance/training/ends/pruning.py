@@ -1,4 +1,4 @@
-"""Pruning: prototypes whose nearest training images are mostly of other classes are dropped."""
+"""Pruning: drop prototypes whose nearest training images are mostly of other classes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ UNKNOWN = torch.iinfo(torch.int64).max
 
 @dataclass(frozen=True)
 class PruningReport:
-    """What pruning did.
+    """The result of pruning.
 
     Args:
-        kept: indices, before pruning, of the prototypes that stayed.
-        dropped: indices, before pruning, of those that went.
-        dropped_by_class: how many went, by class name.
-        spared: indices, before pruning, of those that stayed only because their class had no better one.
-        own: (P,) how many of the nearest images carry one of the prototype's classes.
+        kept: indices, before pruning, of the prototypes that were kept.
+        dropped: indices, before pruning, of the prototypes that were dropped.
+        dropped_by_class: class name → how many were dropped.
+        spared: indices, before pruning, of those that were kept only because their class had no better one.
+        own: (P,) how many of the nearest images belong to one of the prototype's classes.
     """
 
     kept: tuple[int, ...]
@@ -38,14 +38,14 @@ class PruningReport:
     own: tuple[int, ...] = ()
 
     def lines(self) -> list[str]:
-        """The report in words."""
+        """Return the report as sentences."""
         lines = [f"pruned {len(self.dropped)} of {len(self.kept) + len(self.dropped)} prototypes"]
         if self.spared:
-            lines.append(f"{len(self.spared)} stay only because their class would have none left")
+            lines.append(f"{len(self.spared)} were kept only because their class would have none left")
         return lines
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return the report as plain values, for JSON."""
         return {
             "kept": list(self.kept),
             "dropped": list(self.dropped),
@@ -55,14 +55,14 @@ class PruningReport:
 
 
 class NearestImages:
-    """The k images nearest to each prototype so far, of all classes, each with its nearest patch.
+    """The k images nearest to each prototype so far, of all classes; an image is as near as its nearest patch.
 
     Ties go to the lowest image index, whatever the order of the batches.
 
     Args:
-        count: P.
+        count: the number of prototypes, P.
         k: how many images to keep.
-        device: where to keep them.
+        device: the device of the tensors.
     """
 
     def __init__(self, count: int, k: int, device: torch.device) -> None:
@@ -72,7 +72,7 @@ class NearestImages:
         self.labels = torch.zeros((0, count), dtype=torch.int64, device=device)
 
     def update(self, values: Tensor, labels: Tensor, indices: Tensor) -> None:
-        """Take a batch into account: values (B, P), labels (B,), indices (B,)."""
+        """Update with a batch: values (B, P), labels (B,), indices (B,)."""
         columns = values.shape[1]
         values = torch.cat([self.values, values])
         labels = torch.cat([self.labels, labels[:, None].expand(-1, columns)])
@@ -87,21 +87,22 @@ class NearestImages:
 def prune(
     model: Classifier, loader: Iterable[Batch], *, k: int = 6, threshold: int = 3, progress: bool = False
 ) -> PruningReport:
-    """Drop the prototypes of which fewer than ``threshold`` of the ``k`` nearest images are of their classes.
+    """Drop each prototype of whose ``k`` nearest images fewer than ``threshold`` belong to its classes.
 
-    One patch counts for each image. The paper would leave a class without any prototype, if none passes; here
-    the one with the most own images stays (of several, the lowest index), and the report says so. Prototypes
-    that no class owns stay. Source: Chen et al. 2019, section 2.5 and supplement S3.
+    Each image counts once, with its nearest patch. In the paper a class none of whose prototypes passes is left
+    without any; here its prototype with the most images of the class is kept (of several, the one with the lowest
+    index), and the report says so. Prototypes without owners are kept. Source: Chen et al. 2019, section 2.5 and
+    supplement S3.
 
     Args:
-        model: one that prunes, after projection.
+        model: with the trait ``prunes``, after projection.
         loader: the un-augmented training images of all classes.
-        k: nearest images looked at; all of them, where there are fewer.
-        threshold: own images needed.
+        k: how many nearest images to consider; all images, where there are fewer.
+        threshold: how many of them must belong to the prototype's classes.
         progress: whether to show a bar.
 
     Raises:
-        UserError: for a model that does not prune, numbers that do not fit, or without images.
+        UserError: if the model does not prune, the numbers do not fit, or there are no images.
     """
     if not isinstance(model, PrototypeModel) or not model.traits.prunes:
         raise UserError(f"{model.name} does not prune its prototypes")
@@ -117,7 +118,7 @@ def prune(
     owners = prototypes.owners
     own = owners[torch.arange(len(owners), device=owners.device), nearest.labels].sum(dim=0)
     passed = (own >= threshold) | ~owners.any(dim=1)
-    spared = spare(owners, own, passed)
+    spared = best_of_empty_classes(owners, own, passed)
     kept = (passed | spared).nonzero().flatten()
     names = prototypes.owner_names(model.spec.classes)
     dropped = (~(passed | spared)).nonzero().flatten().tolist()
@@ -142,26 +143,26 @@ def _prune(model: Classifier, context: ActionContext) -> None:
     context.kept = torch.tensor(report.kept, dtype=torch.int64)
 
 
-def spare(owners: Tensor, own: Tensor, passed: Tensor) -> Tensor:
-    """The best prototype of each class that has some, but none that passed.
+def best_of_empty_classes(owners: Tensor, own: Tensor, passed: Tensor) -> Tensor:
+    """Return the best prototype of each class that has prototypes, but none that passed.
 
     Args:
         owners: (P, C) bool.
-        own: (P,) own images among the nearest.
-        passed: (P,) bool.
+        own: (P,) how many of the nearest images belong to the prototype's classes.
+        passed: (P,) bool, whether the prototype passed the threshold.
 
     Returns:
         (P,) bool.
 
     Example:
         >>> owners = torch.tensor([[True, False], [True, False], [False, True]])
-        >>> spare(owners, torch.tensor([1, 2, 6]), torch.tensor([False, False, True]))
+        >>> best_of_empty_classes(owners, torch.tensor([1, 2, 6]), torch.tensor([False, False, True]))
         tensor([False,  True, False])
     """
-    bereft = owners.any(dim=0) & ~(owners & passed[:, None]).any(dim=0)
+    emptied = owners.any(dim=0) & ~(owners & passed[:, None]).any(dim=0)
     counts = own[:, None].masked_fill(~owners, -1)  # (P, C)
     positions = torch.arange(len(own), device=own.device)[:, None]
     best = torch.where(counts == counts.amax(dim=0), positions, len(own)).amin(dim=0)
     spared = torch.zeros_like(passed)
-    spared[best[bereft]] = True
+    spared[best[emptied]] = True
     return spared

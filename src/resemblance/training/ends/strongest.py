@@ -1,4 +1,4 @@
-"""The training image in which each prototype is strongest, where prototypes have no vectors."""
+"""Find the training image in which each prototype is strongest, where prototypes have no vectors."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from resemblance.prototypes.layer import PrototypeLayer
 UNKNOWN = torch.iinfo(torch.int64).max
 
 
-class Strongest:
-    """The image with the smallest `PrototypeLayer.match` value so far, of each prototype; ties go to the lowest index.
+class StrongestImages:
+    """The image with the smallest `PrototypeLayer.match` value so far, for each prototype; ties go to the lowest index.
 
-    One whose value is infinite in all images has no source. The same questions are answered as by
-    `nearest.Nearest`, which measures vectors.
+    A prototype whose value is infinite for all images has no source. For prototypes with vectors use
+    `nearest.NearestPatches` instead.
 
     Args:
         prototypes: of a model in evaluation mode.
 
     Attributes:
         values: (P,) the smallest values so far, infinite while unknown.
-        indices: (P,) image index.
-        cells: (P,) flat index of the cell.
-        grid: rows and columns of the cells; (1, 1) for whole images.
+        indices: (P,) image indices.
+        cells: (P,) flat indices of the cells.
+        grid: rows and columns of the cells; (1, 1) where cells are whole images.
     """
 
     def __init__(self, prototypes: PrototypeLayer) -> None:
@@ -35,7 +35,7 @@ class Strongest:
         self.grid = (1, 1)
 
     def update(self, latents: Tensor, mask: Tensor, indices: Tensor) -> None:
-        """Take a batch into account: latents, mask (B, P) of images allowed, and indices (B,) of the images."""
+        """Update with a batch: latents, mask (B, P) of the allowed pairs, and indices (B,) of the images."""
         self.grid = self.prototypes.grid(latents)
         match = self.prototypes.match(latents)
         values = match.values.float().masked_fill(~mask, torch.inf)
@@ -50,7 +50,7 @@ class Strongest:
         self.cells = torch.where(better, cells, self.cells)
 
     def record(self, boxes: Tensor) -> None:
-        """Leave image and box (P, 4) in the prototypes; there is no distance to speak of."""
+        """Store image and box (P, 4) in the prototypes; there is no distance."""
         missing = self.indices == UNKNOWN
         self.prototypes.source_index.copy_(self.indices.masked_fill(missing, -1))
         self.prototypes.source_distance.fill_(torch.nan)

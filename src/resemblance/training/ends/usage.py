@@ -1,4 +1,4 @@
-"""Survey: how much each prototype is used on the training images, and where it comes from."""
+"""Usage: count how often each prototype is used on the training images, and find where it comes from."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch
 from resemblance.prototypes.maps import cell_boxes
 from resemblance.training.ends.actions import ActionContext, action
-from resemblance.training.ends.nearest import Nearest
+from resemblance.training.ends.nearest import NearestPatches
 from resemblance.training.ends.passes import evaluating, latents_of, training_images
-from resemblance.training.ends.strongest import Strongest
+from resemblance.training.ends.strongest import StrongestImages
 
 
-class Usage:
-    """Running counts of how often each prototype is the most similar one; ties go to the lowest index.
+class UsageCounts:
+    """Running counts of how often each prototype is the most similar; ties go to the lowest index.
 
     Args:
         owners: (P, C) bool.
 
     Example:
-        >>> usage = Usage(torch.eye(2, dtype=torch.bool))
+        >>> usage = UsageCounts(torch.eye(2, dtype=torch.bool))
         >>> usage.update(torch.tensor([[0.9, 0.1], [0.8, 0.2]]), torch.tensor([0, 1]))
         >>> usage.activations.tolist(), usage.own_activations.tolist()
         ([2, 0], [1, 1])
@@ -40,27 +40,31 @@ class Usage:
         self.total = torch.zeros(count, dtype=wide, device=device)
 
     def update(
-        self, similarities: Tensor, labels: Tensor, ballots: Tensor | None = None, uses: Tensor | None = None
+        self,
+        similarities: Tensor,
+        labels: Tensor,
+        cell_similarities: Tensor | None = None,
+        used: Tensor | None = None,
     ) -> None:
-        """Take a batch into account.
+        """Update with a batch.
 
         Args:
             similarities: (B, P).
             labels: (B,).
-            ballots: (B, P, cells), where cells vote: then a prototype is used by an image if it is the most
-                similar one of any of its cells.
-            uses: (B, P) bool, where the method itself says which prototypes an image uses.
+            cell_similarities: (B, P, cells), where cells vote: then an image uses a prototype if it is the most
+                similar to any of the image's cells.
+            used: (B, P) bool, where the method itself decides which prototypes an image uses.
         """
         own = self.owners.T[labels]
-        choices = similarities[:, :, None] if ballots is None else ballots
-        self.activations += _winners(choices, torch.ones_like(own)) if uses is None else uses.sum(dim=0)
-        self.own_activations += _winners(choices, own) if uses is None else (uses & own).sum(dim=0)
+        choices = similarities[:, :, None] if cell_similarities is None else cell_similarities
+        self.activations += _winners(choices, torch.ones_like(own)) if used is None else used.sum(dim=0)
+        self.own_activations += _winners(choices, own) if used is None else (used & own).sum(dim=0)
         self.total += similarities.to(self.total.dtype).sum(dim=0)
         self.images += len(labels)
 
 
 def _winners(choices: Tensor, mask: Tensor) -> Tensor:
-    """In how many images each column (P,) is the largest masked one of any cell; choices (B, P, cells)."""
+    """Count in how many images each column (P,) is the largest masked one of any cell; choices (B, P, cells)."""
     count = choices.shape[1]
     masked = choices.masked_fill(~mask[:, :, None], -torch.inf)
     positions = torch.arange(count, device=mask.device)[:, None]
@@ -71,12 +75,13 @@ def _winners(choices: Tensor, mask: Tensor) -> Tensor:
 
 
 def count_usage(model: PrototypeModel, loader: Iterable[Batch], *, progress: bool = False) -> None:
-    """Count in one pass how the prototypes are used, and leave it in ``model.prototypes``.
+    """Count in one pass how the prototypes are used, and store the counts in ``model.prototypes``.
 
-    ``activations``, ``own_activations`` (−1 where no class owns the prototype) and ``mean_similarity`` of all
-    models (where cells vote, an image uses each prototype that any of its cells is most similar to); of those
-    that do not project also the provenance: the nearest image of the prototype's classes, or of all where
-    the trait ``sources`` says so or it has none, with the cell of the map as its box.
+    All models get ``activations``, ``own_activations`` (−1 where no class owns the prototype) and
+    ``mean_similarity``; where cells vote, an image uses each prototype that is the most similar to any of its cells.
+    Models that do not project also get the provenance: the nearest image of the prototype's classes, with the cell of
+    the map as its box. Where the trait ``sources`` is ``all`` or the prototype has no owner, it is the nearest of all
+    images.
 
     Args:
         model: with prototypes.
@@ -84,41 +89,41 @@ def count_usage(model: PrototypeModel, loader: Iterable[Batch], *, progress: boo
         progress: whether to show a bar.
 
     Raises:
-        UserError: for a model without prototypes, or without images.
+        UserError: if the model has no prototypes, or there are no images.
     """
     if not isinstance(model, PrototypeModel):
-        raise UserError(f"{model.name} has no prototypes whose use could be counted")
+        raise UserError(f"{model.name} has no prototypes whose usage could be counted")
     with evaluating(model):
-        count_usage_of_latents(model, latents_of(model, loader, "counting", progress))
+        count_usage_of_latents(model, latents_of(model, loader, "counting usage", progress))
 
 
 def count_usage_of_latents(
     model: PrototypeModel, latents_by_batch: Iterable[tuple[Tensor, Tensor, Tensor]]
 ) -> None:
-    """The same from latents, labels and indices, batch by batch, as `passes.latents_of` gives them.
+    """Count usage from latents, labels and indices, batch by batch, as `passes.latents_of` yields them.
 
     Args:
         model: in evaluation mode, with prototypes.
         latents_by_batch: on the model's device; no gradient is needed.
 
     Raises:
-        UserError: without images.
+        UserError: if there are no images.
     """
     prototypes = model.prototypes
     model.assign_owners()
     owners = prototypes.owners
-    sought = owners | ~owners.any(dim=1, keepdim=True) | (model.traits.sources == "all")
-    usage = Usage(owners)
-    nearest = Nearest(prototypes) if prototypes.has_vectors else Strongest(prototypes)
+    allowed = owners | ~owners.any(dim=1, keepdim=True) | (model.traits.sources == "all")
+    usage = UsageCounts(owners)
+    nearest = NearestPatches(prototypes) if prototypes.has_vectors else StrongestImages(prototypes)
     for latents, labels, indices in latents_by_batch:
         output = model.head(latents)
         votes = model.traits.score_kind == "votes"
-        ballots = prototypes.maps(latents).flatten(2) if votes else None
-        usage.update(output.similarities, labels, ballots, model.used_prototypes(output))
+        cell_similarities = prototypes.maps(latents).flatten(2) if votes else None
+        usage.update(output.similarities, labels, cell_similarities, model.used_prototypes(output))
         if not model.traits.projects:
-            nearest.update(latents, sought.T[labels], indices)
+            nearest.update(latents, allowed.T[labels], indices)
     if usage.images == 0:
-        raise UserError("there are no training images to survey")
+        raise UserError("there are no training images on which usage could be counted")
     prototypes.activations.copy_(usage.activations)
     prototypes.own_activations.copy_(usage.own_activations.masked_fill(~owners.any(dim=1), -1))
     prototypes.mean_similarity.copy_(usage.total / usage.images)
@@ -127,12 +132,12 @@ def count_usage_of_latents(
         boxes = prototypes.patch_boxes(nearest.cells, nearest.grid, size)
         if boxes is None:
             boxes = cell_boxes(nearest.cells, nearest.grid, size)
-        if isinstance(nearest, Strongest):
+        if isinstance(nearest, StrongestImages):
             nearest.record(boxes)
         else:
             nearest.record(nearest.distances, boxes)
 
 
 @action("usage")
-def _survey(model: PrototypeModel, context: ActionContext) -> None:
+def _count_usage(model: PrototypeModel, context: ActionContext) -> None:
     count_usage(model, training_images(model, context), progress=context.progress)

@@ -1,7 +1,7 @@
-"""Answers computed once for a stage that changes nothing but the head.
+"""Model outputs that are computed once, for a stage that trains only the head.
 
 While encoder and prototypes are frozen and images are not augmented, the similarities of an image are the
-same in every epoch. ProtoPNet's twenty passes over its last layer then cost one.
+same in every epoch. ProtoPNet's twenty epochs of its last layer then cost one pass through the encoder.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from resemblance.data.batch import Batch
 from resemblance.data.progress import track
 from resemblance.training.ends.passes import evaluating
 
-LARGEST = 2 << 30  # bytes of answers that may be kept
+MAX_CACHE_BYTES = 2 << 30
 
 
 class CachedBatch(NamedTuple):
-    """A batch whose images have been answered: the output without latents, labels (B,), indices (B,)."""
+    """A batch with the cached output of its images: the output without latents, labels (B,), indices (B,)."""
 
     output: Output
     labels: Tensor
     indices: Tensor
 
 
-def answer(model: Classifier, batch: Batch | CachedBatch) -> Output:
-    """The model's output for a batch of images, or anew from remembered similarities."""
+def compute_output(model: Classifier, batch: Batch | CachedBatch) -> Output:
+    """Compute the model's output for a batch of images, or again from cached similarities."""
     if isinstance(batch, CachedBatch):
         assert isinstance(model, PrototypeModel)
         return model.rescore(batch.output)
@@ -43,21 +43,21 @@ def answer(model: Classifier, batch: Batch | CachedBatch) -> Output:
 
 
 def can_cache_outputs(model: Classifier, stage: Stage, augment: str, images: int) -> bool:
-    """Whether a stage may work on answers computed once: only the head changes, and they fit in memory."""
+    """Check whether a stage can train on cached outputs: only the head is trained, and the outputs fit in memory."""
     if not isinstance(model, PrototypeModel) or augment != "none":
         return False
     if not stage.groups or not stage.groups.keys() <= model.traits.head_groups:
         return False
-    return images * len(model.prototypes) * 8 <= LARGEST
+    return images * len(model.prototypes) * 8 <= MAX_CACHE_BYTES
 
 
 class CachedOutputs(Dataset[CachedBatch]):
-    """The answers to a set of images, by index or (epoch, index).
+    """The model's outputs for a set of images, by index or (epoch, index).
 
     Args:
-        model: answers in evaluation mode.
+        model: is run in evaluation mode.
         batches: of un-augmented images, in the order of their indices.
-        context: such as autocast.
+        context: entered while the model runs, for autocast.
         progress: whether to show progress.
     """
 
@@ -70,7 +70,7 @@ class CachedOutputs(Dataset[CachedBatch]):
     ) -> None:
         parts: list[dict[str, Tensor]] = []
         with evaluating(model), context or nullcontext():
-            for batch in track(batches, "remembering similarities", progress):
+            for batch in track(batches, "caching similarities", progress):
                 output = model(batch.images.to(model.device))
                 part = {"similarities": output.similarities, "labels": batch.labels, **output.extras}
                 parts.append({name: tensor.cpu() for name, tensor in part.items()})
@@ -83,13 +83,13 @@ class CachedOutputs(Dataset[CachedBatch]):
         return self.__getitems__([key])
 
     def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> CachedBatch:
-        """The answers at ``keys``; PyTorch's loaders call this."""
+        """Return the outputs at ``keys``; PyTorch's loaders call this."""
         indices = torch.tensor([key[1] if isinstance(key, tuple) else key for key in keys])
         rows = {name: column[indices] for name, column in self.columns.items()}
         similarities, labels = rows.pop("similarities"), rows.pop("labels")
-        nothing = similarities[:, :0]
-        return CachedBatch(Output(nothing, similarities, nothing, rows), labels, indices)
+        empty = similarities[:, :0]
+        return CachedBatch(Output(empty, similarities, empty, rows), labels, indices)
 
     def batches(self, size: int) -> list[CachedBatch]:
-        """All answers in order."""
+        """Return all outputs in order, in batches of that size."""
         return [self.__getitems__(range(i, min(i + size, len(self)))) for i in range(0, len(self), size)]

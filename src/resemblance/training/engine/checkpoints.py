@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent: a new file is written out and then takes the old one's name."""
+"""Checkpoints that are complete or absent: a new file is written completely, and then replaces the old one."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ SECONDS = 30.0
 
 
 def atomic_save(content: Any, path: Path) -> None:
-    """Write tensors and plain values to ``path``; a kill at any moment leaves the old file or the new one.
+    """Write tensors and plain values to ``path``; if killed at any time, the old file or the new one remains.
 
     Raises:
-        UserError: if the disk does not take it.
+        UserError: if it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
+    temporary = path.with_name(path.name + ".new")
     try:
-        with fresh.open("wb") as file:
+        with temporary.open("wb") as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(fresh, path)
+        os.replace(temporary, path)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise UserError(f"cannot write the checkpoint {path}: {error.strerror}") from None
-    if hasattr(os, "O_DIRECTORY"):  # the new name has to reach the disk as well
+    if hasattr(os, "O_DIRECTORY"):  # the new name must be on the disk, too
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
@@ -47,20 +47,20 @@ def atomic_save(content: Any, path: Path) -> None:
 
 
 def load_checkpoint(path: Path) -> Any:
-    """Read a checkpoint; only tensors and plain values are accepted.
+    """Read a checkpoint of tensors and plain values.
 
     Raises:
-        UserError: if the file is damaged or something else.
+        UserError: if the file is damaged or is not a checkpoint.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).strip().split("\n")[0][:120]
-        raise UserError(f"{path} is not a checkpoint of this program, or damaged: {reason}") from None
+        raise UserError(f"{path} is not a checkpoint of resemblance, or is damaged: {reason}") from None
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoints, written atomically and read without running code from them."""
+    """Lightning's checkpoints, written atomically, and read without running code from the file."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write Lightning's checkpoint."""
@@ -75,15 +75,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Saver(Checkpoint):
-    """Writes checkpoints between optimiser steps, by number of steps or by the clock, and on Ctrl-C.
+    """Write checkpoints between optimiser steps: every so many steps or seconds, and on Ctrl-C.
 
-    Where it writes makes no difference to the result of a resumed run.
+    The result of a resumed run does not depend on where the checkpoint was written.
 
     Args:
         path: the checkpoint.
-        every: optimiser steps; None: by the clock.
-        interrupts: asked after each step.
-        check: called before writing; raises where the state is not worth keeping.
+        every: optimiser steps between checkpoints; None: by time.
+        interrupts: checked after each step.
+        check: called before writing; raises if the state must not be saved.
     """
 
     def __init__(
@@ -95,24 +95,24 @@ class Saver(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Between two steps of an epoch; after the last comes `on_train_epoch_end`, with validation done."""
-        whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if whole and batch_idx + 1 < trainer.num_training_batches:
+        """Save between two steps of an epoch; after the last, `on_train_epoch_end` does, with validation done."""
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if stepped and batch_idx + 1 < trainer.num_training_batches:
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """After an epoch and its validation."""
+        """Save after an epoch and its validation."""
         self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        by_clock = time.monotonic() - self.saved_at > SECONDS
-        due = by_clock if self.every is None else trainer.global_step % self.every == 0
+        time_over = time.monotonic() - self.saved_at > SECONDS
+        due = time_over if self.every is None else trainer.global_step % self.every == 0
         stop = self.interrupts.requested
         if world() > 1:
-            # Clocks differ and signals arrive at different steps: all do what one wants.
-            wishes = torch.tensor([due, stop], dtype=torch.int32, device=trainer.strategy.root_device)
-            dist.all_reduce(wishes, op=dist.ReduceOp.MAX)
-            due, stop = (bool(wish) for wish in wishes.tolist())
+            # Clocks differ and signals arrive at different steps: all processes do what one of them needs.
+            flags = torch.tensor([due, stop], dtype=torch.int32, device=trainer.strategy.root_device)
+            dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+            due, stop = (bool(flag) for flag in flags.tolist())
         if due or stop:
             self.check()
             trainer.save_checkpoint(self.path)

@@ -1,4 +1,4 @@
-"""Which processors a run uses, and one process for each."""
+"""Choose the devices of a run, and start one process for each."""
 
 from __future__ import annotations
 
@@ -22,69 +22,72 @@ from resemblance.config.errors import UserError
 from resemblance.training.engine.interrupts import Interrupted
 
 # End actions run in the first process while the others wait; a projection may take hours.
-PATIENCE = timedelta(days=7)
+TIMEOUT = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """The processes of a run as one of them sees it.
+    """The processes of a run, seen from one of them.
 
     Args:
         accelerator: ``cpu``, ``gpu`` or ``mps``.
-        rank: this process.
-        world: how many there are.
-        asked: whether they were asked to stop.
+        rank: the rank of this process.
+        world: the number of processes.
+        stop_requested: returns whether the processes were asked to stop.
     """
 
     accelerator: str
     rank: int = 0
     world: int = 1
-    asked: Callable[[], bool] = lambda: False
+    stop_requested: Callable[[], bool] = lambda: False
 
     @property
     def device(self) -> torch.device:
-        """What this process computes on."""
+        """The device of this process."""
         return torch.device({"gpu": f"cuda:{self.rank}"}.get(self.accelerator, self.accelerator))
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes have called it."""
         if self.world > 1:
             dist.barrier()
 
 
-def find_accelerator(wanted: str, devices: int) -> str:
-    """``cpu``, ``gpu`` or ``mps``.
+def find_accelerator(requested: str, devices: int) -> str:
+    """Return the accelerator to use: ``cpu``, ``gpu`` or ``mps``.
 
     Raises:
-        UserError: if this machine has not what is wanted.
+        UserError: if this machine does not have the requested devices.
     """
     gpus, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
-    if wanted == "gpu" and not gpus:
+    if requested == "gpu" and not gpus:
         raise UserError("--accelerator gpu: torch sees no GPU here; use --accelerator cpu or auto")
-    if wanted == "mps" and not mps:
+    if requested == "mps" and not mps:
         raise UserError("--accelerator mps: torch sees no Apple GPU here; use --accelerator cpu or auto")
-    found = wanted if wanted != "auto" else "gpu" if gpus else "mps" if mps and devices == 1 else "cpu"
-    if found == "gpu" and devices > gpus:
-        raise UserError(f"--devices {devices}: there {'is' if gpus == 1 else 'are'} {gpus} here")
-    if found == "mps" and devices > 1:
+    automatic = "gpu" if gpus else "mps" if mps and devices == 1 else "cpu"
+    accelerator = automatic if requested == "auto" else requested
+    if accelerator == "gpu" and devices > gpus:
+        raise UserError(f"--devices {devices}: this machine has only {gpus} GPU{'s' if gpus > 1 else ''}")
+    if accelerator == "mps" and devices > 1:
         raise UserError("--devices: only one Apple GPU can be used")
-    return found
+    return accelerator
 
 
-def run_team(work: Callable[[DistributedContext, Any], None], job: Any, team: DistributedContext) -> None:
-    """Run ``work(team, job)`` in ``team.world`` new processes and wait for them.
+def run_processes(
+    work: Callable[[DistributedContext, Any], None], job: Any, distributed: DistributedContext
+) -> None:
+    """Run ``work(distributed, job)`` in ``distributed.world`` new processes and wait for them.
 
     Args:
-        work: a function at the top of a module.
-        job: whatever can be pickled; each process has its own copy.
-        team: how many processes, on what.
+        work: a module-level function.
+        job: its argument, which can be pickled; each process has its own copy.
+        distributed: the accelerator and the number of processes.
 
     Raises:
         UserError: if the job cannot be pickled, or one of the processes raised it.
         Interrupted: after Ctrl-C, when the processes have stopped.
     """
     try:
-        content = pickle.dumps(job)  # by value: torch's own way would make the processes share one model
+        content = pickle.dumps(job)  # by value: torch's own method would make the processes share one model
     except Exception as error:
         raise UserError(
             f"several devices need a model and data that can be pickled, and these cannot: {error}; "
@@ -94,13 +97,13 @@ def run_team(work: Callable[[DistributedContext, Any], None], job: Any, team: Di
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     context = get_context("spawn")
-    messages, asked = context.SimpleQueue(), context.Event()
-    arguments = (work, content, team.accelerator, team.world, port, messages, asked)
-    # Stages differ in what they leave unused; DDP warns in every process where they leave nothing.
+    messages, stop_requested = context.SimpleQueue(), context.Event()
+    arguments = (work, content, distributed.accelerator, distributed.world, port, messages, stop_requested)
+    # Stages differ in their unused parameters; DDP warns in every process when there are none.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    with _deaf_to_control_c():  # what is started here stays so until it can end cleanly
+    with _ignoring_interrupts():  # the new processes inherit this until they can end cleanly
         processes: Any = spawn(  # type: ignore[no-untyped-call]
-            _member, arguments, nprocs=team.world, join=False
+            _run_process, arguments, nprocs=distributed.world, join=False
         )
     while True:
         try:
@@ -108,19 +111,19 @@ def run_team(work: Callable[[DistributedContext, Any], None], job: Any, team: Di
                 pass
             return
         except KeyboardInterrupt:
-            if asked.is_set():  # a second time: at once
+            if stop_requested.is_set():  # a second Ctrl-C stops at once
                 for process in processes.processes:
                     process.terminate()
-            asked.set()
+            stop_requested.set()
         except Exception:
-            if messages.empty() and not asked.is_set():
+            if messages.empty() and not stop_requested.is_set():
                 raise
             kind, text = messages.get() if not messages.empty() else ("Interrupted", "stopped at once")
             raise {"UserError": UserError, "Interrupted": Interrupted}[kind](text) from None
 
 
 @contextmanager
-def _deaf_to_control_c() -> Iterator[None]:
+def _ignoring_interrupts() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -131,7 +134,7 @@ def _deaf_to_control_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _member(
+def _run_process(
     rank: int,
     work: Callable[[DistributedContext, Any], None],
     content: bytes,
@@ -139,19 +142,19 @@ def _member(
     world: int,
     port: int,
     messages: Any,
-    asked: Any,
+    stop_requested: Any,
 ) -> None:
-    team = DistributedContext(accelerator, rank, world, asked.is_set)
+    distributed = DistributedContext(accelerator, rank, world, stop_requested.is_set)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     os.environ.update(WORLD_SIZE=str(world), NODE_RANK="0", LOCAL_RANK=str(rank))
     if accelerator == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // world))
     else:
-        torch.cuda.set_device(team.device)
+        torch.cuda.set_device(distributed.device)
     backend = "nccl" if accelerator == "gpu" else "gloo"
-    dist.init_process_group(backend, rank=rank, world_size=world, timeout=PATIENCE)
+    dist.init_process_group(backend, rank=rank, world_size=world, timeout=TIMEOUT)
     try:
-        work(team, pickle.loads(content))
+        work(distributed, pickle.loads(content))
     except (UserError, Interrupted) as error:
         messages.put((type(error).__name__, str(error)))
         raise
@@ -161,7 +164,7 @@ def _member(
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Lightning says which devices there are and advises on workers; our users asked for neither."""
+    """Silence Lightning's messages about devices and its advice on workers."""
     import logging
     import warnings
 

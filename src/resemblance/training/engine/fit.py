@@ -1,4 +1,4 @@
-"""Training by a model's recipe; a run killed at any moment can go on as if it had not been."""
+"""Train a model by its recipe; a run that was killed at any time can be resumed with the same result."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from resemblance.core.recipe import Recipe
 from resemblance.data.augment import get_augment
 from resemblance.data.sources.source import DataSplits
 from resemblance.training.engine.checkpoints import atomic_save
-from resemblance.training.engine.devices import DistributedContext, find_accelerator, run_team
+from resemblance.training.engine.devices import DistributedContext, find_accelerator, run_processes
 from resemblance.training.engine.identity import check_same, identify
 from resemblance.training.engine.job import Job
 from resemblance.training.engine.order import plan
-from resemblance.training.engine.run import carry_out
+from resemblance.training.engine.run import run_job
 from resemblance.training.engine.state import RunState
 
 
 @dataclass
 class FitResult:
-    """What came of training.
+    """The result of training.
 
     Args:
-        history: one row an epoch and one a candidate: losses, rates, accuracies.
+        history: one row per epoch and one per candidate: losses, learning rates, accuracies.
         validation_accuracy: of the chosen model; None without validation images.
-        notes: lines for the user.
-        resumed: ``""``, ``"resumed"``, or ``"finished"`` if there was nothing left to do.
+        notes: messages for the user.
+        resumed: ``""`` for a new run, ``"resumed"``, or ``"finished"`` if there was nothing left to do.
     """
 
     history: list[dict[str, Any]]
@@ -38,8 +38,8 @@ class FitResult:
     resumed: str = ""
 
 
-def settle(recipe: Recipe, config: TrainConfig) -> Recipe:
-    """The method's recipe with what the user wants otherwise."""
+def apply_config(recipe: Recipe, config: TrainConfig) -> Recipe:
+    """Return the method's recipe with the user's epochs, batch size and augmentation."""
     recipe = recipe.scaled(config.epochs)
     return replace(
         recipe,
@@ -54,22 +54,22 @@ def fit(
     """Train a model by its recipe.
 
     Batch order, augmentation and noise are functions of the seed and the place in the run, and checkpoints
-    are whole or absent: a run that was killed and is resumed ends with the weights, bit by bit, of one that
-    was not (on a CPU). The test images are never looked at. Under several devices, end actions such as
+    are complete or absent: a run that was killed and resumed ends with the same weights, bit by bit, as an
+    uninterrupted one (on a CPU). The test images are never read. With several devices, end actions like
     projection run in the first process and the others receive the result.
 
     Args:
         model: trained in place; ends in evaluation mode with the weights of the chosen model, on the CPU.
         splits: training and validation images.
         run: folder for checkpoints and logs.
-        config: see there.
+        config: the settings of training; by default those of `TrainConfig`.
 
     Raises:
-        UserError: if the run folder holds another run, settings do not fit, or the loss is no number.
-        Interrupted: after Ctrl-C, with a checkpoint written.
+        UserError: if the run folder contains another run, settings do not fit, or the loss is not finite.
+        Interrupted: after Ctrl-C, when a checkpoint has been written.
     """
     config, run = config or TrainConfig(), Path(run)
-    recipe = settle(model.recipe(), config)
+    recipe = apply_config(model.recipe(), config)
     accelerator = find_accelerator(config.accelerator, config.devices)
     if config.precision == "16-mixed" and accelerator == "cpu":
         raise UserError("--precision 16-mixed needs a GPU; on a CPU use bf16-mixed")
@@ -79,12 +79,12 @@ def fit(
     resumed = _start_or_resume(job)
     if resumed != "finished":
         if config.devices > 1:
-            run_team(carry_out, job, DistributedContext(accelerator, world=config.devices))
+            run_processes(run_job, job, DistributedContext(accelerator, world=config.devices))
         else:
-            carry_out(DistributedContext(accelerator), job)
+            run_job(DistributedContext(accelerator), job)
     state = RunState.load(job.state_path)
     model.cpu().requires_grad_(True)
-    state.give(model)
+    state.load_into(model)
     model.eval()
     accuracy = None if state.score is None else state.score["accuracy"]
     return FitResult(state.history, accuracy, state.notes, resumed)
@@ -94,16 +94,16 @@ def _start_or_resume(job: Job) -> str:
     path = job.state_path
     if not path.exists():
         if not job.config.resume and path.parent.is_dir() and any(path.parent.iterdir()):
-            raise UserError(f"{job.folder} already holds checkpoints; choose another --output")
+            raise UserError(f"{job.folder} already contains checkpoints; choose another --output")
         state = RunState(job.identity, {})
-        state.take(job.model)
+        state.copy_from(job.model)
         if job.config.refit_on_all:
             atomic_save({"model": state.model, "facts": state.facts}, job.start_path)
         state.save(path)
         return ""
     if not job.config.resume:
         raise UserError(
-            f"{job.folder} holds a run; add --resume to go on with it, or choose another --output"
+            f"{job.folder} contains a run; add --resume to continue it, or choose another --output"
         )
     state = RunState.load(path)
     check_same(state.identity, job.identity, job.folder)

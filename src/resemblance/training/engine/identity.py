@@ -1,4 +1,4 @@
-"""What makes two runs the same run, so that one can go on with the other."""
+"""The identity of a run: everything that must be the same when it is resumed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from resemblance.core.recipe import Recipe
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.training.engine.state import plain
 
-# Where the images are read and how often the state is written changes no weight.
-FREE = (
+# Settings that do not change the weights, or that the recipe, compared as a whole, already contains.
+NOT_COMPARED = (
     "resume",
     "workers",
     "accelerator",
@@ -30,8 +30,8 @@ FREE = (
 
 
 def identify(model: Classifier, recipe: Recipe, splits: DataSplits, config: TrainConfig) -> dict[str, Any]:
-    """Everything that the final weights depend on, as plain values."""
-    settings = {name: value for name, value in asdict(config).items() if name not in FREE}
+    """Return everything that the final weights depend on, as plain values."""
+    settings = {name: value for name, value in asdict(config).items() if name not in NOT_COMPARED}
     sizes = {name: list(parameter.shape) for name, parameter in model.named_parameters()}
     identity: dict[str, Any] = plain(
         {
@@ -51,7 +51,7 @@ def identify(model: Classifier, recipe: Recipe, splits: DataSplits, config: Trai
 
 
 def fingerprint(source: Source | None) -> str:
-    """Number of images, and a checksum of their labels and of their pixels or names."""
+    """Return the number of images, and a checksum of their labels and of their pixels or names."""
     if source is None or not len(source):
         return "none"
     check = zlib.crc32(np.ascontiguousarray(source.labels).tobytes())
@@ -75,18 +75,18 @@ def check_same(old: dict[str, Any], new: dict[str, Any], run: Path) -> None:
     shown = []
     for name in differing[:3]:
         before, now = str(old.get(name)), str(new.get(name))
-        where = _parts(old.get(name), new.get(name))
+        parts = _differing_parts(old.get(name), new.get(name))
         shown.append(
-            f"{name} differs{where}" if len(before) + len(now) > 80 else f"{name} was {before}, now {now}"
+            f"{name} differs{parts}" if len(before) + len(now) > 80 else f"{name} was {before}, now {now}"
         )
     raise UserError(
-        f"{run} cannot be resumed with other settings: {'; '.join(shown)}; give the settings it "
+        f"{run} cannot be resumed with other settings: {'; '.join(shown)}; use the settings it "
         "was started with, or another --output"
     )
 
 
-def _parts(old: Any, new: Any) -> str:
-    """What differs in two lists of mappings, such as recipes."""
+def _differing_parts(old: Any, new: Any) -> str:
+    """Name the keys that differ in two lists of mappings, as recipes are."""
     if not (isinstance(old, list) and isinstance(new, list) and len(old) == len(new)):
         return ""
     pairs = [pair for pair in zip(old, new, strict=True) if all(isinstance(side, dict) for side in pair)]

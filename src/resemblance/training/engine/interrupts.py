@@ -1,4 +1,4 @@
-"""Ctrl-C while training: finish the step, write a checkpoint, leave."""
+"""Ctrl-C while training: finish the step, write a checkpoint, and stop."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ class Interrupted(Exception):
     """Training was stopped by the user and can be resumed; the message says how.
 
     Attributes:
-        exit_code: of a command that ends this way.
+        exit_code: the exit code of a command that ends in this way.
     """
 
     exit_code = 130
 
 
 class Interrupts:
-    """While active, the first Ctrl-C sets ``requested``, a second one raises `Interrupted` at once.
+    """Context manager in which the first Ctrl-C sets ``requested``, and the second raises `Interrupted` at once.
 
     Args:
-        message: what `Interrupted` says.
-        asked: whether the process that started this one was asked to stop.
+        message: the message of `Interrupted`.
+        stop_requested: returns whether the process that started this one was asked to stop.
+
+    Attributes:
+        finish_step: set while ``requested`` is checked after each step; otherwise the first Ctrl-C raises, too.
     """
 
-    def __init__(self, message: str, asked: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, message: str, stop_requested: Callable[[], bool] = lambda: False) -> None:
         self.message = message
-        self._asked = asked
+        self._stop_requested = stop_requested
         self._signalled = False
-        self.patient = False
-        """Whether somebody looks at ``requested``; else the first Ctrl-C raises."""
-        self._owner = os.getpid()
+        self.finish_step = False
+        self._process = os.getpid()
         self._previous: object = None
 
     def __enter__(self) -> Interrupts:
@@ -49,16 +51,16 @@ class Interrupts:
 
     @property
     def requested(self) -> bool:
-        """Whether to stop after the step."""
-        return self._signalled or self._asked()
+        """Whether to stop after the current step."""
+        return self._signalled or self._stop_requested()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._owner:
-            return  # a loader process, which its owner will end
-        if not self.patient or self._signalled:
+        if os.getpid() != self._process:
+            return  # a loader process, which the training process will end
+        if not self.finish_step or self._signalled:
             raise self.error()
         self._signalled = True
 
     def error(self) -> Interrupted:
-        """The exception that tells the caller."""
+        """Return the exception to raise."""
         return Interrupted(self.message)

@@ -1,4 +1,4 @@
-"""What a run is about: the model, the images, the recipe and where its files are."""
+"""The parts of a run: the model, the images, the recipe and the paths of its files."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from resemblance.training.engine.devices import DistributedContext
 from resemblance.training.engine.order import Plan, Shares, plan
 from resemblance.training.engine.state import RunState
 
-# Stages of the second phase have their own numbers, and so their own random draws.
-PHASE = 1000
+# Stages of the second phase have numbers of their own, and so other random draws.
+PHASE_OFFSET = 1000
 
 
 @dataclass
@@ -37,62 +37,62 @@ class Job:
 
     @property
     def state_path(self) -> Path:
-        """The state between stages."""
+        """The file of the state between stages."""
         return self.folder / "checkpoints" / "run.ckpt"
 
     @property
     def stage_path(self) -> Path:
-        """Lightning's checkpoint within a stage."""
+        """The file of Lightning's checkpoint within a stage."""
         return self.folder / "checkpoints" / "stage.ckpt"
 
     @property
     def candidate_path(self) -> Path:
-        """The best candidate so far."""
+        """The file of the best candidate so far."""
         return self.folder / "checkpoints" / "candidate.ckpt"
 
     @property
     def start_path(self) -> Path:
-        """The model before training, where it is needed again."""
+        """The file of the model before training, which refitting on all images needs."""
         return self.folder / "checkpoints" / "start.ckpt"
 
     @property
     def has_validation(self) -> bool:
-        """Whether there is anything to choose by."""
+        """Whether there are validation images."""
         return len(self.splits.val) > 0
 
     def source(self, state: RunState) -> Source:
-        """The images to train on."""
+        """Return the images to train on."""
         splits = self.splits
         return splits.train if state.phase == 0 else Joined(splits.train, splits.val)
 
-    def plan(self, state: RunState, team: DistributedContext) -> Plan:
-        """How an epoch divides."""
+    def plan(self, state: RunState, distributed: DistributedContext) -> Plan:
+        """Return how an epoch is divided."""
         images = len(self.splits.train) + (len(self.splits.val) if state.phase else 0)
-        return plan(images, self.recipe.batch_size, team.world, self.config.accumulate)
+        return plan(images, self.recipe.batch_size, distributed.world, self.config.accumulate)
 
-    def number(self, state: RunState) -> int:
-        """The stage that is under way, among those of both phases."""
-        return state.phase * PHASE + state.stage
+    def stage_number(self, state: RunState) -> int:
+        """Return the number of the current stage among those of both phases."""
+        return state.phase * PHASE_OFFSET + state.stage
 
     def training_set(self, state: RunState) -> ImageDataset:
-        """The augmented images of the stage that is under way."""
+        """Return the augmented images of the current stage."""
         return ImageDataset(
             self.source(state),
             self.model.spec.image,
             augment=get_augment(self.recipe.augment),
             seed=self.config.seed,
-            stage=self.number(state),
+            stage=self.stage_number(state),
         )
 
-    def validation_batches(self, team: DistributedContext) -> Iterable[Batch]:
-        """This process' share of the validation images."""
+    def validation_batches(self, distributed: DistributedContext) -> Iterable[Batch]:
+        """Return a loader of this process's share of the validation images."""
         dataset = ImageDataset(self.splits.val, self.model.spec.image)
         size = min(self.recipe.batch_size, 256)
-        share = Shares(len(dataset), size, team.rank, team.world)
+        share = Shares(len(dataset), size, distributed.rank, distributed.world)
         return loader(dataset, size, workers=self.config.workers, sampler=share)
 
     def recipe_of(self, state: RunState) -> Recipe:
-        """In the second phase: up to the chosen stage, with the chosen numbers of epochs."""
+        """Return the recipe; in the second phase, up to the chosen stage and with the chosen numbers of epochs."""
         recipe = self.recipe
         if state.phase == 0:
             return recipe

@@ -1,4 +1,4 @@
-"""One stage of a recipe as Lightning sees it."""
+"""One stage of a recipe as a LightningModule."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from resemblance.core.distributed import world
 from resemblance.core.recipe import Stage
 from resemblance.core.training_step import TrainingStep
 from resemblance.data.batch import Batch
-from resemblance.training.engine.cached_outputs import CachedBatch, answer
+from resemblance.training.engine.cached_outputs import CachedBatch, compute_output
 from resemblance.training.engine.optimizers import OptimizerState, build_optimizer, rate_factor
 from resemblance.training.engine.order import Plan
 from resemblance.training.engine.randomness import Purpose, derive, seed_noise
@@ -34,12 +34,12 @@ LOG_EVERY = 50
 
 @dataclass
 class Progress:
-    """What a stage has measured so far; part of its checkpoint.
+    """The measurements of a stage so far; part of its checkpoint.
 
     Args:
-        history: one row an epoch.
+        history: one row per epoch.
         best: ``accuracy``, ``loss``, ``epoch`` and ``model`` of the best epoch, if one is to be kept.
-        stopped: whether patience has run out.
+        stopped: whether the stage was stopped early.
         sums: (T,) sums of the loss terms over the micro-batches of this epoch.
         count: micro-batches in ``sums``.
         terms: names of the terms.
@@ -54,24 +54,24 @@ class Progress:
 
 
 @dataclass
-class Setting:
-    """What a stage is trained with.
+class StageSettings:
+    """The settings with which a stage is trained.
 
     Args:
-        seed: of the run.
-        number: of the stage in the run; all randomness depends on it.
-        rank: of this process.
-        plan: how an epoch divides into steps.
+        seed: the seed of the run.
+        number: the number of the stage in the run; all randomness depends on it.
+        rank: the rank of this process.
+        plan: how an epoch is divided into steps.
         first_step: optimiser steps of the run before the stage.
-        carried: optimiser state left by earlier stages.
+        optimizer_state: the optimiser state of the earlier stages.
         keep_best: whether to keep the weights of the best epoch.
-        patience: epochs without gain after which to stop.
-        score: measures the model on the validation images; None without such.
+        patience: epochs without improvement after which to stop.
+        score: measures the model on the validation images; None if there are none.
         epochs_before: epochs of the stages before this one.
-        log: where rows and curves go; None in processes that do not write.
-        bar: likewise.
+        log: receives rows and curves; None in processes that do not write.
+        bar: the progress bar; None in processes that do not show it.
         label: added to each row.
-        keep: called with the epochs done in the stage, before the first and after each, to keep snapshots.
+        keep_snapshot: called with the epochs done in the stage, before the first and after each.
     """
 
     seed: int
@@ -79,7 +79,7 @@ class Setting:
     rank: int
     plan: Plan
     first_step: int
-    carried: OptimizerState
+    optimizer_state: OptimizerState
     keep_best: bool
     patience: int | None
     score: Callable[[], Score] | None
@@ -87,35 +87,35 @@ class Setting:
     bar: RunBar | None
     label: dict[str, Any]
     epochs_before: int = 0
-    keep: Callable[[int], None] | None = None
+    keep_snapshot: Callable[[int], None] | None = None
 
 
 class StageModule(LightningModule):
-    """Trains a model's parameter groups by a stage, validating after each epoch.
+    """Train a model's parameter groups by a stage, and validate after each epoch.
 
     Args:
         model: the model.
         stage: the stage.
-        setting: what it is trained with.
+        settings: the settings with which it is trained.
     """
 
-    def __init__(self, model: Classifier, stage: Stage, setting: Setting) -> None:
+    def __init__(self, model: Classifier, stage: Stage, settings: StageSettings) -> None:
         super().__init__()
-        self.model, self.stage, self.setting = model, stage, setting
+        self.model, self.stage, self.settings = model, stage, settings
         self.progress = Progress()
         self._logged: tuple[Tensor | None, int] = (None, 0)
         self._epoch_started = 0.0
 
-    # Lightning's hooks, in the order in which they come.
+    # Lightning's hooks, in the order in which they are called.
 
     def configure_optimizers(self) -> Optimizer:
-        """The stage's optimiser with the state that earlier stages left."""
-        return build_optimizer(self.model, self.stage, self.setting.carried)
+        """Return the stage's optimiser with the state of earlier stages."""
+        return build_optimizer(self.model, self.stage, self.settings.optimizer_state)
 
     def on_train_start(self) -> None:
-        """Also called when resumed within an epoch."""
+        """Prepare the model and the counters, also when resumed within an epoch."""
         if world() > 1:
-            # Lightning's handler talks to the other processes, which may be gone: ours end when told to.
+            # Lightning's handler communicates with the other processes, which may have ended: end at once instead.
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if self.progress.stopped:
             self.trainer.should_stop = True
@@ -123,29 +123,29 @@ class StageModule(LightningModule):
             self.progress.sums = self.progress.sums.to(self.device)
             self._logged = (self.progress.sums.clone(), self.progress.count)
         train_mode(self.model)
-        if self.setting.bar is not None:
-            self.setting.bar.skip_to(self._run_step())
-        if self.setting.keep is not None and self.trainer.global_step == 0:
-            self.setting.keep(0)
+        if self.settings.bar is not None:
+            self.settings.bar.skip_to(self._run_step())
+        if self.settings.keep_snapshot is not None and self.trainer.global_step == 0:
+            self.settings.keep_snapshot(0)
         self._epoch_started = time.monotonic()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Noise and rates are functions of the step."""
-        setting, step = self.setting, self.trainer.global_step
-        micro = batch_idx % setting.plan.accumulate
-        place = derive(Purpose.NOISE, setting.seed, setting.number, step, micro, setting.rank)
+        """Set noise and learning rates, which are functions of the step."""
+        settings, step = self.settings, self.trainer.global_step
+        micro = batch_idx % settings.plan.accumulate
+        place = derive(Purpose.NOISE, settings.seed, settings.number, step, micro, settings.rank)
         seed_noise(place, self.device)
         if micro == 0:
             self._set_rates(step)
-        epoch, within = divmod(step, setting.plan.steps)
-        stage, before = self.stage, setting.epochs_before
+        epoch, within = divmod(step, settings.plan.steps)
+        stage, before = self.stage, settings.epochs_before
         self.model.before_step(
-            TrainingStep(stage.name, epoch, stage.epochs, before, within, setting.plan.steps, micro)
+            TrainingStep(stage.name, epoch, stage.epochs, before, within, settings.plan.steps, micro)
         )
 
     def training_step(self, batch: Batch | CachedBatch, batch_idx: int) -> Tensor:
-        """The sum of the model's loss terms."""
-        output = answer(self.model, batch)
+        """Return the sum of the model's loss terms."""
+        output = compute_output(self.model, batch)
         terms = self.model.loss(output, batch.labels)
         with torch.no_grad():
             self.model.update_without_grad(output, batch.labels)
@@ -158,85 +158,85 @@ class StageModule(LightningModule):
         return values.sum()
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """The step, and what the model does after it, before anything is saved."""
+        """Make the step and call the model's `after_step`, before anything is saved."""
         super().optimizer_step(*args, **kwargs)
         with torch.no_grad():
             self.model.after_step()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Now and then, curves; between that, nothing that would wait for the device."""
-        if (batch_idx + 1) % self.setting.plan.accumulate:
+        """Write points every `LOG_EVERY` steps; in between, do nothing that would wait for the device."""
+        if (batch_idx + 1) % self.settings.plan.accumulate:
             return
-        if self.setting.bar is not None:
-            self.setting.bar.step()
+        if self.settings.bar is not None:
+            self.settings.bar.step()
         if self.trainer.global_step % LOG_EVERY == 0:
             self._log_points()
 
     def on_train_epoch_end(self) -> None:
-        """Validate, log, and remember the best."""
+        """Validate, log, and keep the best epoch."""
         self.check()
-        progress, setting = self.progress, self.setting
-        row = {**setting.label, "epoch": len(progress.history) + 1, "step": self._run_step()}
+        progress, settings = self.progress, self.settings
+        row = {**settings.label, "epoch": len(progress.history) + 1, "step": self._run_step()}
         row |= self._epoch_means() | self._rates()
-        score = None if setting.score is None else setting.score()
+        score = None if settings.score is None else settings.score()
         if score is not None:
             row |= score.row()
         row["seconds"] = round(time.monotonic() - self._epoch_started, 3)
         progress.history.append(row)
         progress.sums, progress.count, self._logged = None, 0, (None, 0)
-        if score is not None and setting.keep_best:
+        if score is not None and settings.keep_best:
             self._keep_best(score, row["epoch"])
-        if setting.log is not None:
-            setting.log.epoch(row)
-        if setting.bar is not None:
-            setting.bar.text = _describe(row, self.stage.epochs)
-        if setting.keep is not None:
-            setting.keep(row["epoch"])
+        if settings.log is not None:
+            settings.log.epoch(row)
+        if settings.bar is not None:
+            settings.bar.text = _describe(row, self.stage.epochs)
+        if settings.keep_snapshot is not None:
+            settings.keep_snapshot(row["epoch"])
         train_mode(self.model)
         self._epoch_started = time.monotonic()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what the stage has measured, and which stage it is."""
+        """Add the stage's number and measurements to the checkpoint."""
         checkpoint["resemblance"] = {
-            "number": self.setting.number,
+            "number": self.settings.number,
             "step": self.trainer.global_step,
             "progress": {**self.progress.__dict__},
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up what the stage had measured."""
+        """Restore the stage's measurements."""
         self.progress = Progress(**checkpoint["resemblance"]["progress"])
 
-    # What they need.
+    # Parts of the hooks.
 
     def check(self) -> None:
-        """Refuse to go on with a loss that is no number.
+        """Check that the loss is finite.
 
         Raises:
-            UserError: saying which term it was.
+            UserError: if a term is not; the message names it.
         """
         if self.progress.sums is None:
             return
         finite = self.progress.sums.isfinite()
         if not bool(finite.all()):
-            bad = [name for name, good in zip(self.progress.terms, finite.tolist(), strict=True) if not good]
+            bad = [name for name, ok in zip(self.progress.terms, finite.tolist(), strict=True) if not ok]
             raise UserError(
                 f"the loss became infinite or NaN ({', '.join(bad)}) before step {self._run_step()}, in "
-                f"stage {self.stage.name!r}; try a smaller rate, another --seed or --precision 32-true"
+                f"stage {self.stage.name!r}; try a smaller learning rate, another --seed or --precision 32-true"
             )
 
     def _run_step(self) -> int:
-        return self.setting.first_step + self.trainer.global_step
+        return self.settings.first_step + self.trainer.global_step
 
     def _set_rates(self, step: int) -> None:
-        setting, stage, steps = self.setting, self.stage, self.setting.plan.steps
+        settings, stage, steps = self.settings, self.stage, self.settings.plan.steps
         optimizer = self.trainer.optimizers[0]
         for group in optimizer.param_groups:
             name = group["name"]
-            age = (0 if stage.forgets(name) else setting.carried.ages.get(name, 0)) + step // steps
-            own = stage.groups[name]
-            factor = rate_factor(own.schedule or stage.schedule, age, step / (steps * stage.epochs))
-            group["lr"] = own.lr * factor
+            age = (0 if stage.forgets(name) else settings.optimizer_state.ages.get(name, 0)) + step // steps
+            recipe = stage.groups[name]
+            factor = rate_factor(recipe.schedule or stage.schedule, age, step / (steps * stage.epochs))
+            group["lr"] = recipe.lr * factor
 
     def _rates(self) -> dict[str, float]:
         return {f"rate/{group['name']}": group["lr"] for group in self.trainer.optimizers[0].param_groups}
@@ -257,16 +257,16 @@ class StageModule(LightningModule):
     def _log_points(self) -> None:
         self.check()
         sums, count = self.progress.sums, self.progress.count
-        if self.setting.log is None or sums is None or count == self._logged[1]:
+        if self.settings.log is None or sums is None or count == self._logged[1]:
             return
         before, counted = self._logged
         means = (sums if before is None else sums - before) / (count - counted)
         named = {f"step/{name.removeprefix('train/')}": value for name, value in self._named(means).items()}
-        self.setting.log.points({"step/loss": float(means.sum()), **named}, self._run_step())
+        self.settings.log.points({"step/loss": float(means.sum()), **named}, self._run_step())
         self._logged = (sums.clone(), count)
 
     def _keep_best(self, score: Score, epoch: int) -> None:
-        progress, best, patience = self.progress, self.progress.best, self.setting.patience
+        progress, best, patience = self.progress, self.progress.best, self.settings.patience
         if score.beats(None if best is None else Score(best["accuracy"], best["loss"])):
             progress.best = {**asdict(score), "epoch": epoch, "model": copy_tensors(self.model)}
         elif best is not None and patience is not None and epoch - best["epoch"] >= patience:
@@ -274,7 +274,7 @@ class StageModule(LightningModule):
 
 
 def train_mode(model: nn.Module) -> None:
-    """Training mode, but batch norm in modules all of whose parameters are frozen keeps its statistics."""
+    """Switch to training mode, but keep the batch norm statistics of modules whose parameters are all frozen."""
     model.train()
     for module in model.modules():
         parameters = list(module.parameters())

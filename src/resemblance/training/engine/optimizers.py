@@ -1,4 +1,4 @@
-"""Optimisers whose state follows the parameters from stage to stage, and learning rates as a function."""
+"""Optimisers whose state is kept from stage to stage, and learning rates as functions of the step."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from resemblance.core.recipe import Schedule, Stage
 
 @dataclass
 class OptimizerState:
-    """What a stage leaves to the next one that trains the same parameters.
+    """The optimiser state that a stage leaves for the next one that trains the same parameters.
 
     Args:
-        states: by parameter name, ``kind`` of the optimiser and its state tensors.
-        ages: epochs that each group was trained since its state was last fresh.
+        states: parameter name → ``kind`` of the optimiser and its state tensors.
+        ages: group → epochs for which it was trained since its state was last reset.
     """
 
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class OptimizerState:
 
 
 def trained_parameters(model: Classifier, stage: Stage) -> dict[str, list[nn.Parameter]]:
-    """The parameters of the stage's groups.
+    """Return the parameters of the stage's groups.
 
     Raises:
         ValueError: if the model has no group of that name.
@@ -40,15 +40,15 @@ def trained_parameters(model: Classifier, stage: Stage) -> dict[str, list[nn.Par
 
 
 def freeze_others(model: Classifier, stage: Stage) -> None:
-    """Parameters outside the stage's groups get no gradient."""
+    """Switch off the gradients of parameters outside the stage's groups."""
     model.requires_grad_(False)
     for parameters in trained_parameters(model, stage).values():
         for parameter in parameters:
             parameter.requires_grad_(True)
 
 
-def build_optimizer(model: Classifier, stage: Stage, carried: OptimizerState) -> Optimizer:
-    """The stage's optimiser, holding the state that earlier stages left unless the stage is fresh."""
+def build_optimizer(model: Classifier, stage: Stage, optimizer_state: OptimizerState) -> Optimizer:
+    """Return the stage's optimiser, with the state of earlier stages except for groups that start fresh."""
     groups = [
         {"params": parameters, "name": name, "lr": group.lr, "weight_decay": group.weight_decay}
         for (name, parameters), group in zip(
@@ -62,20 +62,20 @@ def build_optimizer(model: Classifier, stage: Stage, carried: OptimizerState) ->
     else:
         optimizer = {"adam": Adam, "adamw": AdamW}[stage.optimizer](groups, lr=0.0, fused=fused)
     for group, name, parameter in _named(model, optimizer):
-        kept = carried.states.get(name)
+        kept = optimizer_state.states.get(name)
         if kept is not None and kept["kind"] == stage.optimizer and not stage.forgets(group):
-            # A copy: the optimiser works in place.
+            # A copy: the optimiser changes it in place.
             optimizer.state[parameter] = {
                 key: _place(key, value, parameter) for key, value in kept["state"].items()
             }
     return optimizer
 
 
-def carry(
-    model: Classifier, stage: Stage, optimizer: Optimizer, epochs: int, carried: OptimizerState
+def collect_state(
+    model: Classifier, stage: Stage, optimizer: Optimizer, epochs: int, optimizer_state: OptimizerState
 ) -> OptimizerState:
-    """What is left after ``epochs`` of the stage: its own groups renewed, the others as they were."""
-    states, ages = dict(carried.states), dict(carried.ages)
+    """Return the state after ``epochs`` of the stage: its own groups updated, the others as they were."""
+    states, ages = dict(optimizer_state.states), dict(optimizer_state.ages)
     for _, name, parameter in _named(model, optimizer):
         state = {
             key: value.detach().cpu().clone() if isinstance(value, Tensor) else value
@@ -87,41 +87,41 @@ def carry(
     return OptimizerState(states, ages)
 
 
-def follow(
-    carried: OptimizerState, before: dict[str, torch.Size], model: Classifier, kept: Tensor | None
+def select_state(
+    optimizer_state: OptimizerState, before: dict[str, torch.Size], model: Classifier, kept: Tensor | None
 ) -> OptimizerState:
-    """Let the state follow parameters whose shape an end action changed.
+    """Select the state of the prototypes that are left, for parameters whose shape an end action changed.
 
     Args:
-        carried: the state before the action.
+        optimizer_state: the state before the action.
         before: shapes of the parameters before it.
         model: the model after it.
-        kept: (K,) indices of the prototypes that were kept, if that is what happened.
+        kept: (K,) indices of the prototypes that were kept, if the action dropped some.
 
     Returns:
-        State sliced like its parameter, or dropped where that is not known.
+        The state, sliced like its parameters; it is dropped where it is unknown how a parameter changed.
     """
     states = {}
     for name, parameter in model.named_parameters():
-        if name not in carried.states:
+        if name not in optimizer_state.states:
             continue
-        entry, old, new = carried.states[name], before[name], parameter.shape
+        entry, old, new = optimizer_state.states[name], before[name], parameter.shape
         if old != new:
             changed = [axis for axis, size in enumerate(old) if len(old) == len(new) and size != new[axis]]
             if kept is None or len(changed) != 1 or new[changed[0]] != len(kept):
                 continue
             entry = {**entry, "state": _slice(entry["state"], old, changed[0], kept)}
         states[name] = entry
-    return OptimizerState(states, carried.ages)
+    return OptimizerState(states, optimizer_state.ages)
 
 
 def rate_factor(schedule: Schedule, age: int, progress: float) -> float:
-    """By what a rate is multiplied.
+    """Return the factor by which a learning rate is multiplied.
 
     Args:
-        schedule: of the stage.
-        age: epochs that the group was trained before this one.
-        progress: share of the stage's steps that are done, in [0, 1).
+        schedule: the schedule of the stage or group.
+        age: epochs for which the group was trained before this one.
+        progress: the share of the stage's steps that are done, in [0, 1).
 
     Example:
         >>> decay = Schedule("step", size=5, gamma=0.1, first=1)
@@ -139,27 +139,25 @@ def rate_factor(schedule: Schedule, age: int, progress: float) -> float:
     if schedule.kind == "step":
         return float(schedule.gamma ** ((age + schedule.first) // schedule.size))
     if schedule.kind == "milestones":
-        # A milestone of 30/70 is reached at epoch 30 of 70, whatever the rounding.
+        # The tolerance: a milestone of 30/70 is reached at epoch 30 of 70 in spite of rounding.
         return float(schedule.gamma ** sum(milestone <= progress + 1e-9 for milestone in schedule.milestones))
     if schedule.kind == "cosine":
         start, stop = schedule.part
         place = start + (stop - start) * progress
         if schedule.cycles > 1:
-            place = (
-                place * schedule.cycles + 1e-9
-            ) % 1.0  # a cycle ends where it should, whatever the rounding
+            place = (place * schedule.cycles + 1e-9) % 1.0  # a cycle ends in time in spite of rounding
         return schedule.floor + (1 - schedule.floor) * (1 + math.cos(math.pi * place)) / 2
     return 1.0
 
 
 def _named(model: Classifier, optimizer: Optimizer) -> list[tuple[str, str, nn.Parameter]]:
-    """Group, name and parameter."""
+    """Return group, name and parameter of each trained parameter."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return [(group["name"], names[id(p)], p) for group in optimizer.param_groups for p in group["params"]]
 
 
 def _slice(state: dict[str, Any], shape: torch.Size, axis: int, kept: Tensor) -> dict[str, Any]:
-    """Tensors of the parameter's shape are sliced; the step count is not."""
+    """Slice the tensors of the parameter's shape; the step count stays."""
     return {
         key: value.index_select(axis, kept.cpu())
         if isinstance(value, Tensor) and value.shape == shape
@@ -171,6 +169,6 @@ def _slice(state: dict[str, Any], shape: torch.Size, axis: int, kept: Tensor) ->
 def _place(key: str, value: Any, parameter: nn.Parameter) -> Any:
     if not isinstance(value, Tensor):
         return value
-    # Only fused optimisers count their steps on the device.
-    home = key == "step" and parameter.device.type == "mps"
-    return value.clone() if home else value.to(parameter.device, copy=True)
+    # Only fused optimisers count their steps on the device, and those on MPS are not fused.
+    on_cpu = key == "step" and parameter.device.type == "mps"
+    return value.clone() if on_cpu else value.to(parameter.device, copy=True)

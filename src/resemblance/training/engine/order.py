@@ -1,4 +1,4 @@
-"""Which images each optimiser step sees: a function of (seed, stage, step)."""
+"""The images of each optimiser step: a function of (seed, stage, step)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from resemblance.training.engine.randomness import Purpose, derive
 
 @dataclass(frozen=True)
 class Plan:
-    """How an epoch over ``images`` divides into steps, processes and micro-batches.
+    """The division of an epoch over ``images`` into steps, processes and micro-batches.
 
     Args:
         images: number of training images.
-        batch: images an optimiser step, over all processes and micro-batches.
-        world: processes.
-        accumulate: micro-batches an optimiser step.
+        batch: images per optimiser step, over all processes and micro-batches.
+        world: number of processes.
+        accumulate: micro-batches per optimiser step.
     """
 
     images: int
@@ -30,20 +30,20 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps an epoch; the last, incomplete batch is left out."""
+        """The number of optimiser steps per epoch; the last, incomplete batch is left out."""
         return self.images // self.batch
 
     @property
     def micro(self) -> int:
-        """Images that one process sees at a time."""
+        """The number of images in a micro-batch of one process."""
         return self.batch // (self.world * self.accumulate)
 
 
 def plan(images: int, batch: int, world: int = 1, accumulate: int = 1) -> Plan:
-    """Divide an epoch; a set smaller than a batch makes one smaller batch.
+    """Divide an epoch into steps; a set smaller than a batch makes one smaller batch.
 
     Raises:
-        UserError: if the batch does not divide evenly, or there are too few images.
+        UserError: if the batch cannot be divided evenly, or there are too few images.
 
     Example:
         >>> plan(1000, 128).steps, plan(50, 128).batch, plan(1000, 128, world=2, accumulate=4).micro
@@ -52,56 +52,60 @@ def plan(images: int, batch: int, world: int = 1, accumulate: int = 1) -> Plan:
     parts = world * accumulate
     if batch % parts:
         raise UserError(
-            f"a batch of {batch} images does not divide into {world} devices × {accumulate} micro-batches; "
+            f"a batch of {batch} images cannot be divided into {world} devices × {accumulate} micro-batches; "
             f"choose --batch-size {max(batch // parts, 1) * parts}"
         )
     if images < parts:
-        raise UserError(f"{images} training images are too few for {world} devices × {accumulate} parts")
+        raise UserError(
+            f"{images} training images are too few for {world} devices × {accumulate} micro-batches"
+        )
     return Plan(images, min(batch, images - images % parts), world, accumulate)
 
 
 class StepBatches(Sampler[list[tuple[int, int]]]):
-    """Micro-batches of (epoch, image index) for one process, from the step that the run has reached.
+    """Micro-batches of (epoch, image index) for one process, from the step that the run has steps_done.
 
     Args:
-        plan: how an epoch divides.
-        seed: the run's seed.
-        stage: number of the stage in the run.
-        reached: tells how many optimiser steps of the stage are done.
-        rank: this process.
+        plan: how an epoch is divided.
+        seed: the seed of the run.
+        stage: the number of the stage in the run.
+        steps_done: returns how many optimiser steps of the stage are done.
+        rank: the rank of this process.
 
     Example:
-        >>> batches = StepBatches(plan(4, 2), seed=0, stage=0, reached=lambda: 3)
+        >>> batches = StepBatches(plan(4, 2), seed=0, stage=0, steps_done=lambda: 3)
         >>> len(batches), [[epoch for epoch, _ in batch] for batch in batches]
         (2, [[1, 1]])
     """
 
-    def __init__(self, plan: Plan, seed: int, stage: int, reached: Callable[[], int], rank: int = 0) -> None:
-        self.plan, self.seed, self.stage, self.reached, self.rank = plan, seed, stage, reached, rank
+    def __init__(
+        self, plan: Plan, seed: int, stage: int, steps_done: Callable[[], int], rank: int = 0
+    ) -> None:
+        self.plan, self.seed, self.stage, self.steps_done, self.rank = plan, seed, stage, steps_done, rank
 
     def __len__(self) -> int:
         return self.plan.steps * self.plan.accumulate
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         plan = self.plan
-        epoch, done = divmod(self.reached(), plan.steps)
+        epoch, done = divmod(self.steps_done(), plan.steps)
         seed = derive(Purpose.ORDER, self.seed, self.stage, epoch)
         order = np.random.default_rng(seed).permutation(plan.images)
         for step in range(done, plan.steps):
             batch = order[step * plan.batch : (step + 1) * plan.batch]
-            # Micro-batch by micro-batch, so that the processes together see the same images at a time.
+            # Micro-batch by micro-batch, so that all processes together read the same images at a time as one would.
             for part in batch.reshape(plan.accumulate, plan.world, plan.micro)[:, self.rank]:
                 yield [(epoch, int(index)) for index in part]
 
 
 class Shares(Sampler[int]):
-    """Every image once, dealt to the processes batch by batch, so that each batch is as one process makes it.
+    """Every image once, shared among the processes by whole batches: the same batches as a single process has.
 
     Args:
-        images: how many there are.
-        batch: images a batch.
-        rank: this process.
-        world: processes.
+        images: number of images.
+        batch: images per batch.
+        rank: the rank of this process.
+        world: number of processes.
 
     Example:
         >>> list(Shares(7, batch=2, rank=1, world=2))

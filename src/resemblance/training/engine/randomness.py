@@ -1,4 +1,4 @@
-"""Nothing random has state: every draw is a function of where in the run it happens."""
+"""Seeds without state: every random number is a function of the place in the run where it is drawn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 class Purpose(IntEnum):
-    """What random numbers are for; keeps draws for different things apart."""
+    """The purpose of random numbers; draws for different purposes are independent."""
 
     ORDER = 1
     NOISE = 2
@@ -17,7 +17,7 @@ class Purpose(IntEnum):
 
 
 def derive(purpose: Purpose, *place: int) -> int:
-    """A 64-bit seed from the purpose and the place in the run.
+    """Return a 64-bit seed from the purpose and the place in the run.
 
     Example:
         >>> derive(Purpose.NOISE, 0, 1, 2, 3) == derive(Purpose.NOISE, 0, 1, 2, 3)
@@ -30,8 +30,8 @@ def derive(purpose: Purpose, *place: int) -> int:
 
 
 def seed_noise(seed: int, device: torch.device) -> None:
-    """Seed torch's generators of the CPU and the device: dropout, sampling and Gumbel noise follow."""
-    # torch.manual_seed would format a stack trace at each call while CUDA is not in use.
+    """Seed torch's generators of the CPU and the device, which dropout, sampling and Gumbel noise use."""
+    # torch.manual_seed would format a stack trace at each call while CUDA is not initialised.
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""A run as a chain of transitions, each of which ends with its state on disk."""
+"""A run as a sequence of transitions, each of which ends with its state on the disk."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint
 from resemblance.training.engine.devices import DistributedContext
 from resemblance.training.engine.interrupts import Interrupts
 from resemblance.training.engine.job import Job
-from resemblance.training.engine.module import Setting
-from resemblance.training.engine.optimizers import OptimizerState, follow
+from resemblance.training.engine.module import StageSettings
+from resemblance.training.engine.optimizers import OptimizerState, select_state
 from resemblance.training.engine.order import Plan
 from resemblance.training.engine.randomness import Purpose, derive, seed_noise
-from resemblance.training.engine.stages import Trained, train_stage
+from resemblance.training.engine.stages import StageResult, train_stage
 from resemblance.training.engine.state import RunState
 from resemblance.training.engine.validation import Score, autocast, validate
 from resemblance.training.watch.bar import RunBar
@@ -31,58 +31,60 @@ from resemblance.training.watch.logs import RunLog
 from resemblance.training.watch.snapshots import due, write_snapshot
 
 
-def carry_out(team: DistributedContext, job: Job) -> None:
-    """Take the run from where it stands to its end."""
-    message = f"stopped; the run can go on: the same command with --resume ({job.folder})"
-    with Interrupts(message, team.asked) as interrupts:
-        Run(team, job, interrupts).finish()
+def run_job(distributed: DistributedContext, job: Job) -> None:
+    """Continue the run from its saved state to its end."""
+    message = f"stopped; to continue the run, repeat the command with --resume ({job.folder})"
+    with Interrupts(message, distributed.stop_requested) as interrupts:
+        Run(distributed, job, interrupts).finish()
 
 
 class Run:
-    """A run that is under way in one process.
+    """A run in one process.
 
     Args:
-        team: this process among the others.
-        job: what to do.
-        interrupts: Ctrl-C.
+        distributed: the processes of the run.
+        job: the model, the images and the recipe.
+        interrupts: handles Ctrl-C.
     """
 
-    def __init__(self, team: DistributedContext, job: Job, interrupts: Interrupts) -> None:
-        self.team, self.job, self.interrupts = team, job, interrupts
+    def __init__(self, distributed: DistributedContext, job: Job, interrupts: Interrupts) -> None:
+        self.distributed, self.job, self.interrupts = distributed, job, interrupts
         self.model, self.config = job.model, job.config
         self.state = RunState.load(job.state_path)
-        self.state.give(self.model)
-        self.model.to(team.device)
-        self.within = self._within()
+        self.state.load_into(self.model)
+        self.model.to(distributed.device)
+        self.stage_checkpoint = self._read_stage_checkpoint()
         self.bar: RunBar | None = None
         self.log: RunLog | None = None
-        if team.rank == 0:
-            rows = [] if self.within is None else self.within["progress"]["history"]
-            step = self.state.step + (0 if self.within is None else self.within["step"])
+        if distributed.rank == 0:
+            rows = [] if self.stage_checkpoint is None else self.stage_checkpoint["progress"]["history"]
+            step = self.state.step + (0 if self.stage_checkpoint is None else self.stage_checkpoint["step"])
             self.log = RunLog(job.folder / "logs", self.state.history + rows, step)
             phases = 1 + self.config.refit_on_all
             epochs = phases * sum(stage.epochs for stage in job.recipe.stages)
-            quick = phases * sum(
+            cached = phases * sum(
                 stage.epochs for stage in job.recipe.stages if self._can_cache_outputs(stage)
             )
             steps = self._plan.steps
-            self.bar = RunBar(epochs * steps, epochs - quick, step, self.config.progress, quick=quick * steps)
+            self.bar = RunBar(
+                epochs * steps, epochs - cached, step, self.config.progress, cached=cached * steps
+            )
 
     def finish(self) -> None:
-        """Make one transition after the other."""
+        """Make one transition after the other until the run is finished."""
         try:
             while not self.state.finished:
                 if self.interrupts.requested:
                     raise self.interrupts.error()
                 stages = self.job.recipe_of(self.state).stages
                 if self.state.stage == len(stages):
-                    self._close()
+                    self._finish_phase()
                 elif self.state.done == 0:
-                    self._train(stages[self.state.stage])
+                    self._train_stage(stages[self.state.stage])
                 elif self.state.done <= len(stages[self.state.stage].end):
-                    self._act(stages[self.state.stage])
+                    self._run_end_action(stages[self.state.stage])
                 else:
-                    self._leave(stages[self.state.stage])
+                    self._finish_stage(stages[self.state.stage])
         finally:
             if self.bar is not None:
                 self.bar.pause()
@@ -91,52 +93,52 @@ class Run:
 
     # Transitions.
 
-    def _train(self, stage: Stage) -> None:
+    def _train_stage(self, stage: Stage) -> None:
         state, epochs = self.state, 0
         if stage.epochs and stage.groups:
-            trained = self._fit(stage)
-            epochs = trained.epochs
-            state.carried, state.step = trained.carried, state.step + trained.steps
-            state.history += trained.progress.history
+            result = self._fit(stage)
+            epochs = result.epochs
+            state.optimizer_state, state.step = result.optimizer_state, state.step + result.steps
+            state.history += result.progress.history
         if state.phase == 0:
             state.epochs.append(epochs)
         state.done = 1
-        if stage.end or self.team.world > 1:
-            self._commit()
+        if stage.end or self.distributed.world > 1:
+            self._save_state()
         else:
-            self._leave(stage)
-        self.within = None
-        if self.team.rank == 0:
+            self._finish_stage(stage)
+        self.stage_checkpoint = None
+        if self.distributed.rank == 0:
             self.job.stage_path.unlink(missing_ok=True)
 
-    def _act(self, stage: Stage) -> None:
+    def _run_end_action(self, stage: Stage) -> None:
         state = self.state
-        if self.team.rank == 0:
+        if self.distributed.rank == 0:
             assert self.bar is not None
             self.bar.pause()
-            seed = derive(Purpose.ACTION, self.config.seed, self.job.number(self.state), state.done)
-            seed_noise(seed, self.team.device)
+            seed = derive(Purpose.ACTION, self.config.seed, self.job.stage_number(self.state), state.done)
+            seed_noise(seed, self.distributed.device)
             context = actions.ActionContext(
                 self.job.source(state),
                 workers=self.config.workers,
                 batch_size=self._plan.micro,
-                device=self.team.device,
+                device=self.distributed.device,
                 seed=seed,
                 progress=self.config.progress,
             )
             before = {name: parameter.shape for name, parameter in self.model.named_parameters()}
             actions.run(stage.end[state.done - 1], self.model, context)
-            state.carried = follow(state.carried, before, self.model, context.kept)
+            state.optimizer_state = select_state(state.optimizer_state, before, self.model, context.kept)
             state.notes += context.notes
-            self.bar.go_on()
+            self.bar.resume()
         state.done += 1
-        self._commit()
+        self._save_state()
 
-    def _leave(self, stage: Stage) -> None:
-        """The stage is over: let its model compete."""
+    def _finish_stage(self, stage: Stage) -> None:
+        """End a stage: measure its model if the recipe asks for it, and keep the best candidate so far."""
         state = self.state
-        asked = (stage.candidate or stage.measured) and state.phase == 0
-        score = self._score() if asked else None
+        needs_score = (stage.candidate or stage.measured) and state.phase == 0
+        score = self._score() if needs_score else None
         if score is not None and stage.measured:
             state.notes.append(f"validation accuracy after stage {stage.name!r}: {score.accuracy:.2%}")
         if score is not None and stage.candidate:
@@ -147,39 +149,39 @@ class Run:
             best = state.candidate
             if score.beats(None if best is None else Score(best["accuracy"], best["loss"])):
                 state.candidate = {"stage": state.stage, **asdict(score)}
-                if self.team.rank == 0:
-                    state.take(self.model)
+                if self.distributed.rank == 0:
+                    state.copy_from(self.model)
                     atomic_save({"model": state.model, "facts": state.facts}, self.job.candidate_path)
         state.stage, state.done = state.stage + 1, 0
-        self._commit()
+        self._save_state()
 
-    def _close(self) -> None:
-        """All stages are over: choose the model; then train again on all images, or be done."""
+    def _finish_phase(self) -> None:
+        """End the last stage: choose the model; then finish, or train again on all images."""
         state, stages = self.state, self.job.recipe_of(self.state).stages
-        again = False
+        refit = False
         if state.phase == 0:
             if state.candidate is not None and state.candidate["stage"] < len(stages) - 1:
-                self._restore(self.job.candidate_path)
+                self._load_model(self.job.candidate_path)
                 chosen = stages[state.candidate["stage"]].name
                 state.notes.append(f"chosen on validation: the model after stage {chosen!r}")
             score = self._score()
             state.score = None if score is None else asdict(score)
-            again = self.config.refit_on_all and score is not None
-        if again:
-            self._restore(self.job.start_path)
-            state.phase, state.stage, state.done, state.carried = 1, 0, 0, OptimizerState()
+            refit = self.config.refit_on_all and score is not None
+        if refit:
+            self._load_model(self.job.start_path)
+            state.phase, state.stage, state.done, state.optimizer_state = 1, 0, 0, OptimizerState()
             state.notes.append(
-                "trained again on training and validation images; the accuracy on validation is from before"
+                "trained again on training and validation images; the validation accuracy is from before"
             )
-        state.finished = not again
-        self._commit()
-        if state.finished and self.team.rank == 0:
+        state.finished = not refit
+        self._save_state()
+        if state.finished and self.distributed.rank == 0:
             for path in (self.job.candidate_path, self.job.start_path):
                 path.unlink(missing_ok=True)
 
-    # What they are made of.
+    # Parts of the transitions.
 
-    def _fit(self, stage: Stage) -> Trained:
+    def _fit(self, stage: Stage) -> StageResult:
         state, config = self.state, self.config
         choosing = state.phase == 0 and self.job.has_validation
         keep_best = choosing and (stage.select == "best" or config.patience is not None)
@@ -188,13 +190,13 @@ class Run:
         score = self._validate
         if self._can_cache_outputs(stage):
             dataset, score = self._cache_outputs(images, choosing)
-        setting = Setting(
+        settings = StageSettings(
             seed=config.seed,
-            number=self.job.number(self.state),
-            rank=self.team.rank,
+            number=self.job.stage_number(self.state),
+            rank=self.distributed.rank,
             plan=self._plan,
             first_step=state.step,
-            carried=state.carried,
+            optimizer_state=state.optimizer_state,
             keep_best=keep_best,
             patience=config.patience,
             score=score if choosing else None,
@@ -202,16 +204,16 @@ class Run:
             bar=self.bar,
             label=self._label(stage),
             epochs_before=self._epochs_before(),
-            keep=partial(self._keep, stage) if self.team.rank == 0 else None,
+            keep_snapshot=partial(self._keep_snapshot, stage) if self.distributed.rank == 0 else None,
         )
         return train_stage(
             self.model,
             stage,
             dataset,
-            setting,
-            self.team,
+            settings,
+            self.distributed,
             path=self.job.stage_path,
-            resume=self.within is not None,
+            resume=self.stage_checkpoint is not None,
             workers=config.workers if dataset is images else 0,
             precision=config.precision,
             every=config.checkpoint_every_steps,
@@ -220,25 +222,27 @@ class Run:
 
     def _can_cache_outputs(self, stage: Stage) -> bool:
         images = len(self.job.source(self.state))
-        return self.team.world == 1 and can_cache_outputs(self.model, stage, self.job.recipe.augment, images)
+        return self.distributed.world == 1 and can_cache_outputs(
+            self.model, stage, self.job.recipe.augment, images
+        )
 
     def _cache_outputs(
         self, images: ImageDataset, choosing: bool
     ) -> tuple[CachedOutputs, Callable[[], Score]]:
-        """Answers to all images, computed once, and a validation that uses such answers too."""
-        device, precision = self.team.device, self.config.precision
+        """Return the cached outputs of all training images, and a validation that also uses cached outputs."""
+        device, precision = self.distributed.device, self.config.precision
         batches = loader(images, min(self.job.recipe.batch_size, 256), self.config.workers)
         training = CachedOutputs(self.model, batches, autocast(precision, device))
-        held = (
+        validation = (
             [CachedOutputs(self.model, self._validation_batches, autocast(precision, device))]
             if choosing
             else []
         )
-        known = [batch for answers in held for batch in answers.batches(1024)]
-        return training, lambda: validate(self.model, known, device, autocast(precision, device))
+        cached = [batch for outputs in validation for batch in outputs.batches(1024)]
+        return training, lambda: validate(self.model, cached, device, autocast(precision, device))
 
-    def _keep(self, stage: Stage, epoch: int) -> None:
-        """Snapshots of the prototypes, by the epochs done in all stages."""
+    def _keep_snapshot(self, stage: Stage, epoch: int) -> None:
+        """Write a snapshot of the prototypes, numbered by the epochs done in all stages."""
         if due(epoch, stage.epochs):
             write_snapshot(self.model, self.job.folder, self._epochs_before() + epoch)
 
@@ -246,46 +250,47 @@ class Run:
         stages = self.job.recipe_of(self.state).stages
         return sum(stage.epochs for stage in stages[: self.state.stage])
 
-    def _commit(self) -> None:
-        """Put the state on disk; the other processes take over what the first one wrote."""
-        if self.team.rank == 0:
-            self.state.take(self.model)
+    def _save_state(self) -> None:
+        """Write the state to the disk; the other processes read what the first one wrote."""
+        if self.distributed.rank == 0:
+            self.state.copy_from(self.model)
             self.state.save(self.job.state_path)
-        self.team.wait()
-        if self.team.rank > 0:
+        self.distributed.wait()
+        if self.distributed.rank > 0:
             self.state = RunState.load(self.job.state_path)
-            self.state.give(self.model)
-            self.model.to(self.team.device)
-        self.team.wait()  # the first must not write the next state before the others have read this one
+            self.state.load_into(self.model)
+            self.model.to(self.distributed.device)
+        self.distributed.wait()  # the first must not write the next state before the others have read this
 
-    def _restore(self, path: Path) -> None:
-        self.team.wait()
+    def _load_model(self, path: Path) -> None:
+        self.distributed.wait()
         content = load_checkpoint(path)
         self.state.model, self.state.facts = content["model"], content["facts"]
-        self.state.give(self.model)
-        self.model.to(self.team.device)
+        self.state.load_into(self.model)
+        self.model.to(self.distributed.device)
 
     def _score(self) -> Score | None:
         return self._validate() if self.job.has_validation else None
 
     def _validate(self) -> Score:
-        context = autocast(self.config.precision, self.team.device)
-        return validate(self.model, self._validation_batches, self.team.device, context)
+        context = autocast(self.config.precision, self.distributed.device)
+        return validate(self.model, self._validation_batches, self.distributed.device, context)
 
     @cached_property
     def _validation_batches(self) -> Any:
-        return self.job.validation_batches(self.team)
+        return self.job.validation_batches(self.distributed)
 
     @property
     def _plan(self) -> Plan:
-        return self.job.plan(self.state, self.team)
+        return self.job.plan(self.state, self.distributed)
 
     def _label(self, stage: Stage) -> dict[str, Any]:
         return {"phase": "refit" if self.state.phase else "train", "stage": stage.name}
 
-    def _within(self) -> dict[str, Any] | None:
-        """Our part of the checkpoint within the stage, if there is one of this stage."""
+    def _read_stage_checkpoint(self) -> dict[str, Any] | None:
+        """Return our part of the checkpoint within the stage; None if there is none of this stage."""
         if not self.job.stage_path.exists():
             return None
-        found: dict[str, Any] = load_checkpoint(self.job.stage_path)["resemblance"]
-        return found if found["number"] == self.job.number(self.state) and self.state.done == 0 else None
+        checkpoint: dict[str, Any] = load_checkpoint(self.job.stage_path)["resemblance"]
+        current = checkpoint["number"] == self.job.stage_number(self.state) and self.state.done == 0
+        return checkpoint if current else None

@@ -1,4 +1,4 @@
-"""One Lightning fit a stage."""
+"""Train a stage by one call of Lightning's `fit`."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from torch.utils.data import DataLoader, Dataset
 
 from resemblance.core.classifier import Classifier
 from resemblance.core.recipe import Stage
-from resemblance.data.loader import as_it_comes
+from resemblance.data.loader import identity_collate
 from resemblance.training.engine.checkpoints import AtomicCheckpointIO, Saver
 from resemblance.training.engine.devices import DistributedContext, quiet_lightning
 from resemblance.training.engine.interrupts import Interrupts
-from resemblance.training.engine.module import Progress, Setting, StageModule
-from resemblance.training.engine.optimizers import OptimizerState, carry, freeze_others
+from resemblance.training.engine.module import Progress, StageModule, StageSettings
+from resemblance.training.engine.optimizers import OptimizerState, collect_state, freeze_others
 from resemblance.training.engine.order import StepBatches
-from resemblance.training.engine.state import adopt
+from resemblance.training.engine.state import load_tensors
 
 
 @dataclass
-class Trained:
-    """What a stage leaves.
+class StageResult:
+    """The result of a stage.
 
     Args:
-        carried: optimiser state.
+        optimizer_state: the state of the optimiser.
         progress: rows, and the best epoch.
-        epochs: epochs behind the weights that were kept.
-        steps: optimiser steps taken.
+        epochs: after how many epochs the weights were kept.
+        steps: optimiser steps made.
     """
 
-    carried: OptimizerState
+    optimizer_state: OptimizerState
     progress: Progress
     epochs: int
     steps: int
@@ -44,8 +44,8 @@ def train_stage(
     model: Classifier,
     stage: Stage,
     dataset: Dataset[Any],
-    setting: Setting,
-    team: DistributedContext,
+    settings: StageSettings,
+    distributed: DistributedContext,
     *,
     path: Path,
     resume: bool = False,
@@ -53,72 +53,72 @@ def train_stage(
     precision: str = "32-true",
     every: int | None = None,
     interrupts: Interrupts,
-) -> Trained:
-    """Train the model by the stage, from its checkpoint if it is to be resumed.
+) -> StageResult:
+    """Train the model by the stage, starting from its checkpoint if it is to be resumed.
 
     Args:
         model: trained in place; ends with the weights of the best epoch where these were kept.
         stage: with at least one epoch and one group.
-        dataset: takes (epoch, index) pairs.
-        setting: see there.
-        team: this process among the others.
-        path: of the checkpoint within the stage.
+        dataset: indexed by (epoch, index) pairs.
+        settings: the settings with which the stage is trained.
+        distributed: the processes of the run.
+        path: the checkpoint within the stage.
         resume: whether to start from that checkpoint.
         workers: loader processes.
-        precision: Lightning's name for it.
-        every: optimiser steps between checkpoints; None: by the clock.
-        interrupts: asked after each step.
+        precision: Lightning's name of the precision.
+        every: optimiser steps between checkpoints; None: by time.
+        interrupts: checked after each step.
     """
-    # Given back at the end: matrix products of what needs a gradient are rounded in another way, and a resumed run
-    # does not know what the last stage left frozen.
-    needed = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    # Restored at the end: matrix products are rounded differently with gradients, and a resumed run does not know
+    # which parameters the last stage left frozen.
+    requires_grad = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     freeze_others(model, stage)
-    module = StageModule(model, stage, setting)
-    trainer = _trainer(stage, setting, team, precision, Saver(path, every, interrupts, module.check))
+    module = StageModule(model, stage, settings)
+    trainer = _trainer(stage, settings, distributed, precision, Saver(path, every, interrupts, module.check))
     batches = StepBatches(
-        setting.plan, setting.seed, setting.number, lambda: trainer.global_step, setting.rank
+        settings.plan, settings.seed, settings.number, lambda: trainer.global_step, settings.rank
     )
     loader = DataLoader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=as_it_comes,
+        collate_fn=identity_collate,
         persistent_workers=workers > 0,
-        pin_memory=team.accelerator == "gpu",
+        pin_memory=distributed.accelerator == "gpu",
     )
-    interrupts.patient = True
+    interrupts.finish_step = True
     try:
         with quiet_lightning():
             trainer.fit(module, loader, ckpt_path=path if resume else None)
     finally:
-        interrupts.patient = False
+        interrupts.finish_step = False
     model.zero_grad(set_to_none=True)
-    for parameter, gradient in needed:
-        parameter.requires_grad_(gradient)
+    for parameter, required in requires_grad:
+        parameter.requires_grad_(required)
     progress, trained = module.progress, len(module.progress.history)
-    carried = carry(model, stage, trainer.optimizers[0], trained, setting.carried)
+    optimizer_state = collect_state(model, stage, trainer.optimizers[0], trained, settings.optimizer_state)
     if progress.best is not None:
-        adopt(model, progress.best["model"])
+        load_tensors(model, progress.best["model"])
     epochs = trained if progress.best is None else int(progress.best["epoch"])
-    return Trained(carried, progress, epochs, trained * setting.plan.steps)
+    return StageResult(optimizer_state, progress, epochs, trained * settings.plan.steps)
 
 
 def _trainer(
-    stage: Stage, setting: Setting, team: DistributedContext, precision: str, saver: Saver
+    stage: Stage, settings: StageSettings, distributed: DistributedContext, precision: str, saver: Saver
 ) -> Trainer:
-    strategy: Any = SingleDeviceStrategy(device=team.device)
-    if team.world > 1:
+    strategy: Any = SingleDeviceStrategy(device=distributed.device)
+    if distributed.world > 1:
         strategy = DDPStrategy(find_unused_parameters=True)
     with quiet_lightning():
         return Trainer(
-            accelerator=team.accelerator,
-            devices=team.world,
+            accelerator=distributed.accelerator,
+            devices=distributed.world,
             strategy=strategy,
             precision=precision,  # type: ignore[arg-type]
             max_epochs=stage.epochs,
-            accumulate_grad_batches=setting.plan.accumulate,
+            accumulate_grad_batches=settings.plan.accumulate,
             callbacks=[saver],
-            # Naming the environment keeps Lightning from looking for a cluster.
+            # Lightning looks for a cluster unless the environment is given.
             plugins=[LightningEnvironment(), AtomicCheckpointIO()],
             use_distributed_sampler=False,
             num_sanity_val_steps=0,

@@ -1,4 +1,4 @@
-"""Where a run stands between two stretches of training: all that `--resume` needs."""
+"""The state of a run between two transitions: everything that `--resume` needs."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from resemblance.training.engine.optimizers import OptimizerState
 
 @dataclass
 class RunState:
-    """The state of a run at a boundary: a stage was trained, an end action was done, or nothing yet.
+    """The state of a run at its start, after the training of a stage, or after an end action.
 
     Args:
-        identity: what must not change when the run is resumed.
+        identity: everything that must be the same when the run is resumed.
         model: the model's state dict.
         facts: the model's facts.
-        phase: 0 trains and chooses the model, 1 trains it again on all images.
-        stage: index of the stage that is under way or comes next.
-        done: 0 if that stage is to be trained, 1 + k after its training and k of its end actions.
-        step: optimiser steps before that stage.
-        carried: optimiser state of all groups trained so far.
-        epochs: epochs behind the weights of each finished stage of phase 0.
+        phase: 0 while the model is trained and chosen, 1 while it is trained again on all images.
+        stage: index of the current or next stage.
+        done: 0 before the stage is trained, 1 + k after its training and k of its end actions.
+        step: optimiser steps before the stage.
+        optimizer_state: optimiser state of all groups trained so far.
+        epochs: after how many epochs the weights of each finished stage of phase 0 were kept.
         candidate: ``stage``, ``accuracy`` and ``loss`` of the best candidate so far.
-        history: one row an epoch.
-        notes: lines for the user.
+        history: one row per epoch.
+        notes: messages for the user.
         score: ``accuracy`` and ``loss`` of the final model.
-        finished: whether all is done.
+        finished: whether the run is finished.
     """
 
     identity: dict[str, Any]
@@ -45,7 +45,7 @@ class RunState:
     stage: int = 0
     done: int = 0
     step: int = 0
-    carried: OptimizerState = field(default_factory=OptimizerState)
+    optimizer_state: OptimizerState = field(default_factory=OptimizerState)
     epochs: list[int] = field(default_factory=list)
     candidate: dict[str, Any] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -55,33 +55,33 @@ class RunState:
 
     @property
     def place(self) -> list[int]:
-        """Identifies the stage that is under way."""
+        """Phase and stage, which identify the current stage."""
         return [self.phase, self.stage]
 
-    def take(self, model: Classifier) -> None:
+    def copy_from(self, model: Classifier) -> None:
         """Copy the model's tensors and facts into the state."""
         self.model = copy_tensors(model)
         self.facts = plain(model.facts)
 
-    def give(self, model: Classifier) -> None:
-        """Put the state's tensors and facts into the model."""
-        adopt(model, self.model)
+    def load_into(self, model: Classifier) -> None:
+        """Load the state's tensors and facts into the model."""
+        load_tensors(model, self.model)
         model.facts = dict(self.facts)
 
     def save(self, path: Path) -> None:
-        """Write it atomically."""
-        atomic_save({**self.__dict__, "carried": asdict(self.carried)}, path)
+        """Write the state atomically."""
+        atomic_save({**self.__dict__, "optimizer_state": asdict(self.optimizer_state)}, path)
 
     @classmethod
     def load(cls, path: Path) -> RunState:
-        """Read it.
+        """Read a state that `save` wrote.
 
         Raises:
-            UserError: if the file is damaged, or another version wrote it, whose states have other fields.
+            UserError: if the file is damaged, or was written by another version, whose states have other fields.
         """
         content = load_checkpoint(path)
         try:
-            return cls(**{**content, "carried": OptimizerState(**content["carried"])})
+            return cls(**{**content, "optimizer_state": OptimizerState(**content["optimizer_state"])})
         except (KeyError, TypeError):
             raise UserError(
                 f"the run in {path.parent.parent} was made by another version and cannot be resumed; start it again in "
@@ -90,12 +90,12 @@ class RunState:
 
 
 def copy_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of all tensors, in main memory."""
+    """Return a copy of all tensors in main memory."""
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
 
 
-def adopt(model: Classifier, tensors: dict[str, Tensor]) -> None:
-    """Load tensors into a model whose prototypes may be of another number than saved.
+def load_tensors(model: Classifier, tensors: dict[str, Tensor]) -> None:
+    """Load tensors into a model that may have another number of prototypes than the saved one.
 
     Raises:
         RuntimeError: if names do not match.
@@ -113,7 +113,7 @@ def adopt(model: Classifier, tensors: dict[str, Tensor]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON would give it back: no classes, no NumPy numbers.
+    """Return the value as JSON would restore it: without classes and NumPy numbers.
 
     Example:
         >>> plain({"count": torch.tensor(3), "names": ("a", "b")})

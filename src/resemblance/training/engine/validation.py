@@ -1,4 +1,4 @@
-"""Accuracy and loss on images that are not trained on."""
+"""Accuracy and loss on the validation images."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from lightning.fabric.utilities.apply_func import move_data_to_device
 from resemblance.core.classifier import Classifier
 from resemblance.core.distributed import alone, world
 from resemblance.data.batch import Batch
-from resemblance.training.engine.cached_outputs import CachedBatch, answer
+from resemblance.training.engine.cached_outputs import CachedBatch, compute_output
 
 
 @dataclass(frozen=True)
 class Score:
-    """How good a model is on a set of images.
+    """The accuracy and the loss of a model on a set of images.
 
     Args:
-        accuracy: share of right predictions.
-        loss: mean of the training loss, without augmentation; decides between equal accuracies.
+        accuracy: share of images classified correctly.
+        loss: mean training loss, without augmentation; decides between equal accuracies.
 
     Example:
         >>> Score(0.9, 0.5).beats(None), Score(0.9, 0.5).beats(Score(0.9, 0.4))
@@ -33,16 +33,16 @@ class Score:
     loss: float
 
     def beats(self, other: Score | None) -> bool:
-        """Whether the accuracy is higher, or equal with a smaller loss."""
+        """Check whether the accuracy is higher, or equal with a smaller loss."""
         return other is None or (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
 
     def row(self) -> dict[str, float]:
-        """As it stands in the history."""
+        """Return the columns of the history."""
         return {"val/accuracy": self.accuracy, "val/loss": self.loss}
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[None]:
-    """The context in which a model of this precision answers."""
+    """Return the autocast context in which a model of this precision runs."""
     if precision == "32-true":
         return nullcontext()
     dtype = torch.bfloat16 if precision == "bf16-mixed" else torch.float16
@@ -56,25 +56,25 @@ def validate(
     device: torch.device,
     context: AbstractContextManager[None] | None = None,
 ) -> Score:
-    """Measure a model in evaluation mode; under several processes, over the batches of all of them.
+    """Measure a model in evaluation mode; with several processes, over the batches of all of them.
 
     Args:
         model: left in evaluation mode.
-        batches: images (B, C, H, W) in [0, 1], or answers to them, and labels (B,).
-        device: where the model is.
-        context: such as autocast.
+        batches: images (B, C, H, W) in [0, 1], or their cached outputs, and labels (B,).
+        device: the model's device.
+        context: entered while the model runs, for autocast.
     """
     model.eval()
     totals = torch.zeros(3, dtype=torch.float64, device="cpu" if device.type == "mps" else device)
     with alone(), context or nullcontext():
         for batch in batches:
             batch = move_data_to_device(batch, device)
-            output, labels = answer(model, batch), batch.labels
+            output, labels = compute_output(model, batch), batch.labels
             loss = torch.stack([term.float() for term in model.loss(output, labels).values()]).sum()
-            right = (model.selection_scores(output).argmax(dim=1) == labels).sum()
+            correct = (model.selection_scores(output).argmax(dim=1) == labels).sum()
             count = torch.full_like(loss, len(labels))
-            totals += torch.stack([right.float(), loss * count, count]).to(totals)
+            totals += torch.stack([correct.float(), loss * count, count]).to(totals)
     if world() > 1:
         dist.all_reduce(totals)
-    hits, lost, images = totals.tolist()
-    return Score(hits / max(images, 1.0), lost / max(images, 1.0))
+    correct_images, total_loss, images = totals.tolist()
+    return Score(correct_images / max(images, 1.0), total_loss / max(images, 1.0))

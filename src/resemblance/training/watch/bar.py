@@ -1,4 +1,4 @@
-"""The progress of a whole training run on the terminal."""
+"""The progress bar of a training run."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ REFRESH = 0.2
 
 
 class RunBar:
-    """One bar over all stages, and an estimate soon after the start if the run takes more than a minute.
+    """One progress bar over all stages, and an estimate of the time if the run takes more than a minute.
 
     Args:
         steps: optimiser steps of the run.
-        epochs: epochs of the run that take their time.
-        done: steps that a resumed run already has behind it.
-        quick: steps of stages that work on remembered similarities and cost next to nothing.
+        epochs: epochs of the run, without those on cached outputs.
+        done: steps that a resumed run has already made.
         show: whether to show anything; the bar itself needs a terminal.
-        console: by default the error stream.
+        console: where to write; by default the error stream.
+        cached: steps of stages that train on cached outputs, whose time is negligible.
     """
 
     def __init__(
@@ -32,10 +32,10 @@ class RunBar:
         done: int = 0,
         show: bool = True,
         console: Console | None = None,
-        quick: int = 0,
+        cached: int = 0,
     ) -> None:
         self.console = console or Console(file=sys.stderr)
-        self.show, self.steps, self.epochs, self.done, self.quick = show, steps, epochs, done, quick
+        self.show, self.steps, self.epochs, self.done, self.cached = show, steps, epochs, done, cached
         self.text = ""
         self._first = done
         self._started = self._drawn = time.monotonic()
@@ -43,10 +43,10 @@ class RunBar:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=self.console, transient=True)
         self._task = self._bar.add_task("", total=steps, completed=done)
-        self.go_on()
+        self.resume()
 
     def step(self) -> None:
-        """One more optimiser step is done."""
+        """Count one more optimiser step."""
         self.done += 1
         now = time.monotonic()
         if not self._estimated and self.show:
@@ -56,17 +56,17 @@ class RunBar:
             self._bar.update(self._task, completed=self.done, description=self.text)
 
     def skip_to(self, done: int) -> None:
-        """A stage before ended early, or a resumed run is already there."""
+        """Set the number of steps done, after a stage that ended early or when a run is resumed."""
         if not self._estimated:
             self._first, self._started = done, time.monotonic()
         self.done = done
 
     def pause(self) -> None:
-        """Take the bar away, while others write."""
+        """Hide the bar while other output is written."""
         if self.visible:
             self._bar.stop()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Show the bar again."""
         if self.visible:
             self._bar.start()
@@ -80,10 +80,10 @@ class RunBar:
         steps, elapsed = self.done - self._first, now - self._started
         if steps == 1:
             self._after_first = now
-        # The first step is slow by itself; wait for two more unless they take too long to wait for.
+        # The first step is always slow; wait for two more, but not longer than five seconds.
         if steps < 3 and elapsed < 5:
             return
         self._estimated = True
         each = (now - self._after_first) / (steps - 1) if steps > 1 else elapsed
-        if (left := each * (self.steps - self.quick - self.done)) > LONG:
+        if (left := each * (self.steps - self.cached - self.done)) > LONG:
             self.console.print(f"about {duration(left)} for {self.epochs} epochs", highlight=False)

@@ -1,4 +1,4 @@
-"""What training measured, in a CSV file and for TensorBoard; both survive a resumed run."""
+"""The measurements of training, in a CSV file and for TensorBoard; a resumed run continues both."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 
 class RunLog:
-    """Writes ``metrics.csv``, one row an epoch, and TensorBoard curves, also within epochs.
+    """Write ``metrics.csv``, one row per epoch, and TensorBoard curves, also within epochs.
 
-    A resumed run starts from the history in its checkpoint: rows written after the checkpoint go, and
-    TensorBoard is told to drop its later points, for both will be made again.
+    A resumed run starts from the history in its checkpoint: rows that were written after the checkpoint are removed,
+    and TensorBoard drops its later points, since both will be written again.
 
     Args:
-        folder: where to write.
+        folder: the folder to write to.
         history: rows up to the checkpoint.
         step: optimiser steps up to the checkpoint.
 
@@ -52,12 +52,12 @@ class RunLog:
         self.points({key: value for key, value in row.items() if "/" in key}, int(row["step"]))
 
     def points(self, values: Mapping[str, float], step: int) -> None:
-        """Add points to the curves of these names."""
+        """Add a point to each of the named curves."""
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Write what is still in memory."""
+        """Write the points that are still in memory."""
         if self._writer is not None:
             self._writer.close()
 
@@ -71,10 +71,10 @@ class RunLog:
 
     def _rewrite(self) -> None:
         self._columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        fresh = self.path.with_suffix(".tmp")
-        with fresh.open("w", newline="") as file:
+        temporary = self.path.with_suffix(".tmp")
+        with temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             if self.rows:
                 writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(fresh, self.path)
+        os.replace(temporary, self.path)

@@ -1,4 +1,4 @@
-"""Prototypes while they train: small arrays kept at the end of some epochs."""
+"""Snapshots of the prototypes in training: small arrays that are written after some epochs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDER = "snapshots"
 
 
 def due(epoch: int, total: int) -> bool:
-    """Whether to keep prototypes after ``epoch`` of ``total``: before training, at powers of two, at the end.
+    """Check whether a snapshot is due after ``epoch`` of ``total``: before training, at powers of two, at the end.
 
     Example:
         >>> [epoch for epoch in range(61) if due(epoch, 60)]
@@ -23,7 +23,7 @@ def due(epoch: int, total: int) -> bool:
 
 
 def write_snapshot(model: Classifier, run: Path, epoch: int) -> None:
-    """Write what the model wants kept to ``run/snapshots/000012.npz``; nothing, if it wants nothing kept.
+    """Write the model's snapshot to ``run/snapshots/000012.npz``, if it has one.
 
     Args:
         model: on any device.
@@ -35,14 +35,14 @@ def write_snapshot(model: Classifier, run: Path, epoch: int) -> None:
         return
     folder = run / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / f"{epoch:06}.tmp"
-    with fresh.open("wb") as file:
+    temporary = folder / f"{epoch:06}.tmp"
+    with temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub: keywords are arrays
-    os.replace(fresh, folder / f"{epoch:06}.npz")
+    os.replace(temporary, folder / f"{epoch:06}.npz")
 
 
 def read_snapshots(run: Path) -> list[tuple[int, dict[str, np.ndarray]]]:
-    """All snapshots of a run with the number of epochs done, in order; empty if there are none."""
+    """Return all snapshots of a run in order, each with the number of epochs done; empty if there are none."""
     snapshots = []
     for path in sorted((run / FOLDER).glob("*.npz")):
         with np.load(path, allow_pickle=False) as arrays:
