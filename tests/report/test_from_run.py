@@ -28,3 +28,22 @@ def test_sources_are_counted_among_the_images_that_prototypes_come_from(monkeypa
     for index, image in enumerate(order):
         assert np.array_equal(np.asarray(inputs.train.read(index)), np.asarray(images.read(image)))
     assert len(inputs.source) == 4
+
+
+@pytest.mark.parametrize(
+    ("data", "images", "known"), [("noise", 4, True), ("other", 4, False), ("noise", 9, False)]
+)
+def test_mistakes_are_known_only_of_the_images_that_were_measured(monkeypatch, data, images, known):
+    model = Toy()
+    source = noise_for(model, 12)
+    train, test = Subset(source, np.arange(8)), Subset(source, np.arange(8, 12))
+    splits = DataSplits(train, Subset(source, []), test, model.spec.classes, "noise")
+    metrics = {
+        "data": data,
+        "images": {"test": images},
+        "test": {"wrong": [2, 3], "confusion": np.eye(3).tolist()},
+    }
+    given = []
+    monkeypatch.setattr(from_run, "choose_images", lambda *arguments: given.append(arguments[4]) or [0])
+    from_run.run_report(RunRecord("run", model, metrics=metrics), splits, explain=1)
+    assert given == [[2, 3] if known else None]

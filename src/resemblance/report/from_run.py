@@ -65,7 +65,9 @@ def run_report(
     else:
         name, source = choose_split(splits, "auto")
         if isinstance(model, PrototypeModel) and explain:
-            wrong = metrics.get(name, {}).get("wrong")
+            # Other images than those that were measured: their mistakes are not known.
+            same = metrics.get("data") == splits.name and metrics.get("images", {}).get(name) == len(source)
+            wrong = metrics.get(name, {}).get("wrong") if same else None
             indices = choose_images(run, source, explain, seed, wrong, batch_size, workers)
             explanations = explain_images(model, source, indices, top)
         refit = bool(run.config.get("refit_on_all"))
