@@ -15,6 +15,7 @@ from resemblance.data.sources.source import DataSplits
 from resemblance.training.engine.checkpoints import atomic_save
 from resemblance.training.engine.devices import DistributedContext, find_accelerator, run_processes
 from resemblance.training.engine.identity import check_same, identify
+from resemblance.training.engine.interrupts import resume_hint
 from resemblance.training.engine.job import Job
 from resemblance.training.engine.order import plan
 from resemblance.training.engine.run import run_job
@@ -66,7 +67,7 @@ def fit(
 
     Raises:
         UserError: if the run folder contains another run, settings do not fit, or the loss is not finite.
-        Interrupted: after Ctrl-C, when a checkpoint has been written.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP: at once after the second of them, else with a checkpoint written.
     """
     config, run = config or TrainConfig(), Path(run)
     recipe = apply_config(model.recipe(), config)
@@ -79,7 +80,8 @@ def fit(
     resumed = _start_or_resume(job)
     if resumed != "finished":
         if config.devices > 1:
-            run_processes(run_job, job, DistributedContext(accelerator, world=config.devices))
+            distributed = DistributedContext(accelerator, world=config.devices)
+            run_processes(run_job, job, distributed, resume_hint(run))
         else:
             run_job(DistributedContext(accelerator), job)
     state = RunState.load(job.state_path)
