@@ -103,7 +103,8 @@ def run_processes(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     context = get_context("spawn")
-    messages, stop_requested = context.SimpleQueue(), context.Event()
+    with deferring_signals():  # in Python's resource tracker, which starts here and would end on SIGHUP
+        messages, stop_requested = context.SimpleQueue(), context.Event()
     arguments = (work, content, distributed.accelerator, distributed.world, port, messages, stop_requested)
     # Stages differ in their unused parameters; DDP warns in every process when there are none.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
