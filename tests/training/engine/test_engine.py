@@ -248,7 +248,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path):
     train(make(), tmp_path / "run")
     path = tmp_path / "run" / "checkpoints" / "run.ckpt"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"run\.ckpt is not a checkpoint"):
+    with pytest.raises(UserError, match=r"run\.ckpt is damaged, it does not match its checksum"):
         train(make(), tmp_path / "run", resume=True)
 
 

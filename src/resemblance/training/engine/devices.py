@@ -72,27 +72,35 @@ def find_accelerator(requested: str, devices: int) -> str:
     return accelerator
 
 
-def run_processes(
-    work: Callable[[DistributedContext, Any], None], job: Any, distributed: DistributedContext
-) -> None:
-    """Run ``work(distributed, job)`` in ``distributed.world`` new processes and wait for them.
-
-    Args:
-        work: a module-level function.
-        job: its argument, which can be pickled; each process has its own copy.
-        distributed: the accelerator and the number of processes.
+def pickle_job(job: Any) -> bytes:
+    """Return the job by value, for `run_processes`: torch's own method would make the processes share one model.
 
     Raises:
-        UserError: if the job cannot be pickled, or one of the processes raised it.
-        Interrupted: after Ctrl-C, when the processes have stopped.
+        UserError: if the job cannot be pickled.
     """
     try:
-        content = pickle.dumps(job)  # by value: torch's own method would make the processes share one model
+        return pickle.dumps(job)
     except Exception as error:
         raise UserError(
             f"several devices need a model and data that can be pickled, and these cannot: {error}; "
             "define their classes in a module of their own, or use --devices 1"
         ) from None
+
+
+def run_processes(
+    work: Callable[[DistributedContext, Any], None], content: bytes, distributed: DistributedContext
+) -> None:
+    """Run ``work(distributed, job)`` in ``distributed.world`` new processes and wait for them.
+
+    Args:
+        work: a module-level function.
+        content: its argument, as `pickle_job` returns it; each process has its own copy.
+        distributed: the accelerator and the number of processes.
+
+    Raises:
+        UserError: if one of the processes raised it.
+        Interrupted: after Ctrl-C, when the processes have stopped.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
