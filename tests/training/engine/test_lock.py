@@ -12,6 +12,7 @@ import pytest
 
 from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
+from resemblance.training.engine import lock
 from resemblance.training.engine.fit import fit
 from resemblance.training.engine.lock import NAME, lock_folder
 from tiny import digits, make
@@ -103,3 +104,30 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write into"), lock_folder(tmp_path / "file" / "run"):
         pass
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="follows links")
+def test_a_link_to_another_file_is_not_followed(tmp_path):
+    (tmp_path / "other").write_text("kept")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / NAME).symlink_to(tmp_path / "other")
+    with pytest.raises(UserError, match="cannot write into"), lock_folder(tmp_path / "run"):
+        pass
+    assert (tmp_path / "other").read_text() == "kept"
+
+
+def test_a_file_that_the_process_before_removes_is_not_taken(tmp_path, monkeypatch):
+    """Two processes could hold a lock each: one of the removed file, one of the new one."""
+    original, seen = lock._lock, []
+
+    def remove_first(descriptor):
+        seen.append(descriptor)
+        if len(seen) == 1:
+            (tmp_path / "run" / NAME).unlink()
+            (tmp_path / "run").rmdir()
+        original(descriptor)
+
+    monkeypatch.setattr(lock, "_lock", remove_first)
+    with lock_folder(tmp_path / "run"):
+        assert len(seen) == 2
+        assert (tmp_path / "run" / NAME).exists()

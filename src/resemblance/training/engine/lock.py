@@ -15,6 +15,7 @@ from pathlib import Path
 from resemblance.config.errors import UserError
 
 NAME = ".lock"
+TRIES = 100  # another process may remove the file between its opening and its locking
 _held: set[int] = set()  # descriptors of the locks that this process holds
 
 
@@ -30,7 +31,6 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         descriptor = _acquire(folder)
     except OSError as error:
         raise UserError(f"cannot write into {folder}: {error.strerror or error}") from None
@@ -45,27 +45,44 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 def _acquire(folder: Path) -> int:
     path = folder / NAME
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    for _ in range(TRIES):
+        folder.mkdir(parents=True, exist_ok=True)
+        # Not through a link, which in a folder from elsewhere could lead to any file.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
-            _lock(descriptor)
-        except (BlockingIOError, PermissionError):
-            owner = os.read(descriptor, 200).decode("utf-8", "replace").strip()
+            if _try(descriptor, folder, path):
+                _held.add(descriptor)
+                return descriptor
+        except BaseException:
             os.close(descriptor)
-            raise UserError(
-                f"{folder} is in use: {owner if owner.isprintable() and owner else 'another process'} trains in it or "
-                "converts into it; wait until it has ended, or choose another --output"
-            ) from None
-        except OSError:
-            pass  # a file system without locks: nothing to hold
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
-                break
-        os.close(descriptor)  # the process before removed the file after it was opened here
-    _held.add(descriptor)
+            raise
+        os.close(descriptor)
+    raise UserError(
+        f"{folder} is in use by other processes; wait until they have ended, or choose another --output"
+    )
+
+
+def _try(descriptor: int, folder: Path, path: Path) -> bool:
+    """Lock the open file; return whether it still is the one in the folder, since the process before removes it."""
+    try:
+        _lock(descriptor)
+    except (BlockingIOError, PermissionError):
+        text = os.read(descriptor, 200).decode("utf-8", "replace").strip()
+        owner = text if text and text.isprintable() else "another process"
+        raise UserError(
+            f"{folder} is in use: {owner} trains in it or converts into it; wait until it has ended, or choose "
+            "another --output"
+        ) from None
+    except OSError:
+        pass  # a file system without locks: there is nothing to hold
+    try:
+        if not os.path.samestat(os.fstat(descriptor), path.stat()):
+            return False
+    except FileNotFoundError:
+        return False
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"process {os.getpid()} on {platform.node() or 'this machine'}\n".encode())
-    return descriptor
+    return True
 
 
 def _release(folder: Path, descriptor: int) -> None:
@@ -73,12 +90,13 @@ def _release(folder: Path, descriptor: int) -> None:
     if descriptor not in _held:
         return  # in a forked process, which does not hold it
     _held.discard(descriptor)
-    if sys.platform != "win32":
-        (folder / NAME).unlink(missing_ok=True)
+    with suppress(OSError):
+        if sys.platform != "win32":
+            (folder / NAME).unlink()
     os.close(descriptor)
-    if sys.platform == "win32":
-        with suppress(OSError):  # another process has it open
-            (folder / NAME).unlink(missing_ok=True)
+    with suppress(OSError):  # another process has it open
+        if sys.platform == "win32":
+            (folder / NAME).unlink()
 
 
 def _close_in_fork() -> None:
