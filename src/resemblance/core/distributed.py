@@ -66,3 +66,17 @@ def gather(tensor: Tensor) -> Tensor:
         return tensor
     result: Tensor = _Gather.apply(tensor)
     return result
+
+
+def any_process(flags: list[bool], device: torch.device) -> list[bool]:
+    """Return for each flag whether it is set in any process; all processes must call this.
+
+    Example:
+        >>> any_process([True, False], torch.device("cpu"))
+        [True, False]
+    """
+    if world() == 1:
+        return flags
+    counts = torch.tensor(flags, dtype=torch.int32, device=device)
+    dist.all_reduce(counts, op=dist.ReduceOp.MAX)
+    return [bool(count) for count in counts.tolist()]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import signal
+from collections.abc import Iterable, Iterator
+from types import FrameType
 from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader, Sampler
 
 from resemblance.data.batch import Batch
 from resemblance.data.dataset import ImageDataset
+from resemblance.data.stopping import stop_if_requested
 
 T = TypeVar("T")
+# Seconds that a loader process goes on after SIGTERM.
+WORKER_GRACE = 60
 
 
 def loader(
@@ -27,7 +32,39 @@ def loader(
         workers: processes that read images; each uses one thread.
         sampler: another order.
     """
-    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, collate_fn=identity_collate)
+    return _StoppableLoader(
+        dataset,
+        batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=identity_collate,
+        worker_init_fn=leave_signals_to_main_process if workers else None,
+    )
+
+
+class _StoppableLoader(DataLoader[Batch]):
+    """A loader between whose batches the work can be stopped."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            stop_if_requested()
+            yield batch
+
+
+def leave_signals_to_main_process(worker: int) -> None:
+    """Keep a loader process alive when all processes get a signal: the main one finishes its step, and ends it.
+
+    Args:
+        worker: the number of the loader process; PyTorch's loaders give it to their ``worker_init_fn``.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):  # not on Windows, where SIGTERM cannot be handled either
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, _end_later)
+
+
+def _end_later(number: int, frame: FrameType | None) -> None:
+    signal.alarm(WORKER_GRACE)
 
 
 def identity_collate(batch: T) -> T:

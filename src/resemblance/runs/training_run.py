@@ -27,6 +27,7 @@ from resemblance.runs.messages import Messages
 from resemblance.runs.opening import config_of_run
 from resemblance.runs.run import RunRecord, split_seed
 from resemblance.training.engine.fit import check_fit, run_fit
+from resemblance.training.engine.interrupts import Interrupts, resume_hint
 from resemblance.training.engine.lock import lock_folder
 
 
@@ -88,19 +89,20 @@ def _train(
         if options.resume and not result.resumed:
             messages.warn(f"there was no run in {folder} to continue; a new run was started")
         messages.say(f"trained in {duration(seconds)}" + (f" ({result.resumed})" if result.resumed else ""))
-    return finish(
-        model,
-        splits,
-        folder,
-        source=Joined(splits.train, splits.val) if options.refit_on_all else None,
-        seconds=seconds,
-        notes=result.notes,
-        seed=options.seed,
-        batch_size=min(options.batch_size or 128, 256),
-        workers=options.workers,
-        progress=options.progress,
-        accelerator=options.accelerator,
-    )
+    with Interrupts(resume_hint(folder)):
+        return finish(
+            model,
+            splits,
+            folder,
+            source=Joined(splits.train, splits.val) if options.refit_on_all else None,
+            seconds=seconds,
+            notes=result.notes,
+            seed=options.seed,
+            batch_size=min(options.batch_size or 128, 256),
+            workers=options.workers,
+            progress=options.progress,
+            accelerator=options.accelerator,
+        )
 
 
 def config_values(method: MethodConfig, options: TrainOptions, split: dict[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from resemblance.config.errors import UserError
-from resemblance.core.distributed import world
+from resemblance.core.distributed import any_process
 from resemblance.training.checksums import Checksum, add_checksum, compare_checksum
 from resemblance.training.engine.interrupts import Interrupts
 
@@ -158,7 +157,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Saver(Checkpoint):
-    """Write checkpoints between optimiser steps: every so many steps or seconds, and on Ctrl-C.
+    """Write checkpoints between optimiser steps: every so many steps or seconds, and on a signal.
 
     The result of a resumed run does not depend on where the checkpoint was written.
 
@@ -174,6 +173,10 @@ class Saver(Checkpoint):
     ) -> None:
         self.path, self.every, self.interrupts, self.check = path, every, interrupts, check
         self.saved_at = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Replace Lightning's handler of SIGTERM, which ends without a checkpoint and waits for other processes."""
+        self.interrupts.install()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -191,11 +194,8 @@ class Saver(Checkpoint):
         time_over = time.monotonic() - self.saved_at > SECONDS
         due = time_over if self.every is None else trainer.global_step % self.every == 0
         stop = self.interrupts.requested
-        if world() > 1:
-            # Clocks differ and signals arrive at different steps: all processes do what one of them needs.
-            flags = torch.tensor([due, stop], dtype=torch.int32, device=trainer.strategy.root_device)
-            dist.all_reduce(flags, op=dist.ReduceOp.MAX)
-            due, stop = (bool(flag) for flag in flags.tolist())
+        # Clocks differ and signals arrive at different steps: all processes do what one of them needs.
+        due, stop = any_process([due, stop], trainer.strategy.root_device)
         if due or stop:
             self.check()
             trainer.save_checkpoint(self.path)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import socket
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from multiprocessing.connection import wait
 from typing import Any
 
 import torch
@@ -19,10 +19,12 @@ from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import spawn
 
 from resemblance.config.errors import UserError
-from resemblance.training.engine.interrupts import Interrupted
+from resemblance.training.engine.interrupts import Interrupted, Interrupts, deferring_signals
 
 # End actions run in the first process while the others wait; a projection may take hours.
 TIMEOUT = timedelta(days=7)
+# Seconds that processes have to end by themselves after one of them has failed.
+GRACE = 5.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,10 @@ def pickle_job(job: Any) -> bytes:
 
 
 def run_processes(
-    work: Callable[[DistributedContext, Any], None], content: bytes, distributed: DistributedContext
+    work: Callable[[DistributedContext, Any], None],
+    content: bytes,
+    distributed: DistributedContext,
+    stop_message: str,
 ) -> None:
     """Run ``work(distributed, job)`` in ``distributed.world`` new processes and wait for them.
 
@@ -96,50 +101,62 @@ def run_processes(
         work: a module-level function.
         content: its argument, as `pickle_job` returns it; each process has its own copy.
         distributed: the accelerator and the number of processes.
+        stop_message: the message of `Interrupted`.
 
     Raises:
         UserError: if one of the processes raised it.
-        Interrupted: after Ctrl-C, when the processes have stopped.
+        Interrupted: after a signal, when the processes have stopped; after a second one, they are killed.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     context = get_context("spawn")
-    messages, stop_requested = context.SimpleQueue(), context.Event()
+    with deferring_signals():  # in Python's resource tracker, which starts here and would end on SIGHUP
+        messages, stop_requested = context.SimpleQueue(), context.Event()
     arguments = (work, content, distributed.accelerator, distributed.world, port, messages, stop_requested)
     # Stages differ in their unused parameters; DDP warns in every process when there are none.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    with _ignoring_interrupts():  # the new processes inherit this until they can end cleanly
-        processes: Any = spawn(  # type: ignore[no-untyped-call]
-            _run_process, arguments, nprocs=distributed.world, join=False
-        )
-    while True:
+    with Interrupts(stop_message) as interrupts:
+        with deferring_signals():  # in the new processes until they can handle them
+            processes: Any = spawn(  # type: ignore[no-untyped-call]
+                _run_process, arguments, nprocs=distributed.world, join=False
+            )
         try:
-            while not processes.join(timeout=1.0):
+            while not _one_ended(processes.processes):
+                if interrupts.requested:
+                    stop_requested.set()
+            _end_others(processes.processes)
+            while not processes.join():
                 pass
-            return
-        except KeyboardInterrupt:
-            if stop_requested.is_set():  # a second Ctrl-C stops at once
-                for process in processes.processes:
-                    process.terminate()
-            stop_requested.set()
+        except Interrupted:
+            raise
         except Exception:
-            if messages.empty() and not stop_requested.is_set():
-                raise
-            kind, text = messages.get() if not messages.empty() else ("Interrupted", "stopped at once")
-            raise {"UserError": UserError, "Interrupted": Interrupted}[kind](text) from None
+            text, code = ("", None) if messages.empty() else messages.get()
+            if text and code is None:
+                raise UserError(text) from None
+            interrupts.stop_if_requested()
+            if code is not None:  # only that process got the signal
+                raise Interrupted(text, code - 128) from None
+            raise
+        finally:
+            for process in processes.processes:
+                process.kill()
 
 
-@contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
+def _one_ended(processes: list[Any]) -> bool:
+    """Wait up to a second, and return whether a process has failed or all have ended."""
+    wait([process.sentinel for process in processes if process.exitcode is None], timeout=1.0)
+    codes = [process.exitcode for process in processes]
+    return any(codes) or None not in codes
+
+
+def _end_others(processes: list[Any]) -> None:
+    """Kill the processes that a failed one leaves: they may wait for it for days, and deaf to any other signal."""
+    end = time.monotonic() + GRACE
+    for process in processes:
+        process.join(max(0.0, end - time.monotonic()))
+        if process.exitcode is None:
+            process.kill()
 
 
 def _run_process(
@@ -164,7 +181,7 @@ def _run_process(
     try:
         work(distributed, pickle.loads(content))
     except (UserError, Interrupted) as error:
-        messages.put((type(error).__name__, str(error)))
+        messages.put((str(error), error.exit_code if isinstance(error, Interrupted) else None))
         raise
     dist.barrier()
     dist.destroy_process_group()

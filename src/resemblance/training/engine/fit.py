@@ -20,6 +20,7 @@ from resemblance.training.engine.devices import (
     run_processes,
 )
 from resemblance.training.engine.identity import check_same, identify
+from resemblance.training.engine.interrupts import resume_hint
 from resemblance.training.engine.job import Job
 from resemblance.training.engine.lock import lock_folder
 from resemblance.training.engine.order import plan
@@ -90,7 +91,7 @@ def fit(
     Raises:
         UserError: if the run folder contains another run or is in use by another process, a checkpoint is damaged,
             settings do not fit, or the loss is not finite.
-        Interrupted: after Ctrl-C, when a checkpoint has been written.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP: at once after the second of them, else with a checkpoint written.
     """
     with lock_folder(Path(run)):
         return run_fit(check_fit(model, splits, run, config))
@@ -125,13 +126,13 @@ def run_fit(checked: CheckedRun) -> FitResult:
 
     Raises:
         UserError: if the loss is not finite, or a checkpoint cannot be written.
-        Interrupted: after Ctrl-C, when a checkpoint has been written.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP: at once after the second of them, else with a checkpoint written.
     """
     job = checked.job
     if not checked.resumed:
         _write_start(job)
     if checked.content:
-        run_processes(run_job, checked.content, checked.distributed)
+        run_processes(run_job, checked.content, checked.distributed, resume_hint(job.folder))
     elif checked.resumed != "finished":
         run_job(checked.distributed, job)
     state = RunState.load(job.state_path)

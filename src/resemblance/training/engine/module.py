@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -114,9 +113,6 @@ class StageModule(LightningModule):
 
     def on_train_start(self) -> None:
         """Prepare the model and the counters, also when resumed within an epoch."""
-        if world() > 1:
-            # Lightning's handler communicates with the other processes, which may have ended: end at once instead.
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if self.progress.stopped:
             self.trainer.should_stop = True
         if self.progress.sums is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
+from resemblance.core.distributed import any_process
 from resemblance.core.recipe import Stage
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
@@ -17,7 +18,7 @@ from resemblance.training.ends import actions
 from resemblance.training.engine.cached_outputs import CachedOutputs, can_cache_outputs
 from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint
 from resemblance.training.engine.devices import DistributedContext
-from resemblance.training.engine.interrupts import Interrupts
+from resemblance.training.engine.interrupts import Interrupts, receive_signals, resume_hint
 from resemblance.training.engine.job import Job
 from resemblance.training.engine.module import StageSettings
 from resemblance.training.engine.optimizers import OptimizerState, select_state
@@ -33,8 +34,9 @@ from resemblance.training.watch.snapshots import due, write_snapshot
 
 def run_job(distributed: DistributedContext, job: Job) -> None:
     """Continue the run from its saved state to its end."""
-    message = f"stopped; to continue the run, repeat the command with --resume ({job.folder})"
-    with Interrupts(message, distributed.stop_requested) as interrupts:
+    with Interrupts(resume_hint(job.folder), distributed.stop_requested) as interrupts:
+        if distributed.world > 1:
+            receive_signals()
         Run(distributed, job, interrupts).finish()
 
 
@@ -44,7 +46,7 @@ class Run:
     Args:
         distributed: the processes of the run.
         job: the model, the images and the recipe.
-        interrupts: handles Ctrl-C.
+        interrupts: handles Ctrl-C and other signals.
     """
 
     def __init__(self, distributed: DistributedContext, job: Job, interrupts: Interrupts) -> None:
@@ -74,7 +76,7 @@ class Run:
         """Make one transition after the other until the run is finished."""
         try:
             while not self.state.finished:
-                if self.interrupts.requested:
+                if any(any_process([self.interrupts.requested], self.distributed.device)):
                     raise self.interrupts.error()
                 stages = self.job.recipe_of(self.state).stages
                 if self.state.stage == len(stages):

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from resemblance.core.classifier import Classifier
 from resemblance.core.recipe import Stage
-from resemblance.data.loader import identity_collate
+from resemblance.data.loader import identity_collate, leave_signals_to_main_process
 from resemblance.training.engine.checkpoints import AtomicCheckpointIO, Saver
 from resemblance.training.engine.devices import DistributedContext, quiet_lightning
 from resemblance.training.engine.interrupts import Interrupts
@@ -84,14 +84,11 @@ def train_stage(
         num_workers=workers,
         collate_fn=identity_collate,
         persistent_workers=workers > 0,
+        worker_init_fn=leave_signals_to_main_process if workers else None,
         pin_memory=distributed.accelerator == "gpu",
     )
-    interrupts.finish_step = True
-    try:
-        with quiet_lightning():
-            trainer.fit(module, loader, ckpt_path=path if resume else None)
-    finally:
-        interrupts.finish_step = False
+    with quiet_lightning():
+        trainer.fit(module, loader, ckpt_path=path if resume else None)
     model.zero_grad(set_to_none=True)
     for parameter, required in requires_grad:
         parameter.requires_grad_(required)
