@@ -25,6 +25,15 @@ class Output:
     extras: dict[str, Tensor] = field(default_factory=dict)
     members: tuple[Output, ...] = ()
 
+    @property
+    def finite(self) -> Tensor:
+        """(B,) bool: whether all scores are finite and no similarity is NaN; computed without waiting for the device.
+
+        The argmax of NaN is a class like any other, so a model with damaged weights would seem to predict it. Scores
+        alone do not show it: the leaf that a tree of NaN reaches has finite probabilities.
+        """
+        return self.scores.isfinite().all(dim=1) & ~self.similarities.isnan().any(dim=1)
+
 
 @dataclass
 class Paths:
