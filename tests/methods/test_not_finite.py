@@ -6,12 +6,13 @@ import copy
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import resemblance
 from cases import METHODS, made
 from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
+from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data import ImageDataset, loader
 from resemblance.explain.explain import explain_batch
@@ -101,9 +102,15 @@ def test_other_buffers_must_be_finite(tmp_path):
 
 
 def test_finite_rows_of_an_output():
-    def rows(scores: list[list[float]], similarities: Tensor) -> list[bool]:
-        return resemblance.methods.Output(torch.tensor(scores), similarities, torch.empty(0)).finite.tolist()
+    def rows(
+        scores: list[list[float]], similarities: list[list[float]], latents: list[list[float]]
+    ) -> list[bool]:
+        output = Output(torch.tensor(scores), torch.tensor(similarities), torch.tensor(latents))
+        return output.finite.tolist()
 
     nan, inf = float("nan"), float("inf")
-    assert rows([[1, 2], [1, nan], [-inf, 0]], torch.empty(3, 0)) == [True, False, False]
-    assert rows([[1, 2], [1, 2]], torch.tensor([[nan], [inf]])) == [False, True]
+    ones = [[1.0, 1.0]] * 3
+    assert rows(ones, ones, ones) == [True, True, True]
+    assert rows([[1, 2], [1, nan], [-inf, 0]], ones, ones) == [True, False, False]
+    assert rows(ones, [[0, nan], [0, inf], [0, 1]], ones) == [False, True, True]
+    assert rows(ones, ones, [[0, nan], [0, inf], [0, 1]]) == [False, False, True]

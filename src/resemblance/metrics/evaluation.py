@@ -145,7 +145,8 @@ class EvaluationCounts:
     Example:
         >>> import torch
         >>> counts = EvaluationCounts(("cat", "dog"))
-        >>> counts.add(Output(torch.eye(2), None, torch.empty(2, 0)), torch.tensor([0, 0]), torch.arange(2))
+        >>> none = torch.empty(2, 0)
+        >>> counts.add(Output(torch.eye(2), none, none), torch.tensor([0, 0]), torch.arange(2))
         >>> counts.result().accuracy, counts.result().wrong
         (0.5, (1,))
     """
