@@ -229,7 +229,7 @@ def _scales(image: ImageSpec, splits: DataSplits) -> list[tuple[str, tuple[float
 
 def _predict(encoder: Encoder, images: Tensor, order: Tensor) -> Tensor:
     """Return the predicted class of each normalised image, (B,), in main memory; −1 where an output is not finite."""
-    logits = encoder(images)[:, order.to(images.device)]
+    logits: Tensor = encoder(images)[:, order.to(images.device)]
     return logits.argmax(dim=1).masked_fill(~logits.isfinite().all(dim=1), -1).cpu()
 
 
