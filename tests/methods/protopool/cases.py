@@ -27,7 +27,8 @@ CASE = Case(
         **{"encoder": "small", "slots": 2, "prototype_depth": 8},
         **{"warm_epochs": 1, "joint_epochs": 2, "last_epochs": 2},
     },
-    alike={"mixup": False},
+    # More steps would leave Adam time to make full steps of rounding errors.
+    alike={"mixup": False, "joint_epochs": 1},
     remove_draws=remove_draws,
     command="--encoder small --slots 3 --prototype-depth 16 --epochs 3",
     page=("Classes that share prototypes",),
