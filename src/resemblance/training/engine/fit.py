@@ -138,9 +138,20 @@ def run_fit(checked: CheckedRun) -> FitResult:
     state = RunState.load(job.state_path)
     job.model.cpu().requires_grad_(True)
     state.load_into(job.model)
+    _check_weights(job.model)
     job.model.eval()
     accuracy = None if state.score is None else state.score["accuracy"]
     return FitResult(state.history, accuracy, state.notes, checked.resumed)
+
+
+def _check_weights(model: Classifier) -> None:
+    """Refuse weights that the last step made infinite or NaN: no loss after it shows them without validation."""
+    for name, parameter in model.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise UserError(
+                f"training has diverged: it ended with infinite or NaN values in {name}; try a smaller learning rate, "
+                "another --seed or --precision 32-true"
+            )
 
 
 def _resumed(job: Job) -> str:
