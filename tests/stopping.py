@@ -19,8 +19,8 @@ def stopping(number: int | None = None) -> Iterator[list[str]]:
     """Stop after the checkpoint of that number has been written; yields the files written so far."""
     original, written = checkpoints.atomic_save, []
 
-    def save(content, path):
-        original(content, path)
+    def save(content, path, **options):
+        original(content, path, **options)
         written.append(path.name)
         if len(written) == number:
             raise Stop

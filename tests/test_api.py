@@ -140,7 +140,7 @@ def test_nothing_is_printed_and_no_report_written_unless_asked(
 
 def test_messages_are_heard(training: Made) -> None:
     lines = training.lines
-    assert lines[0] == "note: 359 test images split off (a fifth of each class, the same for every seed)"
+    assert lines[0] == "note: 359 test images split off (20% of each class, the same for every seed)"
     assert lines[2].startswith("prototypedl on digits: 10 classes, 1295 training")
     assert lines[-1].startswith("trained in")
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
+from resemblance.config.commands import COMMANDS
 from resemblance.config.errors import UserError
 from resemblance.config.options import option
 from resemblance.config.training import TrainConfig
 from resemblance.config.values import convert
+from resemblance.methods.blackbox.config import BlackBoxConfig
 from resemblance.methods.flint.config import FLINTConfig
+from resemblance.methods.kmex.config import KMExConfig
+from resemblance.methods.pipnet.config import PIPNetConfig
 from resemblance.methods.protopnet.config import ProtoPNetConfig
+from resemblance.methods.protopool.config import ProtoPoolConfig
 from resemblance.methods.protopshare.config import ProtoPShareConfig
 from resemblance.methods.prototree.config import ProtoTreeConfig
+from resemblance.methods.registry import known_configs
 from resemblance.methods.senn.config import SENNConfig
 
 
@@ -28,6 +35,15 @@ from resemblance.methods.senn.config import SENNConfig
         (ProtoPShareConfig, {"merge_by": "vector"}, "did you mean 'vectors'"),
         (ProtoTreeConfig, {"leaves": "learned"}, "--leaves: 'learned' is not one of counted, trained"),
         (SENNConfig, {"robustness": float("nan")}, "--robustness: not a number"),
+        (SENNConfig, {"dropout": 1.0}, "--dropout must be below 1, not 1.0"),
+        (KMExConfig, {"rate": -1.0}, "--rate must be above 0, not -1.0"),
+        (BlackBoxConfig, {"weight_decay": -1e-4}, "--weight-decay must be at least 0, not -0.0001"),
+        (BlackBoxConfig, {"label_smoothing": 1.0}, "--label-smoothing must be below 1, not 1.0"),
+        (PIPNetConfig, {"rate": 0.0}, "--rate must be above 0, not 0.0"),
+        (PIPNetConfig, {"view_strength": 1.5}, "--view-strength must be at most 1, not 1.5"),
+        (ProtoPoolConfig, {"rate": 0.0}, "--rate must be above 0, not 0.0"),
+        (ProtoTreeConfig, {"depth": 15}, "--depth must be at most 14, not 15"),
+        (ProtoTreeConfig, {"prune_threshold": 1.0}, "--prune-threshold must be below 1, not 1.0"),
         (FLINTConfig, {"sparsity": float("inf")}, "--sparsity: inf is too large"),
         (
             FLINTConfig,
@@ -102,3 +118,16 @@ def test_values_of_other_types(value: Any, kind: Any, message: str) -> None:
 def test_a_switch_that_is_on_needs_a_help_text_for_turning_it_off() -> None:
     with pytest.raises(ValueError, match="say in `off` what --no-NAME does"):
         option(True, "show progress")
+
+
+@pytest.mark.parametrize("config", [*COMMANDS.values(), *known_configs().values()])
+def test_every_number_has_a_range(config: type) -> None:
+    """Without one, a negative rate trains uphill and a negative number of epochs trains nothing."""
+    hints = get_type_hints(config)
+    numbers = [
+        item for item in fields(config) if {int, float} & {hints[item.name], *get_args(hints[item.name])}
+    ]
+    checked_elsewhere = {"image_size"}
+    for item in numbers:
+        if item.name not in checked_elsewhere:
+            assert item.metadata.keys() & {"least", "above", "choices"}, item.name

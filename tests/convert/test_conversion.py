@@ -156,6 +156,18 @@ def test_an_untrained_classifier_is_refused_unless_forced(convert):
     assert convert(random, splits, force=True).facts["accuracy"]["val"] > 0.5
 
 
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("own", [False, True])
+def test_a_classifier_of_nan_is_refused_in_one_line(convert, own, force):
+    spec = ModelSpec(CLASSES, ImageSpec(16, 16, 1, (0.3,), (0.2,)))
+    network = Quadrants() if own else build("blackbox", {"encoder": "small"}, spec)
+    with torch.no_grad():
+        list(network.parameters())[-2].view(-1)[0] = torch.nan
+    with pytest.raises(UserError, match="has outputs that are infinite or NaN; check its weights") as caught:
+        convert(network, splits_of(quadrants), force=force)
+    assert "\n" not in str(caught.value)
+
+
 def test_grey_images_for_an_rgb_network_and_the_other_way_round(convert):
     model = convert(Quadrants(channels=3), splits_of(quadrants))
     assert model.spec.image.channels == 3

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from made_images import files_of, fill, png, refusal, zip_of
 from resemblance.data import open_data
-from resemblance.data.sources import arrays as arrays_module
 from resemblance.data.sources import npz as npz_module
 from resemblance.data.sources.arrays import CIFAR10
 
@@ -175,8 +175,12 @@ def test_idx_that_was_unpacked_and_kept_its_name(tmp_path):
             idx(pixels(40, 28, 28))[:-1],
             "train-images-idx3-ubyte: 31375 bytes instead of 31376; damaged or cut off",
         ),
-        (idx(pixels(40, 28, 28)) + b"\0", "31377 bytes instead of 31376"),
-        (struct.pack(">BBBBIII", 0, 0, 8, 3, 2**32 - 1, 28, 28), "damaged or cut off"),
+        (idx(pixels(40, 28, 28)) + b"\0", "more than the 31376 bytes that its header announces"),
+        (struct.pack(">BBBBIII", 0, 0, 8, 3, 2**32 - 1, 28, 28), "is over 2048 MiB; refused"),
+        (
+            gzip.compress(struct.pack(">BBBBIII", 0, 0, 8, 3, 1 << 20, 28, 28)),
+            "too short for the shape in its header, (1048576, 28, 28); damaged or cut off",
+        ),
         (idx(pixels(0, 28, 28)), "empty"),
         (idx(pixels(39, 28, 28)), "39 train-images but 40 labels"),
         (gzip.compress(idx(pixels(40, 28, 28)))[:-100], "damaged or cut off"),
@@ -318,7 +322,18 @@ def test_a_bomb_of_an_npz_is_refused_unopened(tmp_path, monkeypatch):
     assert "over a hundred times its size" in refusal(open_data, str(path))
 
 
-def test_a_bomb_of_a_gzip_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(arrays_module, "LARGEST", 1 << 16)
-    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(1 << 17)))
-    assert "unpacks to over" in refusal(open_data, f"mnist:{tmp_path}")
+def test_a_bomb_of_a_gzip_is_unpacked_no_further_than_its_header_says(tmp_path):
+    bomb = gzip.compress(idx(pixels(40, 28, 28)) + bytes(1 << 27), 1)
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(bomb)
+    tracemalloc.start()
+    message = refusal(open_data, f"mnist:{tmp_path}")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "more than the 31376 bytes that its header announces" in message
+    assert peak < 1 << 22
+
+
+def test_a_gzip_whose_header_announces_too_much_is_refused(tmp_path):
+    header = struct.pack(">BBBBIII", 0, 0, 8, 3, 1 << 24, 28, 28)
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + bytes(1 << 17)))
+    assert "is over 2048 MiB; refused" in refusal(open_data, f"mnist:{tmp_path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from made_images import encoded, fill, noise, png, refusal
 from resemblance.data import open_data, read_image
+from resemblance.data.sources.files import FileSource, _without
 from resemblance.data.sources.tree import Folder
 
 
@@ -311,3 +313,28 @@ def test_splits_with_other_names_are_not_read_as_classes(tmp_path):
     message = refusal(opened, fill(tmp_path, counts))
     assert "test_set, training_set all contain the same folders, cat, dog" in message
     assert "call them train, val and test" in message
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names exist on Unix only")
+def test_what_is_neither_a_file_nor_a_folder_is_named_as_such(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    assert "pipe is neither a file nor a folder; data can be" in refusal(opened, tmp_path / "pipe")
+    assert "link is a broken link; data can be" in refusal(opened, tmp_path / "link")
+    assert "pipe is neither a file nor a folder" in refusal(open_data, f"mnist:{tmp_path / 'pipe'}")
+    (tmp_path / "file").write_bytes(b"")
+    assert "file is a file" in refusal(open_data, f"mnist:{tmp_path / 'file'}")
+
+
+def test_many_empty_class_folders_are_left_out_in_linear_time(tmp_path):
+    """With lists instead of sets, these took a minute."""
+    before = tuple(f"class {number:05d}" for number in range(20_000))
+    source = FileSource(Folder(fill(tmp_path, {"a": 1})), ["a/0.png"] * 4, [7, 7, 19_999, 19_999], before)
+    empty = [name for number, name in enumerate(before) if number not in (7, 19_999)]
+    notes: list[str] = []
+    started = time.process_time()
+    kept = _without({"train": source}, empty, "pets", notes)
+    assert time.process_time() - started < 2
+    assert kept["train"].classes == ("class 00007", "class 19999")
+    assert kept["train"].labels.tolist() == [0, 0, 1, 1]
+    assert notes[0].startswith("19998 classes without training images left out: class 00000, class 00001")

@@ -59,3 +59,14 @@ def test_no_seed_trains_on_another_seeds_test_images():
     names = {second.train.name(i) for i in range(len(second.train))}
     assert not names & {first.test.name(i) for i in range(len(first.test))}
     assert names != {first.train.name(i) for i in range(len(first.train))}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "share"),
+    [((2, 2, 2), "50%"), ((100, 60), "10%"), ((14, 20, 1), "0% to 10%")],
+)
+def test_the_note_says_the_share_that_was_really_taken(sizes, share):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    source = ArraySource(np.zeros((len(labels), 1, 1, 1), np.uint8), labels, tuple("abc"[: len(sizes)]))
+    splits = complete({"train": source}, "name", [], seed=3, val_fraction=0.1, hold_test=False)
+    assert splits.notes == [f"{len(splits.val)} validation images split off ({share} of each class, seed 3)"]

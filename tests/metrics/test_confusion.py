@@ -56,7 +56,9 @@ def test_counts_do_not_depend_on_the_batches():
     for size in (50, 7):
         counts = EvaluationCounts(("a", "b", "c", "d"))
         for part in torch.arange(50).split(size):
-            counts.add(Output(scores[part], None, torch.empty(len(part), 0)), labels[part], part)
+            counts.add(
+                Output(scores[part], torch.empty(len(part), 0), torch.empty(len(part), 0)), labels[part], part
+            )
         evaluation = counts.result()
         np.testing.assert_array_equal(evaluation.confusion, counted)
         assert evaluation.wrong == tuple((scores.argmax(1) != labels).nonzero().flatten().tolist())

@@ -15,6 +15,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
 from resemblance.runs.folders import find_run_folder
 from resemblance.runs.opening import config_of_run
+from resemblance.training.engine.lock import lock_folder
 
 OPTIONS = {"epochs": 1, "batch_size": 128}
 
@@ -110,3 +111,86 @@ def test_configurations_around_models(by_hand: Path, tmp_path: Path) -> None:
     (folder / "config.yaml").write_text("seed: [", encoding="utf-8")
     with pytest.raises(UserError, match=r"config\.yaml cannot be read"):
         resemblance.open_run(folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def train_arguments(run: Path, *options: str) -> list[str]:
+    arguments = ["train", "prototypedl", "--data", "digits", "--epochs", "1", "--batch-size", "128"]
+    return [*arguments, "--no-progress", "--no-report", "--output", str(run), *options]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--seed", "5"),
+        ("--encoder-depth", "3"),
+        ("--val-fraction", "0.3"),
+        ("--augment", "nothing"),
+        ("--precision", "16-mixed", "--accelerator", "cpu"),
+        ("--devices", "99"),
+    ],
+)
+def test_a_refused_command_changes_no_file(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    kept = contents(trained)
+    assert main(train_arguments(trained, "--resume", *options)) == 2
+    assert contents(trained) == kept
+    assert main(train_arguments(trained)) == 2
+    assert contents(trained) == kept
+    if options[0] in ("--augment", "--precision", "--devices"):  # these are wrong in a new folder too
+        assert main(train_arguments(tmp_path / "new" / "run", *options)) == 2
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("trained") / "run"
+    assert main(train_arguments(run)) == 0
+    assert ".lock" not in contents(run)
+    return run
+
+
+def test_a_damaged_state_is_named_and_the_one_before_it_leads_to_the_same_model(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    state = run / "checkpoints" / "run.ckpt"
+    weight = max(torch.load(state, weights_only=True)["model"].values(), key=torch.Tensor.numel)
+    data = bytearray(state.read_bytes())
+    data[bytes(data).find(weight.numpy().tobytes()) + 3] ^= 0x40
+    state.write_bytes(data)
+    kept = contents(run)
+    capsys.readouterr()
+    assert main(train_arguments(run, "--resume")) == 2
+    assert contents(run) == kept
+    [error] = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note: ")]
+    assert "run.ckpt is damaged" in error
+    assert "rename run.ckpt.previous to run.ckpt" in error
+    state.with_name("run.ckpt.previous").replace(state)
+    assert main(train_arguments(run, "--resume")) == 0
+    assert contents(run / "model") == contents(trained / "model")
+
+
+def test_a_locked_folder_is_refused_by_train_and_convert(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = contents(trained)
+    new = tmp_path / "new"
+    convert = ["convert", str(trained), "--no-report", "--output", str(new)]
+    for folder, command in [
+        (trained, train_arguments(trained, "--resume")),
+        (new, train_arguments(new)),
+        (new, convert),
+    ]:
+        capsys.readouterr()
+        with lock_folder(folder):
+            assert main(command) == 2
+        [error] = capsys.readouterr().err.splitlines()
+        assert f"{folder} is in use: process " in error
+    assert contents(trained) == kept
+    assert not new.exists()

@@ -39,6 +39,9 @@ class Option:
     off: str = ""
     choices: Sequence[Any] = ()
     least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    below: float | None = None
     metavar: str | None = None
     positional: bool = False
     many: bool = False

@@ -49,7 +49,8 @@ class ImageOptions:
     val_fraction: float = option(
         0.1,
         "share of the training images used for validation if the data has no validation images",
-        least=0.0,
+        above=0,
+        below=1,
     )
     skip_bad_images: bool = option(False, SKIP)
 

@@ -14,6 +14,9 @@ def option(
     off: str | None = None,
     choices: Sequence[Any] | None = None,
     least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
     metavar: str | None = None,
     title: str | None = None,
     positional: bool = False,
@@ -29,6 +32,9 @@ def option(
         off: the help text of ``--no-NAME``, for a switch whose default is not false.
         choices: the values that are allowed.
         least: the smallest number that is allowed.
+        above: the number must be larger than this.
+        most: the largest number that is allowed.
+        below: the number must be smaller than this.
         metavar: the placeholder of the value in the help.
         title: the group in the help; by default the class variable ``group`` of the class that declares the field.
         positional: the value is a word without ``--NAME`` before it.
@@ -53,6 +59,9 @@ def option(
         "off": off,
         "choices": choices,
         "least": least,
+        "above": above,
+        "most": most,
+        "below": below,
         "metavar": metavar,
         "title": title,
         "positional": positional or None,

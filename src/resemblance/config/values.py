@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +13,13 @@ from typing import Any, Union, get_args, get_origin
 from resemblance.config.errors import UserError
 
 LARGEST = 1 << 63  # PyTorch accepts only smaller seeds, and no option needs a larger number
+
+_LIMITS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
+    "least": ("at least", operator.ge),
+    "above": ("above", operator.gt),
+    "most": ("at most", operator.le),
+    "below": ("below", operator.lt),
+}
 
 _DESCRIPTIONS = {
     int: "a whole number",
@@ -124,7 +132,7 @@ def check_fields(config: Any) -> None:
 
 
 def _check_value(value: Any, metadata: Mapping[str, Any], name: str) -> None:
-    """Refuse a value that is not among a field's ``choices``, is below its ``least``, or is NaN or huge."""
+    """Refuse a value that is not among a field's ``choices``, is outside its range, or is NaN or huge."""
     if value is None:
         return
     if "choices" in metadata and value not in metadata["choices"]:
@@ -137,8 +145,9 @@ def _check_value(value: Any, metadata: Mapping[str, Any], name: str) -> None:
         raise UserError(f"{name}: not a number")
     if abs(value) >= LARGEST:
         raise UserError(f"{name}: {_short(value)} is too large")
-    if "least" in metadata and value < metadata["least"]:
-        raise UserError(f"{name} must be at least {metadata['least']}, not {value}")
+    for key, (words, holds) in _LIMITS.items():
+        if key in metadata and not holds(value, metadata[key]):
+            raise UserError(f"{name} must be {words} {metadata[key]}, not {value}")
 
 
 def _short(value: Any) -> str:

@@ -91,8 +91,8 @@ def check(
         The accuracies; None if the encoder has no classifier.
 
     Raises:
-        UserError: if the accuracy is no better than chance or the classes are in another order; with the option that
-            solves this, if there is one.
+        UserError: if an output is infinite or NaN, if the accuracy is no better than chance, or if the classes are in
+            another order; with the option that solves this, if there is one.
     """
     encoder, image, classes = original.encoder, original.spec.image, original.spec.classes
     if encoder.num_classes is None:
@@ -107,7 +107,12 @@ def check(
         counts = np.zeros((len(classes), len(classes)), np.int64)
         normalize = Normalize(image.mean, image.std).to(device)
         for images, labels, _ in track(batches, title, options.progress):
-            counts += _count(encoder, normalize(images.to(device)), labels, original.order)
+            predictions = _predict(encoder, normalize(images.to(device)), original.order)
+            if bool((predictions < 0).any()):
+                raise UserError(
+                    f"{original.name} has outputs that are infinite or NaN; check its weights, and --mean and --std"
+                )
+            counts += _count(predictions, labels, len(classes))
         return counts
 
     with evaluating(encoder), torch.no_grad():
@@ -186,8 +191,13 @@ def _better_scale(
             continue
         normalize = Normalize(mean, std).to(device)
         counts = np.zeros((len(original.order),) * 2, np.int64)
-        for images, labels in batches:
-            counts += _count(original.encoder, normalize(images.to(device)), labels, original.order)
+        predictions = [
+            _predict(original.encoder, normalize(images.to(device)), original.order) for images, _ in batches
+        ]
+        if any(bool((part < 0).any()) for part in predictions):
+            continue  # images on a scale that is far too large
+        for part, (_, labels) in zip(predictions, batches, strict=True):
+            counts += _count(part, labels, len(counts))
         solution = f"give --mean {_listed(mean)} --std {_listed(std)}"
         order = hidden_order(counts)
         if order is not None:
@@ -217,10 +227,14 @@ def _scales(image: ImageSpec, splits: DataSplits) -> list[tuple[str, tuple[float
     return scales
 
 
-def _count(encoder: Encoder, images: Tensor, labels: Tensor, order: Tensor) -> Counts:
-    """Return (C, C) counts of normalised images: one row per true class, one column per predicted class."""
-    predictions = encoder(images)[:, order.to(images.device)].argmax(dim=1).cpu()
-    size = len(order)
+def _predict(encoder: Encoder, images: Tensor, order: Tensor) -> Tensor:
+    """Return the predicted class of each normalised image, (B,), in main memory; −1 where an output is not finite."""
+    logits: Tensor = encoder(images)[:, order.to(images.device)]
+    return logits.argmax(dim=1).masked_fill(~logits.isfinite().all(dim=1), -1).cpu()
+
+
+def _count(predictions: Tensor, labels: Tensor, size: int) -> Counts:
+    """Return (C, C) counts of images: one row per true class, one column per predicted class."""
     counts: Counts = torch.bincount(labels * size + predictions, minlength=size * size).numpy()
     return counts.reshape(size, size)
 

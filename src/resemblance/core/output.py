@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 
@@ -24,6 +25,21 @@ class Output:
     latents: Tensor
     extras: dict[str, Tensor] = field(default_factory=dict)
     members: tuple[Output, ...] = ()
+
+    @property
+    def finite(self) -> Tensor:
+        """(B,) bool: whether scores and latents are finite and no similarity is NaN; it does not wait for the device.
+
+        The argmax of NaN is a class like any other, so a model with damaged weights would seem to predict it. Scores
+        alone do not show it: the leaf that a tree of NaN reaches has finite probabilities, and parts that move to NaN
+        read the zeros outside the image.
+        """
+        finite = self.scores.isfinite().all(dim=1) & ~self.similarities.isnan().any(dim=1)
+        if not self.members:
+            return finite & self.latents.flatten(1).sum(dim=1, dtype=torch.float32).isfinite()
+        for member in self.members:
+            finite &= member.finite.to(finite.device)
+        return finite
 
 
 @dataclass

@@ -128,6 +128,8 @@ def _digits(seed: int, val_fraction: float) -> DataSplits:
 
 
 def _open_named(kind: str, folder: Path, name: str, seed: int, val_fraction: float, skip: bool) -> DataSplits:
+    if os.path.isfile(folder):
+        raise UserError(f"{kind}:DIR needs the folder with {kind}'s files; {one_line(folder)} is a file")
     if not os.path.isdir(folder):
         raise UserError(f"{kind}:DIR needs the folder with {kind}'s files; {_missing(folder)}")
     if kind == "cifar10":
@@ -160,6 +162,9 @@ def _open_cifar(folder: Path, name: str, seed: int, val_fraction: float, skip: b
 
 
 def _missing(path: Path) -> str:
+    if os.path.lexists(path):  # for instance a pipe, which would have to be read more than once
+        kind = "neither a file nor a folder" if os.path.exists(path) else "a broken link"
+        return f"{one_line(path)} is {kind}; data can be {', '.join(KINDS)}"
     near = []
     if os.access(path.parent, os.R_OK) and os.path.isdir(path.parent):
         near = difflib.get_close_matches(path.name, os.listdir(path.parent), 1)

@@ -73,8 +73,10 @@ def find_classifier(calls: list[Call], output: Tensor, name: str) -> Call | None
     A softmax after it is allowed: it keeps the order of the classes, and the logits are used.
 
     Raises:
-        UserError: if there is no linear layer, or the layers after it change its output.
+        UserError: if there is no linear layer, the layers after it change its output, or the output is not finite.
     """
+    if not bool(output.isfinite().all()):
+        raise UserError(f"{name} has outputs that are infinite or NaN; check its weights")
     if output.ndim in (3, 4):
         return None
     linear = [call for call in calls if isinstance(call.module, nn.Linear) and call.output.ndim == 2]

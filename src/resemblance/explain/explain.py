@@ -123,7 +123,7 @@ def _explain_output(
     names: list[str],
 ) -> list[Explanation]:
     scores = output.scores.float()
-    broken = (~scores.isfinite().all(dim=1)).nonzero().flatten()
+    broken = (~output.finite).nonzero().flatten()
     if len(broken):
         raise UserError(f"{names[int(broken[0])]}: the model's scores are not finite; its weights are broken")
     predictions = scores.argmax(dim=1)

@@ -100,5 +100,25 @@ def _load_strictly(model: Classifier, tensors: dict[str, Tensor], path: Path | s
             raise UserError(
                 f"{path}: {name} has shape {tuple(tensors[name].shape)}, but {tuple(tensor.shape)} was expected"
             )
+    _check_finite(model, tensors, path)
     with torch.no_grad():
         model.load_state_dict(tensors, strict=True)
+
+
+def _check_finite(model: Classifier, tensors: dict[str, Tensor], path: Path | str) -> None:
+    """Refuse infinite and NaN values, which make scores NaN or, where only a comparison reads them, wrong.
+
+    A buffer that a newly built model does not fill with finite values may keep such values: NaN stands for what is
+    unknown, for instance the distance to a source image, and masks are infinite.
+    """
+    parameters = {name for name, _ in model.named_parameters()}
+    for name, new in model.state_dict().items():
+        tensor = tensors[name]
+        if not tensor.is_floating_point() or bool(tensor.isfinite().all()):
+            continue
+        if name in parameters or bool(new.isfinite().all()):
+            broken = int((~tensor.isfinite()).sum())
+            raise UserError(
+                f"{path}: {broken} of {tensor.numel()} values of {name} are infinite or NaN; the model is damaged or "
+                "its training has diverged"
+            )

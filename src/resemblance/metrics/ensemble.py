@@ -61,7 +61,7 @@ def evaluate_ensemble(
         progress: whether to show a bar.
 
     Raises:
-        UserError: if there are no images, or the models do not fit together.
+        UserError: if there are no images, the models do not fit together, or a score is infinite or NaN.
     """
     specs = {_size(model): model.spec.image for model in models}
     with ExitStack() as stack:

@@ -114,7 +114,7 @@ def evaluate(
         progress: whether to show a bar.
 
     Raises:
-        UserError: if there are no images.
+        UserError: if there are no images, or a score is infinite or NaN.
     """
     counts = EvaluationCounts(model.spec.classes)
     with evaluating(model):
@@ -145,7 +145,8 @@ class EvaluationCounts:
     Example:
         >>> import torch
         >>> counts = EvaluationCounts(("cat", "dog"))
-        >>> counts.add(Output(torch.eye(2), None, torch.empty(2, 0)), torch.tensor([0, 0]), torch.arange(2))
+        >>> none = torch.empty(2, 0)
+        >>> counts.add(Output(torch.eye(2), none, none), torch.tensor([0, 0]), torch.arange(2))
         >>> counts.result().accuracy, counts.result().wrong
         (0.5, (1,))
     """
@@ -167,13 +168,16 @@ class EvaluationCounts:
             labels: (B,).
             indices: (B,) indices of the images.
             extra: the values of `Classifier.extra_metrics`.
+
+        Raises:
+            UserError: if a score is infinite or NaN; the message has the index of the image.
         """
-        predictions = output.scores.argmax(dim=1).cpu()
+        predictions = _predictions(output.scores, output.finite, indices)
         self._confusion += confusion_matrix(labels, predictions, labels=range(len(self.classes)))
         self._wrong += indices[predictions != labels].tolist()
         if (logits := output.extras.get("blackbox")) is not None:
-            correct = int((logits.argmax(dim=1).cpu() == labels).sum())
-            self._black_box = (self._black_box or 0) + correct
+            black_box = _predictions(logits, logits.isfinite().all(dim=1), indices)
+            self._black_box = (self._black_box or 0) + int((black_box == labels).sum())
         self._sums.update({name: float(values.float().sum()) for name, values in (extra or {}).items()})
 
     def result(self, prototypes: PrototypeLayer | None = None) -> Evaluation:
@@ -190,6 +194,18 @@ class EvaluationCounts:
             wrong=tuple(self._wrong),
             measured={name: total / images for name, total in self._sums.items()},
         )
+
+
+def _predictions(scores: Tensor, finite: Tensor, indices: Tensor) -> Tensor:
+    """Return the predicted class of each image, (B,), in main memory; refuse images whose scores are not finite."""
+    # Marked by -1 on the device: the predictions are transferred anyway, so that this waits for nothing else.
+    predictions = scores.argmax(dim=1).masked_fill(~finite, -1).cpu()
+    if (broken := indices[predictions < 0]).numel():
+        raise UserError(
+            f"the model's scores for image #{int(broken[0])} are infinite or NaN: its weights are damaged, or its "
+            "training has diverged"
+        )
+    return predictions
 
 
 def _or_none(share: float) -> float | None:

@@ -66,7 +66,8 @@ def embedded_images(
         workers: the number of processes that read images.
 
     Raises:
-        UserError: if umap-learn is needed but not installed, or prototypes have another dimension than images.
+        UserError: if umap-learn is needed but not installed, prototypes have another dimension than images, or
+            embeddings are not finite.
     """
     model = run.model
     chosen = np.sort(np.random.default_rng(seed).permutation(len(source))[:limit])
@@ -87,6 +88,11 @@ def embedded_images(
     if vectors.shape[1] != embeddings.shape[1]:
         raise UserError(
             f"{run.name}: prototypes and images of {model.name} have no common latent space to draw"
+        )
+    if not (np.isfinite(embeddings).all() and np.isfinite(vectors).all()):
+        raise UserError(
+            f"{run.name}: embeddings of images or prototypes are infinite or NaN: the weights of {model.name} are "
+            "damaged, or its training has diverged"
         )
     reduce = _pca if projection == "pca" else _umap
     points, squares, explained = reduce(embeddings, vectors, seed)

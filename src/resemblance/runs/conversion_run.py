@@ -18,11 +18,12 @@ from resemblance.data.sources.source import DataSplits
 from resemblance.data.text import share
 from resemblance.runs.config_file import write_config
 from resemblance.runs.finish import finish
-from resemblance.runs.folders import check_run_folder
+from resemblance.runs.folders import check_run_folder, check_writable
 from resemblance.runs.images import overview
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import config_of_run
 from resemblance.runs.run import RunRecord, split_seed
+from resemblance.training.engine.lock import lock_folder
 
 
 def convert_run(
@@ -37,12 +38,28 @@ def convert_run(
         messages: receives the lines about the progress.
 
     Raises:
-        UserError: if the folder already holds a run, the images or the classifier cannot be read, or the classifier
-            does not fit the images; it says whether another order of the classes or another normalisation solves this.
+        UserError: if the folder already holds a run or is in use by another process, the images or the classifier
+            cannot be read, or the classifier does not fit the images; it says whether another order of the classes or
+            another normalisation solves this.
     """
-    started = time.monotonic()
     name = type(module).__name__ if module is not None else options.model or ""
-    folder = check_run_folder(options.output or default_folder(name, options.patches))
+    folder = options.output or default_folder(name, options.patches)
+    check_writable(folder)
+    with lock_folder(folder):
+        return _convert(module, name, options, splits, folder, messages)
+
+
+def _convert(
+    module: nn.Module | None,
+    name: str,
+    options: ConvertOptions,
+    splits: DataSplits | None,
+    folder: Path,
+    messages: Messages,
+) -> RunRecord:
+    """Convert in a locked folder."""
+    started = time.monotonic()
+    check_run_folder(folder)
     run_config = config_of_run(name) if module is None else {}
     seed = split_seed(run_config) if run_config else options.seed
     fraction = float(run_config.get("val_fraction", options.val_fraction))

@@ -21,13 +21,14 @@ from resemblance.data.sources.source import DataSplits
 from resemblance.methods.registry import build
 from resemblance.runs.config_file import write_config
 from resemblance.runs.finish import finish
-from resemblance.runs.folders import check_run_folder
+from resemblance.runs.folders import check_run_folder, check_writable
 from resemblance.runs.images import image_spec, overview, start_spec
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import config_of_run
 from resemblance.runs.run import RunRecord, split_seed
-from resemblance.training.engine.fit import fit
+from resemblance.training.engine.fit import check_fit, run_fit
 from resemblance.training.engine.interrupts import Interrupts, resume_hint
+from resemblance.training.engine.lock import lock_folder
 
 
 def train_run(
@@ -42,14 +43,30 @@ def train_run(
         messages: receives the lines about the progress.
 
     Raises:
-        UserError: if the folder already holds a run, the images cannot be read, or options contradict each other.
+        UserError: if the folder already holds a run or is in use by another process, the images cannot be read, or
+            options contradict each other.
     """
-    started = time.monotonic()
-    start: str | None = getattr(method, "start", None)
     data = options.data if splits is None else splits.name
     if not data:
         raise UserError("no data is given; add --data")
-    folder = check_run_folder(options.output or default_folder(method.name, data), options.resume)
+    folder = options.output or default_folder(method.name, data)
+    check_writable(folder)
+    with lock_folder(folder):
+        return _train(method, options, data, splits, folder, messages)
+
+
+def _train(
+    method: MethodConfig,
+    options: TrainOptions,
+    data: str,
+    splits: DataSplits | None,
+    folder: Path,
+    messages: Messages,
+) -> RunRecord:
+    """Train in a locked folder; nothing else is written into it before everything has been checked."""
+    started = time.monotonic()
+    start: str | None = getattr(method, "start", None)
+    check_run_folder(folder, options.resume)
     split = _split(options, start, messages)
     if splits is None:
         splits = open_data(data, skip_bad_images=options.skip_bad_images, **split)
@@ -58,12 +75,13 @@ def train_run(
     spec = _spec(method, splits, options, start)
     torch.manual_seed(options.seed)  # determines the initial weights
     model = build(method.name, method, spec)
+    training = TrainConfig(**{item.name: getattr(options, item.name) for item in fields(TrainConfig)})
+    checked = check_fit(model, splits, folder, training)
     write_config(folder, "train", config_values(method, options, split))
     messages.say(f"{method.name} on {overview(splits, spec)}")
     if description := getattr(getattr(model, "encoder", None), "description", ""):
         messages.say(f"encoder: {description}")
-    training = TrainConfig(**{item.name: getattr(options, item.name) for item in fields(TrainConfig)})
-    result = fit(model, splits, folder, training)
+    result = run_fit(checked)
     seconds = time.monotonic() - started
     if result.resumed == "finished":
         messages.say("this run was already finished; there was nothing left to train")

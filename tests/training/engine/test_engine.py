@@ -14,7 +14,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
 from resemblance.training.engine.fit import apply_config, fit
 from resemblance.training.engine.order import StepBatches, plan
-from tiny import Group, Recipe, Schedule, Stage, array_source, both, digits, make, same
+from tiny import Group, Recipe, Schedule, Stage, Tiny, array_source, both, digits, make, same
 
 QUIET = {"accelerator": "cpu", "progress": False}
 
@@ -204,6 +204,49 @@ def test_a_loss_that_is_not_finite_stops_with_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+class Diverging(Tiny):
+    """Finite while it trains; NaN or infinite in validation, or in its last weights."""
+
+    where = ""
+
+    def loss(self, output, labels):
+        terms = super().loss(output, labels)
+        if self.where == "loss" and not self.training:
+            terms["nearest"] = terms["nearest"] * torch.inf
+        return terms
+
+    def selection_scores(self, output):
+        return output.scores * torch.nan if self.where == "score" else output.scores
+
+    def after_step(self):
+        if self.where == "weights":
+            self.last.bias[3] = torch.nan
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("loss", "the validation loss is infinite or NaN: training has diverged"),
+        ("score", "the scores of 100 validation images are infinite or NaN: training has diverged"),
+    ],
+)
+def test_a_validation_that_is_not_finite_stops_with_one_line(tmp_path, where, message):
+    model = Diverging(make().config)
+    model.where = where
+    with pytest.raises(UserError, match=message) as caught:
+        train(model, tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_the_last_step_has_made_nan_are_refused(tmp_path):
+    torch.manual_seed(0)
+    stages = (Stage("once", 1, both()),)
+    model = Diverging(make().config, Recipe(stages, batch_size=64, augment="none"))
+    model.where = "weights"
+    with pytest.raises(UserError, match=r"infinite or NaN values in last\.bias"):
+        train(model, tmp_path / "run", digits(64, 0))
+
+
 def test_a_run_is_not_overwritten(tmp_path):
     train(make(), tmp_path / "run")
     kept = (tmp_path / "run" / "checkpoints" / "run.ckpt").read_bytes()
@@ -248,7 +291,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path):
     train(make(), tmp_path / "run")
     path = tmp_path / "run" / "checkpoints" / "run.ckpt"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"run\.ckpt is not a checkpoint"):
+    with pytest.raises(UserError, match=r"run\.ckpt is damaged, it does not match its checksum"):
         train(make(), tmp_path / "run", resume=True)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import io
 import math
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ FASHION = (
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 LARGEST = 2 << 30  # bytes of an unpacked IDX file
+DEFLATE = 1040  # gzip makes data at most 1,032 times smaller
 
 
 def array_source(
@@ -88,26 +89,44 @@ def _idx(folder: Path, stem: str, dimensions: int) -> tuple[str, NDArray[np.uint
         )
     shown = one_line(path)
     try:
-        data = path.read_bytes()
-        if data.startswith(b"\x1f\x8b"):
-            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(LARGEST + 1)
-            if len(data) > LARGEST:
-                raise UserError(f"{shown}: unpacks to over {LARGEST >> 20} MiB; refused")
+        with path.open("rb") as file:
+            compressed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            stream: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=file) if compressed else file
+            most = path.stat().st_size * DEFLATE if compressed else LARGEST
+            return shown, _read_idx(stream, most, dimensions, shown)
     except PermissionError as error:
         raise UserError(f"{shown}: {reason(error)}") from None
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{shown}: damaged or cut off ({reason(error)})") from None
-    header = 4 + 4 * dimensions
-    if len(data) < header or data[:4] != bytes([0, 0, 8, dimensions]):
+
+
+def _read_idx(stream: BinaryIO | gzip.GzipFile, most: int, dimensions: int, shown: str) -> NDArray[np.uint8]:
+    """Read the array of an IDX file, and no more bytes than its header announces and the file can hold.
+
+    Args:
+        stream: the file, unpacked.
+        most: the largest number of bytes that it can unpack to.
+        dimensions: the number of dimensions of the array.
+        shown: the name of the file in messages.
+    """
+    header = stream.read(4 + 4 * dimensions)
+    if len(header) < 4 + 4 * dimensions or header[:4] != bytes([0, 0, 8, dimensions]):
         raise UserError(f"{shown}: not an IDX file of unsigned bytes with {dimensions} dimensions")
-    shape = tuple(int(n) for n in np.frombuffer(data, ">u4", dimensions, 4))
+    shape = tuple(int(n) for n in np.frombuffer(header, ">u4", dimensions, 4))
     if 0 in shape:
         raise UserError(f"{shown}: empty; the shape in its header is {shape}")
-    if len(data) != header + math.prod(shape):
-        raise UserError(
-            f"{shown}: {len(data)} bytes instead of {header + math.prod(shape)}; damaged or cut off"
-        )
-    return shown, np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    size = len(header) + math.prod(shape)
+    if size > LARGEST:
+        raise UserError(f"{shown}: the shape in its header, {shape}, is over {LARGEST >> 20} MiB; refused")
+    if size > most:
+        raise UserError(f"{shown}: too short for the shape in its header, {shape}; damaged or cut off")
+    data = stream.read(size - len(header))
+    if len(header) + len(data) < size:
+        raise UserError(f"{shown}: {len(header) + len(data)} bytes instead of {size}; damaged or cut off")
+    if stream.read(1):
+        raise UserError(f"{shown}: more than the {size} bytes that its header announces; damaged")
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def open_cifar_binary(folder: Path, name: str, *, seed: int, val_fraction: float) -> DataSplits:

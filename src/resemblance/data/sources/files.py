@@ -196,10 +196,12 @@ def _on_dark(deep: dict[str, int]) -> list[str]:
 def _without(sources: dict[str, Source], empty: list[str], name: str, notes: list[str]) -> dict[str, Source]:
     """Return the images of the other classes, with new class numbers."""
     before = sources["train"].classes
-    classes = tuple(class_name for class_name in before if class_name not in empty)
+    left_out = set(empty)
+    classes = tuple(class_name for class_name in before if class_name not in left_out)
     if len(classes) < 2:
         raise UserError(f"{name}: fewer than two classes have readable images; training needs two")
-    renumbered = np.array([classes.index(c) if c in classes else -1 for c in before])
+    numbers = {class_name: label for label, class_name in enumerate(classes)}
+    renumbered = np.array([numbers.get(class_name, -1) for class_name in before])
     kept: dict[str, Source] = {}
     for part, source in sources.items():
         subset = Subset(source, np.flatnonzero(renumbered[source.labels] >= 0))

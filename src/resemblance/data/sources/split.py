@@ -66,17 +66,24 @@ def complete(
     notes = list(notes)
     if test is None and hold_test:
         # The same for every seed: no run, with another seed or based on another run, must train on test images.
-        stay, held = stratified_split(train.labels, TEST_FRACTION, TEST_SEED)
+        labels = train.labels
+        stay, held = stratified_split(labels, TEST_FRACTION, TEST_SEED)
         train, test = Subset(train, stay), Subset(train, held)
-        notes.append(_note(len(held), "test", "a fifth of each class, the same for every seed"))
+        notes.append(_note(labels, held, "test", "the same for every seed"))
     if val is None:
-        stay, held = stratified_split(train.labels, val_fraction, seed)
+        labels = train.labels
+        stay, held = stratified_split(labels, val_fraction, seed)
         train, val = Subset(train, stay), Subset(train, held)
-        notes.append(_note(len(held), "validation", f"{val_fraction:.0%} of each class, seed {seed}"))
+        notes.append(_note(labels, held, "validation", f"seed {seed}"))
     return DataSplits(train, val, test, train.classes, name, notes)
 
 
-def _note(count: int, part: str, how: str) -> str:
-    if not count:
+def _note(labels: NDArray[np.int64], held: NDArray[np.int64], part: str, how: str) -> str:
+    """Describe a split by the share of each class that was taken; classes are small, so shares can differ."""
+    if not len(held):
         return f"no {part} images: none can be split off, since no class has two images to train on"
-    return f"{count} {part} image{'s' if count > 1 else ''} split off ({how})"
+    images = np.bincount(labels)
+    taken = np.bincount(labels[held], minlength=len(images))[images > 0] / images[images > 0]
+    least, most = f"{taken.min():.0%}", f"{taken.max():.0%}"
+    shares = least if least == most else f"{least} to {most}"
+    return f"{len(held)} {part} image{'s' if len(held) > 1 else ''} split off ({shares} of each class, {how})"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from resemblance.config.encoder import EncoderConfig
-from resemblance.config.errors import UserError
 from resemblance.config.method import MethodConfig
 from resemblance.config.options import option
 
@@ -20,13 +19,8 @@ class BlackBoxConfig(EncoderConfig, MethodConfig):
     line: ClassVar[str] = "encoder, global pooling, linear classifier: the baseline; does not explain"
     citation: ClassVar[str] = "baseline"
 
-    rate: float = option(1e-3, "learning rate")
-    weight_decay: float = option(1e-4, "weight decay (AdamW)")
+    rate: float = option(1e-3, "learning rate", above=0)
+    weight_decay: float = option(1e-4, "weight decay (AdamW)", least=0)
     label_smoothing: float = option(
-        0.0, "share of each label that is spread evenly over the classes, from 0 to below 1"
+        0.0, "share of each label that is spread evenly over the classes, from 0 to below 1", least=0, below=1
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.label_smoothing < 1:
-            raise UserError(f"--label-smoothing must be at least 0 and below 1, not {self.label_smoothing}")

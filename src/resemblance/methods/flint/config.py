@@ -188,7 +188,10 @@ class FLINTConfig(EncoderConfig, MethodConfig):
         least=0,
     )
     threshold: float | None = option(
-        None, "class relevance above which an attribute belongs to a class (default: as in --setting)"
+        None,
+        "class relevance above which an attribute belongs to a class, from 0 to 1 (default: as in --setting)",
+        least=0,
+        most=1,
     )
 
     def __post_init__(self) -> None:

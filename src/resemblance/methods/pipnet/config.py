@@ -57,18 +57,20 @@ class PIPNetConfig(EncoderConfig, MethodConfig):
         "ResNet, the last one of a ConvNeXt, otherwise all)",
     )
     least_presence: float = option(
-        0.1, "presence below which a part counts as absent, except in training", least=0.0
+        0.1, "presence below which a part counts as absent, except in training", least=0, most=1
     )
     align: float = option(5.0, "weight of the agreement between the two views of an image", least=0.0)
     tanh: float = option(
         2.0, "weight of the term that favours parts present in some image of each batch", least=0.0
     )
     classification: float = option(2.0, "weight of the classification loss", least=0.0)
-    view_strength: float = option(1.0, "difference in colour between the two views, from 0 to 1", least=0.0)
+    view_strength: float = option(
+        1.0, "difference in colour between the two views, from 0 to 1", least=0, most=1
+    )
     view_shift: int | None = option(
         None, "largest shift between the two views, in pixels (default: 4 per 224, at least 1)", least=0
     )
-    rate: float = option(5e-4, "learning rate of the encoder (in the paper also 1e-4)")
+    rate: float = option(5e-4, "learning rate of the encoder (in the paper also 1e-4)", above=0)
     pretrain_epochs: int = option(10, "epochs of learning parts, without classes", least=0)
     head_epochs: int = option(3, "epochs of learning only the weights of the scoring sheet", least=0)
     frozen_epochs: int = option(
@@ -78,11 +80,6 @@ class PIPNetConfig(EncoderConfig, MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.rate > 0:
-            raise UserError(f"--rate must be above 0, not {self.rate}")
-        for name in ("least_presence", "view_strength"):
-            if getattr(self, name) > 1:
-                raise UserError(f"--{name.replace('_', '-')} must be at most 1, not {getattr(self, name)}")
         if self.free_layers is not None and self.weights == "none" and ":" not in self.encoder:
             raise UserError(
                 "--free-layers needs an encoder with weights; without weights, all of its layers train"

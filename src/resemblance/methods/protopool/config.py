@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from resemblance.config.encoder import EncoderConfig
-from resemblance.config.errors import UserError
 from resemblance.config.method import MethodConfig
 from resemblance.config.options import option
 
@@ -47,15 +46,10 @@ class ProtoPoolConfig(EncoderConfig, MethodConfig):
         1.0, "weight of the loss that makes the slots of a class orthogonal", least=0
     )
     l1: float = option(1e-4, "weight of the L1 norm of last-layer weights to slots of other classes", least=0)
-    rate: float = option(1e-3, "base learning rate")
+    rate: float = option(1e-3, "base learning rate", above=0)
     warm_epochs: int = option(9, "epochs of the first stage, before a pretrained encoder trains too", least=0)
     joint_epochs: int = option(21, "epochs of joint training, after the first stage", least=0)
     last_epochs: int = option(25, "epochs of training the last layer after the projection", least=0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.rate > 0:
-            raise UserError(f"--rate must be above 0, not {self.rate}")
 
     def pool(self, classes: int) -> int:
         """Return the number of prototypes for this number of classes.

@@ -78,10 +78,10 @@ class ProtoPShareConfig(ProtoPNetConfig):
         title="model",
     )
     keep: float | None = option(
-        None, "prototypes to keep in the end: a share (below 1) or a number (default: 0.5)"
+        None, "prototypes to keep in the end: a share (below 1) or a number (default: 0.5)", least=0
     )
     merge: float | None = option(
-        None, "instead of --keep: prototypes to merge in each round, a share (below 1) or a number"
+        None, "instead of --keep: prototypes to merge in each round, a share (below 1) or a number", least=0
     )
     rounds: int = option(1, "rounds of merging, fine-tuning, projection and training the last layer", least=1)
     merge_by: str = option(
@@ -110,7 +110,7 @@ class ProtoPShareConfig(ProtoPNetConfig):
             self.keep = 0.5
         for name in ("keep", "merge"):
             value = getattr(self, name)
-            if value is not None and (value <= 0 or (value >= 1 and value % 1)):
+            if value is not None and (value == 0 or (value >= 1 and value % 1)):
                 raise UserError(f"--{name} must be a share between 0 and 1 or a whole number, not {value}")
 
     def _copy_options(self, start: str) -> None:

@@ -29,6 +29,7 @@ class ProtoTreeConfig(EncoderConfig, MethodConfig):
         "most questions before a leaf (default: one per class, but enough for 4 leaves per class, and at most the "
         "paper's 9)",
         least=1,
+        most=14,
     )
     prototype_depth: int = option(256, "channels of a prototype", least=1)
     prototype_height: int = option(1, "cells of the latent map that a prototype spans, vertically", least=1)
@@ -49,6 +50,8 @@ class ProtoTreeConfig(EncoderConfig, MethodConfig):
         None,
         "prune subtrees in which no leaf gives a class a higher probability than this; 0 prunes none "
         "(default: 0.01, but at least 1.05 / classes)",
+        least=0,
+        below=1,
     )
     free_layer: str | None = option(
         None,
@@ -60,10 +63,6 @@ class ProtoTreeConfig(EncoderConfig, MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.depth is not None and not 1 <= self.depth <= 14:
-            raise UserError(f"--depth must be from 1 to 14, not {self.depth}")
-        if self.prune_threshold is not None and not 0 <= self.prune_threshold < 1:
-            raise UserError(f"--prune-threshold must be in [0, 1), not {self.prune_threshold}")
         if self.free_layer is not None and self.weights == "none" and ":" not in self.encoder:
             raise UserError(
                 "--free-layer needs an encoder with weights; without weights, all of its layers train"

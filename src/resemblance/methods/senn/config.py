@@ -48,7 +48,7 @@ class SENNConfig(MethodConfig):
         choices=("cnn", "vgg8", "vgg11", "vgg16"),
     )
     positive: bool = option(False, "keep relevances in (0, 1), by a sigmoid, instead of (-1, 1)")
-    dropout: float = option(0.5, "share of the relevances that is dropped in training", least=0.0)
+    dropout: float = option(0.5, "share of the relevances that is dropped in training", least=0, below=1)
     robustness: float = option(0.01, "lambda: weight of the gradient penalty", least=0.0)
     reconstruction: float = option(1.0, "weight of the reconstruction error", least=0.0)
     sparsity: float = option(1e-4, "weight of the absolute values of the concepts", least=0.0)

@@ -89,7 +89,7 @@ def count_usage(model: PrototypeModel, loader: Iterable[Batch], *, progress: boo
         progress: whether to show a bar.
 
     Raises:
-        UserError: if the model has no prototypes, or there are no images.
+        UserError: if the model has no prototypes, there are no images, or scores or similarities are not finite.
     """
     if not isinstance(model, PrototypeModel):
         raise UserError(f"{model.name} has no prototypes whose usage could be counted")
@@ -107,7 +107,7 @@ def count_usage_of_latents(
         latents_by_batch: on the model's device; no gradient is needed.
 
     Raises:
-        UserError: if there are no images.
+        UserError: if there are no images, or scores or similarities are not finite.
     """
     prototypes = model.prototypes
     model.assign_owners()
@@ -115,8 +115,10 @@ def count_usage_of_latents(
     allowed = owners | ~owners.any(dim=1, keepdim=True) | (model.traits.sources == "all")
     usage = UsageCounts(owners)
     nearest = NearestPatches(prototypes) if prototypes.has_vectors else StrongestImages(prototypes)
+    finite = torch.ones((), dtype=torch.bool, device=owners.device)  # read once, after the last batch
     for latents, labels, indices in latents_by_batch:
         output = model.head(latents)
+        finite &= output.finite.all()
         votes = model.traits.score_kind == "votes"
         cell_similarities = prototypes.maps(latents).flatten(2) if votes else None
         usage.update(output.similarities, labels, cell_similarities, model.used_prototypes(output))
@@ -124,6 +126,11 @@ def count_usage_of_latents(
             nearest.update(latents, allowed.T[labels], indices)
     if usage.images == 0:
         raise UserError("there are no training images on which usage could be counted")
+    if not bool(finite):
+        raise UserError(
+            "scores or similarities of training images are infinite or NaN: training has diverged; "
+            "lower the learning rates"
+        )
     prototypes.activations.copy_(usage.activations)
     prototypes.own_activations.copy_(usage.own_activations.masked_fill(~owners.any(dim=1), -1))
     prototypes.mean_similarity.copy_(usage.total / usage.images)

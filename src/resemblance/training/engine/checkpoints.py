@@ -1,10 +1,14 @@
-"""Checkpoints that are complete or absent: a new file is written completely, and then replaces the old one."""
+"""Checkpoints that are complete or absent, and notice damage.
+
+A new file is written completely, with a checksum in it, and then replaces the old one.
+"""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +19,20 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from resemblance.config.errors import UserError
 from resemblance.core.distributed import any_process
+from resemblance.training.checksums import Checksum, add_checksum, compare_checksum
 from resemblance.training.engine.interrupts import Interrupts
 
 SECONDS = 30.0
+STAGE = "stage.ckpt"  # Lightning's checkpoint within a stage, the one that a run can do without
 
 
-def atomic_save(content: Any, path: Path) -> None:
+def atomic_save(content: Any, path: Path, *, keep_previous: bool = False) -> None:
     """Write tensors and plain values to ``path``; if killed at any time, the old file or the new one remains.
+
+    Args:
+        content: tensors and plain values.
+        path: the file.
+        keep_previous: keep the file that is replaced, as `previous_path`, where the file system has hard links.
 
     Raises:
         UserError: if it cannot be written.
@@ -29,10 +40,13 @@ def atomic_save(content: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".new")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("w+b") as file:
             torch.save(content, file)
+            add_checksum(file)
             file.flush()
             os.fsync(file.fileno())
+        if keep_previous:
+            _keep_previous(path)
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -45,17 +59,86 @@ def atomic_save(content: Any, path: Path) -> None:
             os.close(folder)
 
 
+def previous_path(path: Path) -> Path:
+    """Return the name under which the checkpoint before this one is kept."""
+    return path.with_name(path.name + ".previous")
+
+
 def load_checkpoint(path: Path) -> Any:
     """Read a checkpoint of tensors and plain values.
 
     Raises:
-        UserError: if the file is damaged or is not a checkpoint.
+        UserError: if the file is damaged, is not a checkpoint, or was written by a version without checksums.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            checksum = compare_checksum(file)
+            if checksum is Checksum.DIFFERS:
+                raise damaged(path)
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except Exception as error:
-        reason = str(error).strip().split("\n")[0][:120]
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0][:120]
         raise UserError(f"{path} is not a checkpoint of resemblance, or is damaged: {reason}") from None
+    if checksum is Checksum.MISSING:
+        raise other_version(path)
+    return content
+
+
+def check_checkpoint(path: Path) -> None:
+    """Compare a checkpoint with its checksum, without loading it.
+
+    Raises:
+        UserError: if the file is damaged or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            intact = compare_checksum(file) is not Checksum.DIFFERS
+    except OSError as error:
+        raise UserError(f"cannot read the checkpoint {path}: {error.strerror or error}") from None
+    if not intact:
+        raise damaged(path)
+
+
+def damaged(path: Path) -> UserError:
+    """Return the error for a damaged checkpoint, which says what can be done about it."""
+    previous = previous_path(path)
+    if path.name == STAGE:
+        cure = "delete it, and --resume repeats the stage from its start, with the same result"
+    elif _is_intact(previous):
+        cure = (
+            f"rename {previous.name} to {path.name}, and --resume continues from there with the same result"
+        )
+    else:
+        cure = "copy it again from a backup, or start the run again in another --output"
+    return UserError(f"{path} is damaged, it does not match its checksum; {cure}")
+
+
+def other_version(path: Path) -> UserError:
+    """Return the error for a checkpoint that another version wrote."""
+    return UserError(
+        f"the run in {path.parent.parent} was made by another version and cannot be resumed; start it again in "
+        "another --output"
+    )
+
+
+def _keep_previous(path: Path) -> None:
+    """Give the file a second name, so that at no time there is none under its own."""
+    previous = previous_path(path)
+    link = previous.with_name(previous.name + ".new")
+    with suppress(OSError):  # there is none yet, or the file system has no hard links
+        link.unlink(missing_ok=True)
+        os.link(path, link)
+        os.replace(link, previous)
+
+
+def _is_intact(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return compare_checksum(file) is Checksum.MATCHES
+    except OSError:
+        return False
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -74,9 +74,24 @@ def find_accelerator(requested: str, devices: int) -> str:
     return accelerator
 
 
+def pickle_job(job: Any) -> bytes:
+    """Return the job by value, for `run_processes`: torch's own method would make the processes share one model.
+
+    Raises:
+        UserError: if the job cannot be pickled.
+    """
+    try:
+        return pickle.dumps(job)
+    except Exception as error:
+        raise UserError(
+            f"several devices need a model and data that can be pickled, and these cannot: {error}; "
+            "define their classes in a module of their own, or use --devices 1"
+        ) from None
+
+
 def run_processes(
     work: Callable[[DistributedContext, Any], None],
-    job: Any,
+    content: bytes,
     distributed: DistributedContext,
     stop_message: str,
 ) -> None:
@@ -84,21 +99,14 @@ def run_processes(
 
     Args:
         work: a module-level function.
-        job: its argument, which can be pickled; each process has its own copy.
+        content: its argument, as `pickle_job` returns it; each process has its own copy.
         distributed: the accelerator and the number of processes.
         stop_message: the message of `Interrupted`.
 
     Raises:
-        UserError: if the job cannot be pickled, or one of the processes raised it.
+        UserError: if one of the processes raised it.
         Interrupted: after a signal, when the processes have stopped; after a second one, they are killed.
     """
-    try:
-        content = pickle.dumps(job)  # by value: torch's own method would make the processes share one model
-    except Exception as error:
-        raise UserError(
-            f"several devices need a model and data that can be pickled, and these cannot: {error}; "
-            "define their classes in a module of their own, or use --devices 1"
-        ) from None
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -12,14 +12,37 @@ from resemblance.core.classifier import Classifier
 from resemblance.core.recipe import Recipe
 from resemblance.data.augment import get_augment
 from resemblance.data.sources.source import DataSplits
-from resemblance.training.engine.checkpoints import atomic_save
-from resemblance.training.engine.devices import DistributedContext, find_accelerator, run_processes
+from resemblance.training.engine.checkpoints import atomic_save, check_checkpoint, previous_path
+from resemblance.training.engine.devices import (
+    DistributedContext,
+    find_accelerator,
+    pickle_job,
+    run_processes,
+)
 from resemblance.training.engine.identity import check_same, identify
 from resemblance.training.engine.interrupts import resume_hint
 from resemblance.training.engine.job import Job
+from resemblance.training.engine.lock import lock_folder
 from resemblance.training.engine.order import plan
 from resemblance.training.engine.run import run_job
 from resemblance.training.engine.state import RunState
+
+
+@dataclass
+class CheckedRun:
+    """A run that can be trained, as `check_fit` returns it.
+
+    Args:
+        job: the model, the images, the recipe and the paths.
+        distributed: the processes to run in.
+        resumed: ``""`` for a new run, ``"resumed"``, or ``"finished"`` if there is nothing left to do.
+        content: the pickled job for the processes of several devices.
+    """
+
+    job: Job
+    distributed: DistributedContext
+    resumed: str
+    content: bytes = b""
 
 
 @dataclass
@@ -66,42 +89,82 @@ def fit(
         config: the settings of training; by default those of `TrainConfig`.
 
     Raises:
-        UserError: if the run folder contains another run, settings do not fit, or the loss is not finite.
+        UserError: if the run folder contains another run or is in use by another process, a checkpoint is damaged,
+            settings do not fit, or the loss is not finite.
         Interrupted: after Ctrl-C, SIGTERM or SIGHUP: at once after the second of them, else with a checkpoint written.
+    """
+    with lock_folder(Path(run)):
+        return run_fit(check_fit(model, splits, run, config))
+
+
+def check_fit(
+    model: Classifier, splits: DataSplits, run: Path | str, config: TrainConfig | None = None
+) -> CheckedRun:
+    """Check everything that can be checked before training, and write nothing; the arguments are those of `fit`.
+
+    Call it, and `run_fit`, with the folder locked.
+
+    Raises:
+        UserError: if the run folder contains another run or damaged checkpoints, or settings do not fit.
     """
     config, run = config or TrainConfig(), Path(run)
     recipe = apply_config(model.recipe(), config)
     accelerator = find_accelerator(config.accelerator, config.devices)
     if config.precision == "16-mixed" and accelerator == "cpu":
         raise UserError("--precision 16-mixed needs a GPU; on a CPU use bf16-mixed")
-    get_augment(recipe.augment)  # refuses an unknown name before anything is written
+    get_augment(recipe.augment)  # refuses an unknown name
     plan(len(splits.train), recipe.batch_size, config.devices, config.accumulate)
     job = Job(model, splits, run, config, recipe, identify(model, recipe, splits, config))
-    resumed = _start_or_resume(job)
-    if resumed != "finished":
-        if config.devices > 1:
-            distributed = DistributedContext(accelerator, world=config.devices)
-            run_processes(run_job, job, distributed, resume_hint(run))
-        else:
-            run_job(DistributedContext(accelerator), job)
+    resumed = _resumed(job)
+    distributed = DistributedContext(accelerator, world=config.devices)
+    several = config.devices > 1 and resumed != "finished"
+    return CheckedRun(job, distributed, resumed, pickle_job(job) if several else b"")
+
+
+def run_fit(checked: CheckedRun) -> FitResult:
+    """Train or continue a run that `check_fit` has checked.
+
+    Raises:
+        UserError: if the loss is not finite, or a checkpoint cannot be written.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP: at once after the second of them, else with a checkpoint written.
+    """
+    job = checked.job
+    if not checked.resumed:
+        _write_start(job)
+    if checked.content:
+        run_processes(run_job, checked.content, checked.distributed, resume_hint(job.folder))
+    elif checked.resumed != "finished":
+        run_job(checked.distributed, job)
     state = RunState.load(job.state_path)
-    model.cpu().requires_grad_(True)
-    state.load_into(model)
-    model.eval()
+    job.model.cpu().requires_grad_(True)
+    state.load_into(job.model)
+    _check_weights(job.model)
+    job.model.eval()
     accuracy = None if state.score is None else state.score["accuracy"]
-    return FitResult(state.history, accuracy, state.notes, resumed)
+    return FitResult(state.history, accuracy, state.notes, checked.resumed)
 
 
-def _start_or_resume(job: Job) -> str:
+def _check_weights(model: Classifier) -> None:
+    """Refuse weights that the last step made infinite or NaN: no loss after it shows them without validation."""
+    for name, parameter in model.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise UserError(
+                f"training has diverged: it ended with infinite or NaN values in {name}; try a smaller learning rate, "
+                "another --seed or --precision 32-true"
+            )
+
+
+def _resumed(job: Job) -> str:
+    """Return what `CheckedRun.resumed` says of a run folder."""
     path = job.state_path
     if not path.exists():
+        if previous_path(path).exists():
+            raise UserError(
+                f"{path} is missing; rename {previous_path(path).name} to {path.name}, and --resume continues from "
+                "there with the same result"
+            )
         if not job.config.resume and path.parent.is_dir() and any(path.parent.iterdir()):
             raise UserError(f"{job.folder} already contains checkpoints; choose another --output")
-        state = RunState(job.identity, {})
-        state.copy_from(job.model)
-        if job.config.refit_on_all:
-            atomic_save({"model": state.model, "facts": state.facts}, job.start_path)
-        state.save(path)
         return ""
     if not job.config.resume:
         raise UserError(
@@ -109,4 +172,16 @@ def _start_or_resume(job: Job) -> str:
         )
     state = RunState.load(path)
     check_same(state.identity, job.identity, job.folder)
+    for other in (job.stage_path, job.candidate_path, job.start_path):
+        if other.exists() and not state.finished:
+            check_checkpoint(other)
     return "finished" if state.finished else "resumed"
+
+
+def _write_start(job: Job) -> None:
+    """Write the state of a new run."""
+    state = RunState(job.identity, {})
+    state.copy_from(job.model)
+    if job.config.refit_on_all:
+        atomic_save({"model": state.model, "facts": state.facts}, job.start_path)
+    state.save(job.state_path)

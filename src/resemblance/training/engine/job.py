@@ -16,6 +16,7 @@ from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import DataSplits, Source
+from resemblance.training.engine.checkpoints import STAGE
 from resemblance.training.engine.devices import DistributedContext
 from resemblance.training.engine.order import Plan, Shares, plan
 from resemblance.training.engine.state import RunState
@@ -43,7 +44,7 @@ class Job:
     @property
     def stage_path(self) -> Path:
         """The file of Lightning's checkpoint within a stage."""
-        return self.folder / "checkpoints" / "stage.ckpt"
+        return self.folder / "checkpoints" / STAGE
 
     @property
     def candidate_path(self) -> Path:

@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint
+from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint, other_version
 from resemblance.training.engine.optimizers import OptimizerState
 
 
@@ -69,8 +68,9 @@ class RunState:
         model.facts = dict(self.facts)
 
     def save(self, path: Path) -> None:
-        """Write the state atomically."""
-        atomic_save({**self.__dict__, "optimizer_state": asdict(self.optimizer_state)}, path)
+        """Write the state atomically, and keep the one before it."""
+        content = {**self.__dict__, "optimizer_state": asdict(self.optimizer_state)}
+        atomic_save(content, path, keep_previous=True)
 
     @classmethod
     def load(cls, path: Path) -> RunState:
@@ -83,10 +83,7 @@ class RunState:
         try:
             return cls(**{**content, "optimizer_state": OptimizerState(**content["optimizer_state"])})
         except (KeyError, TypeError):
-            raise UserError(
-                f"the run in {path.parent.parent} was made by another version and cannot be resumed; start it again in "
-                "another --output"
-            ) from None
+            raise other_version(path) from None
 
 
 def copy_tensors(model: nn.Module) -> dict[str, Tensor]:

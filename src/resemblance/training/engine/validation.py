@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import torch
 import torch.distributed as dist
 from lightning.fabric.utilities.apply_func import move_data_to_device
 
+from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
 from resemblance.core.distributed import alone, world
 from resemblance.data.batch import Batch
@@ -63,18 +65,31 @@ def validate(
         batches: images (B, C, H, W) in [0, 1], or their cached outputs, and labels (B,).
         device: the model's device.
         context: entered while the model runs, for autocast.
+
+    Raises:
+        UserError: if the loss, or a score by which epochs are selected, is infinite or NaN.
     """
     model.eval()
-    totals = torch.zeros(3, dtype=torch.float64, device="cpu" if device.type == "mps" else device)
+    totals = torch.zeros(4, dtype=torch.float64, device="cpu" if device.type == "mps" else device)
     with alone(), context or nullcontext():
         for batch in batches:
             batch = move_data_to_device(batch, device)
             output, labels = compute_output(model, batch), batch.labels
             loss = torch.stack([term.float() for term in model.loss(output, labels).values()]).sum()
-            correct = (model.selection_scores(output).argmax(dim=1) == labels).sum()
+            scores = model.selection_scores(output)
+            correct = (scores.argmax(dim=1) == labels).sum()
+            broken = (~(output.finite & scores.isfinite().all(dim=1))).sum()
             count = torch.full_like(loss, len(labels))
-            totals += torch.stack([correct.float(), loss * count, count]).to(totals)
+            totals += torch.stack([correct.float(), loss * count, count, broken.float()]).to(totals)
     if world() > 1:
         dist.all_reduce(totals)
-    correct_images, total_loss, images = totals.tolist()
+    correct_images, total_loss, images, broken_images = totals.tolist()
+    if broken_images or not math.isfinite(total_loss):
+        what = (
+            f"scores of {broken_images:.0f} validation images are" if broken_images else "validation loss is"
+        )
+        raise UserError(
+            f"the {what} infinite or NaN: training has diverged; try a smaller learning rate, another --seed or "
+            "--precision 32-true"
+        )
     return Score(correct_images / max(images, 1.0), total_loss / max(images, 1.0))

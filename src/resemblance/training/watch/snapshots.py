@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
+from resemblance.training.checksums import Checksum, add_checksum, compare_checksum
 
 FOLDER = "snapshots"
 
@@ -36,15 +38,35 @@ def write_snapshot(model: Classifier, run: Path, epoch: int) -> None:
     folder = run / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f"{epoch:06}.tmp"
-    with temporary.open("wb") as file:
+    with temporary.open("w+b") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub: keywords are arrays
+        add_checksum(file)
     os.replace(temporary, folder / f"{epoch:06}.npz")
 
 
 def read_snapshots(run: Path) -> list[tuple[int, dict[str, np.ndarray]]]:
-    """Return all snapshots of a run in order, each with the number of epochs done; empty if there are none."""
-    snapshots = []
-    for path in sorted((run / FOLDER).glob("*.npz")):
-        with np.load(path, allow_pickle=False) as arrays:
-            snapshots.append((int(path.stem), dict(arrays)))
-    return snapshots
+    """Return all snapshots of a run in order, each with the number of epochs done; empty if there are none.
+
+    Raises:
+        UserError: if one is damaged.
+    """
+    return [(_epoch(path), _read(path)) for path in sorted((run / FOLDER).glob("*.npz"))]
+
+
+def _epoch(path: Path) -> int:
+    if not path.stem.isdecimal():
+        raise UserError(f"{path} is not a snapshot, whose name is a number; move it to another folder")
+    return int(path.stem)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    reason = "it does not match its checksum"
+    try:
+        with path.open("rb") as file:
+            # Runs of earlier versions, whose snapshots have no checksum, still have reports.
+            if compare_checksum(file) is not Checksum.DIFFERS:
+                with np.load(file, allow_pickle=False) as arrays:
+                    return dict(arrays)
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds, all of which mean damage
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0][:120]
+    raise UserError(f"{path} is damaged, {reason}; delete it, and the figures are drawn without it")
