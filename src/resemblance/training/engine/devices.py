@@ -144,8 +144,8 @@ def run_processes(
 
 
 def _one_ended(processes: list[Any]) -> bool:
-    """Wait up to a second, and return whether a process has failed or all have ended."""
-    wait([process.sentinel for process in processes if process.exitcode is None], timeout=1.0)
+    """Wait up to a tenth of a second, and return whether a process has failed or all have ended."""
+    wait([process.sentinel for process in processes if process.exitcode is None], timeout=0.1)
     codes = [process.exitcode for process in processes]
     return any(codes) or None not in codes
 
