@@ -78,6 +78,23 @@ def test_fresh(variant, classes):
     assert_contract(model, images_of(model))
 
 
+def assert_double(model: Classifier, images: torch.Tensor) -> None:
+    """The head of a double model computes in float64, and so does its evidence."""
+    with torch.no_grad():
+        single = model(images)
+        output = model.double()(images.double())
+    assert output.scores.dtype == torch.float64
+    assert torch.allclose(output.scores, single.scores.double(), rtol=1e-3, atol=1e-3)
+    if not isinstance(model, PrototypeModel):
+        return
+    assert output.similarities.dtype == torch.float64
+    evidence = model.evidence(output, output.scores.argmax(1))
+    assert evidence.contributions.dtype == torch.float64
+    total = evidence.contributions.sum(1) + evidence.bias
+    scale = evidence.contributions.abs().sum(1) + evidence.bias.abs()
+    assert ((total - output.scores.amax(1)).abs() <= 1e-13 * scale + 1e-300).all()
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(("height", "width", "channels"), [(28, 28, 3), (33, 47, 1), (64, 64, 3)])
 def test_image_sizes(variant, height, width, channels):
@@ -86,13 +103,14 @@ def test_image_sizes(variant, height, width, channels):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_trained_then_projected_then_pruned(variant):
+def test_trained_then_projected_then_pruned_then_in_double_precision(variant):
     model = make(variant)
     train(model)
     assert_contract(model, images_of(model))
     finish(model)
     assert_contract(model, images_of(model))
     assert_contract(model, images_of(model, 1))
+    assert_double(model, images_of(model))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -153,23 +171,3 @@ def test_saved_and_loaded_in_a_new_process(tmp_path):
 
 def test_every_method_is_in_the_contract_test():
     assert {method for method, _ in VARIANTS.values()} == set(list_methods())
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_heads_of_double_models_compute_in_float64(variant):
-    model = make(variant).eval()
-    finish(model)
-    single = model(images_of(model))
-    model.double()
-    with torch.no_grad():
-        output = model(images_of(model).double())
-    assert output.scores.dtype == torch.float64
-    assert torch.allclose(output.scores, single.scores.double(), rtol=1e-3, atol=1e-3)
-    if isinstance(model, PrototypeModel):
-        assert output.similarities.dtype == torch.float64
-        predicted = output.scores.argmax(1)
-        evidence = model.evidence(output, predicted)
-        assert evidence.contributions.dtype == torch.float64
-        total = evidence.contributions.sum(1) + evidence.bias
-        scale = evidence.contributions.abs().sum(1) + evidence.bias.abs()
-        assert ((total - output.scores.amax(1)).abs() <= 1e-13 * scale + 1e-300).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -33,7 +35,7 @@ def test_sources_are_counted_among_the_images_that_prototypes_come_from(monkeypa
 @pytest.mark.parametrize(
     ("data", "images", "known"), [("noise", 4, True), ("other", 4, False), ("noise", 9, False)]
 )
-def test_mistakes_are_known_only_of_the_images_that_were_measured(monkeypatch, data, images, known):
+def test_mistakes_are_known_only_of_the_images_that_were_measured(monkeypatch, tmp_path, data, images, known):
     model = Toy()
     source = noise_for(model, 12)
     train, test = Subset(source, np.arange(8)), Subset(source, np.arange(8, 12))
@@ -43,7 +45,8 @@ def test_mistakes_are_known_only_of_the_images_that_were_measured(monkeypatch, d
         "images": {"test": images},
         "test": {"wrong": [2, 3], "confusion": np.eye(3).tolist()},
     }
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
     given = []
     monkeypatch.setattr(from_run, "choose_images", lambda *arguments: given.append(arguments[4]) or [0])
-    from_run.run_report(RunRecord("run", model, metrics=metrics), splits, explain=1)
+    from_run.run_report(RunRecord("run", model, tmp_path), splits, explain=1)
     assert given == [[2, 3] if known else None]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from resemblance.encoders.base import Encoder
     from resemblance.encoders.build import build_encoder, check_map
     from resemblance.methods.base import Method, PrototypeMethod
+    from resemblance.methods.flint.figures import maximise_attributes
     from resemblance.methods.paper_figures import FigureInputs, PaperFigure
     from resemblance.methods.registry import build, get_config, list_methods, register
     from resemblance.methods.weighted_parts.config import WeightedPartsConfig
@@ -97,6 +98,7 @@ _HOMES = {
     "get_config": "methods.registry",
     "latents_of": "training.ends.passes",
     "linear_similarity": "prototypes.similarity",
+    "maximise_attributes": "methods.flint.figures",
     "list_methods": "methods.registry",
     "log_similarity": "prototypes.similarity",
     "nearest_distances": "prototypes.similarity",
@@ -159,6 +161,7 @@ __all__ = [
     "linear_similarity",
     "list_methods",
     "log_similarity",
+    "maximise_attributes",
     "nearest_distances",
     "nearest_patches",
     "option",

@@ -45,9 +45,8 @@ def register(config: type[MethodConfig]) -> type[MethodConfig]:
         ValueError: if either is missing, or a method of this library has the same name.
 
     Example:
-        >>> list_methods()
-        ['blackbox', 'deformable', 'flint', 'kmex', 'pipnet', 'protopnet', 'protopool',
-         'protopshare', 'prototree', 'prototypedl', 'protovae', 'senn', 'tesnet']
+        >>> 'kmex' in list_methods()
+        True
     """
     if not config.name or ":" not in config.model:
         raise ValueError(f"{config.__name__} needs a name, and a model as package.module:Class")

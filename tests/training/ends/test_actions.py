@@ -7,10 +7,10 @@ import pytest
 import models
 from models import noise_for
 from resemblance.config.errors import UserError
-from resemblance.training.ends.actions import SHARED, ActionContext, run
+from resemblance.training.ends.actions import SHARED_ACTIONS, ActionContext, run
 
 
-@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize("name", SHARED_ACTIONS)
 def test_models_without_prototypes_are_refused(name):
     model = models.make("blackbox", encoder="small")
     with pytest.raises(UserError, match="prototypes"):

@@ -10,6 +10,7 @@ from cases import train as train_case
 from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
 from resemblance.core.distributed import alone, gather, world
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.training.engine.devices import find_accelerator
 from resemblance.training.engine.fit import fit
 from tiny import Group, LateReader, Recipe, Stage, TinyConfig, both, digits, make
@@ -65,7 +66,7 @@ def test_two_processes_train_every_method_as_one(method, settings, tmp_path):
     second = train_case(two, tmp_path / "two", devices=2)
     assert one.facts == two.facts
     actual = two.state_dict()
-    if one.prototypes is not None:
+    if isinstance(one, PrototypeModel):
         assert torch.equal(one.prototypes.owners, two.prototypes.owners)
     for name, expected in one.state_dict().items():
         if expected.is_floating_point() and "source_" not in name:
@@ -75,7 +76,7 @@ def test_two_processes_train_every_method_as_one(method, settings, tmp_path):
     for row, other in zip(first.history, second.history, strict=True):
         for key in row:
             if key.startswith(("train/", "val/")):
-                assert row[key] == pytest.approx(other[key], rel=1e-3, abs=1e-6), (row["stage"], key)
+                assert row[key] == pytest.approx(other[key], rel=1e-3, abs=1e-5), (row["stage"], key)
 
 
 def test_gather_is_the_identity_for_one_process():
