@@ -17,3 +17,7 @@ def test_rate_and_decay_can_be_set():
     model = models.make("blackbox", encoder="small", rate=0.01, weight_decay=0.05)
     group = model.recipe().stages[0].groups["encoder"]
     assert (group.lr, group.weight_decay) == (0.01, 0.05)
+
+
+def test_labels_are_not_smoothed_unless_asked_for():
+    assert models.make("blackbox", encoder="small").config.label_smoothing == 0

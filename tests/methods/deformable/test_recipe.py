@@ -73,6 +73,7 @@ def test_the_recipe_is_the_authors(weights, warm, joint):
 
 
 def test_added_layers_train_as_in_protopnet():
+    assert make(addon="regular").config.prototype_depth == 128
     for stage in make(addon="regular").recipe().stages:
         if "prototypes" in stage.groups:
             assert (stage.groups["addon"].lr, stage.groups["addon"].weight_decay) == (3e-3, 1e-3)

@@ -16,3 +16,8 @@ def test_the_recipe_trains_the_black_box_and_clusters(config):
         "classifier: 20 epochs of adamw, encoder 0.001 decay 0.0001, cosine to x 0; then cluster; best",
     ]
     assert not model.prototypes.vectors.requires_grad
+
+
+def test_the_settings_of_the_paper():
+    config = models.make("kmex", encoder="small").config
+    assert (config.prototypes_per_class, config.patches, config.subset) == (5, False, None)

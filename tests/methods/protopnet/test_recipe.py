@@ -57,3 +57,9 @@ def test_every_group_of_the_recipe_exists():
         model = make(**config)
         for stage in model.recipe().stages:
             assert stage.groups.keys() <= model.parameter_groups().keys()
+
+
+def test_the_settings_of_the_paper():
+    config = models.make("protopnet", encoder="small").config
+    assert (config.prototypes_per_class, config.prototype_depth) == (10, 128)
+    assert (config.cluster, config.separation, config.l1) == (0.8, 0.08, 1e-4)

@@ -103,3 +103,9 @@ def test_all_rates_follow_the_base_rate():
     rates = [{name: group.lr for name, group in stage.groups.items()} for stage in stages]
     assert rates[1] == pytest.approx({"encoder": 0.01, "addon": 0.03, "slots": 0.03, "prototypes": 0.03})
     assert rates[2] == pytest.approx({"last": 0.001})
+
+
+def test_the_settings_of_the_paper():
+    config = ProtoPoolConfig()
+    assert (config.slots, config.prototype_depth) == (10, 128)
+    assert (config.cluster, config.separation, config.orthogonality, config.l1) == (0.8, 0.08, 1, 1e-4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import models
 from methods.protovae.small_models import make
 from recipe_lines import recipe_lines
 
@@ -30,3 +31,9 @@ def test_the_recipe_is_the_papers(config, channels, batches, epochs):
         f"train: {epochs} epochs of adam, encoder 0.001, decoder 0.001, prototypes 0.001, last 0.001, constant; "
         "then usage",
     ]
+
+
+def test_the_settings_of_the_paper():
+    config = models.make("protovae").config
+    assert config.prototypes_per_class == 5
+    assert (config.reconstruction, config.kl, config.orthonormality) == (1, 1, 1)
