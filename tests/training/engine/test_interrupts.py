@@ -187,7 +187,7 @@ def test_loader_processes_survive_the_signals_of_their_group():
 # In a process of its own.
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(("workers", "devices"), [(0, 1), (2, 1), (0, 2)])
 @pytest.mark.parametrize("place", ["step", "validation", "pass"])
@@ -204,7 +204,7 @@ def test_a_process_stops_and_is_resumed(number, place, workers, devices, referen
         assert same(lingering.train(tmp_path, resume=True), reference)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_process_alone_stops_the_others(number, tmp_path):
     process = start_training(tmp_path, "step", devices=2)
@@ -218,7 +218,7 @@ def test_a_process_alone_stops_the_others(number, tmp_path):
     assert not exists(process.pid)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("devices", [1, 2])
 def test_a_second_signal_ends_a_process_at_once(devices, reference, tmp_path):
     process = start_training(tmp_path, "pass", devices=devices)
@@ -230,7 +230,7 @@ def test_a_second_signal_ends_a_process_at_once(devices, reference, tmp_path):
         assert same(lingering.train(tmp_path, resume=True), reference)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_command_says_how_to_go_on(number, tmp_path):
     """Under `nohup`, SIGHUP changes nothing and SIGTERM stops as ever."""
