@@ -13,6 +13,7 @@ from resemblance.config.model import ModelSpec
 from resemblance.config.training import TrainConfig
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.transforms import to_tensor
+from resemblance.methods.prototree.pruning import prune_tree
 from resemblance.methods.registry import build
 from resemblance.training.ends import actions
 from resemblance.training.engine.fit import fit
@@ -71,7 +72,7 @@ def test_other_methods_have_no_tree_to_prune():
     image = ImageSpec(16, 16, 1, (0.5,), (0.25,))
     model = build("protopnet", {"encoder": "small"}, ModelSpec(("a", "b"), image))
     with pytest.raises(UserError, match="no tree"):
-        actions.run("prune_tree", model, actions.ActionContext(train=source()))
+        prune_tree(model, actions.ActionContext(train=source()))
 
 
 def test_projection_uses_the_classes_below_and_reports_missing_ones():
