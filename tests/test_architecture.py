@@ -38,6 +38,7 @@ FLOORS = [
     "encoders",
     "data",
     "store",
+    "writing",
     "config",
 ]
 ON_THE_FLOOR_OF = {"__main__": "cli", "version": "config"}

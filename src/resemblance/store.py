@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,6 +22,7 @@ from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
 from resemblance.config.errors import UserError
+from resemblance.writing import leftovers, replacing, replacing_folder
 
 FORMAT = 1
 CONFIG = "config.json"
@@ -58,29 +57,17 @@ def save_folder(
     path = Path(path)
     if path.is_dir() and any(path.iterdir()) and not (path / CONFIG).is_file():
         raise UserError(f"{path} exists and is not a model folder; choose another --output")
-    new_folder = path.with_name(f".{path.name}.{os.getpid()}.new")
-    old_folder = path.with_name(f".{path.name}.{os.getpid()}.old")
     contents = {
         TENSORS: dump_tensors({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})
     }
     contents.update(files)
     checksums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
-    try:
-        shutil.rmtree(new_folder, ignore_errors=True)
+    document = {"format": FORMAT, **config, "checksums": {CONFIG: _checksum(config), **checksums}}
+    contents[CONFIG] = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+    with replacing_folder(path) as folder:
         for name, data in contents.items():
-            target = new_folder / _inside(name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
-        document = {"format": FORMAT, **config, "checksums": {CONFIG: _checksum(config), **checksums}}
-        (new_folder / CONFIG).write_text(
-            json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        if path.exists():
-            path.rename(old_folder)
-        new_folder.rename(path)
-        shutil.rmtree(old_folder, ignore_errors=True)
-    except OSError as error:
-        raise UserError(f"cannot write the model folder {path}: {error.strerror or error}") from error
+            with replacing(folder / _inside(name)) as file:
+                file.write_bytes(data)
 
 
 def load_folder(path: Path | str) -> StoredModel:
@@ -137,7 +124,13 @@ def _locate(path: Path | str) -> Path:
     if folder.is_dir():
         return folder
     if not _HUB_ID.fullmatch(str(path)) or str(path).startswith("."):
-        raise UserError(f"no such model folder: {path}")
+        kept = [left for left in leftovers(folder) if left.suffix == ".old"]
+        cure = (
+            f"; a process that was replacing it was killed: rename {kept[-1].name} to {folder.name}"
+            if kept
+            else ""
+        )
+        raise UserError(f"no such model folder: {path}{cure}")
     from huggingface_hub import snapshot_download
 
     try:

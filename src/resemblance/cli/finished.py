@@ -5,7 +5,7 @@ from __future__ import annotations
 from resemblance.cli.console import Screen
 from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.text import share
-from resemblance.report.run_pages import PAGE
+from resemblance.runs.folders import PAGE
 from resemblance.runs.run import RunRecord
 
 

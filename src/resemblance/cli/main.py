@@ -18,6 +18,7 @@ from resemblance.config.commands import COMMANDS, TrainCommand
 from resemblance.config.errors import UserError
 from resemblance.config.values import near
 from resemblance.methods.registry import import_methods, method_configs
+from resemblance.writing import is_full
 
 PROG = "resemblance"
 DEBUG = "RESEMBLANCE_DEBUG"
@@ -49,18 +50,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0
     """
     try:
-        return dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        result = dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()  # an error in writing belongs here, not to the end of Python
+        return result
     except UserError as error:
         return _fail(str(error), 2)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:
-        # The program that reads the output has ended; Python must not flush to it at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _discard_output()  # the program that reads it has ended
         return 0
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
+        if isinstance(error, OSError) and is_full(error):
+            name = f"{error.filename}: " if error.filename else ""
+            _discard_output()
+            return _fail(f"{name}no space is left on the disk; make room, and repeat the command", 2)
         if code := getattr(error, "exit_code", None):
             return _fail(str(error), int(code))
         if os.environ.get(DEBUG):
@@ -164,6 +170,11 @@ def _overview() -> str:
     ]
     lines += [f"  {name:<14}{config.line}" for name, config in COMMANDS.items()]  # type: ignore[attr-defined]
     return "\n".join([*lines, "", IMPORT_HELP, "", EXAMPLES])
+
+
+def _discard_output() -> None:
+    """Let Python flush to nowhere at its exit what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _fail(message: str, code: int) -> int:

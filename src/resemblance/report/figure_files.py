@@ -7,6 +7,7 @@ from typing import Any
 
 from resemblance.config.errors import UserError
 from resemblance.runs.folders import make_folder
+from resemblance.writing import replacing
 
 FORMATS = (".png", ".pdf", ".svg", ".jpg")
 
@@ -30,8 +31,6 @@ def save_figure(figure: Any, path: Path) -> Path:
     """
     check_picture(path)
     make_folder(path.parent)
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, format=path.suffix[1:].lower())
     return path

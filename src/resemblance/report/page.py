@@ -19,6 +19,7 @@ from resemblance.report.confusion_figure import NUMBERED, confusion_figure
 from resemblance.report.content import RunReport, SplitResult
 from resemblance.report.gallery_figure import by_class
 from resemblance.version import __version__
+from resemblance.writing import write_text
 
 # Bytes of all pictures of a page. In base64, and with the text around them, the page stays under 15 MB.
 GALLERY_BYTES, IMAGE_BYTES, SOURCE_BYTES = 4_500_000, 2_500_000, 2_500_000
@@ -44,8 +45,7 @@ def write_report(
         False
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(report_html(runs, title, date), encoding="utf-8")
+    write_text(path, report_html(runs, title, date))
     return path
 
 

@@ -9,10 +9,9 @@ from resemblance.config.errors import UserError
 from resemblance.data.sources.source import DataSplits
 from resemblance.report.from_run import run_report
 from resemblance.report.page import write_report
+from resemblance.runs.folders import PAGE
 from resemblance.runs.messages import Messages
 from resemblance.runs.run import RunRecord
-
-PAGE = "report.html"
 
 
 def write_run_report(

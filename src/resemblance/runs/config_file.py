@@ -12,6 +12,7 @@ import yaml
 
 from resemblance.runs.folders import CONFIG, make_folder
 from resemblance.version import __version__
+from resemblance.writing import write_text
 
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "Pillow", "safetensors")
 LEFT_OUT = ("resume", "json")  # options that do not change the run
@@ -25,15 +26,17 @@ def write_config(folder: Path, command: str, values: Mapping[str, Any]) -> None:
         command: ``train`` or ``convert``.
         values: the options by name.
     """
+    lines = {**config_lines(command, values), "versions": versions()}
+    write_text(make_folder(folder) / CONFIG, yaml.safe_dump(lines, sort_keys=False, allow_unicode=True))
+
+
+def config_lines(command: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of config.yaml without the versions; see `write_config`."""
     lines: dict[str, Any] = {"command": command}
     lines |= {key: _plain(value) for key, value in values.items() if key not in LEFT_OUT}
     if lines.get("data"):
         lines["data"] = absolute(lines["data"])
-    lines["versions"] = versions()
-    text = yaml.safe_dump(lines, sort_keys=False, allow_unicode=True)
-    temporary = make_folder(folder) / f"{CONFIG}.new"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(folder / CONFIG)
+    return lines
 
 
 def absolute(data: str) -> str:

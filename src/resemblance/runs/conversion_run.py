@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -16,9 +17,9 @@ from resemblance.data.open import open_data
 from resemblance.data.progress import duration
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.text import share
-from resemblance.runs.config_file import write_config
+from resemblance.runs.config_file import config_lines, write_config
 from resemblance.runs.finish import finish
-from resemblance.runs.folders import check_run_folder, check_writable
+from resemblance.runs.folders import METRICS, PAGE, check_run_folder, check_writable, read_config
 from resemblance.runs.images import overview
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import config_of_run
@@ -59,7 +60,6 @@ def _convert(
 ) -> RunRecord:
     """Convert in a locked folder."""
     started = time.monotonic()
-    check_run_folder(folder)
     run_config = config_of_run(name) if module is None else {}
     seed = split_seed(run_config) if run_config else options.seed
     fraction = float(run_config.get("val_fraction", options.val_fraction))
@@ -68,7 +68,13 @@ def _convert(
         data = options.data or run_config.get("data")
         if not data:
             raise UserError(f"{name} does not record on which images it was trained; add --data")
-        splits = open_data(data, seed=seed, val_fraction=fraction, skip_bad_images=options.skip_bad_images)
+    values = {**asdict(options), "data": data, "val_fraction": fraction, "split_seed": seed}
+    if not _was_killed(folder, values, module):
+        check_run_folder(folder)
+    if splits is None:
+        splits = open_data(
+            str(data), seed=seed, val_fraction=fraction, skip_bad_images=options.skip_bad_images
+        )
     for note in splits.notes:
         messages.warn(note)
     original = open_original(name if module is None else module, splits, options)
@@ -80,8 +86,7 @@ def _convert(
         )
     seconds = time.monotonic() - started
     messages.say(f"converted in {duration(seconds)}")
-    resolved = {"data": data, "val_fraction": fraction, "split_seed": seed}
-    write_config(folder, "convert", {**asdict(options), **resolved})
+    write_config(folder, "convert", values)
     return finish(
         converted.model,
         splits,
@@ -94,6 +99,20 @@ def _convert(
         progress=options.progress,
         accelerator=options.accelerator,
     )
+
+
+def _was_killed(folder: Path, values: dict[str, Any], module: nn.Module | None) -> bool:
+    """Check whether a folder has the beginning of the same conversion, which may then be done again.
+
+    With other options it could be something that the user wants to keep. The last file is the report, or without one
+    the measurements, as for a module, which the options do not identify.
+    """
+    config = read_config(folder)
+    config.pop("versions", None)
+    if config != config_lines("convert", values):
+        return False
+    last = PAGE if values["report"] and module is None else METRICS
+    return not (folder / last).exists()
 
 
 def default_folder(model: str, patches: bool) -> Path:

@@ -15,11 +15,12 @@ from resemblance.data.sources.source import DataSplits, Source
 from resemblance.methods.saving import save
 from resemblance.metrics.evaluation import Evaluation, evaluate
 from resemblance.runs.config_file import versions
-from resemblance.runs.folders import METRICS, MODEL, read_config, write_text
+from resemblance.runs.folders import METRICS, MODEL, read_config
 from resemblance.runs.opening import computing_on
 from resemblance.runs.run import RunRecord
 from resemblance.training.ends.gallery import build_gallery
 from resemblance.training.ends.usage import count_usage
+from resemblance.writing import write_text
 
 
 def finish(

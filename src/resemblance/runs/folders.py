@@ -10,7 +10,8 @@ import yaml
 
 from resemblance.config.errors import UserError
 
-CONFIG, METRICS, MODEL, CHECKPOINTS = "config.yaml", "metrics.json", "model", "checkpoints"
+CONFIG, METRICS, PAGE = "config.yaml", "metrics.json", "report.html"
+MODEL, CHECKPOINTS = "model", "checkpoints"
 
 
 def find_run_folder(path: Path) -> Path | None:
@@ -102,18 +103,6 @@ def make_folder(folder: Path) -> Path:
     except OSError as error:
         raise UserError(f"cannot make the folder {folder}: {error.strerror}") from None
     return folder
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file in UTF-8.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def _has_model(folder: Path) -> bool:

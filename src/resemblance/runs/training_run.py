@@ -27,7 +27,7 @@ from resemblance.runs.messages import Messages
 from resemblance.runs.opening import config_of_run
 from resemblance.runs.run import RunRecord, split_seed
 from resemblance.training.engine.fit import check_fit, run_fit
-from resemblance.training.engine.interrupts import Interrupts, resume_hint
+from resemblance.training.engine.interrupts import Interrupts, resumable, resume_hint
 from resemblance.training.engine.lock import lock_folder
 
 
@@ -89,7 +89,7 @@ def _train(
         if options.resume and not result.resumed:
             messages.warn(f"there was no run in {folder} to continue; a new run was started")
         messages.say(f"trained in {duration(seconds)}" + (f" ({result.resumed})" if result.resumed else ""))
-    with Interrupts(resume_hint(folder)):
+    with resumable(folder), Interrupts(resume_hint(folder)):
         return finish(
             model,
             splits,

@@ -14,8 +14,9 @@ from resemblance.data.text import share
 from resemblance.methods.ensemble.model import make_ensemble
 from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
 from resemblance.metrics.evaluation import Evaluation
-from resemblance.runs.folders import in_folder, make_folder, write_text
+from resemblance.runs.folders import in_folder, make_folder
 from resemblance.runs.run import choose_split, split_seed
+from resemblance.writing import write_text
 
 WIDE = 20  # the largest number of classes for which the confusion matrix is printed
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -21,6 +21,7 @@ from resemblance.config.errors import UserError
 from resemblance.core.distributed import any_process
 from resemblance.training.checksums import Checksum, add_checksum, compare_checksum
 from resemblance.training.engine.interrupts import Interrupts
+from resemblance.writing import replacing
 
 SECONDS = 30.0
 STAGE = "stage.ckpt"  # Lightning's checkpoint within a stage, the one that a run can do without
@@ -35,28 +36,37 @@ def atomic_save(content: Any, path: Path, *, keep_previous: bool = False) -> Non
         keep_previous: keep the file that is replaced, as `previous_path`, where the file system has hard links.
 
     Raises:
-        UserError: if it cannot be written.
+        CannotWriteError: if it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".new")
-    try:
+    with replacing(path) as temporary:
         with temporary.open("w+b") as file:
-            torch.save(content, file)
+            _save(content, file)
             add_checksum(file)
-            file.flush()
-            os.fsync(file.fileno())
         if keep_previous:
             _keep_previous(path)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write the checkpoint {path}: {error.strerror}") from None
-    if hasattr(os, "O_DIRECTORY"):  # the new name must be on the disk, too
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+
+
+def _save(content: Any, file: IO[bytes]) -> None:
+    """Write tensors and plain values; PyTorch's writer hides an error of the operating system, which is raised here."""
+    errors: list[OSError] = []
+
+    class Reporting:
+        def write(self, data: bytes) -> int:
+            try:
+                return file.write(data)
+            except OSError as error:
+                errors.append(error)
+                raise
+
+        def flush(self) -> None:
+            file.flush()
+
+    try:
+        torch.save(content, Reporting())  # type: ignore[arg-type]
+    except RuntimeError as error:
+        if errors:
+            raise errors[0] from error
+        raise
 
 
 def previous_path(path: Path) -> Path:

@@ -20,11 +20,16 @@ from resemblance.training.engine.devices import (
     run_processes,
 )
 from resemblance.training.engine.identity import check_same, identify
-from resemblance.training.engine.interrupts import resume_hint
+from resemblance.training.engine.interrupts import (
+    Interrupts,
+    receive_signals,
+    resumable,
+    resume_hint,
+)
 from resemblance.training.engine.job import Job
 from resemblance.training.engine.lock import lock_folder
 from resemblance.training.engine.order import plan
-from resemblance.training.engine.run import run_job
+from resemblance.training.engine.run import Run
 from resemblance.training.engine.state import RunState
 
 
@@ -142,6 +147,15 @@ def run_fit(checked: CheckedRun) -> FitResult:
     job.model.eval()
     accuracy = None if state.score is None else state.score["accuracy"]
     return FitResult(state.history, accuracy, state.notes, checked.resumed)
+
+
+def run_job(distributed: DistributedContext, job: Job) -> None:
+    """Continue the run from its saved state to its end."""
+    interrupts = Interrupts(resume_hint(job.folder), distributed.stop_requested)
+    with resumable(job.folder), interrupts:
+        if distributed.world > 1:
+            receive_signals()
+        Run(distributed, job, interrupts).finish()
 
 
 def _check_weights(model: Classifier) -> None:

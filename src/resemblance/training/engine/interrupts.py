@@ -12,7 +12,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+from resemblance.config.errors import UserError
 from resemblance.data.stopping import stopping_by
+from resemblance.writing import CannotWriteError
 
 # Windows has no SIGHUP.
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -46,6 +48,17 @@ def resume_hint(folder: Path) -> str:
         'stopped; to continue the run, repeat the command with --resume (run)'
     """
     return f"stopped; to continue the run, repeat the command with --resume ({folder})"
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Add to the message of a file that cannot be written, as on a full disk, how the run can be continued."""
+    try:
+        yield
+    except CannotWriteError as error:
+        raise UserError(
+            f"{error}; when it can be written, repeat the command with --resume to continue the run ({folder})"
+        ) from error
 
 
 class Interrupts:

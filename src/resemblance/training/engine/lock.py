@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from resemblance.config.errors import UserError
+from resemblance.writing import clean
 
 NAME = ".lock"
 TRIES = 100  # another process may remove the file between its opening and its locking
@@ -23,7 +24,8 @@ _held: set[int] = set()  # descriptors of the locks that this process holds
 def lock_folder(folder: Path) -> Iterator[None]:
     """Hold the lock of a run folder, which is made if necessary.
 
-    The processes of several devices do not take it: the one that starts them holds it. At the end the lock's file is
+    The processes of several devices do not take it: the one that starts them holds it. What killed processes left half
+    written in the folder is removed. At the end the lock's file is
     removed, and so is a folder that was made for it and is still empty.
 
     Raises:
@@ -35,6 +37,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"cannot write into {folder}: {error.strerror or error}") from None
     try:
+        clean(folder)
         yield
     finally:
         _release(folder, descriptor)

@@ -18,7 +18,7 @@ from resemblance.training.ends import actions
 from resemblance.training.engine.cached_outputs import CachedOutputs, can_cache_outputs
 from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint
 from resemblance.training.engine.devices import DistributedContext
-from resemblance.training.engine.interrupts import Interrupts, receive_signals, resume_hint
+from resemblance.training.engine.interrupts import Interrupts
 from resemblance.training.engine.job import Job
 from resemblance.training.engine.module import StageSettings
 from resemblance.training.engine.optimizers import OptimizerState, select_state
@@ -30,14 +30,6 @@ from resemblance.training.engine.validation import Score, autocast, validate
 from resemblance.training.watch.bar import RunBar
 from resemblance.training.watch.logs import RunLog
 from resemblance.training.watch.snapshots import due, write_snapshot
-
-
-def run_job(distributed: DistributedContext, job: Job) -> None:
-    """Continue the run from its saved state to its end."""
-    with Interrupts(resume_hint(job.folder), distributed.stop_requested) as interrupts:
-        if distributed.world > 1:
-            receive_signals()
-        Run(distributed, job, interrupts).finish()
 
 
 class Run:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from resemblance.writing import replacing, writing
 
 
 class RunLog:
@@ -33,7 +34,6 @@ class RunLog:
         self.rows = [dict(row) for row in history]
         self.first = step + 1
         self._writer: Any = None
-        folder.mkdir(parents=True, exist_ok=True)
         self._rewrite()
 
     @property
@@ -45,7 +45,7 @@ class RunLog:
         """Add a row, and its numbers as points at its ``step``."""
         self.rows.append(dict(row))
         if set(row) <= set(self._columns):
-            with self.path.open("a", newline="") as file:
+            with writing(self.path), self.path.open("a", newline="") as file:
                 csv.DictWriter(file, self._columns).writerow(row)
         else:
             self._rewrite()
@@ -53,28 +53,32 @@ class RunLog:
 
     def points(self, values: Mapping[str, float], step: int) -> None:
         """Add a point to each of the named curves."""
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        with writing(self._curves):
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Write the points that are still in memory."""
         if self._writer is not None:
-            self._writer.close()
+            with writing(self._curves):
+                self._writer.close()
+
+    @property
+    def _curves(self) -> Path:
+        return self.folder / "tensorboard"
 
     @property
     def _board(self) -> Any:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.first)
+            self._writer = SummaryWriter(str(self._curves), purge_step=self.first)
         return self._writer
 
     def _rewrite(self) -> None:
         self._columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("w", newline="") as file:
+        with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             if self.rows:
                 writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(temporary, self.path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
 from resemblance.training.checksums import Checksum, add_checksum, compare_checksum
+from resemblance.writing import replacing
 
 FOLDER = "snapshots"
 
@@ -35,13 +35,9 @@ def write_snapshot(model: Classifier, run: Path, epoch: int) -> None:
     arrays = model.snapshot()
     if arrays is None:
         return
-    folder = run / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{epoch:06}.tmp"
-    with temporary.open("w+b") as file:
+    with replacing(run / FOLDER / f"{epoch:06}.npz") as temporary, temporary.open("w+b") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub: keywords are arrays
         add_checksum(file)
-    os.replace(temporary, folder / f"{epoch:06}.npz")
 
 
 def read_snapshots(run: Path) -> list[tuple[int, dict[str, np.ndarray]]]:
