@@ -81,7 +81,48 @@ def test_squared_distances_are_never_negative_and_zero_at_the_prototype(side):
     vectors = latents[:, :, 2 : 2 + side, 3 : 3 + side].clone()
     distances = squared_distances(latents, vectors)
     assert (distances >= 0).all()
-    assert distances[torch.arange(8), torch.arange(8), 2, 3].amax() < 5e-3
+    assert torch.equal(distances[torch.arange(8), torch.arange(8), 2, 3], torch.zeros(8))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    batch=st.integers(1, 40),
+    count=st.integers(1, 30),
+    depth=st.sampled_from([1, 3, 16, 128]),
+    side=st.integers(1, 2),
+    offset=st.sampled_from([0.0, 1e-4, 1e-2, 1.0]),
+    seed=st.integers(0, 2**16),
+)
+def test_distances_beside_prototypes_are_accurate_and_independent_of_the_batch(
+    batch, count, depth, side, offset, seed
+):
+    """Each prototype is a patch of some image, moved by the offset."""
+    generator = torch.Generator().manual_seed(seed)
+    latents = torch.rand(batch, depth, 4, 5, generator=generator)
+    images, row, column = torch.arange(count) % batch, seed % 3, seed % 4
+    vectors = latents[images, :, row : row + side, column : column + side]
+    vectors = vectors + offset * torch.rand(vectors.shape, generator=generator)
+    values, cells = nearest_patches(latents, vectors)
+    maps = squared_distances(latents, vectors).flatten(2)
+    assert torch.equal(maps.amin(dim=2), values)
+    assert torch.equal(maps.gather(2, cells[:, :, None])[:, :, 0], values)
+    accurate = plain_distances(latents.double(), vectors.double()).flatten(2)
+    selected = accurate.gather(2, cells[:, :, None])[:, :, 0]
+    assert torch.allclose(values.double(), selected, rtol=1e-5, atol=1e-13)
+    rounding = 1e-6 * (latents.square().sum(dim=1).max() * side**2 + vectors.square().sum(dim=(1, 2, 3)))
+    assert (selected <= accurate.amin(dim=2) + rounding).all()
+    for image in range(0, batch, 7):
+        alone, alone_cells = nearest_patches(latents[image : image + 1], vectors)
+        same = alone_cells[0] == cells[image]  # of about equally near patches, it may be another
+        assert torch.equal(alone[0][same], values[image][same])
+        assert ((alone[0] - values[image]).abs() <= rounding).all()
+
+
+def test_there_may_be_no_images_or_no_prototypes():
+    for batch, count in ((0, 3), (2, 0)):
+        latents, vectors = torch.rand(batch, 4, 3, 3), torch.rand(count, 4, 1, 1)
+        assert all(answer.shape == (batch, count) for answer in nearest_patches(latents, vectors))
+        assert squared_distances(latents, vectors).shape == (batch, count, 3, 3)
 
 
 def test_pairwise_squared_is_exactly_zero_for_equal_vectors():
@@ -97,16 +138,16 @@ def test_pairwise_squared_agrees_with_differences():
 
 @pytest.mark.parametrize("side", [1, 2])
 @pytest.mark.parametrize("at_once", [1, 4, 100])
-def test_nearest_distances_and_their_gradients(
+def test_smallest_distances_and_their_gradients(
     side: int, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are those of a simple implementation, for any number of images at once."""
-    monkeypatch.setattr(similarity, "_images_at_once", lambda vectors, device: at_once)
+    """They are those of a simple implementation, for any number of prototypes at once."""
+    monkeypatch.setattr(similarity, "_prototypes_at_once", lambda numbers, device: at_once)
     generator = torch.Generator().manual_seed(0)
     latents = torch.rand(6, 3, 4, 5, generator=generator, dtype=torch.float64, requires_grad=True)
     vectors = torch.rand(7, 3, side, side, generator=generator, dtype=torch.float64, requires_grad=True)
     share = torch.rand(6, 7, generator=generator, dtype=torch.float64)
-    distances = similarity.nearest_distances(latents, vectors)
+    distances = similarity.nearest_patches(latents, vectors)[0]
     windows = latents.unfold(2, side, 1).unfold(3, side, 1)  # (B, D, H, W, h, w)
     windows = windows.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
     expected = (windows[:, :, None] - vectors.flatten(1)).square().sum(dim=3).amin(dim=1)

@@ -145,15 +145,21 @@ def test_latents_that_are_not_finite_have_a_place_too(name):
 
 @pytest.mark.parametrize(("name", "shape"), SHAPES)
 @pytest.mark.parametrize(("precision", "unit"), [("highest", None), ("high", 2.0**-10), ("medium", 2.0**-7)])
-def test_the_rounding_error_is_that_of_the_arithmetic(name, shape, precision, unit, monkeypatch):
-    """Twice a dot product's relative error, by the size of the numbers that are added up."""
+@pytest.mark.parametrize("channels_beyond", [0, 1000])
+def test_the_rounding_error_is_that_of_the_arithmetic(
+    name, shape, precision, unit, channels_beyond, monkeypatch
+):
+    """Twice a dot product's relative error, by the size of the numbers that are added up.
+
+    Channels of the latents that are not compared do not count.
+    """
     geometry = GEOMETRIES[name][0]
     prototypes, latents = scene(name, shape)
-    latents = latents[:, :3]
     latents[2] *= 30
+    latents[:, 3:] = channels_beyond
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: precision)
     length = 3 * math.prod(shape)
-    longest = latents.double().square().sum(dim=1).max() * math.prod(shape)
+    longest = latents[:, :3].double().square().sum(dim=1).max() * math.prod(shape)
     longest = longest.sqrt()
     lengths = prototypes.vectors.detach().double().flatten(1).norm(dim=1)
     if isinstance(geometry, SquaredDistance):

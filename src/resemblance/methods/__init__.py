@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from resemblance.prototypes.similarity import (
         linear_similarity,
         log_similarity,
-        nearest_distances,
         nearest_patches,
         pairwise_distances,
         pairwise_squared,
@@ -99,7 +98,6 @@ _HOMES = {
     "linear_similarity": "prototypes.similarity",
     "list_methods": "methods.registry",
     "log_similarity": "prototypes.similarity",
-    "nearest_distances": "prototypes.similarity",
     "nearest_patches": "prototypes.similarity",
     "option": "config.options",
     "pairwise_distances": "prototypes.similarity",
@@ -159,7 +157,6 @@ __all__ = [
     "linear_similarity",
     "list_methods",
     "log_similarity",
-    "nearest_distances",
     "nearest_patches",
     "option",
     "pairwise_distances",

@@ -1,7 +1,7 @@
 """Geometries: distances between patches and prototype vectors. Smaller is nearer.
 
-A geometry has no state: vectors are passed to it. Its fast distances come from matrix products and are rounded;
-`measure` is exact.
+A geometry has no state: vectors are passed to it. Its fast distances are rounded, those that come from matrix products
+relative to the lengths of the vectors; `measure` is exact.
 """
 
 from __future__ import annotations
@@ -53,10 +53,11 @@ class Geometry(ABC):
 
 
 class SquaredDistance(Geometry):
-    """Squared Euclidean distance; of maps by a matrix product, of whole embeddings by differences.
+    """Squared Euclidean distance; of whole embeddings and of the nearest windows of maps by differences.
 
     Args:
-        exact: compare maps by differences, too, where a square root of the distance needs all digits; slower.
+        exact: compute all windows' distances by differences, instead of a matrix product, where a square root of the
+            distance needs all digits; slower.
 
     Example:
         >>> z, p = torch.tensor([0.5, 0.5]).reshape(1, 2, 1, 1), torch.tensor([0.5, 0.0]).reshape(1, 2, 1, 1)

@@ -1,11 +1,13 @@
 """Distances and similarities to prototypes, as pure functions.
 
-Maps are compared by one matrix product; whole vectors exactly, by differences, where a distance of zero must be
-computed as zero.
+Maps are compared by one matrix product, which selects the nearest window of each map; its distance, and those of
+whole vectors, are then computed by differences, so that a distance of zero is computed as zero. The rounding of
+‖z‖² − 2zp + ‖p‖² would be magnified by 1/ε beside a prototype, and it depends on the kernels that the batch selects.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -46,13 +48,16 @@ def linear_similarity(squared: Tensor) -> Tensor:
 def squared_distances(latents: Tensor, vectors: Tensor, exact: bool = False) -> Tensor:
     """Return squared Euclidean distances between all windows of latent maps and all prototypes.
 
+    They come from a matrix product. The smallest one of each image and prototype, on which similarities depend, is
+    computed by differences; none is smaller.
+
     Args:
         latents: (B, D, H, W).
         vectors: (P, D, h, w).
-        exact: compute differences instead of a matrix product; slower.
+        exact: compute all of them by differences; slower.
 
     Returns:
-        (B, P, H − h + 1, W − w + 1), clamped at 0.
+        (B, P, H − h + 1, W − w + 1), at least 0.
 
     Example:
         >>> z = torch.tensor([0.5, 0.5]).reshape(1, 2, 1, 1)
@@ -65,6 +70,41 @@ def squared_distances(latents: Tensor, vectors: Tensor, exact: bool = False) -> 
         rows = _windows(latents, height, width).transpose(1, 2)  # (B, H'W', Dhw)
         distances = pairwise_squared(rows, vectors.flatten(1)).transpose(1, 2)
         return distances.reshape(*distances.shape[:2], latents.shape[2] - height + 1, -1)
+    distances = _rounded_distances(latents, vectors)
+    flat = distances.flatten(2)
+    cells = flat.min(dim=2).indices
+    smallest = _distances_at(latents, vectors, cells)[:, :, None]
+    return torch.maximum(flat, smallest).scatter(2, cells[:, :, None], smallest).reshape_as(distances)
+
+
+def nearest_patches(latents: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the smallest squared distance of each image to each prototype, and its cell.
+
+    A matrix product selects the nearest window; its distance is then computed by differences, so that it can be 0,
+    and so that the square root of a small distance has an accurate gradient. Of windows that are equally near up to
+    the rounding of the product, it may select any.
+
+    Args:
+        latents: (B, D, H, W).
+        vectors: (P, D, h, w).
+
+    Returns:
+        Squared distances (B, P), differentiable once, and flat cell indices (B, P); ties go to the lowest index.
+
+    Example:
+        >>> z = torch.rand(2, 8, 3, 3)
+        >>> distances, cells = nearest_patches(z, z[:, :, 1:2, 2:])
+        >>> distances.diagonal(), cells.diagonal()
+        (tensor([0., 0.]), tensor([5, 5]))
+    """
+    with torch.no_grad():
+        cells = _rounded_distances(latents, vectors).flatten(2).min(dim=2).indices
+    return _distances_at(latents, vectors, cells), cells
+
+
+def _rounded_distances(latents: Tensor, vectors: Tensor) -> Tensor:
+    """Return ‖z‖² − 2zp + ‖p‖² of all windows, clamped at 0, (B, P, H', W')."""
+    height, width = vectors.shape[-2:]
     norms = vectors.square().sum(dim=(1, 2, 3))
     if (height, width) == (1, 1):
         rows = latents.flatten(2)  # (B, D, HW)
@@ -77,40 +117,8 @@ def squared_distances(latents: Tensor, vectors: Tensor, exact: bool = False) -> 
     return (squares - 2 * products + norms[:, None, None]).clamp_min(0)
 
 
-def nearest_patches(latents: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the smallest squared distance of each image to each prototype, and its cell.
-
-    Args:
-        latents: (B, D, H, W).
-        vectors: (P, D, h, w).
-
-    Returns:
-        Squared distances (B, P) and flat cell indices (B, P); ties go to the lowest index.
-    """
-    values, cells = squared_distances(latents, vectors).flatten(2).min(dim=2)
-    return values, cells
-
-
-def nearest_distances(latents: Tensor, vectors: Tensor) -> Tensor:
-    """Return the smallest squared distance of each image to each prototype, by differences.
-
-    A matrix product selects the nearest window; its distance is then computed exactly, so that it can be 0, and so
-    that the square root of a small distance has an accurate gradient.
-
-    Args:
-        latents: (B, D, H, W).
-        vectors: (P, D, h, w).
-
-    Returns:
-        (B, P).
-
-    Example:
-        >>> z = torch.rand(2, 8, 3, 3)
-        >>> nearest_distances(z, z[:, :, 1:2, 2:]).diagonal()
-        tensor([0., 0.])
-    """
-    with torch.no_grad():
-        cells = nearest_patches(latents, vectors)[1]  # (B, P)
+def _distances_at(latents: Tensor, vectors: Tensor, cells: Tensor) -> Tensor:
+    """Return ‖z − p‖² of one window per image and prototype, by differences; ``cells``: (B, P) → (B, P)."""
     windows = _windows(latents, *vectors.shape[-2:]).transpose(1, 2)  # (B, H'W', Dhw)
     first = windows.shape[1] * torch.arange(len(cells), device=cells.device)
     squared: Tensor = _SquaredDifferences.apply(
@@ -120,7 +128,7 @@ def nearest_distances(latents: Tensor, vectors: Tensor) -> Tensor:
 
 
 class _SquaredDifferences(torch.autograd.Function):
-    """Compute ‖rows[index_bp] − vectors_p‖² (B, P), a few images at a time, forward and backward.
+    """Compute ‖rows[index_bp] − vectors_p‖² (B, P), a few prototypes at a time, forward and backward.
 
     All differences at once would be B·P·D numbers, many times the size of the map: they are not kept but computed
     again, in pieces that fit into the cache of a CPU.
@@ -129,28 +137,37 @@ class _SquaredDifferences(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, vectors: Tensor, index: Tensor) -> Tensor:
         ctx.save_for_backward(rows, vectors, index)
-        pieces = [
-            (rows[part] - vectors).square_().sum(dim=2)
-            for part in torch.split(index, _images_at_once(vectors, rows.device))
-        ]
-        return torch.cat(pieces)
+        squared = rows.new_empty(index.shape)
+        for part in _parts(rows, index):
+            squared[:, part] = _differences(rows, vectors[part], index[:, part]).square_().sum(dim=2)
+        return squared
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         rows, vectors, index = ctx.saved_tensors
-        to_rows, to_vectors = torch.zeros_like(rows), torch.zeros_like(vectors)
-        size = _images_at_once(vectors, rows.device)
-        for part, share in zip(torch.split(index, size), torch.split(gradient, size), strict=True):
-            change = (rows[part] - vectors).mul_(2 * share[:, :, None])
-            to_rows.index_add_(0, part.flatten(), change.flatten(0, 1))
-            to_vectors -= change.sum(dim=0)
+        to_rows, to_vectors = torch.zeros_like(rows), torch.empty_like(vectors)
+        for part in _parts(rows, index):
+            change = _differences(rows, vectors[part], index[:, part]).mul_(2 * gradient[:, part, None])
+            to_rows.index_add_(0, index[:, part].flatten(), change.flatten(0, 1))
+            to_vectors[part] = -change.sum(dim=0)
         return to_rows, to_vectors, None
 
 
-def _images_at_once(vectors: Tensor, device: torch.device) -> int:
-    """Return for how many images differences are computed at once."""
-    return max((1 << (18 if device.type == "cpu" else 27)) // vectors.numel(), 1)
+def _differences(rows: Tensor, vectors: Tensor, index: Tensor) -> Tensor:
+    """Return rows[index_bp] − vectors_p, (B, P, D)."""
+    return rows.index_select(0, index.flatten()).reshape(*index.shape, rows.shape[1]).sub_(vectors)
+
+
+def _parts(rows: Tensor, index: Tensor) -> Iterator[slice]:
+    """Yield slices of the prototypes whose differences are computed at once, ``index``: (B, P)."""
+    size = _prototypes_at_once(len(index) * rows.shape[1], rows.device)
+    return (slice(first, first + size) for first in range(0, index.shape[1], size))
+
+
+def _prototypes_at_once(numbers: int, device: torch.device) -> int:
+    """Return for how many prototypes differences are computed at once, if each needs so many numbers."""
+    return max((1 << (17 if device.type == "cpu" else 25)) // max(numbers, 1), 1)
 
 
 def _windows(latents: Tensor, height: int, width: int) -> Tensor:

@@ -160,11 +160,8 @@ class VectorPrototypes(PrototypeLayer):
 
     def error_scale(self, latents: Tensor) -> Tensor:
         """Return the scale (P,) of the numbers that the fast distances add up; rounding errors are relative to it."""
-        length = self.vectors[0].numel()
-        if self.has_maps:
-            largest = latents.square().sum(dim=1).amax() * (length / latents.shape[1])
-        else:
-            largest = latents.flatten(1).square().sum(dim=1).amax()
+        rows, columns = self.window
+        largest = self.compared(latents).square().sum(dim=1).amax() * (rows * columns)
         longest = largest.to(widest(latents.device)).sqrt()
         vectors = self.vectors.detach().flatten(1).to(longest.dtype)
         return self.geometry.error_scale(longest, vectors)

@@ -8,7 +8,6 @@ from resemblance.methods.prototree.presence import distance, presence
 from resemblance.prototypes.comparison import Comparison
 from resemblance.prototypes.geometry import SquaredDistance
 from resemblance.prototypes.precision import full_precision
-from resemblance.prototypes.similarity import nearest_distances
 from resemblance.prototypes.vectors import VectorPrototypes
 
 
@@ -26,5 +25,5 @@ class PresencePrototypes(VectorPrototypes):
     def forward(self, latents: Tensor) -> Comparison:
         """Compute presences (B, P), and the ``distances`` d."""
         with full_precision(latents):
-            distances = distance(nearest_distances(self.compared(latents), self.vectors))
+            distances = distance(self.nearest(self.compared(latents))[0])
             return Comparison((-distances).exp(), {"distances": distances})

@@ -1,9 +1,9 @@
 """Find the nearest training patch of each prototype exactly, in one pass.
 
-A layer's fast distances come from matrix products and are rounded: where two patches are about equally near, the
-wrong one may appear nearer, and a projected prototype might move on to its neighbour. So the rounded distances only
-select candidates, all pairs of image and prototype within the rounding error of the smallest; these are then
-measured exactly (`PrototypeLayer.at`). Ties go to the lowest image index, then to the lowest cell.
+A layer selects patches by matrix products, which are rounded: where two patches are about equally near, the wrong one
+may appear nearer, and a projected prototype might move on to its neighbour. So the layer's distances only select
+candidates, all pairs of image and prototype within the rounding error of the smallest; these are then measured
+exactly (`PrototypeLayer.at`). Ties go to the lowest image index, then to the lowest cell.
 """
 
 from __future__ import annotations
@@ -115,10 +115,19 @@ class NearestPatches:
         order = indices.masked_fill(distances != best, UNKNOWN)
         rank = order.argmin(dim=0)
         columns = torch.arange(len(rank), device=rank.device)
+        self._agree_on_maps()
         for name in ("distances", "indices", "cells", "vectors", "maps"):
             if (tensor := getattr(self, name)) is not None:
                 setattr(self, name, _gathered(tensor)[rank, columns])
         self.seen = _gathered(self.seen.to(torch.int64)).amax(dim=0).bool()
+
+    def _agree_on_maps(self) -> None:
+        """Make empty maps if only other processes have some, so that all processes gather the same tensors."""
+        own = torch.tensor([self.maps is not None, *self.grid], device=self.indices.device)
+        has_maps, height, width = _gathered(own).amax(dim=0).tolist()
+        self.grid = (height, width)
+        if has_maps and self.maps is None:
+            self.maps = torch.zeros(len(self.vectors), height, width, device=self.vectors.device)
 
 
 def _gathered(tensor: Tensor) -> Tensor:
