@@ -48,25 +48,35 @@ def atomic_save(content: Any, path: Path, *, keep_previous: bool = False) -> Non
 
 def _save(content: Any, file: IO[bytes]) -> None:
     """Write tensors and plain values; PyTorch's writer hides an error of the operating system, which is raised here."""
-    errors: list[OSError] = []
-
-    class Reporting:
-        def write(self, data: bytes) -> int:
-            try:
-                return file.write(data)
-            except OSError as error:
-                errors.append(error)
-                raise
-
-        def flush(self) -> None:
-            file.flush()
-
+    remembering = Remembering(file)
     try:
-        torch.save(content, Reporting())  # type: ignore[arg-type]
+        torch.save(content, remembering)  # type: ignore[arg-type]
     except RuntimeError as error:
-        if errors:
-            raise errors[0] from error
+        if remembering.error is not None:
+            raise remembering.error from error
         raise
+
+
+class Remembering:
+    """A file that is written and remembers why it could not be.
+
+    Args:
+        file: the file.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 def previous_path(path: Path) -> Path:
