@@ -87,7 +87,10 @@ def test_an_exception_leaves_the_old_file_and_nothing_beside_it(tmp_path, write,
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CannotWriteError, match=r"^cannot write .*file: No space left on device$"):
+    with pytest.raises(
+        CannotWriteError,
+        match=r"^cannot write .*file: No space left on device; make room, and repeat the command$",
+    ):
         write(path, "new")
     assert path.read_bytes() == before
     assert names(tmp_path) == ["file"]

@@ -29,10 +29,18 @@ class CannotWriteError(UserError):
     Args:
         path: the file.
         error: the error of the operating system.
+
+    Attributes:
+        problem: the message without advice.
+
+    Example:
+        >>> print(CannotWriteError(Path("run/report.html"), OSError(errno.ENOSPC, "No space left on device")))
+        cannot write run/report.html: No space left on device; make room, and repeat the command
     """
 
     def __init__(self, path: Path, error: OSError) -> None:
-        super().__init__(f"cannot write {path}: {error.strerror or error}")
+        self.problem = f"cannot write {path}: {error.strerror or error}"
+        super().__init__(self.problem + ("; make room, and repeat the command" if is_full(error) else ""))
 
 
 def is_full(error: OSError) -> bool:

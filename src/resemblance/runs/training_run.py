@@ -77,19 +77,22 @@ def _train(
     model = build(method.name, method, spec)
     training = TrainConfig(**{item.name: getattr(options, item.name) for item in fields(TrainConfig)})
     checked = check_fit(model, splits, folder, training)
-    write_config(folder, "train", config_values(method, options, split))
     messages.say(f"{method.name} on {overview(splits, spec)}")
     if description := getattr(getattr(model, "encoder", None), "description", ""):
         messages.say(f"encoder: {description}")
-    result = run_fit(checked)
-    seconds = time.monotonic() - started
-    if result.resumed == "finished":
-        messages.say("this run was already finished; there was nothing left to train")
-    else:
-        if options.resume and not result.resumed:
-            messages.warn(f"there was no run in {folder} to continue; a new run was started")
-        messages.say(f"trained in {duration(seconds)}" + (f" ({result.resumed})" if result.resumed else ""))
+    # A signal between training and what follows is remembered too, wherever it arrives.
     with resumable(folder), Interrupts(resume_hint(folder)):
+        write_config(folder, "train", config_values(method, options, split))
+        result = run_fit(checked)
+        seconds = time.monotonic() - started
+        if result.resumed == "finished":
+            messages.say("this run was already finished; there was nothing left to train")
+        else:
+            if options.resume and not result.resumed:
+                messages.warn(f"there was no run in {folder} to continue; a new run was started")
+            messages.say(
+                f"trained in {duration(seconds)}" + (f" ({result.resumed})" if result.resumed else "")
+            )
         return finish(
             model,
             splits,

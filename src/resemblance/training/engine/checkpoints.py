@@ -21,7 +21,7 @@ from resemblance.config.errors import UserError
 from resemblance.core.distributed import any_process
 from resemblance.training.checksums import Checksum, add_checksum, compare_checksum
 from resemblance.training.engine.interrupts import Interrupts
-from resemblance.writing import replacing
+from resemblance.writing import beside, replacing
 
 SECONDS = 30.0
 STAGE = "stage.ckpt"  # Lightning's checkpoint within a stage, the one that a run can do without
@@ -69,6 +69,7 @@ class Remembering:
         self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
+        """Write bytes, as a file does."""
         try:
             return self.file.write(data)
         except OSError as error:
@@ -76,6 +77,7 @@ class Remembering:
             raise
 
     def flush(self) -> None:
+        """Hand the bytes to the operating system, as a file does."""
         self.file.flush()
 
 
@@ -146,7 +148,7 @@ def other_version(path: Path) -> UserError:
 def _keep_previous(path: Path) -> None:
     """Give the file a second name, so that at no time there is none under its own."""
     previous = previous_path(path)
-    link = previous.with_name(previous.name + ".new")
+    link = beside(previous)
     with suppress(OSError):  # there is none yet, or the file system has no hard links
         link.unlink(missing_ok=True)
         os.link(path, link)

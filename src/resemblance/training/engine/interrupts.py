@@ -57,7 +57,7 @@ def resumable(folder: Path) -> Iterator[None]:
         yield
     except CannotWriteError as error:
         raise UserError(
-            f"{error}; when it can be written, repeat the command with --resume to continue the run ({folder})"
+            f"{error.problem}; when it can be written, repeat the command with --resume to continue the run ({folder})"
         ) from error
 
 

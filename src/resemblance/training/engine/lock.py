@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from resemblance.config.errors import UserError
-from resemblance.writing import clean
+from resemblance.writing import CannotWriteError, clean
 
 NAME = ".lock"
 TRIES = 100  # another process may remove the file between its opening and its locking
@@ -35,7 +35,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     try:
         descriptor = _acquire(folder)
     except OSError as error:
-        raise UserError(f"cannot write into {folder}: {error.strerror or error}") from None
+        raise CannotWriteError(folder, error) from None
     try:
         clean(folder)
         yield

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from resemblance.training.watch.curves import Curves
 from resemblance.writing import replacing, writing
 
 
@@ -33,7 +34,7 @@ class RunLog:
         self.folder = folder
         self.rows = [dict(row) for row in history]
         self.first = step + 1
-        self._writer: Any = None
+        self._curves: Curves | None = None
         self._rewrite()
 
     @property
@@ -53,27 +54,14 @@ class RunLog:
 
     def points(self, values: Mapping[str, float], step: int) -> None:
         """Add a point to each of the named curves."""
-        with writing(self._curves):
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+        if self._curves is None:
+            self._curves = Curves(self.folder / "tensorboard", self.first)
+        self._curves.add(values, step)
 
     def close(self) -> None:
-        """Write the points that are still in memory."""
-        if self._writer is not None:
-            with writing(self._curves):
-                self._writer.close()
-
-    @property
-    def _curves(self) -> Path:
-        return self.folder / "tensorboard"
-
-    @property
-    def _board(self) -> Any:
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(str(self._curves), purge_step=self.first)
-        return self._writer
+        """Close the files."""
+        if self._curves is not None:
+            self._curves.close()
 
     def _rewrite(self) -> None:
         self._columns = list(dict.fromkeys(key for row in self.rows for key in row))
