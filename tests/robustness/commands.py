@@ -17,6 +17,8 @@ from tiny import digits
 
 SIZE = 16  # pixels
 TRAIN = f"train {{}} --data data --image-size {SIZE} --epochs 2 --encoder small --no-report --no-progress --output {{}}"
+# Prototree prunes anyway.
+MORE = {"protopnet": "--prune", "protopshare": "--prune", "tesnet": "--prune"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def commands() -> list[Command]:
     trained = [
         Command(
             f"train {method}",
-            f"train {method} {train} {case_of(method).command.replace('--image-size 12', '')}",
+            f"train {method} {train} {case_of(method).command.replace('--image-size 12', '')} {MORE.get(method, '')}",
             "--resume",
             options,
         )
