@@ -150,6 +150,13 @@ class Tree(nn.Module):
 
 def derive_tensors(tree: Tree, *_: Any) -> None:
     """Compute the tensors that follow from the shape; also called after a shape is loaded."""
+    with torch.device(
+        "cpu"
+    ):  # also while the model is built on the meta device: the sizes follow from values
+        _derive(tree)
+
+
+def _derive(tree: Tree) -> None:
     device, asks = tree.asks.device, tree.asks.cpu()
     inner, leaves = asks.nonzero().flatten(), (~asks).nonzero().flatten()
     positions = torch.empty(len(asks), dtype=torch.int64)
