@@ -7,6 +7,7 @@ from typing import Any
 
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
+from resemblance.printing.characters import fits_a_line
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class ModelSpec:
         image: size, channels and normalisation.
 
     Raises:
-        UserError: with fewer than two classes.
+        UserError: with fewer than two classes, or a name that does not fit into a line.
 
     Example:
         >>> spec = ModelSpec(("cat", "dog"), ImageSpec(32, 32, 1, (0.5,), (0.5,)))
@@ -33,6 +34,11 @@ class ModelSpec:
         object.__setattr__(self, "classes", tuple(self.classes))
         if len(self.classes) < 2:
             raise UserError(f"a classifier needs at least two classes, not {list(self.classes)}")
+        for number, name in enumerate(self.classes):
+            if not fits_a_line(str(name)):
+                raise UserError(
+                    f"the name of class {number}, {name!r}, has control characters or is not UTF-8; rename it"
+                )
 
     @property
     def num_classes(self) -> int:

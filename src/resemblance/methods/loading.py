@@ -14,7 +14,7 @@ from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.encoders.base import Encoder
 from resemblance.methods.registry import REGISTRATION_HINT, build, get_config, known_configs, model_class
-from resemblance.prototypes.gallery import Gallery
+from resemblance.prototypes.gallery import INDEX, Gallery
 from resemblance.store import load_folder
 
 
@@ -56,7 +56,7 @@ def load(
         raise UserError(f"{path} cannot be rebuilt: {type(error).__name__} {error}") from None
     _load_strictly(model, tensors, path)
     if stored.files:
-        gallery = Gallery.from_files(stored.files)
+        gallery = Gallery.from_files(stored.files, f"{path}/{INDEX}")
         count = len(model.prototypes) if isinstance(model, PrototypeModel) else 0
         if len(gallery) != count:
             raise UserError(f"{path} has {count} prototypes, but pictures of {len(gallery)}")
