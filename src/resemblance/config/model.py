@@ -35,13 +35,13 @@ class ModelSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         if len(self.classes) < 2:
-            raise UserError(f"a classifier needs at least two classes, not {list(self.classes)}")
-        odd = next((name for name in self.classes if not isinstance(name, str) or not name), None)
-        if odd is not None:
-            raise UserError(f"the names of the classes must be text, not {odd!r:.100}")
+            raise UserError(f"a classifier needs at least two classes, not {str(list(self.classes))[:100]}")
+        odd = [name for name in self.classes if not isinstance(name, str) or not name]
+        if odd:
+            raise UserError(f"the names of the classes must be text, not {repr(odd[0])[:100]}")
         if len(set(self.classes)) < len(self.classes):
             [(name, _)] = Counter(self.classes).most_common(1)
-            raise UserError(f"two classes have the same name, {name!r:.100}")
+            raise UserError(f"two classes have the same name, {repr(name)[:100]}")
         for number, name in enumerate(self.classes):
             if not fits_a_line(name):
                 raise UserError(
@@ -65,4 +65,8 @@ class ModelSpec:
             UserError: if an entry is unknown or missing, or has another type or an invalid value.
         """
         entries = typed(values, {"classes": list[Any], "image": dict[str, Any]}, "spec", required=True)
-        return cls(tuple(entries["classes"]), make(ImageSpec, entries["image"], "spec: image"))
+        image = make(ImageSpec, entries["image"], "spec: image")
+        try:
+            return cls(tuple(entries["classes"]), image)
+        except UserError as error:
+            raise UserError(f"spec: {error}") from None

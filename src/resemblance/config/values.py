@@ -30,6 +30,7 @@ _DESCRIPTIONS = {
     type(None): "null",
     dict: "a mapping",
     list: "a list",
+    Any: "any value",
 }
 
 
