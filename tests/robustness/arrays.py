@@ -142,7 +142,7 @@ def _change_arrays(rng: Random, seeds: Seeds, data: bytes) -> bytes:
     else:
         entries[name] = mutate(rng, entries[name], list(entries.values()))
     if rng.random() < 0.02:
-        entries[name] = entries[name][:128] + seeds.bomb
+        entries[name] = _npy(array)[:128] + seeds.bomb
     return _zip(entries, rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)))
 
 

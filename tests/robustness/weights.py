@@ -70,7 +70,7 @@ def _content(rng: Random, seeds: Seeds) -> dict[str, Any]:
     tensors: dict[str, Any] = {prefix + name: tensor for name, tensor in seeds.tensors.items()}
     for _ in range(rng.choice((0, 0, 1, 2))):
         name = rng.choice(list(tensors))
-        tensors[name] = _changed(rng, seeds.tensors[name.removeprefix(prefix)])
+        tensors[name] = _changed(rng, tensors[name])
         if rng.random() < 0.2:
             tensors[rng.choice(("x", "", "a" * 10_000, "\x1b[31m", f"{name}.x", "\ud7ff"))] = tensors.pop(
                 name
