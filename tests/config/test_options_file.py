@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resemblance.config.errors import UserError
-from resemblance.config.options_file import DEEPEST, LARGEST, read_options
+from resemblance.config.files.options_file import DEEPEST, LARGEST, read_options
 
 
 def test_plain_data(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 import urllib.error
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +177,58 @@ def test_files_that_are_not_weights(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message) as error:
             read_weights(tmp_path / name)
         assert re.search(re.escape(str(tmp_path)), str(error.value))
+
+
+DAMAGE = {
+    # Pickles that are cut or changed where the unpickler of torch reads on: struct.error, IndexError, AssertionError.
+    "length.bin": b"\x80\x02X\x05\x00",
+    "pop.pth": b"\x80\x02\x85.",
+    "memo.pt": b"\x80\x02h\x07.",
+    "protocol.pt": b"\x80\x63}.",
+    "header.safetensors": b"\xff" * 40,
+    "huge.safetensors": (65).to_bytes(8, "little")
+    + b'{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4]}}',
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damaged_weights_give_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(DAMAGE[name])
+    with pytest.raises(UserError, match="is damaged or is not a weights file") as error:
+        read_weights(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_weights_with_one_changed_byte_are_read_or_refused(tmp_path: Path, legacy: bool) -> None:
+    path = tmp_path / "w.pt"
+    torch.save({"fc.weight": torch.ones(2, 3)}, path, _use_new_zipfile_serialization=not legacy)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 3):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        with contextlib.suppress(UserError):
+            assert all(isinstance(value, Tensor) for value in read_weights(path).values())
+
+
+def test_weights_that_are_compressed_or_not_dense_are_refused(tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(100_000)}, tmp_path / "whole.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.pt") as whole,
+        zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for entry in whole.namelist():
+            bomb.writestr(entry, whole.read(entry))
+    torch.save({"fc.weight": torch.zeros(2, 3).to_sparse()}, tmp_path / "sparse.pt")
+    torch.save({"fc.weight": torch.zeros(2, 3, device="meta")}, tmp_path / "meta.pt")
+    for name, message in {"bomb": "compressed", "sparse": "dense tensor", "meta": "dense tensor"}.items():
+        with pytest.raises(UserError, match=message):
+            read_weights(tmp_path / f"{name}.pt")
+
+
+def test_a_release_that_cannot_be_converted_does_not_fit(tmp_path: Path) -> None:
+    torch.save({"blocks.0.weight": torch.ones(1), "pos_embed": torch.ones(1)}, tmp_path / "w.pt")
+    with pytest.raises(UserError, match="does not fit encoder test_vit"):
+        build_encoder(EncoderConfig(encoder="test_vit", weights=str(tmp_path / "w.pt")), IMAGE, 3)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -101,6 +102,84 @@ def test_metrics_of_another_version_are_named(by_hand: Path, tmp_path: Path) -> 
         resemblance.open_run(folder).report(data="digits")
 
 
+MEASURED = {"confusion": [[0] * 10] * 10}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "holds list, not an object"),
+        ({"images": 3}, "images: expected a mapping, not 3"),
+        ({"images": {"test": "many"}}, "images: expected a whole number, not 'many'"),
+        ({"seconds": "long"}, "seconds: expected a number"),
+        ({"versions": ["2.0"]}, "versions: expected a mapping"),
+        ({"test": 0.9}, "test: expected a mapping, not 0.9"),
+        ({"test": MEASURED | {"wrong": {}}}, "test: wrong: expected values"),
+        ({"test": MEASURED | {"black_box": "good"}}, "test: black_box: expected a number or null"),
+        ({"test": MEASURED | {"measured": {"sparsity": None}}}, "test: measured: expected a number"),
+        ({"test": {"confusion": [[1, 2], [3, 4]]}}, "was written by another version"),
+        ({"test": {"confusion": [[-1] * 10] * 10}}, "was written by another version"),
+        ({"test": {"confusion": [[10**400] * 10] * 10}}, "was written by another version"),
+        ("[" * 50_000, "metrics.json: more than 100 lists and objects are nested"),
+        ('{"a": ' * 200 + "1" + "}" * 200, "metrics.json: more than 100 lists and objects are nested"),
+        ('{"seed": ' + "9" * 5000 + "}", "metrics.json cannot be read: it is not valid JSON"),
+        (b"\xff\xfe", "metrics.json cannot be read: it is not valid JSON"),
+        (None, "metrics.json cannot be read: Is a directory"),
+    ],
+)
+def test_measurements_of_another_form_are_named_and_left_out_of_a_comparison(
+    by_hand: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: Any, message: str
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(by_hand, folder)
+    (folder / "metrics.json").unlink(missing_ok=True)
+    if content is None:
+        (folder / "metrics.json").mkdir()
+    elif isinstance(content, str | bytes):
+        (folder / "metrics.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    else:
+        (folder / "metrics.json").write_text(json.dumps(content))
+    arguments = ["--explain", "0", "--output", str(tmp_path / "page.html")]
+    assert main(["report", str(folder), *arguments]) == 2
+    [error] = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note: ")]
+    assert message in error
+    assert "metrics.json" in error
+    assert main(["report", str(folder), str(by_hand), *arguments]) == 0
+    assert f"{message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("- 1", "does not hold options"),
+        ("seed: {}", "seed: expected a whole number or null, not {}"),
+        ("split_seed: -1", "split_seed must be at least 0"),
+        ("val_fraction: .nan", "val_fraction: not a number"),
+        ("val_fraction: 3", "val_fraction must be below 1"),
+        ("data: [digits]", "data: expected text or null"),
+        ("skip_bad_images: maybe", "skip_bad_images: expected true or false"),
+        ("seed: 1\nseed: 2", "line 2: 'seed' is given twice"),
+        ("a: &a [x]\nb: [*a, *a]", "anchors and aliases"),
+        ("{a: " * 3000, "lists and mappings are nested"),
+        (None, "Is a directory"),
+    ],
+)
+def test_a_configuration_of_another_form_is_named(
+    by_hand: Path, tmp_path: Path, content: str | None, message: str
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(by_hand, folder)
+    if content is None:
+        (folder / "config.yaml").mkdir()
+    else:
+        (folder / "config.yaml").write_text(content)
+    with pytest.raises(UserError) as caught:
+        resemblance.open_run(folder)
+    assert message in str(caught.value)
+    assert "config.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_configurations_around_models(by_hand: Path, tmp_path: Path) -> None:
     assert config_of_run(by_hand) == {}
     assert config_of_run(tmp_path) == {}
@@ -109,7 +188,7 @@ def test_configurations_around_models(by_hand: Path, tmp_path: Path) -> None:
     (folder / "config.yaml").write_text("seed: 7\n", encoding="utf-8")
     assert config_of_run(folder) == config_of_run(folder / "model") == {"seed": 7}
     (folder / "config.yaml").write_text("seed: [", encoding="utf-8")
-    with pytest.raises(UserError, match=r"config\.yaml cannot be read"):
+    with pytest.raises(UserError, match=r"config\.yaml', line 1: while parsing"):
         resemblance.open_run(folder)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from resemblance.cli.parser import Option, help_text, options_of, parser_for
 from resemblance.config.errors import UserError
-from resemblance.config.options_file import read_options
+from resemblance.config.files.options_file import read_options
 from resemblance.config.values import check_fields, convert, near
 
 # Keys of a run's config.yaml that are not options; --config ignores them, so that it reads the file unchanged.

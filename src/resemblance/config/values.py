@@ -29,6 +29,7 @@ _DESCRIPTIONS = {
     Path: "a path",
     type(None): "null",
     dict: "a mapping",
+    list: "a list",
 }
 
 
@@ -48,7 +49,7 @@ def convert(value: Any, kind: Any) -> Any:
 
     Args:
         value: text such as ``"0.5,0.4"``, or a number, list, ... from YAML.
-        kind: int, float, str, bool, Path, dict, ``X | None``, ``tuple[X, ...]`` or ``list[X]``.
+        kind: int, float, str, bool, Path, ``X | None``, ``tuple[X, ...]``, ``list[X]``, ``dict[str, X]`` or Any.
 
     Raises:
         ValueError: if the value cannot be converted.
@@ -58,6 +59,8 @@ def convert(value: Any, kind: Any) -> Any:
         ((0.5, 0.4), 7, 3.0)
     """
     origin, inner = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
     if origin in (Union, types.UnionType):
         for member in inner:
             try:
@@ -83,6 +86,9 @@ def convert(value: Any, kind: Any) -> Any:
     elif kind is Path:
         if isinstance(value, str) and value:
             return Path(value).expanduser()
+    elif origin is dict:
+        if isinstance(value, dict):
+            return {convert(key, inner[0]): convert(entry, inner[1]) for key, entry in value.items()}
     elif isinstance(value, origin or kind):
         return value
     hint = " (put it into quotes)" if kind is str and isinstance(value, int | float) else ""
@@ -128,11 +134,25 @@ def check_fields(config: Any) -> None:
         resemblance.config.errors.UserError: --epochs must be at least 1, not 0
     """
     for item in fields(config):
-        _check_value(getattr(config, item.name), item.metadata, flag(item.name))
+        check_value(getattr(config, item.name), item.metadata, flag(item.name))
 
 
-def _check_value(value: Any, metadata: Mapping[str, Any], name: str) -> None:
-    """Refuse a value that is not among a field's ``choices``, is outside its range, or is NaN or huge."""
+def check_value(value: Any, metadata: Mapping[str, Any], name: str) -> None:
+    """Refuse a value that is not among a field's ``choices``, is outside its range, or is NaN or huge.
+
+    Args:
+        value: the value; None is always allowed.
+        metadata: ``choices``, ``least``, ``above``, ``most`` and ``below``, as in `config.options.option`.
+        name: the name of the value in messages.
+
+    Raises:
+        UserError: naming the value.
+
+    Example:
+        >>> check_value(1.5, {"above": 0, "below": 1}, "val_fraction")
+        Traceback (most recent call last):
+        resemblance.config.errors.UserError: val_fraction must be below 1, not 1.5
+    """
     if value is None:
         return
     if "choices" in metadata and value not in metadata["choices"]:

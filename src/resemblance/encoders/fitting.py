@@ -182,8 +182,8 @@ def _fit_first_convolution(state: State, target: Mapping[str, Tensor], network: 
     if key not in target or key not in state:
         return []
     loaded, expected = state[key], target[key]
-    channels = (loaded.shape[1], expected.shape[1]) if loaded.ndim == 4 else None
-    if channels != (3, 1) or loaded.shape[2:] != expected.shape[2:]:
+    rgb = (expected.shape[0], 3, *expected.shape[2:])
+    if expected.shape[1] != 1 or loaded.shape != rgb:
         return []
     state[key] = grey_weight(loaded)
     return ["first convolution summed over RGB for grey images"]

@@ -147,7 +147,10 @@ def _convert(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     if convert is None:
         return state
     try:
-        converted: dict[str, Tensor] = convert(dict(state), network)
-    except TypeError:
-        converted = convert(dict(state))
+        try:
+            converted: dict[str, Tensor] = convert(dict(state), network)
+        except TypeError:
+            converted = convert(dict(state))
+    except Exception:  # the function expects the original release: the file is something else
+        return state
     return {key: value for key, value in converted.items() if isinstance(value, torch.Tensor)}

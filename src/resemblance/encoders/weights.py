@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -48,11 +47,12 @@ def read_weights(path: str | Path) -> State:
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "does not exist"
         raise UserError(f"weights file '{path}' {problem}; use --weights none, pretrained, or a file")
+    if path.suffix not in (".safetensors", *PICKLED):
+        raise UserError(f"weights file '{path}' is neither .safetensors nor {', '.join(PICKLED)}")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        if path.suffix not in PICKLED:
-            raise UserError(f"weights file '{path}' is neither .safetensors nor {', '.join(PICKLED)}")
+        _check_archive(path)
         with warnings.catch_warnings(action="ignore"):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -62,9 +62,23 @@ def read_weights(path: str | Path) -> State:
             f"weights file '{path}' contains pickled Python objects (perhaps a whole module), which reading "
             "would execute; if you trust it, save only its tensors: torch.save(model.state_dict(), 'w.pth')"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # torch and safetensors raise a dozen kinds, all of which mean damage
         raise UserError(f"weights file '{path}' is damaged or is not a weights file") from error
     return _unwrap(content, path)
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse an archive whose files are larger than itself: torch compresses nothing, so it was made to fill memory."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        declared = sum(entry.file_size for entry in archive.infolist())
+    if declared > path.stat().st_size:
+        raise UserError(
+            f"weights file '{path}' is compressed, which torch.save does not do: unpacked it has {declared:,} bytes"
+        )
 
 
 def _is_pickle(path: Path) -> bool:
@@ -90,8 +104,17 @@ def _unwrap(content: object, path: Path) -> State:
         inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:
             tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+            odd = next((key for key, value in tensors.items() if not _is_dense(value)), None)
+            if odd is not None:
+                raise UserError(f"weights file '{path}': {odd!r} is not an ordinary dense tensor with values")
             if tensors:
                 return tensors
             break
         content = inner
     raise UserError(f"weights file '{path}' contains no named tensors (a state dict was expected)")
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided and not (
+        tensor.is_meta or tensor.is_quantized or tensor.is_complex()
+    )

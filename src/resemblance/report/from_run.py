@@ -23,6 +23,7 @@ from resemblance.report.collect import collect
 from resemblance.report.content import ReportFigure, RunReport
 from resemblance.report.latent_space import embedded_images, latent_space_figure
 from resemblance.runs.folders import METRICS
+from resemblance.runs.messages import Messages
 from resemblance.runs.run import RunRecord, choose_split
 from resemblance.training.watch.snapshots import read_snapshots
 
@@ -40,6 +41,7 @@ def run_report(
     seed: int = 0,
     batch_size: int = 128,
     workers: int = 0,
+    messages: Messages | None = None,
 ) -> RunReport:
     """Collect the content of a run's report.
 
@@ -51,9 +53,13 @@ def run_report(
         seed: the seed of the choice of images.
         batch_size: images per batch.
         workers: the number of processes that read images.
+        messages: receives a warning for each snapshot that is left out.
+
+    Raises:
+        UserError: if metrics.json cannot be read or holds its measurements in another form.
     """
     model, metrics, notes = run.model, run.metrics, run.notes
-    confusions = _confusions(run)
+    confusions = read_confusions(run)
     explanations: list[Explanation] = []
     figures: list[ReportFigure] = []
     if splits is None:
@@ -72,7 +78,7 @@ def run_report(
             explanations = explain_images(model, source, indices, top)
         refit = bool(run.config.get("refit_on_all"))
         train = Joined(splits.train, splits.val) if refit else splits.train
-        figures = _figures(run, source, train, seed, batch_size, workers)
+        figures = _figures(run, source, train, seed, batch_size, workers, messages or Messages())
     black_box = {name: metrics.get(key, {}).get("black_box") for key, name in SPLITS.items()}
     return collect(
         model,
@@ -89,19 +95,23 @@ def run_report(
     )
 
 
-def _confusions(run: RunRecord) -> dict[str, NDArray[np.int64]]:
+def read_confusions(run: RunRecord) -> dict[str, NDArray[np.int64]]:
     """Read the confusion matrix of each split that was measured.
 
     Raises:
         UserError: if metrics.json holds them in another form.
     """
     try:
-        return {
+        confusions = {
             name: np.array(run.metrics[key]["confusion"], dtype=np.int64)
             for key, name in SPLITS.items()
             if run.metrics.get(key)
         }
-    except (KeyError, TypeError, ValueError):
+        for counts in confusions.values():
+            if counts.shape != (run.model.spec.num_classes,) * 2 or counts.min() < 0:
+                raise ValueError("not the counts of these classes")
+        return confusions
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UserError(
             f"{run.folder}/{METRICS} was written by another version and cannot be reported; make the run again, or "
             "give its model folder to report"
@@ -158,11 +168,17 @@ def spread_over_classes(labels: ArrayLike, count: int) -> list[int]:
 
 
 def _figures(
-    run: RunRecord, source: Source, train: Source, seed: int, batch_size: int, workers: int
+    run: RunRecord,
+    source: Source,
+    train: Source,
+    seed: int,
+    batch_size: int,
+    workers: int,
+    messages: Messages,
 ) -> list[ReportFigure]:
     model = run.model
     examples = ImageDataset(source, model.spec.image).__getitems__(spread_over_classes(source.labels, 8))
-    snapshots = read_snapshots(run.folder) if run.folder is not None else []
+    snapshots = read_snapshots(model, run.folder, messages.warn) if run.folder is not None else []
     inputs = FigureInputs(examples.images, examples.labels, source, snapshots, train)
     figures = [
         ReportFigure(title, png(drawn.figure), title, drawn.caption)

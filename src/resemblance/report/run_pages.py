@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from resemblance.config.errors import UserError
 from resemblance.data.sources.source import DataSplits
-from resemblance.report.from_run import run_report
+from resemblance.report.from_run import read_confusions, run_report
 from resemblance.report.page import write_report
 from resemblance.runs.folders import PAGE
 from resemblance.runs.messages import Messages
@@ -41,27 +42,49 @@ def write_run_report(
         batch_size: images per batch.
         workers: the number of processes that read images.
         skip_bad_images: whether to leave out unreadable images instead of stopping.
-        messages: receives a warning for each run whose images are not available; no image of it is explained.
+        messages: receives a warning for each run whose images are not available, of which no image is explained, for
+            each of several runs whose measurements cannot be read, and for each damaged snapshot.
 
     Raises:
         UserError: if the page cannot be written there, or the images of ``data`` do not fit.
     """
+    messages = messages or Messages()
     path = runs[0].output_path(output, PAGE)
     if path.suffix not in (".html", ".htm"):
         raise UserError(f"{path}: the name of the page must end in .html")
     pages = [
         run_report(
             run,
-            _images(run, data, skip_bad_images, messages or Messages()),
+            _images(run, data, skip_bad_images, messages),
             explain=explain,
             top=top,
             seed=seed,
             batch_size=batch_size,
             workers=workers,
+            messages=messages,
         )
-        for run in runs
+        for run in _measured(runs, messages)
     ]
     return write_report(path, pages, title)
+
+
+def _measured(runs: Sequence[RunRecord], messages: Messages) -> list[RunRecord]:
+    """Return the runs; of several, one whose measurements cannot be read is shown without them.
+
+    The page of a single run would lack its most important part.
+    """
+    readable = []
+    for run in runs:
+        try:
+            read_confusions(run)
+        except UserError as error:
+            if len(runs) == 1:
+                raise
+            messages.warn(f"{error}; the report shows no accuracies of {run.name}")
+            run = replace(run)
+            run.metrics = {}
+        readable.append(run)
+    return readable
 
 
 def _images(

@@ -6,12 +6,30 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from resemblance.config.errors import UserError
+from resemblance.config.files.options_file import read_options
+from resemblance.config.files.typed import typed
+from resemblance.config.values import check_value
 
 CONFIG, METRICS, PAGE = "config.yaml", "metrics.json", "report.html"
 MODEL, CHECKPOINTS = "model", "checkpoints"
+LARGEST_CONFIG = 500_000  # bytes; enough for the names of 20,000 classes
+# The options of a run that are read from its config.yaml.
+CONFIG_TYPES = {
+    "command": str,
+    "method": str,
+    "data": str | None,
+    "seed": int | None,
+    "split_seed": int | None,
+    "val_fraction": float,
+    "skip_bad_images": bool,
+    "refit_on_all": bool,
+}
+CONFIG_LIMITS = {
+    "seed": {"least": 0},
+    "split_seed": {"least": 0},
+    "val_fraction": {"above": 0, "below": 1},
+}
 
 
 def find_run_folder(path: Path) -> Path | None:
@@ -35,16 +53,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Return the content of a run folder's config.yaml; empty if it has none.
 
     Raises:
-        UserError: if it cannot be read.
+        UserError: if it cannot be read, or an option that is read from it has another type.
     """
     path = folder / CONFIG
-    if not path.is_file():
+    if not path.exists():
         return {}
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
-    return values if isinstance(values, dict) else {}
+    values = typed(read_options(path, LARGEST_CONFIG), CONFIG_TYPES, str(path))
+    for name, limits in CONFIG_LIMITS.items():
+        check_value(values.get(name), limits, f"{path}: {name}")
+    return values
 
 
 def check_run_folder(folder: Path, resume: bool | None = None) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ from resemblance.core.classifier import Classifier
 from resemblance.data.open import open_data
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.runs.folders import CONFIG, METRICS, check_writable, in_folder
+from resemblance.runs.metrics_file import read_metrics
 
 
 @dataclass
@@ -38,14 +38,10 @@ class RunRecord:
         """The content of the run folder's metrics.json; empty if it has none.
 
         Raises:
-            UserError: if it cannot be read.
+            UserError: if it cannot be read, or an entry has another type.
         """
-        text = self._text(METRICS)
-        try:
-            values = json.loads(text or "{}")
-        except ValueError as error:
-            raise UserError(f"{self.folder}/{METRICS} cannot be read: {error}") from None
-        return values if isinstance(values, dict) else {}
+        path = None if self.folder is None else self.folder / METRICS
+        return {} if path is None or not path.exists() else read_metrics(path)
 
     @property
     def notes(self) -> list[str]:

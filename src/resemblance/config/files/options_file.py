@@ -14,11 +14,12 @@ DEEPEST = 20  # the largest number of nested lists and mappings
 SCALARS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float"))
 
 
-def read_options(path: str | Path) -> dict[str, Any]:
+def read_options(path: str | Path, largest: int = LARGEST) -> dict[str, Any]:
     """Read the options in a YAML file.
 
     Args:
         path: a file with one mapping of names to values, without aliases and tags.
+        largest: the largest size of the file, in bytes.
 
     Returns:
         The values by name, as they stand in the file.
@@ -29,13 +30,13 @@ def read_options(path: str | Path) -> dict[str, Any]:
     name = f"configuration file {str(path)!r}"
     try:
         with Path(path).expanduser().open("rb") as file:
-            content = file.read(LARGEST + 1)
+            content = file.read(largest + 1)
     except FileNotFoundError:
         raise UserError(f"no such configuration file: {str(path)!r}") from None
     except OSError as error:
         raise UserError(f"{name}: {error.strerror or error}") from None
-    if len(content) > LARGEST:
-        raise UserError(f"{name} is larger than {LARGEST // 1000} kB, too large for a file of options")
+    if len(content) > largest:
+        raise UserError(f"{name} is larger than {largest // 1000} kB, too large for a file of options")
     try:
         values = yaml.load(content.decode("utf-8-sig"), _PlainLoader)
     except UnicodeDecodeError:

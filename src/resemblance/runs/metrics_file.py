@@ -1,0 +1,45 @@
+"""Read metrics.json of a run folder, which another program or another version may have written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from resemblance.config.files.json_file import read_json
+from resemblance.config.files.typed import typed
+
+METRICS_TYPES = {
+    "method": str,
+    "data": str,
+    "images": dict[str, int],
+    "seconds": float,
+    "seed": int,
+    "val": dict[str, Any],
+    "test": dict[str, Any],
+    "notes": list[str],
+    "versions": dict[str, str],
+}
+SPLIT_TYPES = {
+    "images": int,
+    "accuracy": float,
+    "black_box": float | None,
+    "gap": float | None,
+    "measured": dict[str, float],
+    "wrong": list[int],
+}
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Read the measurements of a run; entries that no command reads stay as they are.
+
+    Args:
+        path: the file.
+
+    Raises:
+        UserError: naming the file and the entry, if it cannot be read or an entry has another type.
+    """
+    metrics = typed(read_json(path), METRICS_TYPES, str(path))
+    for split in ("val", "test"):
+        if split in metrics:
+            metrics[split] = typed(metrics[split], SPLIT_TYPES, f"{path}: {split}")
+    return metrics
