@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
 from resemblance.config.errors import UserError
+from resemblance.config.files.json_file import read_json
 from resemblance.writing import leftovers, replacing, replacing_folder
 
 FORMAT = 1
@@ -92,11 +92,13 @@ def load_folder(path: Path | str) -> StoredModel:
         raise UserError(f"{folder / CONFIG} was edited after it was saved; copy the folder again")
     for name, expected in checksums.items():
         target = folder / _inside(name)
-        if target.is_symlink() and not target.resolve().is_file():
-            raise UserError(f"{target} is a broken link")
         try:
+            if target.is_symlink() and not target.resolve().is_file():
+                raise UserError(f"{target} is a broken link")
+            if not target.is_file():
+                raise FileNotFoundError(target)  # also folders, pipes and devices
             contents[name] = target.read_bytes()
-        except OSError:
+        except (OSError, ValueError):
             raise UserError(f"{target} is missing or unreadable; copy the model folder again") from None
         if hashlib.sha256(contents[name]).hexdigest() != expected:
             raise UserError(
@@ -104,7 +106,7 @@ def load_folder(path: Path | str) -> StoredModel:
             )
     try:
         tensors = load_tensors(contents.pop(TENSORS))
-    except (SafetensorError, ValueError, KeyError) as error:
+    except Exception as error:  # of safetensors, and of torch for shapes that do not fit
         raise UserError(f"{folder / TENSORS} is not a safetensors file: {error}") from None
     return StoredModel(config, tensors, contents)
 
@@ -149,11 +151,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f"; it contains {pickles[0]}, which is not opened because pickles can run code" if pickles else ""
         )
         raise UserError(f"{folder} is not a model folder: it has no {CONFIG}{hint}")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
-        raise UserError(f"{path} is not valid JSON; the folder is damaged") from None
-    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
+    config = read_json(path)
+    if type(config.get("format")) is not int:
         raise UserError(f"{path} was not written by resemblance: it has no format version")
     version = config.pop("format")
     if version > FORMAT:

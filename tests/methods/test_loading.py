@@ -6,10 +6,12 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import huggingface_hub
 import numpy as np
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -153,6 +155,14 @@ def test_unknown_tensors_and_wrong_shapes_are_named(trained, folder):
         {"spec": {}},
         {"spec": {"classes": ["a"], "image": {}}},
         {"facts": 3},
+        {"facts": {"notes": 3}},
+        {"facts": {"black_box": {"test": "good"}}},
+        {"facts": {"accuracy": [0.9]}},
+        {"encoder": 3},
+        {"config": {"encoder": "small", "prototypes_per_class": 2, "prototype_depth": "8x"}},
+        {"config": {"encoder": "small", "prototypes_per_class": 10**9, "prototype_depth": -1}},
+        {"config": {"encoder": "small", "cluster": float("nan")}},
+        {"config": {"encoder": "small", "variant": None}},
     ],
 )
 def test_an_invalid_configuration_gives_one_line(folder, changes):
@@ -160,6 +170,121 @@ def test_an_invalid_configuration_gives_one_line(folder, changes):
     with pytest.raises(UserError) as caught:
         resemblance.load(folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": "cat"}, "at least two classes"),
+        ({"classes": []}, "at least two classes"),
+        ({"classes": ["cat", 3]}, "must be text, not 3"),
+        ({"classes": ["cat", None]}, "must be text, not None"),
+        ({"classes": ["cat", ""]}, "must be text, not ''"),
+        ({"classes": ["cat", ["dog"]]}, "must be text"),
+        ({"classes": ["cat", "cat"]}, "two classes have the same name, 'cat'"),
+        ({"classes": None}, "spec: classes: expected"),
+        ({"image": None}, "spec: image: expected"),
+    ],
+)
+def test_invalid_classes_are_named(folder, changes, message):
+    spec = json.loads((folder / "config.json").read_text())["spec"]
+    rewrite(folder, spec={**spec, **changes})
+    with pytest.raises(UserError, match=r"config\.json: spec") as caught:
+        resemblance.load(folder)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"height": 10**9}, "image size"),
+        ({"height": 0}, "image size"),
+        ({"width": -28}, "image size"),
+        ({"height": float("nan")}, "height: expected a whole number"),
+        ({"height": "tall"}, "height: expected a whole number, not 'tall'"),
+        ({"channels": 2}, "2 channels"),
+        ({"channels": True}, "channels: expected a whole number, not True"),
+        ({"mean": [float("nan")]}, "mean must lie in"),
+        ({"std": [0]}, "std must be positive"),
+        ({"mean": {}}, "mean: expected values"),
+        ({"depth": 3}, "unknown setting 'depth'"),
+        ({"height": None}, "height: expected a whole number, not None"),
+    ],
+)
+def test_impossible_images_are_named(folder, changes, message):
+    spec = json.loads((folder / "config.json").read_text())["spec"]
+    rewrite(folder, spec={**spec, "image": {**spec["image"], **changes}})
+    with pytest.raises(UserError, match=r"config\.json: spec: image: ") as caught:
+        resemblance.load(folder)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["classes", "image", "height"])
+def test_a_missing_entry_is_named(folder, missing):
+    spec = json.loads((folder / "config.json").read_text())["spec"]
+    (spec["image"] if missing == "height" else spec).pop(missing)
+    rewrite(folder, spec=spec)
+    with pytest.raises(UserError, match=rf"config\.json: spec.*'{missing}' is missing"):
+        resemblance.load(folder)
+
+
+@pytest.fixture
+def small_memory():
+    """Let this process allocate 2 GiB more than it has, as far as the system can limit that."""
+    resource = pytest.importorskip("resource")
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux limits the address space")
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 30), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.usefixtures("small_memory")
+@pytest.mark.parametrize(
+    "changes",
+    [{"prototype_depth": 10**9}, {"prototype_height": 7, "prototype_width": 7, "prototype_depth": 10**8}],
+)
+def test_nothing_is_allocated_for_shapes_that_the_folder_does_not_have(folder, changes):
+    config = json.loads((folder / "config.json").read_text())["config"]
+    rewrite(folder, config={**config, **changes})
+    with pytest.raises(UserError, match=r"has shape .* was expected"):
+        resemblance.load(folder)
+
+
+@pytest.mark.usefixtures("small_memory")
+def test_the_number_of_prototypes_is_that_of_the_folder(folder):
+    """As after pruning, the configuration may ask for more; nothing is allocated for these."""
+    config = json.loads((folder / "config.json").read_text())["config"]
+    rewrite(folder, config={**config, "prototypes_per_class": 10**10})
+    assert len(resemblance.load(folder).prototypes) == 4
+
+
+def test_an_encoder_larger_than_the_folder_is_not_built(folder, monkeypatch):
+    """The shapes are compared before the real network is made."""
+    devices = []
+    make = timm.create_model
+
+    def create_model(*arguments, **options):
+        devices.append(torch.get_default_device().type)
+        return make(*arguments, **options)
+
+    monkeypatch.setattr(timm, "create_model", create_model)
+    config = json.loads((folder / "config.json").read_text())["config"]
+    rewrite(folder, config={**config, "encoder": "resnet18"})
+    with pytest.raises(UserError, match="lacks"):
+        resemblance.load(folder)
+    assert devices == ["meta"]
+
+
+def test_files_that_are_none_are_named(folder):
+    path = folder / "prototypes" / "index.json"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(UserError, match=r"index\.json is missing or unreadable"):
+        resemblance.load(folder)
 
 
 def test_a_folder_never_imports_code(folder, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ Nothing here imports torch; a command's module is imported when it runs.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -23,6 +24,7 @@ from resemblance.writing import is_full
 PROG = "resemblance"
 DEBUG = "RESEMBLANCE_DEBUG"
 IMPORT = "--import"
+OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory")  # of torch, which is not imported here
 WITHOUT_IMPORT = ("demo",)  # commands that use no methods or data of other packages
 IMPORT_HELP = """\
 --import PACKAGE.MODULE, before or after the command, imports a module with methods or kinds of data of
@@ -67,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name = f"{error.filename}: " if error.filename else ""
             _discard_output()
             return _fail(f"{name}no space is left on the disk; make room, and repeat the command", 2)
+        if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
+            return _fail("there is not enough memory; a smaller --batch-size or --image-size needs less", 2)
         if code := getattr(error, "exit_code", None):
             return _fail(str(error), int(code))
         if os.environ.get(DEBUG):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
+from numbers import Integral
 
 from resemblance.config.errors import UserError
 
@@ -41,6 +42,11 @@ class ImageSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
         object.__setattr__(self, "std", tuple(float(value) for value in self.std))
+        if not all(isinstance(value, Integral) for value in (self.height, self.width, self.channels)):
+            raise UserError(
+                f"height, width and channels must be whole numbers, not {self.height!r}, {self.width!r}, "
+                f"{self.channels!r}"
+            )
         if not (1 <= self.height <= LARGEST and 1 <= self.width <= LARGEST):
             raise UserError(
                 f"image size {self.height}x{self.width} is not within 1 to {LARGEST} pixels per side"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from resemblance.config.errors import UserError
+from resemblance.config.files.typed import make, typed
 from resemblance.config.image import ImageSpec
 
 
@@ -18,7 +20,7 @@ class ModelSpec:
         image: size, channels and normalisation.
 
     Raises:
-        UserError: with fewer than two classes.
+        UserError: with fewer than two classes, or if their names are not distinct texts.
 
     Example:
         >>> spec = ModelSpec(("cat", "dog"), ImageSpec(32, 32, 1, (0.5,), (0.5,)))
@@ -32,7 +34,13 @@ class ModelSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         if len(self.classes) < 2:
-            raise UserError(f"a classifier needs at least two classes, not {list(self.classes)}")
+            raise UserError(f"a classifier needs at least two classes, not {str(list(self.classes))[:100]}")
+        odd = [name for name in self.classes if not isinstance(name, str) or not name]
+        if odd:
+            raise UserError(f"the names of the classes must be text, not {repr(odd[0])[:100]}")
+        if len(set(self.classes)) < len(self.classes):
+            [(name, _)] = Counter(self.classes).most_common(1)
+            raise UserError(f"two classes have the same name, {repr(name)[:100]}")
 
     @property
     def num_classes(self) -> int:
@@ -44,6 +52,15 @@ class ModelSpec:
         return {"classes": list(self.classes), "image": asdict(self.image)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ModelSpec:
-        """Make a specification from a dictionary that `to_dict` returned."""
-        return cls(tuple(values["classes"]), ImageSpec(**values["image"]))
+    def from_dict(cls, values: Any) -> ModelSpec:
+        """Make a specification from a dictionary that `to_dict` returned.
+
+        Raises:
+            UserError: if an entry is unknown or missing, or has another type or an invalid value.
+        """
+        entries = typed(values, {"classes": list[Any], "image": dict[str, Any]}, "spec", required=True)
+        image = make(ImageSpec, entries["image"], "spec: image")
+        try:
+            return cls(tuple(entries["classes"]), image)
+        except UserError as error:
+            raise UserError(f"spec: {error}") from None

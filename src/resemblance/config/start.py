@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from resemblance.config.errors import UserError
+from resemblance.config.files.json_file import read_json
 
 
 def describe(path: str) -> dict[str, Any]:
@@ -29,12 +29,12 @@ def describe(path: str) -> dict[str, Any]:
         raise UserError(f"--start {path} holds a run that is not finished; continue it with train --resume")
     file = (folder / "model" if (folder / "model").is_dir() else folder) / "config.json"
     try:
-        description = json.loads(file.read_text(encoding="utf-8"))
+        description = read_json(file)
         method, config, spec = description["method"], description["config"], description["spec"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (UserError, KeyError):
         raise UserError(
             f"--start {path} is neither a run folder (with model/) nor a model folder (with config.json)"
         ) from None
     if not (isinstance(method, str) and isinstance(config, dict) and isinstance(spec, dict)):
         raise UserError(f"--start {path}: its {file.name} is damaged")
-    return dict(description)
+    return description

@@ -30,6 +30,7 @@ _DESCRIPTIONS = {
     type(None): "null",
     dict: "a mapping",
     list: "a list",
+    Any: "any value",
 }
 
 
@@ -73,7 +74,7 @@ def convert(value: Any, kind: Any) -> Any:
         elif isinstance(value, int | float):
             value = [value]
         any_length = origin is list or inner[-1] is Ellipsis
-        if isinstance(value, list) and (any_length or len(value) == len(inner)):
+        if isinstance(value, list | tuple) and (any_length or len(value) == len(inner)):
             members = [inner[0]] * len(value) if any_length else inner
             return origin(convert(item, member) for item, member in zip(value, members, strict=True))
     elif kind in (int, float):

@@ -54,12 +54,14 @@ class Classifier(TrainingHooks, nn.Module):
         traits: what the model can do; a class attribute, or set by the constructor where the configuration decides.
         end_actions: the method's own end actions: name → the module that registers it.
         renamed_tensors: name of a tensor in older model folders → its present name.
+        fact_types: the types of the method's own facts by name, checked when a model folder is loaded.
         facts: measurements of the model that are saved with it: accuracies, counts, notes.
     """
 
     traits: Traits = Traits()
     end_actions: ClassVar[Mapping[str, str]] = {}
     renamed_tensors: ClassVar[Mapping[str, str]] = {}
+    fact_types: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, config: MethodConfig, spec: ModelSpec) -> None:
         super().__init__()

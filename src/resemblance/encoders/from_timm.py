@@ -130,7 +130,7 @@ def classifier_path(network: Any) -> str:
     Raises:
         UserError: if it has several, as distilled transformers have.
     """
-    classifier = network.get_classifier()
+    classifier = network.get_classifier() if hasattr(network, "get_classifier") else None
     for path, module in network.named_modules():
         if module is classifier and not isinstance(module, nn.Identity):
             return str(path)

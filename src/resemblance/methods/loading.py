@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +12,26 @@ import torch
 from torch import Tensor, nn
 
 from resemblance.config.errors import UserError
+from resemblance.config.files.typed import typed
 from resemblance.config.model import ModelSpec
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.encoders.base import Encoder
 from resemblance.methods.registry import REGISTRATION_HINT, build, get_config, known_configs, model_class
 from resemblance.prototypes.gallery import Gallery
-from resemblance.store import load_folder
+from resemblance.store import CONFIG, load_folder
+
+REQUIRED = {"method": str, "config": dict[str, Any], "spec": dict[str, Any]}
+OPTIONAL = {"encoder": str | None, "facts": dict[str, Any]}
+# The facts about any model; those of a method are in its model's `fact_types`.
+FACTS = {
+    "data": str,
+    "accuracy": dict[str, float],
+    "black_box": dict[str, float],
+    "prototypes": int,
+    "original": str,
+    "notes": list[str],
+}
 
 
 def load(
@@ -39,22 +55,28 @@ def load(
     if isinstance(path, Path) and (path / "model").is_dir():
         path = path / "model"
     stored = load_folder(path)
-    try:
-        method, config = stored.config["method"], stored.config["config"]
-        spec = ModelSpec.from_dict(stored.config["spec"])
-        facts = dict(stored.config.get("facts", {}))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} has a damaged config.json: {type(error).__name__} {error}") from None
+    with _described_by(f"{path}/{CONFIG}"):
+        description = typed(stored.config, REQUIRED, "model", required=True)
+        description = typed(description, OPTIONAL, "model")
+        method, config = description["method"], description["config"]
+        spec = ModelSpec.from_dict(description["spec"])
+        facts = typed(description.get("facts", {}), FACTS, "facts")
     if method not in known_configs():
         raise UserError(f"{path} holds a model of the unknown method {method!r}: {REGISTRATION_HINT}")
     module = module or _own_module(config, allow_import)
-    try:
-        renamed = model_class(get_config(method)).renamed_tensors
-        tensors = {renamed.get(name, name): tensor for name, tensor in stored.tensors.items()}
-        model = build(method, config, spec, module=module, tensors=tensors, load_weights=False)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} cannot be rebuilt: {type(error).__name__} {error}") from None
+    with _described_by(f"{path}/{CONFIG}"):
+        kind = model_class(get_config(method))
+        facts = typed(facts, kind.fact_types, "facts")
+        tensors = {kind.renamed_tensors.get(name, name): tensor for name, tensor in stored.tensors.items()}
+
+        def rebuilt(module: nn.Module | None) -> Classifier:
+            return build(method, config, spec, module=module, tensors=tensors, load_weights=False)
+
+        _check_before_building(rebuilt, module, tensors, path)
+        model = rebuilt(module)
     _load_strictly(model, tensors, path)
+    if isinstance(model, PrototypeModel) and model.prototypes.owners.shape[1:] != (spec.num_classes,):
+        raise UserError(f"{path}: the owners of the prototypes are not for {spec.num_classes} classes")
     if stored.files:
         gallery = Gallery.from_files(stored.files)
         count = len(model.prototypes) if isinstance(model, PrototypeModel) else 0
@@ -63,16 +85,47 @@ def load(
         if isinstance(model, PrototypeModel):
             model.gallery = gallery
     model.facts = facts
-    description = stored.config.get("encoder")
     encoder = getattr(model, "encoder", None)
-    if isinstance(description, str) and isinstance(encoder, Encoder):
-        encoder.description = description
+    if description.get("encoder") is not None and isinstance(encoder, Encoder):
+        encoder.description = description["encoder"]
     return model.to(device).eval()
 
 
-def _own_module(config: Any, allow_import: str | None) -> nn.Module | None:
+@contextmanager
+def _described_by(file: str) -> Iterator[None]:
+    """Name the file in an error about its content, whatever a model makes of values that nobody has written so."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{file}: no model can be built from it: {type(error).__name__} {reason}") from error
+
+
+def _check_before_building(
+    rebuilt: Callable[[nn.Module | None], Classifier],
+    module: nn.Module | None,
+    tensors: dict[str, Tensor],
+    path: Path | str,
+) -> None:
+    """Compare the shapes that the configuration asks for with those in the folder before memory is allocated for them.
+
+    Tensors of the meta device have shapes, but no values.
+    """
+    try:
+        with torch.device("meta"):
+            shapes = rebuilt(None if module is None else copy.deepcopy(module).to("meta"))
+    except Exception:
+        if module is None:
+            raise
+        return  # the user's own network may need values; it is compared when it is built
+    _check_shapes(shapes, tensors, path)
+
+
+def _own_module(config: dict[str, Any], allow_import: str | None) -> nn.Module | None:
     """Import the user's own network, but only if the caller names it; a folder alone never imports code."""
-    name = config.get("encoder") if isinstance(config, dict) else None
+    name = config.get("encoder")
     if not isinstance(name, str) or ":" not in name:
         return None
     if allow_import != name:
@@ -85,7 +138,7 @@ def _own_module(config: Any, allow_import: str | None) -> nn.Module | None:
     return import_module_function(name)
 
 
-def _load_strictly(model: Classifier, tensors: dict[str, Tensor], path: Path | str) -> None:
+def _check_shapes(model: Classifier, tensors: dict[str, Tensor], path: Path | str) -> None:
     expected = model.state_dict()
     missing = sorted(expected.keys() - tensors.keys())
     unknown = sorted(tensors.keys() - expected.keys())
@@ -100,6 +153,10 @@ def _load_strictly(model: Classifier, tensors: dict[str, Tensor], path: Path | s
             raise UserError(
                 f"{path}: {name} has shape {tuple(tensors[name].shape)}, but {tuple(tensor.shape)} was expected"
             )
+
+
+def _load_strictly(model: Classifier, tensors: dict[str, Tensor], path: Path | str) -> None:
+    _check_shapes(model, tensors, path)
     _check_finite(model, tensors, path)
     with torch.no_grad():
         model.load_state_dict(tensors, strict=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resemblance.config.errors import UserError
+from resemblance.config.files.typed import make, typed
 from resemblance.config.method import MethodConfig
 from resemblance.config.model import ModelSpec
 from resemblance.config.user_modules import import_user_module
@@ -164,13 +164,39 @@ def build(
     """
     config_class = get_config(name)
     if not isinstance(config, MethodConfig):
-        known = [field.name for field in fields(config_class)]
-        unknown = [key for key in config if key not in known]
-        if unknown:
-            raise UserError(f"{name} has no setting {unknown[0]!r}; it has {', '.join(known)}")
-        config = config_class(**config)
+        config = make(config_class, config, name)
     model = model_class(config_class)
     return model.build(config, spec, module=module, tensors=tensors, load_weights=load_weights)
+
+
+def build_described(
+    entry: Mapping[str, Any],
+    *,
+    module: nn.Module | None = None,
+    tensors: Mapping[str, Tensor] | None = None,
+    load_weights: bool = True,
+) -> Classifier:
+    """Build a model that is part of another one, from its description in the other's configuration.
+
+    Args:
+        entry: ``method``, ``config`` and ``spec``.
+        module: as for `build`, like the other arguments.
+        tensors: the part's own, by the names that it has alone.
+        load_weights: see `build`.
+
+    Raises:
+        UserError: as `build`, or if the description is not complete.
+    """
+    kinds = {"method": str, "config": dict[str, Any], "spec": dict[str, Any]}
+    entries = typed(entry, kinds, "a model in this model", required=True)
+    return build(
+        entries["method"],
+        entries["config"],
+        ModelSpec.from_dict(entries["spec"]),
+        module=module,
+        tensors=tensors,
+        load_weights=load_weights,
+    )
 
 
 @lru_cache(maxsize=1)

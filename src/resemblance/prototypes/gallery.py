@@ -192,11 +192,11 @@ class Gallery(Sequence[GalleryItem]):
 def _item(entry: Mapping[str, Any], pictures: Mapping[str, Picture]) -> GalleryItem:
     kind, name, box = entry["kind"], entry["name"], entry["box"]
     if kind not in KINDS or not isinstance(name, str):
-        raise ValueError(f"an entry has the unknown kind {kind!r}")
+        raise ValueError(f"an entry has the unknown kind {repr(kind)[:100]}")
     if box is not None:
         whole = isinstance(box, list) and len(box) == 4 and all(type(edge) is int for edge in box)
         if not whole or not (0 <= box[0] < box[2] <= LARGEST_SIDE and 0 <= box[1] < box[3] <= LARGEST_SIDE):
-            raise ValueError(f"an entry has the invalid box {box!r}")
+            raise ValueError(f"an entry has the invalid box {repr(box)[:100]}")
         box = tuple(box)
     source, decoding = (
         None if entry[field] is None else pictures[entry[field]] for field in ("source", "decoding")

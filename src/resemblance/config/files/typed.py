@@ -12,16 +12,18 @@ from resemblance.config.values import convert, near
 Config = TypeVar("Config")
 
 
-def typed(values: Any, kinds: Mapping[str, Any], place: str) -> dict[str, Any]:
+def typed(values: Any, kinds: Mapping[str, Any], place: str, *, required: bool = False) -> dict[str, Any]:
     """Convert the entries of a mapping to their types, as far as these are known; other entries stay as they are.
 
     Args:
         values: the mapping, as JSON or YAML holds it.
         kinds: name → type, as `config.values.convert` reads it.
         place: the file, for messages.
+        required: whether all of these entries must be there.
 
     Raises:
-        UserError: naming the place and the entry, if ``values`` is not a mapping or an entry has another type.
+        UserError: naming the place and the entry, if ``values`` is not a mapping, or an entry is missing or has another
+            type.
 
     Example:
         >>> typed({"seed": 3, "note": "x"}, {"seed": int}, "config.yaml")
@@ -41,6 +43,8 @@ def typed(values: Any, kinds: Mapping[str, Any], place: str) -> dict[str, Any]:
                 raise UserError(f"{place}: {name}: {error}") from None
             except TypeError:  # a type of another package's configuration, which has to check it itself
                 continue
+        elif required:
+            raise UserError(f"{place}: {name!r} is missing")
     return converted
 
 

@@ -24,7 +24,7 @@ from resemblance.methods.ensemble.config import EnsembleConfig
 from resemblance.methods.ensemble.evidence import joined, shifted
 from resemblance.methods.ensemble.prototypes import JointPrototypes
 from resemblance.methods.ensemble.rule import additive, combine, rule_for, share
-from resemblance.methods.registry import build
+from resemblance.methods.registry import build_described
 from resemblance.prototypes.gallery import Gallery, GalleryItem
 
 
@@ -91,14 +91,7 @@ class Ensemble(Method):
                 name.removeprefix(prefix): t for name, t in (tensors or {}).items() if name.startswith(prefix)
             }
             members.append(
-                build(
-                    entry["method"],
-                    entry["config"],
-                    ModelSpec.from_dict(entry["spec"]),
-                    module=module,
-                    tensors=own or None,
-                    load_weights=load_weights,
-                )
+                build_described(entry, module=module, tensors=own or None, load_weights=load_weights)
             )
         return ensemble_class(members)(config, spec, members)
 

@@ -32,11 +32,14 @@ class JointPrototypes(PrototypeLayer):
     """
 
     def __init__(self, layers: Sequence[PrototypeLayer], columns: Sequence[Tensor]) -> None:
-        owners = [layer.owners.cpu()[:, order] for layer, order in zip(layers, columns, strict=True)]
+        here = torch.get_default_device()  # the CPU, or the meta device where only shapes are wanted
+        owners = [
+            layer.owners.to(here)[:, order.to(here)] for layer, order in zip(layers, columns, strict=True)
+        ]
         super().__init__(torch.cat(owners))
         self.layers = tuple(layers)  # in a tuple, so that they are not saved a second time
         for name in BUFFERS:
-            joined = torch.cat([getattr(layer, name).cpu() for layer in layers])
+            joined = torch.cat([getattr(layer, name).to(here) for layer in layers])
             self.get_buffer(name).copy_(joined)
 
     @property

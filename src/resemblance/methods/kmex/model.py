@@ -118,8 +118,9 @@ class KMEx(PrototypeMethod):
         score_kind: ScoreKind = "votes" if config.patches else "logit"
         self.traits = replace(self.traits, maps=config.patches, score_kind=score_kind)
         self.encoder = encoder
-        owners = PrototypeLayer.class_major(config.prototypes_per_class, spec.num_classes)
-        if saved is not None:
+        if saved is None:
+            owners = PrototypeLayer.class_major(config.prototypes_per_class, spec.num_classes)
+        else:
             owners = saved["prototypes.owners"]
         shape = (encoder.channels, 1, 1) if config.patches else (encoder.embedding,)
         self.prototypes: VectorPrototypes
@@ -233,14 +234,8 @@ def _base_model(
     base_tensors = {
         name.removeprefix(BASE): t for name, t in (tensors or {}).items() if name.startswith(BASE)
     }
-    spec = ModelSpec.from_dict(base["spec"])
-    return registry.build(
-        base["method"],
-        base["config"],
-        spec,
-        module=module,
-        tensors=base_tensors or None,
-        load_weights=load_weights,
+    return registry.build_described(
+        base, module=module, tensors=base_tensors or None, load_weights=load_weights
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+DEEPEST = 14  # as in the configuration; the tensors of the paths grow with nodes times leaves
+
 
 class Tree(nn.Module):
     """A full binary tree of P inner nodes ("ask") and L = P + 1 leaves, numbered in level order.
@@ -17,6 +19,9 @@ class Tree(nn.Module):
 
     Args:
         asks: (2P + 1,) bool.
+
+    Raises:
+        ValueError: if these flags are not the shape of a tree of at most 14 levels of nodes.
 
     Attributes:
         ancestors: (L, S) int64, the nodes on the path to each leaf, root first, −1 after the end of the path.
@@ -150,8 +155,19 @@ class Tree(nn.Module):
 
 def derive_tensors(tree: Tree, *_: Any) -> None:
     """Compute the tensors that follow from the shape; also called after a shape is loaded."""
+    with torch.device(
+        "cpu"
+    ):  # also while the model is built on the meta device: the sizes follow from values
+        _derive(tree)
+
+
+def _derive(tree: Tree) -> None:
     device, asks = tree.asks.device, tree.asks.cpu()
     inner, leaves = asks.nonzero().flatten(), (~asks).nonzero().flatten()
+    if not 0 < len(inner) < 2**DEEPEST:
+        raise ValueError(f"a tree has 1 to {2**DEEPEST - 1:,} nodes")
+    if len(leaves) != len(inner) + 1 or bool((inner > 2 * torch.arange(len(inner))).any()):
+        raise ValueError("the flags of the nodes that ask are not the shape of a tree")
     positions = torch.empty(len(asks), dtype=torch.int64)
     positions[inner] = torch.arange(len(inner))
     positions[leaves] = -1 - torch.arange(len(leaves))
@@ -162,6 +178,8 @@ def derive_tensors(tree: Tree, *_: Any) -> None:
         tree._levels.append((count, size - count))
         order.append((~level).to(torch.uint8).argsort(stable=True))
         start, size = start + size, 2 * count
+        if len(tree._levels) > DEEPEST:
+            raise ValueError(f"a tree has at most {DEEPEST} levels of nodes")
     # Paths, from the leaves up; then they are reversed, so that the root is first and missing entries are last.
     steps, place = [], leaves
     while bool((place > 0).any()):

@@ -103,8 +103,9 @@ class ProtoVAE(PrototypeMethod):
             self.encoder, features = encoder, encoder.embedding
         self.addon = vae.addon(features, self.latent)
         self.decoder = vae.Decoder(sizes, spec.image.channels, self.latent, late=name == "quickdraw")
-        owners = PrototypeLayer.class_major(config.prototypes_per_class, spec.num_classes)
-        if saved is not None:
+        if saved is None:
+            owners = PrototypeLayer.class_major(config.prototypes_per_class, spec.num_classes)
+        else:
             owners = saved["prototypes.owners"].bool()
         vectors = torch.randn(len(owners), self.latent)
         # The authors' code uses distances, not their squares.

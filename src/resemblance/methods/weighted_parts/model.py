@@ -60,8 +60,9 @@ class WeightedParts(PrototypeMethod):
         self.traits = replace(self.traits, maps=cells != (), boxes_before_push=before)
         self.encoder = encoder
         self.addon = AddOn(config.addon, encoder.channels, config.prototype_depth)
-        owners = PrototypeLayer.class_major(config.prototypes_per_class, spec.num_classes)
-        if saved is not None:
+        if saved is None:
+            owners = PrototypeLayer.class_major(config.prototypes_per_class, spec.num_classes)
+        else:
             owners = saved["prototypes.owners"]
         vectors = torch.rand(len(owners), self.addon.channels, *cells)
         self.prototypes = self.make_prototypes(vectors, owners)
