@@ -40,6 +40,7 @@ FLOORS = [
     "store",
     "writing",
     "config",
+    "printing",
 ]
 ON_THE_FLOOR_OF = {"__main__": "cli", "version": "config"}
 LARGEST_FOLDER = 18
@@ -214,6 +215,19 @@ def test_a_file_name_tells_what_is_in_it():
             folders[path.name].add(path.parent.relative_to(SOURCE).as_posix())
     twice = {name: places for name, places in folders.items() if len(places) > 1}
     assert twice == SAME_NAME
+
+
+def test_all_that_is_printed_passes_one_room():
+    """Else control characters of foreign files, or a letter that the terminal's encoding lacks, can reach it."""
+    elsewhere = []
+    for name, path in modules().items():
+        if name.split(".")[1:2] == ["printing"]:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if called in ("print", "Console", "sys.stdout.write", "sys.stderr.write", "pprint"):
+                elsewhere.append(f"{where(name, node.lineno)} calls {called}")
+    assert not elsewhere, "\n".join(elsewhere)
 
 
 def declared(*extras: str) -> set[str]:

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import warnings
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,11 +25,15 @@ from torch import Tensor
 
 from resemblance.config.errors import UserError
 from resemblance.config.files.json_file import read_json
+from resemblance.printing.characters import find_control, printable, without_controls
+from resemblance.printing.lines import FolderWarning
 from resemblance.writing import leftovers, replacing, replacing_folder
 
 FORMAT = 1
 CONFIG = "config.json"
 TENSORS = "model.safetensors"
+README = "README.md"
+NAMED = 5  # the largest number of files that a warning names
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib")
 
@@ -61,9 +68,13 @@ def save_folder(
         TENSORS: dump_tensors({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})
     }
     contents.update(files)
+    config = without_controls(config)  # with them, the folder could not be loaded
     checksums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
     document = {"format": FORMAT, **config, "checksums": {CONFIG: _checksum(config), **checksums}}
-    contents[CONFIG] = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+    contents[CONFIG] = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(
+        "utf-8",
+        "backslashreplace",  # bytes of a path that are not UTF-8; the escapes are JSON's
+    )
     with replacing_folder(path) as folder:
         for name, data in contents.items():
             with replacing(folder / _inside(name)) as file:
@@ -80,7 +91,11 @@ def load_folder(path: Path | str) -> StoredModel:
         The description without the checksums, the tensors and the files, each checked.
 
     Raises:
-        UserError: with the reason, if anything is missing, changed, of another program or from a later version.
+        UserError: with the reason, if anything is missing, changed, of another program or from a later version, or
+            if a text of the description has control characters.
+
+    Warns:
+        FolderWarning: if the folder has files that it does not list.
     """
     folder = _locate(path)
     config = _read_config(folder)
@@ -90,6 +105,8 @@ def load_folder(path: Path | str) -> StoredModel:
     contents = {}
     if checksums.pop(CONFIG, None) != _checksum(config):
         raise UserError(f"{folder / CONFIG} was edited after it was saved; copy the folder again")
+    if control := find_control(config):
+        raise UserError(f"{folder / CONFIG}: {control}; the folder is damaged or was made to deceive")
     for name, expected in checksums.items():
         target = folder / _inside(name)
         try:
@@ -108,7 +125,27 @@ def load_folder(path: Path | str) -> StoredModel:
         tensors = load_tensors(contents.pop(TENSORS))
     except Exception as error:  # of safetensors, and of torch for shapes that do not fit
         raise UserError(f"{folder / TENSORS} is not a safetensors file: {error}") from None
+    if loose := _loose(folder, checksums):
+        more = f" and {len(loose) - NAMED} more" if len(loose) > NAMED else ""
+        names = ", ".join(map(printable, loose[:NAMED]))
+        warnings.warn(
+            f"{printable(folder)} has files that do not belong to the model and are not read: {names}{more}",
+            FolderWarning,
+            stacklevel=2,
+        )
     return StoredModel(config, tensors, contents)
+
+
+def _loose(folder: Path, listed: Container[str]) -> list[str]:
+    """Return the files that a model folder does not list; its README.md and hidden files may be there."""
+    loose = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = [
+            (Path(place) / name).relative_to(folder) for name in sorted(files) if not name.startswith(".")
+        ]
+        loose += [path.as_posix() for path in paths]
+    return [name for name in loose if name not in listed and name not in (CONFIG, README)]
 
 
 def _checksum(document: dict[str, Any]) -> str:

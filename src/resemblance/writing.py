@@ -124,13 +124,15 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, completely or not at all.
+    """Write a text file in UTF-8, completely or not at all; bytes of file names that are not UTF-8 become escapes.
+
+    In JSON, these are JSON's own escapes, and are read as the same names.
 
     Raises:
         CannotWriteError: if it cannot be written.
     """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def beside(path: Path, ending: str = "new") -> Path:

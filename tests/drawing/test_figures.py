@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from resemblance.drawing.heat import heat_layer, overlay, rescaled
 from resemblance.drawing.latent_figure import class_colors, latent_figure
@@ -17,11 +18,13 @@ from resemblance.explain.figure import explanation_figure
 from resemblance.explain.prototype_view import PrototypeView, prototype_views
 from resemblance.methods.paper_figures import FigureInputs, paper_figures
 from resemblance.methods.registry import method_configs
+from resemblance.printing.characters import printable
 from resemblance.report.confusion_figure import confusion_figure
 from resemblance.report.gallery_figure import by_class, gallery_figure
 from toy_model import Ballot, Distances, Nearest, Toy
 
-HOSTILE = "$\\frac{a}{$ _^\n\x1b[31m" + "x" * 300
+MATHEMATICS = "$\\frac{a}{$ _^\u202e" + "x" * 300
+HOSTILE = "\n\x1b[31m\x9b\udcff" + MATHEMATICS
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def test_bars_for_and_against_have_their_colours(image):
 
 
 def test_names_are_never_read_as_mathematics(image):
-    model = Toy(classes=(HOSTILE, "b", "c"))
+    model = Toy(classes=(MATHEMATICS, "b", "c"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         png(explain(model, image, name=HOSTILE).plot())
@@ -76,7 +79,25 @@ def test_names_are_never_read_as_mathematics(image):
 
 def test_text_is_shortened_in_the_middle():
     assert plain("a" * 50, 11) == "aaaaa…aaaaa"
-    assert "\x1b" not in plain(HOSTILE)
+    assert plain(HOSTILE, 400).startswith(r"\n\x1b[31m\x9b\udcff$\frac{a}{$ _^\u202exx")
+
+
+def test_no_text_of_a_figure_moves_or_reorders_what_is_drawn(image):
+    name = "a\n\x1b[31m\x9b\u202eb"
+    model = Toy(classes=("a\u202eb", "b", "c"))
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    labels = np.arange(20) % 3
+    classes = model.spec.classes
+    figures = [
+        explain(model, image, name=name, label=0).plot(),
+        gallery_figure(prototype_views(model), classes, title=name),
+        confusion_figure(np.eye(3, dtype=int), classes, name),
+        latent_figure(points, labels, points[:3], np.arange(3), classes, title=name),
+    ]
+    for figure in figures:
+        texts = [item.get_text() for item in figure.findobj(Text)]
+        assert any(r"\u202e" in text for text in texts)
+        assert all(printable(text, lines=True) == text for text in texts)
 
 
 def test_colours_follow_the_map():

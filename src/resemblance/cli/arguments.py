@@ -12,6 +12,7 @@ from resemblance.cli.parser import Option, help_text, options_of, parser_for
 from resemblance.config.errors import UserError
 from resemblance.config.files.options_file import read_options
 from resemblance.config.values import check_fields, convert, near
+from resemblance.printing.lines import say
 
 # Keys of a run's config.yaml that are not options; --config ignores them, so that it reads the file unchanged.
 RECORD = ("command", "method", "split_seed", "versions")
@@ -47,7 +48,7 @@ def parse(
     try:
         typed, words = _split(parser, options, arguments)
         if typed.pop("help", False):
-            print(help_text(prog, description, options, parser, epilog), end="")
+            say(help_text(prog, description, options, parser, epilog).rstrip("\n"))
             raise SystemExit(0)
         files = typed.pop("config", [])
         typed |= _assign(words, options)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from resemblance.printing.characters import printable
+from resemblance.printing.lines import json_text, say, shown
+from resemblance.printing.terminal import Terminal
 from resemblance.runs.messages import Messages
 
 
@@ -24,21 +25,20 @@ class Screen(Messages):
 
     def __init__(self, result: TextIO | None = None) -> None:
         self._result = result
-        self.console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.console = Terminal(sys.stdout)
 
     def say(self, text: str = "") -> None:
         """Print a line for people."""
-        self.console.print(text)
+        say(text, self.console.file)
 
     def warn(self, text: str) -> None:
         """Print a line that should not be overlooked, on the error stream."""
-        Console(file=sys.stderr, highlight=False, markup=False, emoji=False, soft_wrap=True).print(
-            Text(f"note: {text}", style="yellow")
-        )
+        Terminal().print(Text(f"note: {printable(text)}", style="yellow"), soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
         """Print a table with right-aligned numbers; plain columns if the output is not a terminal."""
-        cells = [["" if value is None else str(value) for value in row] for row in rows]
+        columns = [self._cell(name) for name in columns]
+        cells = [["" if value is None else self._cell(value) for value in row] for row in rows]
         numeric = [all(_is_number(row[i]) for row in cells) for i in range(len(columns))]
         if title:
             self.say(title)
@@ -48,7 +48,7 @@ class Screen(Messages):
                 table.add_column(Text(name), justify="right" if is_number else "left", overflow="fold")
             for row in cells:
                 table.add_row(*(Text(value) for value in row))
-            self.console.print(table)
+            self.console.print(table, soft_wrap=True)
             return
         lines = [list(columns), *cells]
         widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
@@ -62,9 +62,12 @@ class Screen(Messages):
     def result(self, document: Any) -> None:
         """Print the command's result as JSON, if programs read the output; else print nothing."""
         if self._result is not None:
-            json.dump(document, self._result, indent=2, ensure_ascii=False, allow_nan=False)
-            self._result.write("\n")
+            self._result.write(json_text(document, self._result.encoding or "utf-8") + "\n")
             self._result.flush()
+
+    def _cell(self, value: object) -> str:
+        """Return the text of a cell as it is printed, so that the width of its column is the right one."""
+        return shown(value, self.console.file, lines=False)
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from resemblance.config.commands import COMMANDS, TrainCommand
 from resemblance.config.errors import UserError
 from resemblance.config.values import near
 from resemblance.methods.registry import import_methods, method_configs
+from resemblance.printing.characters import printable
+from resemblance.printing.lines import printing_everything, say
 from resemblance.writing import is_full
 
 PROG = "resemblance"
@@ -51,8 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         resemblance 0.1.0
         0
     """
+    with printing_everything():
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    """Run the command and report any exception in one line."""
     try:
-        result = dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        result = dispatch(arguments)
         sys.stdout.flush()  # an error in writing belongs here, not to the end of Python
         return result
     except UserError as error:
@@ -90,10 +98,10 @@ def dispatch(arguments: list[str]) -> int:
     arguments, modules = split_imports(arguments)
     first = arguments[0] if arguments else "--help"
     if first in ("-h", "--help", "help"):
-        print(_overview())
+        say(_overview())
         return 0
     if first in ("-V", "--version"):
-        print(f"{PROG} {resemblance.__version__}")
+        say(f"{PROG} {resemblance.__version__}")
         return 0
     if first not in COMMANDS:
         kind = "option" if first.startswith("-") else "command"
@@ -145,9 +153,9 @@ def _train_options(arguments: list[str]) -> TrainCommand:
     methods = method_configs()
     name = arguments[0] if arguments else ""
     if name in ("-h", "--help"):
-        print(f"usage: {PROG} train METHOD --data DATA [options]\n\nTrain a model.\n\nmethods:")
-        print("\n".join(f"  {key:<14}{config.line}" for key, config in methods.items()))
-        print(f"\n{PROG} train METHOD --help shows a method's options.\n\n{IMPORT_HELP}")
+        say(f"usage: {PROG} train METHOD --data DATA [options]\n\nTrain a model.\n\nmethods:")
+        say("\n".join(f"  {key:<14}{config.line}" for key, config in methods.items()))
+        say(f"\n{PROG} train METHOD --help shows a method's options.\n\n{IMPORT_HELP}")
         raise SystemExit(0)
     if name not in methods:
         hint = near(name, list(methods)) or f"; the methods are {', '.join(methods)}"
@@ -182,5 +190,5 @@ def _discard_output() -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"{PROG}: {message}" if code != 2 else f"{PROG}: error: {message}", file=sys.stderr)
+    say(printable(f"{PROG}: {message}" if code != 2 else f"{PROG}: error: {message}"), sys.stderr)
     return code

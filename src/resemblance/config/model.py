@@ -9,6 +9,7 @@ from typing import Any
 from resemblance.config.errors import UserError
 from resemblance.config.files.typed import make, typed
 from resemblance.config.image import ImageSpec
+from resemblance.printing.characters import fits_a_line
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class ModelSpec:
         image: size, channels and normalisation.
 
     Raises:
-        UserError: with fewer than two classes, or if their names are not distinct texts.
+        UserError: with fewer than two classes, or if their names are not distinct texts that fit into a line.
 
     Example:
         >>> spec = ModelSpec(("cat", "dog"), ImageSpec(32, 32, 1, (0.5,), (0.5,)))
@@ -41,6 +42,11 @@ class ModelSpec:
         if len(set(self.classes)) < len(self.classes):
             [(name, _)] = Counter(self.classes).most_common(1)
             raise UserError(f"two classes have the same name, {repr(name)[:100]}")
+        for number, name in enumerate(self.classes):
+            if not fits_a_line(name):
+                raise UserError(
+                    f"the name of class {number}, {name!r}, has control characters or is not UTF-8; rename it"
+                )
 
     @property
     def num_classes(self) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from resemblance.printing.terminal import Terminal
 
 T = TypeVar("T")
 DELAY = 2.0
@@ -33,7 +34,7 @@ def track(
         >>> list(track([1, 2], "counting"))
         [1, 2]
     """
-    console = console or Console(file=sys.stderr)
+    console = console or Terminal()
     if not show or not console.is_terminal:
         yield from items
         return

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import unicodedata
-
-# Unicode categories: control characters, surrogates, line and paragraph separators.
-UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
-
-
-def fits_a_line(text: str) -> bool:
-    """Check whether a text can be printed on one line unchanged."""
-    return not any(unicodedata.category(character) in UNPRINTABLE for character in text)
+from resemblance.printing.characters import printable
 
 
 def one_line(text: object, most: int | None = None) -> str:
-    r"""Escape characters that would break the line, and shorten the text if it is longer than ``most``.
+    r"""Escape characters that break the line or reorder it, and shorten the text if it is longer than ``most``.
 
     Example:
         >>> print(one_line("two\nlines.png"), one_line(ValueError("x" * 9), 5))
         two\nlines.png xx...
     """
-    shown = str(text)
-    if not shown.isprintable():
-        shown = "".join(c if fits_a_line(c) else repr(c)[1:-1] for c in shown)
+    shown = printable(text)
     return shown if most is None or len(shown) <= most else shown[: most - 3] + "..."
 
 

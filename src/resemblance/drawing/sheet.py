@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 
 from resemblance.data.images import Pixels
 from resemblance.drawing.style import FAINT, INK, MUTED, SMALL, draw_box, new_figure
+from resemblance.printing.characters import printable
 from resemblance.prototypes.gallery import Box
 
 CELL = 0.62  # inches
@@ -90,7 +91,7 @@ def picture(
 def text(axes: Axes, x: float, y: float, words: str, **style: Any) -> None:
     """Write text, centred unless ``style`` says otherwise; dollar signs do not start mathematics."""
     settings: dict[str, Any] = {"ha": "center", "va": "center", "color": INK, "size": 9, **style}
-    axes.text(x, y, words, parse_math=False, **settings)
+    axes.text(x, y, printable(words, lines=True), parse_math=False, **settings)
 
 
 def number(value: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import unicodedata
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from resemblance.data.images import Pixels
+from resemblance.printing.characters import printable
 from resemblance.prototypes.gallery import Box
 
 INK = "#1c2330"
@@ -37,10 +37,10 @@ def plain(text: object, limit: int = 40) -> str:
     """Return the text as one printable line of at most ``limit`` characters, shortened in the middle.
 
     Example:
-        >>> plain("a\\nb"), plain("train/cats/0123456789.jpg", 12)
-        ('a b', 'train/…9.jpg')
+        >>> print(plain("a\\x07b"), plain("train/cats/0123456789.jpg", 12))
+        a\\x07b train/…9.jpg
     """
-    line = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in str(text)).strip()
+    line = printable(text).strip()
     if len(line) <= limit:
         return line
     head = limit // 2
@@ -49,6 +49,7 @@ def plain(text: object, limit: int = 40) -> str:
 
 def write(figure: Figure, x: float, y: float, text: str, **options: Any) -> Text:
     """Write text at x, y inches from the figure's upper left corner; dollar signs do not start mathematics."""
+    text = printable(text, lines=True)
     width, height = figure.get_size_inches()
     options = dict[str, Any](color=INK, va="top", fontsize=9) | options
     return figure.text(x / width, 1 - y / height, text, parse_math=False, **options)

@@ -14,6 +14,7 @@ from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import signed
+from resemblance.printing.characters import printable
 from resemblance.prototypes.gallery import Box
 
 IMAGE = PictureLimit(288, 40_000)
@@ -80,7 +81,8 @@ class HtmlRenderer:
 
     def render(self, template: str, **values: object) -> Markup:
         """Render a template; the result is safe because the environment escapes all values."""
-        return Markup(self.environment.get_template(template).render(renderer=self, **values))
+        page = self.environment.get_template(template).render(renderer=self, **values)
+        return Markup(printable(page, lines=True))  # escapes have no character that HTML reads
 
     def image(self, explanation: ExplanationData) -> Markup:
         """Show the image that is explained."""

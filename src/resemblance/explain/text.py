@@ -6,6 +6,7 @@ from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import decimals_for, signed
 from resemblance.explain.score_breakdown import ScoreBreakdown
+from resemblance.printing.characters import printable
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 SCORE_WORDS = {"logit": "score", "probability": "probability", "votes": "votes"}
@@ -205,7 +206,7 @@ def counter_text(explanation: ExplanationData) -> str:
 
 def text_table(explanation: ExplanationData) -> str:
     """Return the explanation as plain text for a terminal: a table per class that adds up to its score."""
-    blocks = [f"{explanation.name}: {headline(explanation)}"]
+    blocks = [f"{printable(explanation.name)}: {headline(explanation)}"]
     for breakdown in explanation.breakdowns:
         words = explanation.words
         first, weight = "path" if explanation.paths else words.one, weight_word(explanation)
@@ -241,12 +242,12 @@ def text_table(explanation: ExplanationData) -> str:
             f"contribution {signed(reason.contribution, 3)}."
         )
     blocks += [f"Warning: {text}" for text in warnings(explanation)]
-    return "\n".join(blocks)
+    return printable("\n".join(blocks), lines=True)
 
 
 def align(head: list[str], rows: list[list[str]]) -> str:
     """Return a table with columns as wide as their widest cell, without empty columns; numbers are right-aligned."""
-    table = [head, *rows]
+    table = [[printable(cell) for cell in row] for row in (head, *rows)]
     used = [column for column in range(len(head)) if any(row[column] for row in rows)]
     widths = {column: max(len(row[column]) for row in table) for column in used}
     numeric = {2, 3, 4}

@@ -18,7 +18,7 @@ from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.encoders.base import Encoder
 from resemblance.methods.registry import REGISTRATION_HINT, build, get_config, known_configs, model_class
-from resemblance.prototypes.gallery import Gallery
+from resemblance.prototypes.gallery import INDEX, Gallery
 from resemblance.store import CONFIG, load_folder
 
 REQUIRED = {"method": str, "config": dict[str, Any], "spec": dict[str, Any]}
@@ -78,7 +78,7 @@ def load(
     if isinstance(model, PrototypeModel) and model.prototypes.owners.shape[1:] != (spec.num_classes,):
         raise UserError(f"{path}: the owners of the prototypes are not for {spec.num_classes} classes")
     if stored.files:
-        gallery = Gallery.from_files(stored.files)
+        gallery = Gallery.from_files(stored.files, f"{path}/{INDEX}")
         count = len(model.prototypes) if isinstance(model, PrototypeModel) else 0
         if len(gallery) != count:
             raise UserError(f"{path} has {count} prototypes, but pictures of {len(gallery)}")

@@ -14,6 +14,7 @@ from PIL import Image
 
 from resemblance.config.errors import UserError
 from resemblance.data.images import Pixels
+from resemblance.printing.characters import find_control, printable
 
 FOLDER = "prototypes"
 INDEX = f"{FOLDER}/index.json"
@@ -160,7 +161,7 @@ class Gallery(Sequence[GalleryItem]):
         entries = [
             {
                 "kind": item.kind,
-                "name": item.name,
+                "name": printable(item.name),
                 "box": item.box,
                 "source": add(item.source),
                 "decoding": add(item.decoding),
@@ -171,17 +172,24 @@ class Gallery(Sequence[GalleryItem]):
         return files
 
     @staticmethod
-    def from_files(files: Mapping[str, bytes]) -> Gallery:
+    def from_files(files: Mapping[str, bytes], place: str = INDEX) -> Gallery:
         """Read the files of `to_files`; pictures are decoded only on demand.
 
+        Args:
+            files: the files by path.
+            place: the path of the index in messages.
+
         Raises:
-            UserError: if the index is missing or malformed, or names a missing picture.
+            UserError: if the index is missing or malformed, names a missing picture, or has control characters.
         """
         pictures = {
             name.removeprefix(f"{FOLDER}/"): Picture(data) for name, data in files.items() if name != INDEX
         }
         try:
-            entries = json.loads(files[INDEX].decode("utf-8"))["prototypes"]
+            document = json.loads(files[INDEX].decode("utf-8"))
+            if control := find_control(document):
+                raise UserError(f"{place}: {control}; the folder is damaged or was made to deceive")
+            entries = document["prototypes"]
             return Gallery([_item(entry, pictures) for entry in entries])
         except KeyError as error:
             raise UserError(f"the prototypes' pictures are incomplete: {error.args[0]} is missing") from None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from resemblance.printing.lines import say
+
 
 class Messages:
     """Receives the lines of a run; this class ignores them.
@@ -29,11 +31,11 @@ class PrintedMessages(Messages):
 
     def say(self, text: str = "") -> None:
         """Print a line."""
-        print(text)
+        say(text)
 
     def warn(self, text: str) -> None:
         """Print a line on the error stream."""
-        print(f"note: {text}", file=sys.stderr)
+        say(f"note: {text}", sys.stderr)
 
 
 def messages_for(progress: bool) -> Messages:

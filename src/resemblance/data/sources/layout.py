@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from resemblance.config.errors import UserError
 from resemblance.data.images import SUFFIXES
 from resemblance.data.sources.tree import Tree
-from resemblance.data.text import fits_a_line, one_line
+from resemblance.data.text import one_line
+from resemblance.printing.characters import fits_a_line
 
 SPLITS = {
     "train": "train",

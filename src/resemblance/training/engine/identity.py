@@ -59,7 +59,7 @@ def fingerprint(source: Source | None) -> str:
         check = zlib.crc32(np.ascontiguousarray(source.array).data, check)
     else:
         for index in range(len(source)):
-            check = zlib.crc32(source.name(index).encode(), check)
+            check = zlib.crc32(source.name(index).encode(errors="backslashreplace"), check)
     return f"{len(source)} images ({check:08x})"
 
 

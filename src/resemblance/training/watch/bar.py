@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from resemblance.data.progress import LONG, duration
+from resemblance.printing.terminal import Terminal
 
 REFRESH = 0.2
 
@@ -34,7 +34,7 @@ class RunBar:
         console: Console | None = None,
         cached: int = 0,
     ) -> None:
-        self.console = console or Console(file=sys.stderr)
+        self.console = console or Terminal()
         self.show, self.steps, self.epochs, self.done, self.cached = show, steps, epochs, done, cached
         self.text = ""
         self._first = done

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from resemblance.printing.characters import spreadsheet_cell
 from resemblance.writing import replacing, writing
+
+_CSV: Any = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
 
 
 class RunLog:
@@ -45,8 +48,8 @@ class RunLog:
         """Add a row, and its numbers as points at its ``step``."""
         self.rows.append(dict(row))
         if set(row) <= set(self._columns):
-            with writing(self.path), self.path.open("a", newline="") as file:
-                csv.DictWriter(file, self._columns).writerow(row)
+            with writing(self.path), self.path.open("a", **_CSV) as file:
+                csv.writer(file).writerow(self._cells(row))
         else:
             self._rewrite()
         self.points({key: value for key, value in row.items() if "/" in key}, int(row["step"]))
@@ -77,8 +80,11 @@ class RunLog:
 
     def _rewrite(self) -> None:
         self._columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self._columns)
+        with replacing(self.path) as temporary, temporary.open("w", **_CSV) as file:
+            writer = csv.writer(file)
             if self.rows:
-                writer.writeheader()
-            writer.writerows(self.rows)
+                writer.writerow(map(spreadsheet_cell, self._columns))
+            writer.writerows(map(self._cells, self.rows))
+
+    def _cells(self, row: Mapping[str, Any]) -> list[object]:
+        return [spreadsheet_cell(row.get(column, "")) for column in self._columns]
