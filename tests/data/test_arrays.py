@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -124,6 +125,14 @@ def test_files_that_are_not_npz(tmp_path):
     for name, data in contents.items():
         (tmp_path / f"{name}.npz").write_bytes(data)
         assert f"{name}.npz: not an .npz file of plain arrays" in refusal(opened, tmp_path / f"{name}.npz")
+
+
+def test_a_file_in_an_npz_that_is_not_an_array_is_refused(tmp_path):
+    """NumPy returns its bytes."""
+    path = npz(tmp_path / "a.npz", train_labels=None)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("train_labels.npy", b"hello")
+    assert "a.npz: train_labels is not an array" in refusal(opened, path)
 
 
 def idx(array):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 
@@ -279,6 +281,21 @@ def test_truncated_files_are_refused_or_whole(kind):
 )
 def test_files_that_are_not_images(data):
     assert refusal(read, data).startswith("a.png: ")
+
+
+def test_nothing_is_printed_beside_the_refusal():
+    """Pillow logs an error, which Python prints in a program without logging."""
+    data = bytearray(encoded(noise(0, (8, 8)), "TIFF"))
+    program = (
+        "import sys; from resemblance.data.images import read_image, UserError\n"
+        "try: read_image(sys.stdin.buffer.read())\n"
+        "except UserError as error: print(error)"
+    )
+    # A tag: samples per pixel.
+    struct.pack_into("<H", data, data.index(struct.pack("<HHI", 277, 3, 1)) + 8, 20000)
+    ended = subprocess.run([sys.executable, "-c", program], input=bytes(data), capture_output=True)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert b"damaged" in ended.stdout or b"not a readable image" in ended.stdout
 
 
 def test_empty_and_missing_files(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -25,6 +26,8 @@ _BITS_PER_SAMPLE = 258  # TIFF tag
 
 # Set once: warnings.catch_warnings is not safe in threads, and images are checked in several.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+# Otherwise the errors that Pillow logs are printed beside ours, if the program does not log.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def read_image(file: Path | str | bytes | IO[bytes], name: str | None = None) -> Image.Image:

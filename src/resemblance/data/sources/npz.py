@@ -47,13 +47,16 @@ def _load(path: Path, shown: str) -> Arrays:
             raise UserError(
                 f"{shown}: {one_line(bombs[0])} unpacks to over a hundred times its size; refused"
             )
-        stored = np.load(path, allow_pickle=False)
-        arrays = {key: stored[key] for key in known if key in stored.files}
-        keys = set(stored.files)
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in known if key in stored.files}
+            keys = set(stored.files)
     except UserError:
         raise
     except Exception as error:  # from zipfile, zlib, numpy's header parser, and for refused pickles
         raise UserError(f"{shown}: not an .npz file of plain arrays ({reason(error)})") from None
+    other = next((key for key, array in arrays.items() if not isinstance(array, np.ndarray)), None)
+    if other is not None:  # numpy returns the bytes of a file in the archive that does not begin as an array
+        raise UserError(f"{shown}: {other} is not an array")
     for part in PARTS:
         both = {f"{part}_images", f"{part}_labels"}
         if (part == "train" or both & keys) and not both <= keys:

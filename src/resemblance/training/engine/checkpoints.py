@@ -6,7 +6,9 @@ A new file is written completely, with a checksum in it, and then replaces the o
 from __future__ import annotations
 
 import os
+import pickle
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,11 +21,13 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from resemblance.config.errors import UserError
 from resemblance.core.distributed import any_process
+from resemblance.data.text import reason
 from resemblance.training.checksums import Checksum, add_checksum, compare_checksum
 from resemblance.training.engine.interrupts import Interrupts
 from resemblance.writing import beside, replacing
 
 SECONDS = 30.0
+REPEAT = "delete it, and --resume repeats the stage from its start, with the same result"
 STAGE = "stage.ckpt"  # Lightning's checkpoint within a stage, the one that a run can do without
 
 
@@ -97,12 +101,18 @@ def load_checkpoint(path: Path) -> Any:
             checksum = compare_checksum(file)
             if checksum is Checksum.DIFFERS:
                 raise damaged(path)
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings(action="ignore"):
+                content = torch.load(file, map_location="cpu", weights_only=True)
     except UserError:
         raise
+    except pickle.UnpicklingError:  # its message is a page on how to run the code in the file
+        raise UserError(
+            f"{path} is not a checkpoint of resemblance: it is no pickle of plain values"
+        ) from None
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).split("\n")[0][:120]
-        raise UserError(f"{path} is not a checkpoint of resemblance, or is damaged: {reason}") from None
+        raise UserError(
+            f"{path} is not a checkpoint of resemblance, or is damaged: {reason(error)}"
+        ) from None
     if checksum is Checksum.MISSING:
         raise other_version(path)
     return content
@@ -127,7 +137,7 @@ def damaged(path: Path) -> UserError:
     """Return the error for a damaged checkpoint, which says what can be done about it."""
     previous = previous_path(path)
     if path.name == STAGE:
-        cure = "delete it, and --resume repeats the stage from its start, with the same result"
+        cure = REPEAT
     elif _is_intact(previous):
         cure = (
             f"rename {previous.name} to {path.name}, and --resume continues from there with the same result"
@@ -139,10 +149,18 @@ def damaged(path: Path) -> UserError:
 
 def other_version(path: Path) -> UserError:
     """Return the error for a checkpoint that another version wrote."""
+    if path.name == STAGE:
+        return UserError(f"{path} was made by another version; {REPEAT}")
     return UserError(
         f"the run in {path.parent.parent} was made by another version and cannot be resumed; start it again in "
         "another --output"
     )
+
+
+def unfit(path: Path, error: Exception) -> UserError:
+    """Return the error for a checkpoint with which training cannot go on."""
+    cure = REPEAT if path.name == STAGE else "start the run again in another --output"
+    return UserError(f"{path} cannot be continued ({reason(error)}); {cure}")
 
 
 def _keep_previous(path: Path) -> None:

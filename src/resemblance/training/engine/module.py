@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,33 +23,13 @@ from resemblance.training.engine.cached_outputs import CachedBatch, compute_outp
 from resemblance.training.engine.optimizers import OptimizerState, build_optimizer, rate_factor
 from resemblance.training.engine.order import Plan
 from resemblance.training.engine.randomness import Purpose, derive, seed_noise
+from resemblance.training.engine.stage_record import Progress
 from resemblance.training.engine.state import copy_tensors
 from resemblance.training.engine.validation import Score
 from resemblance.training.watch.bar import RunBar
 from resemblance.training.watch.logs import RunLog
 
 LOG_EVERY = 50
-
-
-@dataclass
-class Progress:
-    """The measurements of a stage so far; part of its checkpoint.
-
-    Args:
-        history: one row per epoch.
-        best: ``accuracy``, ``loss``, ``epoch`` and ``model`` of the best epoch, if one is to be kept.
-        stopped: whether the stage was stopped early.
-        sums: (T,) sums of the loss terms over the micro-batches of this epoch.
-        count: micro-batches in ``sums``.
-        terms: names of the terms.
-    """
-
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, Any] | None = None
-    stopped: bool = False
-    sums: Tensor | None = None
-    count: int = 0
-    terms: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -96,12 +76,16 @@ class StageModule(LightningModule):
         model: the model.
         stage: the stage.
         settings: the settings with which it is trained.
+
+    Attributes:
+        stepped: whether a step has been made in this process.
     """
 
     def __init__(self, model: Classifier, stage: Stage, settings: StageSettings) -> None:
         super().__init__()
         self.model, self.stage, self.settings = model, stage, settings
         self.progress = Progress()
+        self.stepped = False
         self._logged: tuple[Tensor | None, int] = (None, 0)
         self._epoch_started = 0.0
 
@@ -156,6 +140,7 @@ class StageModule(LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Make the step and call the model's `after_step`, before anything is saved."""
         super().optimizer_step(*args, **kwargs)
+        self.stepped = True
         with torch.no_grad():
             self.model.after_step()
 
@@ -200,7 +185,13 @@ class StageModule(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the stage's measurements."""
+        """Restore the stage's measurements.
+
+        Raises:
+            ValueError: if there is no state of the optimiser, which Lightning would not miss.
+        """
+        if len(checkpoint["optimizer_states"]) != 1:
+            raise ValueError("no state of the optimiser")
         self.progress = Progress(**checkpoint["resemblance"]["progress"])
 
     # Parts of the hooks.
@@ -264,7 +255,13 @@ class StageModule(LightningModule):
     def _keep_best(self, score: Score, epoch: int) -> None:
         progress, best, patience = self.progress, self.progress.best, self.settings.patience
         if score.beats(None if best is None else Score(best["accuracy"], best["loss"])):
-            progress.best = {**asdict(score), "epoch": epoch, "model": copy_tensors(self.model)}
+            tensors = copy_tensors(self.model)
+            progress.best = {
+                "accuracy": score.accuracy,
+                "loss": score.loss,
+                "epoch": epoch,
+                "model": tensors,
+            }
         elif best is not None and patience is not None and epoch - best["epoch"] >= patience:
             progress.stopped = self.trainer.should_stop = True
 

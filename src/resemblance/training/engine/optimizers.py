@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,13 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from resemblance.core.classifier import Classifier
 from resemblance.core.recipe import Schedule, Stage
+
+
+class ParameterState(TypedDict):
+    """The state of one parameter: the optimiser's name, and its values by name."""
+
+    kind: str
+    state: dict[str, Any]
 
 
 @dataclass
@@ -23,7 +30,7 @@ class OptimizerState:
         ages: group → epochs for which it was trained since its state was last reset.
     """
 
-    states: dict[str, dict[str, Any]] = field(default_factory=dict)
+    states: dict[str, ParameterState] = field(default_factory=dict)
     ages: dict[str, int] = field(default_factory=dict)
 
 
@@ -77,7 +84,7 @@ def collect_state(
     """Return the state after ``epochs`` of the stage: its own groups updated, the others as they were."""
     states, ages = dict(optimizer_state.states), dict(optimizer_state.ages)
     for _, name, parameter in _named(model, optimizer):
-        state = {
+        state: dict[str, Any] = {
             key: value.detach().cpu().clone() if isinstance(value, Tensor) else value
             for key, value in optimizer.state.get(parameter, {}).items()
         }
@@ -110,7 +117,7 @@ def select_state(
             changed = [axis for axis, size in enumerate(old) if len(old) == len(new) and size != new[axis]]
             if kept is None or len(changed) != 1 or new[changed[0]] != len(kept):
                 continue
-            entry = {**entry, "state": _slice(entry["state"], old, changed[0], kept)}
+            entry = {"kind": entry["kind"], "state": _slice(entry["state"], old, changed[0], kept)}
         states[name] = entry
     return OptimizerState(states, optimizer_state.ages)
 

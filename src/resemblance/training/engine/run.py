@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from resemblance.training.engine.module import StageSettings
 from resemblance.training.engine.optimizers import OptimizerState, select_state
 from resemblance.training.engine.order import Plan
 from resemblance.training.engine.randomness import Purpose, derive, seed_noise
+from resemblance.training.engine.stage_record import StageRecord, read_record
 from resemblance.training.engine.stages import StageResult, train_stage
 from resemblance.training.engine.state import RunState
 from resemblance.training.engine.validation import Score, autocast, validate
@@ -47,6 +47,7 @@ class Run:
         self.state = RunState.load(job.state_path)
         self.state.load_into(self.model)
         self.model.to(distributed.device)
+        self.restored = job.state_path if job.config.resume else None
         self.stage_checkpoint = self._read_stage_checkpoint()
         self.bar: RunBar | None = None
         self.log: RunLog | None = None
@@ -91,6 +92,7 @@ class Run:
         state, epochs = self.state, 0
         if stage.epochs and stage.groups:
             result = self._fit(stage)
+            self.restored = None
             epochs = result.epochs
             state.optimizer_state, state.step = result.optimizer_state, state.step + result.steps
             state.history += result.progress.history
@@ -142,7 +144,7 @@ class Run:
                 self.log.epoch(row)
             best = state.candidate
             if score.beats(None if best is None else Score(best["accuracy"], best["loss"])):
-                state.candidate = {"stage": state.stage, **asdict(score)}
+                state.candidate = {"stage": state.stage, "accuracy": score.accuracy, "loss": score.loss}
                 if self.distributed.rank == 0:
                     state.copy_from(self.model)
                     atomic_save({"model": state.model, "facts": state.facts}, self.job.candidate_path)
@@ -160,7 +162,7 @@ class Run:
                 chosen = stages[state.candidate["stage"]].name
                 state.notes.append(f"chosen on validation: the model after stage {chosen!r}")
             score = self._score()
-            state.score = None if score is None else asdict(score)
+            state.score = None if score is None else {"accuracy": score.accuracy, "loss": score.loss}
             refit = self.config.refit_on_all and score is not None
         if refit:
             self._load_model(self.job.start_path)
@@ -211,6 +213,7 @@ class Run:
             self.distributed,
             path=self.job.stage_path,
             resume=self.stage_checkpoint is not None,
+            restored=self.restored,
             workers=config.workers if dataset is images else 0,
             precision=config.precision,
             every=config.checkpoint_every_steps,
@@ -284,10 +287,10 @@ class Run:
     def _label(self, stage: Stage) -> dict[str, Any]:
         return {"phase": "refit" if self.state.phase else "train", "stage": stage.name}
 
-    def _read_stage_checkpoint(self) -> dict[str, Any] | None:
+    def _read_stage_checkpoint(self) -> StageRecord | None:
         """Return our part of the checkpoint within the stage; None if there is none of this stage."""
         if not self.job.stage_path.exists():
             return None
-        checkpoint: dict[str, Any] = load_checkpoint(self.job.stage_path)["resemblance"]
+        checkpoint = read_record(self.job.stage_path)
         current = checkpoint["number"] == self.job.stage_number(self.state) and self.state.done == 0
         return checkpoint if current else None

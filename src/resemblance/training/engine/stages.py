@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,17 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch.utils.data import DataLoader, Dataset
 
+from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
 from resemblance.core.recipe import Stage
 from resemblance.data.loader import identity_collate, leave_signals_to_main_process
-from resemblance.training.engine.checkpoints import AtomicCheckpointIO, Saver
+from resemblance.training.engine.checkpoints import AtomicCheckpointIO, Saver, unfit
 from resemblance.training.engine.devices import DistributedContext, quiet_lightning
 from resemblance.training.engine.interrupts import Interrupts
-from resemblance.training.engine.module import Progress, StageModule, StageSettings
+from resemblance.training.engine.module import StageModule, StageSettings
 from resemblance.training.engine.optimizers import OptimizerState, collect_state, freeze_others
 from resemblance.training.engine.order import StepBatches
+from resemblance.training.engine.stage_record import Progress
 from resemblance.training.engine.state import load_tensors
 
 
@@ -49,6 +53,7 @@ def train_stage(
     *,
     path: Path,
     resume: bool = False,
+    restored: Path | None = None,
     workers: int = 0,
     precision: str = "32-true",
     every: int | None = None,
@@ -64,6 +69,7 @@ def train_stage(
         distributed: the processes of the run.
         path: the checkpoint within the stage.
         resume: whether to start from that checkpoint.
+        restored: the checkpoint that the model was read from, if nothing has been trained since.
         workers: loader processes.
         precision: Lightning's name of the precision.
         every: optimiser steps between checkpoints; None: by time.
@@ -87,7 +93,7 @@ def train_stage(
         worker_init_fn=leave_signals_to_main_process if workers else None,
         pin_memory=distributed.accelerator == "gpu",
     )
-    with quiet_lightning():
+    with quiet_lightning(), _restoring(path if resume else restored, module):
         trainer.fit(module, loader, ckpt_path=path if resume else None)
     model.zero_grad(set_to_none=True)
     for parameter, required in requires_grad:
@@ -98,6 +104,19 @@ def train_stage(
         load_tensors(model, progress.best["model"])
     epochs = trained if progress.best is None else int(progress.best["epoch"])
     return StageResult(optimizer_state, progress, epochs, trained * settings.plan.steps)
+
+
+@contextmanager
+def _restoring(path: Path | None, module: StageModule) -> Iterator[None]:
+    """Report an error before the first step after a checkpoint as one of the checkpoint, which did not fit."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if path is None or module.stepped:
+            raise
+        raise unfit(path, error) from error
 
 
 def _trainer(

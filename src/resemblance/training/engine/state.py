@@ -5,15 +5,31 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
 
+from resemblance.config.errors import UserError
+from resemblance.config.files.exact_types import wrong_field
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.data.text import reason
 from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint, other_version
 from resemblance.training.engine.optimizers import OptimizerState
+
+
+class Measured(TypedDict):
+    """The validation result of a model."""
+
+    accuracy: float
+    loss: float
+
+
+class Candidate(Measured):
+    """The best candidate so far, and the index of its stage."""
+
+    stage: int
 
 
 @dataclass
@@ -46,10 +62,10 @@ class RunState:
     step: int = 0
     optimizer_state: OptimizerState = field(default_factory=OptimizerState)
     epochs: list[int] = field(default_factory=list)
-    candidate: dict[str, Any] | None = None
+    candidate: Candidate | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    score: dict[str, float] | None = None
+    score: Measured | None = None
     finished: bool = False
 
     @property
@@ -63,8 +79,18 @@ class RunState:
         self.facts = plain(model.facts)
 
     def load_into(self, model: Classifier) -> None:
-        """Load the state's tensors and facts into the model."""
-        load_tensors(model, self.model)
+        """Load the state's tensors and facts into the model.
+
+        Raises:
+            UserError: if they do not fit it.
+        """
+        try:
+            load_tensors(model, self.model)
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise UserError(
+                f"the saved state of the run does not fit the model: {reason(error)}; start it again in another "
+                "--output"
+            ) from error
         model.facts = dict(self.facts)
 
     def save(self, path: Path) -> None:
@@ -81,9 +107,12 @@ class RunState:
         """
         content = load_checkpoint(path)
         try:
-            return cls(**{**content, "optimizer_state": OptimizerState(**content["optimizer_state"])})
+            state = cls(**{**content, "optimizer_state": OptimizerState(**content["optimizer_state"])})
         except (KeyError, TypeError):
             raise other_version(path) from None
+        if wrong_field(state) or wrong_field(state.optimizer_state):
+            raise other_version(path)
+        return state
 
 
 def copy_tensors(model: nn.Module) -> dict[str, Tensor]:
