@@ -114,3 +114,14 @@ def test_a_process_with_another_encoding(encoding: str, line: str) -> None:
 def _written(file: io.TextIOWrapper) -> str:
     file.flush()
     return file.buffer.getvalue().decode(file.encoding)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="reports another error")
+def test_a_reader_that_has_ended_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "resemblance", "--help"], stdout=writing, stderr=subprocess.PIPE
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
