@@ -88,6 +88,8 @@ def test_no_name_breaks_the_output(
     if "--json" in line and "RUN" in line:
         texts = json.dumps(json.loads(out))
         assert all(json.dumps(name) in texts for name in CLASSES)
+    elif line.startswith("explain") and not fails:
+        assert f"{printable(IMAGE)}: predicted" in out
     elif line.startswith("evaluate") and not fails:
         shown = {"utf-8": r"kät ≥ \u202e×", "cp1252": r"kät >= \u202e×", "ascii": r"k\xe4t >= \u202ex"}
         assert shown[encoding] in out
