@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 import urllib.error
@@ -294,3 +295,11 @@ def test_torchvision_weights_from_the_cache(tmp_path: Path, monkeypatch: pytest.
     assert encoder.trained_head
     assert "IMAGENET1K_V1" in encoder.description
     assert not build_encoder(config, IMAGE, 3).trained_head
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its names are UTF-16")
+@pytest.mark.parametrize(("suffix", "save"), [("safetensors", save_file), ("pth", torch.save)])
+def test_names_that_are_not_utf8(tmp_path: Path, suffix: str, save: Any) -> None:
+    save({"weight": torch.ones(2)}, tmp_path / f"a.{suffix}")
+    path = (tmp_path / f"a.{suffix}").rename(tmp_path / (os.fsdecode(b"\xff.") + suffix))
+    assert read_weights(path)["weight"].tolist() == [1, 1]
