@@ -294,3 +294,10 @@ def test_torchvision_weights_from_the_cache(tmp_path: Path, monkeypatch: pytest.
     assert encoder.trained_head
     assert "IMAGENET1K_V1" in encoder.description
     assert not build_encoder(config, IMAGE, 3).trained_head
+
+
+def test_messages_do_not_repeat_long_names(tmp_path: Path) -> None:
+    save_file({**network().state_dict(), "a" * 10_000: torch.ones(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match="1 unexpected") as caught:
+        build(tmp_path / "w.safetensors")
+    assert len(str(caught.value)) < 1000
