@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -116,6 +117,32 @@ def test_methods(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["methods", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert {entry["name"] for entry in listed} == set(list_methods())
+
+
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "runs/a"), "runs/a: Permission denied"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 5000), "x" * 200 + ": File name too long"),
+        (MemoryError(), "there is not enough memory; a smaller --batch-size or --image-size needs less"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+            "there is not enough memory; a smaller --batch-size or --image-size needs less",
+        ),
+    ],
+)
+def test_errors_of_files_and_memory_are_not_internal(
+    problem: Exception,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(options: object) -> int:
+        raise problem
+
+    monkeypatch.setattr("resemblance.cli.commands.methods.run", broken)
+    assert main(["methods"]) == 2
+    assert capsys.readouterr().err == f"resemblance: error: {message}\n"
 
 
 def test_internal_errors_are_also_one_line(

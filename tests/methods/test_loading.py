@@ -14,12 +14,14 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 import resemblance
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.data import ArraySource, ImageDataset, loader
+from resemblance.methods.protopnet.model import ProtoPNet
 from resemblance.methods.registry import build
 from resemblance.training.ends.gallery import build_gallery
 from resemblance.training.ends.projection import project
@@ -277,6 +279,54 @@ def test_an_encoder_larger_than_the_folder_is_not_built(folder, monkeypatch):
     with pytest.raises(UserError, match="lacks"):
         resemblance.load(folder)
     assert devices == ["meta"]
+
+
+class ReadsValues(nn.Module):
+    """A network of the user's that cannot be run on the meta device."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 8, 3)
+        self.last = nn.Linear(8, 2)
+
+    def forward(self, images):
+        latents = self.convolution(images)
+        return self.last(latents.mean((2, 3)) / max(1.0, latents.abs().max().item()))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "size", "network"),
+    [
+        ("torchvision/resnet18", 64, None),
+        ("torchvision/swin_t", 64, None),
+        ("test_vit", 160, None),
+        ("mine:network", 28, ReadsValues),
+    ],
+)
+def test_encoders_of_all_kinds_are_loaded(encoder, size, network, tmp_path):
+    torch.manual_seed(0)
+    spec = ModelSpec(("cat", "dog"), ImageSpec(size, size, 1, (0.5,), (0.5,)))
+    model = build("kmex", {"encoder": encoder}, spec, module=network and network()).eval()
+    model.save(tmp_path / "model")
+    loaded = resemblance.load(tmp_path / "model", module=network and network())
+    images = torch.rand(2, 1, size, size)
+    with torch.no_grad():
+        assert torch.equal(loaded(images).scores, model(images).scores)
+
+
+def test_a_method_that_reads_values_when_it_is_built_is_loaded(folder, monkeypatch):
+    """Methods of other packages may do so; their shapes are compared afterwards."""
+    make = ProtoPNet.make_prototypes
+    monkeypatch.setattr(
+        ProtoPNet,
+        "make_prototypes",
+        lambda model, vectors, owners: make(model, vectors * float(vectors.max() > 0), owners),
+    )
+    assert resemblance.load(folder).name == "protopnet"
+    config = json.loads((folder / "config.json").read_text())["config"]
+    rewrite(folder, config={**config, "prototype_depth": 9})
+    with pytest.raises(UserError, match=r"has shape .* was expected"):
+        resemblance.load(folder)
 
 
 def test_files_that_are_none_are_named(folder):

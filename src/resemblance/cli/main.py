@@ -5,6 +5,7 @@ Nothing here imports torch; a command's module is imported when it runs.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -26,6 +27,8 @@ from resemblance.writing import is_full
 PROG = "resemblance"
 DEBUG = "RESEMBLANCE_DEBUG"
 IMPORT = "--import"
+# Errors of files that no command can foresee everywhere, and only the user can mend.
+OF_THE_USER = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO}
 OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory")  # of torch, which is not imported here
 WITHOUT_IMPORT = ("demo",)  # commands that use no methods or data of other packages
 IMPORT_HELP = """\
@@ -77,6 +80,8 @@ def _run(arguments: list[str]) -> int:
             name = f"{error.filename}: " if error.filename else ""
             _discard_output()
             return _fail(f"{name}no space is left on the disk; make room, and repeat the command", 2)
+        if isinstance(error, OSError) and error.errno in OF_THE_USER:
+            return _fail(f"{str(error.filename)[:200]}: {error.strerror}", 2)
         if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
             return _fail("there is not enough memory; a smaller --batch-size or --image-size needs less", 2)
         if code := getattr(error, "exit_code", None):

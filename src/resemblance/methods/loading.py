@@ -111,15 +111,18 @@ def _check_before_building(
 ) -> None:
     """Compare the shapes that the configuration asks for with those in the folder before memory is allocated for them.
 
-    Tensors of the meta device have shapes, but no values.
+    Tensors of the meta device have shapes, but no values. A network or a method of the user's own may need values to be
+    built; it is compared afterwards only.
     """
     try:
         with torch.device("meta"):
             shapes = rebuilt(None if module is None else copy.deepcopy(module).to("meta"))
-    except Exception:
-        if module is None:
-            raise
-        return  # the user's own network may need values; it is compared when it is built
+    except Exception as error:
+        cause = error.__cause__ or error
+        needs_values = isinstance(cause, RuntimeError) and "meta" in str(cause).lower()  # in torch's words
+        if module is not None or needs_values:
+            return
+        raise
     _check_shapes(shapes, tensors, path)
 
 

@@ -44,12 +44,11 @@ def start_spec(start: str, splits: DataSplits, options: ImageOptions) -> ModelSp
     Raises:
         UserError: if the data has other classes, or an option contradicts the model.
     """
+    description = describe(start)
     try:
-        spec = ModelSpec.from_dict(describe(start)["spec"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"--start {start} has a damaged config.json: {type(error).__name__} {error}"
-        ) from None
+        spec = ModelSpec.from_dict(description["spec"])
+    except UserError as error:
+        raise UserError(f"--start {start} has a damaged config.json: {error}") from None
     if tuple(splits.classes) != spec.classes:
         raise UserError(f"{splits.name} has other classes than {start}, or has them in another order")
     image = spec.image

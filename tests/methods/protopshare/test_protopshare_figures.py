@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from figure_checks import drawn, texts
+from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.data import ArraySource
@@ -100,3 +101,9 @@ def test_all_figures_of_a_model(channels):
     other = Other(pixels, np.arange(6) % 2, spec.classes)
     without_pictures = figures(model, FigureInputs(torch.zeros(0), torch.zeros(0), source, (), other))
     assert "no picture" in texts(without_pictures["Merged prototypes"].figure)
+
+    whole = model.facts["members"]
+    for members in (whole[:1], [[{}]] * len(whole), [[{**whole[0][0], "box": [1]}]] * len(whole)):
+        model.facts["members"] = members
+        with pytest.raises(UserError, match="facts: members"):
+            figures(model, nothing)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_type_hints
 
 from resemblance.config.encoder import CUT, ENCODER, STEMS, WEIGHTS
 from resemblance.config.errors import UserError
+from resemblance.config.files.typed import typed
 from resemblance.config.options import option
 from resemblance.config.start import describe
 from resemblance.config.values import flag
@@ -125,7 +126,11 @@ class ProtoPShareConfig(ProtoPNetConfig):
         base = describe(start)
         if base["method"] not in STARTS:
             raise UserError(f"--start needs a {' or '.join(STARTS)}, but {start} holds a {base['method']}")
-        start_options = {name: base["config"].get(name, DEFAULTS[name]) for name in COPIED}
+        kinds = get_type_hints(type(self))
+        config = typed(
+            base["config"], {name: kinds[name] for name in COPIED}, f"--start {start}: config.json"
+        )
+        start_options = {name: config.get(name, DEFAULTS[name]) for name in COPIED}
         if self.encoder is None and ":" in str(start_options["encoder"]):
             raise UserError(
                 f"the encoder of {start} is your own code; to allow its import, add "

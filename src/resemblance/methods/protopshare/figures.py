@@ -12,6 +12,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from resemblance.config.errors import UserError
+from resemblance.config.files.typed import typed
 from resemblance.data.images import Pixels
 from resemblance.data.inputs import as_picture
 from resemblance.data.sources.source import Source
@@ -26,6 +28,13 @@ from resemblance.prototypes.gallery import Box
 SIDE, GAP, MARGIN, FOOT, TITLE = 0.85, 0.14, 0.3, 0.4, 0.55  # inches
 ROWS, COLUMNS = 20, 9  # the most merged prototypes to show, and the most members of each
 Member = Mapping[str, Any]
+MEMBER = {
+    "prototype": int,
+    "classes": list[str],
+    "source": int,
+    "name": str,
+    "box": tuple[int, int, int, int],
+}
 
 
 def merged_figure(
@@ -91,6 +100,19 @@ def source_picture(model: ProtoPShare, member: Member, train: Source | None) -> 
     return as_picture(to_tensor(train.read(index), model.spec.image))
 
 
+def _members(model: ProtoPShare) -> list[list[Member]]:
+    """Return the prototypes that each was made of, as the model's folder says; empty if none was merged.
+
+    Raises:
+        UserError: if the folder does not say it in the form that `ProtoPShare.merge` writes.
+    """
+    place = "facts: members"
+    entries = model.facts.get("members") or []
+    if entries and len(entries) != len(model.prototypes):
+        raise UserError(f"{place} has {len(entries)} entries for {len(model.prototypes)} prototypes")
+    return [[typed(member, MEMBER, place, required=True) for member in parts] for parts in entries]
+
+
 def figures(model: ProtoPShare, inputs: FigureInputs) -> dict[str, PaperFigure]:
     """Draw all figures of a trained model, by title.
 
@@ -100,7 +122,7 @@ def figures(model: ProtoPShare, inputs: FigureInputs) -> dict[str, PaperFigure]:
     """
     owners = model.prototypes.owners.cpu().numpy()
     by_title: dict[str, PaperFigure] = {}
-    entries = model.facts.get("members")
+    entries = _members(model)
     if entries:
         most = sorted(range(len(entries)), key=lambda j: -len(entries[j]))[:ROWS]
         members = [

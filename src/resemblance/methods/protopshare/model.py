@@ -55,6 +55,7 @@ class ProtoPShare(ProtoPNet):
     """
 
     end_actions = {"merge": "resemblance.methods.protopshare.merging"}  # noqa: RUF012
+    fact_types = {"merges": int, "members": list[list[dict[str, Any]]]}  # noqa: RUF012
 
     def __init__(
         self,
