@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import warnings
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from resemblance.config.errors import UserError
-from resemblance.store import FORMAT, load_folder, save_folder
+from resemblance.printing.lines import FolderWarning
+from resemblance.store import FORMAT, _checksum, load_folder, save_folder
 
 CONFIG = {"method": "toy", "facts": {"accuracy": 0.5}}
 TENSORS = {"weight": torch.arange(6.0).reshape(2, 3), "count": torch.tensor([1, 2])}
@@ -150,4 +153,55 @@ def test_a_description_edited_by_hand_is_refused(folder):
     document["facts"]["accuracy"] = 0.9
     path.write_text(json.dumps(document))
     with pytest.raises(UserError, match="was edited after it was saved"):
+        load_folder(folder)
+
+
+def forge(folder, config):
+    """Replace the description of a model folder, with the right checksum."""
+    document = json.loads((folder / "config.json").read_text())
+    checksums = {**document["checksums"], "config.json": _checksum(config)}
+    (folder / "config.json").write_text(json.dumps({"format": FORMAT, **config, "checksums": checksums}))
+
+
+@pytest.mark.parametrize(
+    ("config", "place"),
+    [
+        ({"spec": {"classes": ["cat", "dog\x1b[2J"]}}, r"spec\.classes\[1\] has .*'\\x1b': 'dog\\x1b\[2J'"),
+        ({"facts": {"notes": ["fine\nresemblance: all is well"]}}, r"facts\.notes\[0\] has .*'\\n'"),
+        ({"encoder": "small\x9b1m"}, r"encoder has .*'\\x9b'"),
+        ({"config": {"a\x7f": 1}}, r"a key of config has .*'\\x7f'"),
+        ({"facts": {"a": {"b": "\u2028"}}}, r"facts\.a\.b has .*'\\u2028'"),
+    ],
+)
+def test_control_characters_are_refused_with_their_place(folder, config, place):
+    forge(folder, config)
+    with pytest.raises(UserError, match=rf"config\.json: {place}") as refusal:
+        load_folder(folder)
+    assert str(refusal.value).isprintable()
+
+
+def test_what_is_saved_can_be_loaded(tmp_path):
+    """A note with control characters is escaped; a path that is not UTF-8, and Persian, stay as they are."""
+    facts = {"note": "two\nlines", "path": os.fsdecode(b"\xff.pt"), "name": "می\u200cخ \u202e"}
+    save_folder(tmp_path / "m", {"facts": facts}, {}, {})
+    assert load_folder(tmp_path / "m").config == {"facts": {**facts, "note": r"two\nlines"}}
+
+
+def test_files_that_a_folder_does_not_list_are_named(folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in ("README.md", ".gitattributes", ".git/config", ".cache/huggingface/x.lock"):
+            (folder / name).parent.mkdir(exist_ok=True, parents=True)
+            (folder / name).touch()
+        load_folder(folder)
+    for name in ("model.pkl", "prototypes/images/1.png", "code/README.md", "a.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    with pytest.warns(
+        FolderWarning, match=r"read: a\.json, model\.pkl, code/README\.md, prototypes/images/1\.png$"
+    ):
+        load_folder(folder)
+    for number in range(4):
+        (folder / f"b{number}").touch()
+    with pytest.warns(FolderWarning, match=r"b0, b1, b2, b3 and 3 more$"):
         load_folder(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -199,3 +200,12 @@ def test_an_error_of_the_writer_itself_is_not_renamed(tmp_path):
     with pytest.raises(ValueError, match="a mistake"):
         mistaken()
     assert names(tmp_path) == []
+
+
+def test_names_that_are_not_utf8_are_written(tmp_path):
+    write_text(tmp_path / "page.html", "earlier")
+    write_text(tmp_path / "page.html", "<p>\udcff.png</p>")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == r"<p>\udcff.png</p>"
+    document = {"name \udcff": ["\udc80", "猫"]}
+    write_text(tmp_path / "a.json", json.dumps(document, ensure_ascii=False))
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == document

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 import urllib.error
@@ -301,3 +302,11 @@ def test_messages_do_not_repeat_long_names(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="1 unexpected") as caught:
         build(tmp_path / "w.safetensors")
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its names are UTF-16")
+@pytest.mark.parametrize(("suffix", "save"), [("safetensors", save_file), ("pth", torch.save)])
+def test_names_that_are_not_utf8(tmp_path: Path, suffix: str, save: Any) -> None:
+    save({"weight": torch.ones(2)}, tmp_path / f"a.{suffix}")
+    path = (tmp_path / f"a.{suffix}").rename(tmp_path / (os.fsdecode(b"\xff.") + suffix))
+    assert read_weights(path)["weight"].tolist() == [1, 1]

@@ -91,6 +91,19 @@ def test_damaged_indices_are_refused(change):
         Gallery.from_files(damage(change))
 
 
+def test_control_characters_in_names_are_refused():
+    files = damage(lambda entries: entries[1].update(name="a\x1b[2J.png"))
+    message = r"m/index\.json: prototypes\[1\]\.name has the control character '\\x1b'"
+    with pytest.raises(UserError, match=message):
+        Gallery.from_files(files, "m/index.json")
+
+
+def test_names_of_files_are_saved_as_they_are_printed():
+    name = "a\n\udcff می\u200cخ.png"
+    [item] = Gallery.from_files(Gallery([GalleryItem(name=name)]).to_files())
+    assert item.name == r"a\n\udcff می" + "\u200cخ.png"
+
+
 @pytest.mark.parametrize("index", [b"", b"[]", b"{}", b"\xff\xfe", b'{"prototypes": 3}', b"[" * 100_000])
 def test_files_that_are_not_an_index_are_refused(index):
     with pytest.raises(UserError):

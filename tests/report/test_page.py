@@ -14,6 +14,7 @@ from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.reason import Reason
 from resemblance.explain.score_breakdown import ScoreBreakdown
+from resemblance.printing.characters import printable
 from resemblance.prototypes.gallery import Gallery, GalleryItem, Picture
 from resemblance.report.collect import collect
 from resemblance.report.content import ReportFigure, RunReport, SplitResult
@@ -125,43 +126,56 @@ def test_tables_add_up_as_printed():
         assert sum(values[:-1]) == pytest.approx(values[-1], abs=1e-9)
 
 
-def test_hostile_names_stay_text():
-    view = PrototypeView(0, (HOSTILE,), GalleryItem("none", HOSTILE), activations=0)
+@pytest.mark.parametrize(
+    ("hostile", "shown"),
+    [
+        (HOSTILE, HOSTILE),
+        (
+            "a\x07\x1b[31m\x7f\x9b\u2028\u202e\u2066\udcff\x00",
+            r"a\x07\x1b[31m\x7f\x9b\u2028\u202e\u2066\udcff\x00",
+        ),
+        ("می\u200cخ", "می\u200cخ"),
+    ],
+)
+def test_hostile_names_stay_text(hostile, shown):
+    view = PrototypeView(0, (hostile,), GalleryItem("none", hostile), activations=0)
     reason = Reason(view, 1.0, 1.0, 1.0)
     explanation = Explanation(
-        HOSTILE,
+        hostile,
         np.zeros((8, 8, 3), np.uint8),
         "toy",
-        (HOSTILE, "b"),
+        (hostile, "b"),
         np.array([1.0, 0.0], np.float32),
         None,
         "logit",
         "contribution",
         0,
-        (ScoreBreakdown(0, HOSTILE, 1.0, (reason,)),),
+        (ScoreBreakdown(0, hostile, 1.0, (reason,)),),
         label=1,
         counter=reason,
         counter_class=1,
     )
     report = RunReport(
-        HOSTILE,
-        HOSTILE,
-        (HOSTILE, "b"),
-        *[HOSTILE] * 4,
-        results=[SplitResult(HOSTILE, np.array([[1, 2], [3, 4]]))],
+        hostile,
+        hostile,
+        (hostile, "b"),
+        *[hostile] * 4,
+        results=[SplitResult(hostile, np.array([[1, 2], [3, 4]]))],
         prototypes=[view],
         explanations=[explanation],
-        facts={HOSTILE: HOSTILE},
-        notes=[HOSTILE],
-        configuration=HOSTILE,
-        figures=[ReportFigure(HOSTILE, b"", HOSTILE, HOSTILE)],
+        facts={hostile: hostile},
+        notes=[hostile],
+        configuration=hostile,
+        figures=[ReportFigure(hostile, b"", hostile, hostile)],
     )
-    for text in (report_html([report, report], HOSTILE), explanation._repr_html_()):
+    for text in (report_html([report, report], hostile), explanation._repr_html_()):
         page = Page(text)
         assert page.open == []
         assert not page.all("script")
         assert "54439" not in "".join(page.text).replace("{{7777*7}}", "")
-        assert HOSTILE in "".join(page.text)
+        assert shown in "".join(page.text)
+        assert printable(text, lines=True) == text
+        text.encode()
 
 
 def test_unused_prototypes_and_lost_accuracy_are_reported():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import resemblance
 from resemblance.cli.main import main
 from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
-from resemblance.runs.folders import find_run_folder
+from resemblance.runs.config_file import write_config
+from resemblance.runs.folders import check_run_folder, find_run_folder, read_config
 from resemblance.runs.opening import config_of_run
 from resemblance.training.engine.lock import lock_folder
 
@@ -273,3 +275,16 @@ def test_a_locked_folder_is_refused_by_train_and_convert(
         assert f"{folder} is in use: process " in error
     assert contents(trained) == kept
     assert not new.exists()
+
+
+def test_names_that_are_not_utf8_are_read_back_from_the_configuration(tmp_path: Path) -> None:
+    data = os.fsdecode(b"/data/\xff.zip")
+    write_config(tmp_path, "train", {"data": data, "note": "\u202e \x1b"})
+    assert read_config(tmp_path)["data"] == data
+    assert read_config(tmp_path)["note"] == "\u202e \x1b"
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"\xff"), "a\nb"])
+def test_a_run_folder_has_a_plain_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="control characters or is not UTF-8; give another --output"):
+        check_run_folder(tmp_path / name / "run")

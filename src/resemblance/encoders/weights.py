@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from resemblance.config.errors import UserError
@@ -51,10 +51,10 @@ def read_weights(path: str | Path) -> State:
         raise UserError(f"weights file '{path}' is neither .safetensors nor {', '.join(PICKLED)}")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return load_tensors(path.read_bytes())  # safetensors cannot open a name that is not UTF-8
         _check_archive(path)
-        with warnings.catch_warnings(action="ignore"):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if not _is_pickle(path):
             raise UserError(f"weights file '{path}' is damaged or is not a weights file") from error

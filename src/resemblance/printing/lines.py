@@ -10,7 +10,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import IO, Any
 
@@ -109,7 +109,7 @@ def printing_everything() -> Iterator[None]:
     finally:
         warnings.showwarning = show_warning
         for stream, before in zip(streams, errors, strict=True):
-            if not stream.closed:
+            with suppress(OSError, ValueError):  # it was closed, or its reader has ended
                 stream.reconfigure(errors=before)
 
 

@@ -10,6 +10,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.files.options_file import read_options
 from resemblance.config.files.typed import typed
 from resemblance.config.values import check_value
+from resemblance.printing.characters import fits_a_line
 
 CONFIG, METRICS, PAGE = "config.yaml", "metrics.json", "report.html"
 MODEL, CHECKPOINTS = "model", "checkpoints"
@@ -72,8 +73,10 @@ def check_run_folder(folder: Path, resume: bool | None = None) -> Path:
         resume: whether to continue the run in it; None for commands that cannot.
 
     Raises:
-        UserError: if it cannot be written, or already holds a run.
+        UserError: if it cannot be written, or already holds a run, or its name is not UTF-8.
     """
+    if not fits_a_line(str(folder)):  # TensorBoard cannot open such files
+        raise UserError(f"{folder}: the name has control characters or is not UTF-8; give another --output")
     check_writable(folder)
     if not resume and any((folder / name).exists() for name in (MODEL, CHECKPOINTS)):
         alternative = ", or --resume to continue it" if resume is not None else ""

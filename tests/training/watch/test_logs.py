@@ -34,6 +34,15 @@ def test_rows_after_the_checkpoint_are_written_again(tmp_path):
     assert points == [(10, 1.0), (20, 0.5), (30, 0.5)]
 
 
+def test_a_spreadsheet_runs_no_cell(tmp_path):
+    formula = "=HYPERLINK(1)"
+    log = RunLog(tmp_path, [{"epoch": 1, "step": 1, "stage": formula, "-1+1": -0.5}])
+    log.epoch({"epoch": 2, "step": 2, "stage": "@sum", "-1+1": 0.5})
+    log.close()
+    assert [row["stage"] for row in rows(tmp_path)] == [f"'{formula}", "'@sum"]
+    assert [row["'-1+1"] for row in rows(tmp_path)] == ["-0.5", "0.5"]
+
+
 def test_estimate(monkeypatch):
     now = {"time": 0.0}
     monkeypatch.setattr("resemblance.training.watch.bar.time.monotonic", lambda: now["time"])
