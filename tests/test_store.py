@@ -205,3 +205,10 @@ def test_files_that_a_folder_does_not_list_are_named(folder):
         (folder / f"b{number}").touch()
     with pytest.warns(FolderWarning, match=r"b0, b1, b2, b3 and 3 more$"):
         load_folder(folder)
+
+
+def test_a_link_to_itself_is_a_broken_link(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to("model.safetensors")
+    with pytest.raises(UserError, match="is a broken link"):
+        load_folder(folder)

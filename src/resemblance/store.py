@@ -110,7 +110,7 @@ def load_folder(path: Path | str) -> StoredModel:
     for name, expected in checksums.items():
         target = folder / _inside(name)
         try:
-            if target.is_symlink() and not target.resolve().is_file():
+            if target.is_symlink() and not target.is_file():
                 raise UserError(f"{target} is a broken link")
             if not target.is_file():
                 raise FileNotFoundError(target)  # also folders, pipes and devices
@@ -124,7 +124,7 @@ def load_folder(path: Path | str) -> StoredModel:
     try:
         tensors = load_tensors(contents.pop(TENSORS))
     except Exception as error:  # of safetensors, and of torch for shapes that do not fit
-        raise UserError(f"{folder / TENSORS} is not a safetensors file: {error}") from None
+        raise UserError(f"{folder / TENSORS} is not a safetensors file: {str(error)[:200]}") from None
     if loose := _loose(folder, checksums):
         more = f" and {len(loose) - NAMED} more" if len(loose) > NAMED else ""
         names = ", ".join(map(printable, loose[:NAMED]))

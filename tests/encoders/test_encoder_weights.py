@@ -297,6 +297,13 @@ def test_torchvision_weights_from_the_cache(tmp_path: Path, monkeypatch: pytest.
     assert not build_encoder(config, IMAGE, 3).trained_head
 
 
+def test_messages_do_not_repeat_long_names(tmp_path: Path) -> None:
+    save_file({**network().state_dict(), "a" * 10_000: torch.ones(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match="1 unexpected") as caught:
+        build(tmp_path / "w.safetensors")
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.skipif(os.name == "nt", reason="its names are UTF-16")
 @pytest.mark.parametrize(("suffix", "save"), [("safetensors", save_file), ("pth", torch.save)])
 def test_names_that_are_not_utf8(tmp_path: Path, suffix: str, save: Any) -> None:

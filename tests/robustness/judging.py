@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 from huggingface_hub import constants
 
 from resemblance.config.errors import UserError
+from resemblance.printing.lines import printing_everything
+from robustness.kind import NOTE
 
 MEMORY = 3 << 30  # bytes that an input may need
 SECONDS = 20  # of computation
@@ -78,7 +80,8 @@ class Limits:
         started = time.monotonic()
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
-            attempt()
+            with printing_everything():  # as every command does
+                attempt()
             verdict, cause, text = "accepted", "", ""
         except UserError as error:
             verdict, cause, text = _line(str(error))
@@ -97,9 +100,11 @@ class Limits:
         return Judgement(verdict, cause, text[-4000:], time.monotonic() - started)
 
     def _printed(self) -> str:
-        """Return what was printed on the error stream, other than by libtiff."""
+        """Return what was printed on the error stream, other than notes and what libtiff prints."""
         lines = self.noise.read_text(errors="replace").splitlines()
-        return "\n".join(line for line in lines if not LIBTIFF.fullmatch(line)).strip()
+        return "\n".join(
+            line for line in lines if not line.startswith(NOTE) and not LIBTIFF.fullmatch(line)
+        ).strip()
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in FORBIDDEN:

@@ -14,6 +14,7 @@ from resemblance.encoders.surgery import grey_weight
 from resemblance.encoders.weights import State, read_weights
 
 COUNTER = "num_batches_tracked"
+LONGEST = 200  # characters of a tensor's name, or of a shape, in messages
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _problems(state: State, target: Mapping[str, Tensor], head: str) -> str:
         if key in state and state[key].shape != value.shape
     ]
     parts = [
-        f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        f"{len(keys)} {what} ({', '.join(key[:LONGEST] for key in keys[:3])}{', ...' if len(keys) > 3 else ''})"
         for what, keys in (("missing", missing), ("unexpected", foreign), ("of another shape", shapes))
         if keys
     ]

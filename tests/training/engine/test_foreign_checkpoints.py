@@ -74,6 +74,7 @@ def test_a_state_of_other_types(tmp_path, keys, value):
         (["optimizer_states"], []),
         (["optimizer_states"], [{"state": 3}]),
         (["loops"], {}),
+        (["loops", "fit_loop", "epoch_progress", "total"], 3),
         (["state_dict"], {}),
         (["pytorch-lightning_version"], "?"),
     ],

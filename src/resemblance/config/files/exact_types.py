@@ -23,6 +23,20 @@ def wrong_field(content: Any) -> str | None:
     return next((name for name in names if not has_type(getattr(content, name), kinds[name])), None)
 
 
+def same_structure(value: Any, like: Any) -> bool:
+    """Check whether a value has the type of another, and a mapping also all of its entries with their types.
+
+    Example:
+        >>> same_structure({"a": {"b": 2}, "c": 1}, {"a": {"b": 0}}), same_structure({"a": 1}, {"a": {}})
+        (True, False)
+    """
+    if isinstance(like, dict):
+        return isinstance(value, dict) and all(
+            key in value and same_structure(value[key], like[key]) for key in like
+        )
+    return type(value) is type(like)
+
+
 def has_type(value: Any, kind: Any) -> bool:
     """Check whether a value has a type: a class, ``X | None``, ``list[X]``, ``dict[X, Y]``, a TypedDict or Any.
 

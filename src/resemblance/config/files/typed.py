@@ -73,7 +73,7 @@ def make(config: type[Config], values: Any, place: str) -> Config:
     for name in converted:
         if name not in known:
             hint = near(str(name), list(known)) or f"; there are {', '.join(known)}"
-            raise UserError(f"{place}: unknown setting {name!r}{hint}")
+            raise UserError(f"{place}: unknown setting {repr(name)[:100]}{hint}")
     for name, item in known.items():
         if name not in converted and item.default is MISSING and item.default_factory is MISSING:
             raise UserError(f"{place}: {name!r} is missing")

@@ -29,7 +29,7 @@ class DeformableConfig(WeightedPartsConfig):
         "none", "layers between the encoder and the prototypes", choices=("regular", "bottleneck", "none")
     )
     prototype_depth: int = option(128, "channels of a part if there are add-on layers", least=1)
-    upsample: int = option(2, "factor by which the latent map is enlarged, bilinearly", least=1)
+    upsample: int = option(2, "factor by which the latent map is enlarged, bilinearly", least=1, most=16)
     offset_channels: int = option(128, "hidden channels of the layers that predict the offsets", least=1)
     margin: float = option(
         0.1, "angle in radians by which prototypes of other classes count as nearer in training", least=0

@@ -81,11 +81,13 @@ def figures(model: ProtoVAE, inputs: FigureInputs) -> dict[str, PaperFigure]:
     }
     if len(inputs.images):
         by_title |= _of_images(model, inputs.images.to(model.device), decoded, owners)
-    if inputs.snapshots:
-        # One prototype per class.
-        first = np.unique(owners, return_index=True)[1]
+    # A file of another model may have fewer prototypes.
+    stored = [(epoch, arrays["prototypes"]) for epoch, arrays in inputs.snapshots]
+    stored = [(epoch, images) for epoch, images in stored if len(images) == len(owners)]
+    if stored:
+        first = np.unique(owners, return_index=True)[1]  # one prototype per class
         by_title["Prototypes through training"] = PaperFigure(
-            through_training([(epoch, arrays["prototypes"][first]) for epoch, arrays in inputs.snapshots]),
+            through_training([(epoch, images[first]) for epoch, images in stored]),
             "The first prototype of each class, decoded after different numbers of epochs.",
         )
     return by_title

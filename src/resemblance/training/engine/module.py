@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from resemblance.config.errors import UserError
+from resemblance.config.files.exact_types import same_structure
 from resemblance.core.classifier import Classifier
 from resemblance.core.distributed import world
 from resemblance.core.recipe import Stage
@@ -188,10 +189,13 @@ class StageModule(LightningModule):
         """Restore the stage's measurements.
 
         Raises:
-            ValueError: if there is no state of the optimiser, which Lightning would not miss.
+            ValueError: if there is no state of the optimiser, which Lightning would not miss, or the counters of
+                Lightning's loop are no counters.
         """
         if len(checkpoint["optimizer_states"]) != 1:
             raise ValueError("no state of the optimiser")
+        if not same_structure(checkpoint["loops"]["fit_loop"], self.trainer.fit_loop.state_dict()):
+            raise ValueError("no state of Lightning's loop")
         self.progress = Progress(**checkpoint["resemblance"]["progress"])
 
     # Parts of the hooks.
