@@ -67,5 +67,6 @@ def test_all_figures_of_a_model(classes, channels):
     last = by_title["From images to their nearest prototypes"].figure.axes[0].images[6].get_array()
     expected = (model.decode(model.prototypes.vectors[nearest][None])[0] * 255).round().byte()
     assert np.allclose(np.asarray(last).reshape(16, 16, -1), expected.permute(1, 2, 0), atol=1)
-    nothing = FigureInputs(images[:0], torch.zeros(0), source)
+    foreign = [(0, {"prototypes": model.snapshot()["prototypes"][:0]})]
+    nothing = FigureInputs(images[:0], torch.zeros(0), source, foreign)
     assert list(paper_figures(model, nothing)) == ["Prototypes, decoded"]

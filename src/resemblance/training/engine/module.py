@@ -194,7 +194,7 @@ class StageModule(LightningModule):
         """
         if len(checkpoint["optimizer_states"]) != 1:
             raise ValueError("no state of the optimiser")
-        if not same_structure(checkpoint["loops"]["fit_loop"], self.trainer.fit_loop.state_dict()):
+        if not same_structure(checkpoint["loops"], {"fit_loop": self.trainer.fit_loop.state_dict()}):
             raise ValueError("no state of Lightning's loop")
         self.progress = Progress(**checkpoint["resemblance"]["progress"])
 
