@@ -25,6 +25,7 @@ from resemblance.runs.messages import Messages, messages_for
 from resemblance.runs.opening import Openable, as_runs, computing_on, read_run
 from resemblance.runs.run import RunRecord, choose_split
 from resemblance.runs.training_run import train_run
+from resemblance.training.engine.interrupts import resumable
 
 
 class Run(RunRecord):
@@ -293,6 +294,9 @@ def _run(record: RunRecord) -> Run:
 def _finished(record: RunRecord, options: TrainOptions | ConvertOptions, messages: Messages | None) -> Run:
     """Write the report of a new run, if the options ask for one, without opening its model and images again."""
     if options.report:
-        with computing_on(record.model, options.accelerator):
+        folder = (
+            record.folder if isinstance(options, TrainOptions) else None
+        )  # a conversion is repeated as it was
+        with resumable(folder), computing_on(record.model, options.accelerator):
             write_run_report([record], None, workers=options.workers, messages=messages)
     return _run(record)

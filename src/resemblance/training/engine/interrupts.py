@@ -51,11 +51,17 @@ def resume_hint(folder: Path) -> str:
 
 
 @contextmanager
-def resumable(folder: Path) -> Iterator[None]:
-    """Add to the message of a file that cannot be written, as on a full disk, how the run can be continued."""
+def resumable(folder: Path | None) -> Iterator[None]:
+    """Add to the message of a file that cannot be written, as on a full disk, how the run can be continued.
+
+    Args:
+        folder: the run folder; None for a run that cannot be continued.
+    """
     try:
         yield
     except CannotWriteError as error:
+        if folder is None:
+            raise
         raise UserError(
             f"{error.problem}; when it can be written, repeat the command with --resume to continue the run ({folder})"
         ) from error
