@@ -294,9 +294,8 @@ def _run(record: RunRecord) -> Run:
 def _finished(record: RunRecord, options: TrainOptions | ConvertOptions, messages: Messages | None) -> Run:
     """Write the report of a new run, if the options ask for one, without opening its model and images again."""
     if options.report:
-        folder = (
-            record.folder if isinstance(options, TrainOptions) else None
-        )  # a conversion is repeated as it was
+        # A conversion is not resumed but repeated as it was.
+        folder = record.folder if isinstance(options, TrainOptions) else None
         with resumable(folder), computing_on(record.model, options.accelerator):
             write_run_report([record], None, workers=options.workers, messages=messages)
     return _run(record)
