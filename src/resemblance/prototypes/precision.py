@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ def full_precision(tensor: Tensor) -> AbstractContextManager[None]:
         ...     (a @ a).dtype
         torch.float32
     """
+    if tensor.is_meta:  # the shapes of a model are computed; nothing is rounded, and there is no autocast
+        return nullcontext()
     return torch.autocast(tensor.device.type, enabled=False)
 
 

@@ -81,11 +81,11 @@ def test_all_figures_of_a_model_with_its_snapshots(tmp_path):
     torch.manual_seed(0)
     spec = ModelSpec(("cat", "dog"), ImageSpec(16, 16, 3, (0.5,) * 3, (0.5,) * 3))
     model = build("prototypedl", {"prototypes": 4}, spec)
-    assert read_snapshots(tmp_path) == []
+    assert read_snapshots(model, tmp_path, pytest.fail) == []
     for epoch in range(11):
         if due(epoch, 10):
             write_snapshot(model, tmp_path, epoch)
-    snapshots = read_snapshots(tmp_path)
+    snapshots = read_snapshots(model, tmp_path, pytest.fail)
     assert [epoch for epoch, _ in snapshots] == [0, 1, 2, 4, 8, 10]
     assert snapshots[0][1]["prototypes"].shape == (4, 16, 16, 3)
     assert not list(tmp_path.rglob("*.tmp"))

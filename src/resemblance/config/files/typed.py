@@ -66,14 +66,14 @@ def make(config: type[Config], values: Any, place: str) -> Config:
         3
         >>> make(TrainConfig, {"epoch": 3}, "config.yaml")
         Traceback (most recent call last):
-        resemblance.config.errors.UserError: config.yaml: unknown setting 'epoch'; did you mean 'epochs'?
+        resemblance.config.errors.UserError: config.yaml has no setting 'epoch'; did you mean 'epochs'?
     """
     known = {item.name: item for item in fields(config) if item.init}  # type: ignore[arg-type]
     converted = typed(values, {name: get_type_hints(config)[name] for name in known}, place)
     for name in converted:
         if name not in known:
-            hint = near(str(name), list(known)) or f"; there are {', '.join(known)}"
-            raise UserError(f"{place}: unknown setting {repr(name)[:100]}{hint}")
+            hint = near(str(name), list(known)) or f"; it has {', '.join(known)}"
+            raise UserError(f"{place} has no setting {repr(name)[:100]}{hint}")
     for name, item in known.items():
         if name not in converted and item.default is MISSING and item.default_factory is MISSING:
             raise UserError(f"{place}: {name!r} is missing")

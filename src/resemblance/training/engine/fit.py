@@ -141,6 +141,7 @@ def run_fit(checked: CheckedRun) -> FitResult:
     elif checked.resumed != "finished":
         run_job(checked.distributed, job)
     state = RunState.load(job.state_path)
+    _remove_obsolete(job, state)
     job.model.cpu().requires_grad_(True)
     state.load_into(job.model)
     _check_weights(job.model)
@@ -190,6 +191,17 @@ def _resumed(job: Job) -> str:
         if other.exists() and not state.finished:
             check_checkpoint(other)
     return "finished" if state.finished else "resumed"
+
+
+def _remove_obsolete(job: Job, state: RunState) -> None:
+    """Remove what a finished run does not need; the run may have been killed before it was removed."""
+    obsolete = [path for path in (job.candidate_path, job.start_path) if path.exists()]
+    if obsolete:
+        state.save(
+            job.state_path
+        )  # once more, since the state before it could not continue without these files
+    for path in obsolete:
+        path.unlink()
 
 
 def _write_start(job: Job) -> None:

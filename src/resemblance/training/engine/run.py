@@ -154,10 +154,9 @@ class Run:
     def _finish_phase(self) -> None:
         """End the last stage: choose the model; then finish, or train again on all images."""
         state, stages = self.state, self.job.recipe_of(self.state).stages
-        refit, needed_candidate = False, False
+        refit = False
         if state.phase == 0:
             if state.candidate is not None and state.candidate["stage"] < len(stages) - 1:
-                needed_candidate = True
                 self._load_model(self.job.candidate_path)
                 chosen = stages[state.candidate["stage"]].name
                 state.notes.append(f"chosen on validation: the model after stage {chosen!r}")
@@ -172,11 +171,6 @@ class Run:
             )
         state.finished = not refit
         self._save_state()
-        if state.finished and needed_candidate:
-            self._save_state()  # twice, since the previous state could not continue without the candidate
-        if state.finished and self.distributed.rank == 0:
-            for path in (self.job.candidate_path, self.job.start_path):
-                path.unlink(missing_ok=True)
 
     # Parts of the transitions.
 
