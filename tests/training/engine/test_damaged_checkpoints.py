@@ -137,3 +137,13 @@ def test_without_hard_links_no_state_before_is_kept(tmp_path, monkeypatch):
     damage(tmp_path / "run" / "checkpoints" / "run.ckpt")
     with refused("run.ckpt is damaged", "another --output"):
         train(tmp_path / "run", resume=True)
+
+
+def test_nothing_is_left_when_the_previous_state_is_the_last_one(tmp_path):
+    """A full disk, or a kill, between keeping a state and replacing it leaves two names of one file."""
+    path = tmp_path / "run.ckpt"
+    atomic_save({"state": 1}, path)
+    os.link(path, previous_path(path))
+    atomic_save({"state": 2}, path, keep_previous=True)
+    assert sorted(os.listdir(tmp_path)) == ["run.ckpt", "run.ckpt.previous"]
+    assert load_checkpoint(previous_path(path)) == {"state": 1}

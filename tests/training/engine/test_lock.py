@@ -23,9 +23,10 @@ import os, sys, time
 from pathlib import Path
 from resemblance.training.engine.lock import lock_folder
 with lock_folder(Path(sys.argv[1])):
-    worker = os.fork() if "fork" in sys.argv else 0
-    if worker or "fork" not in sys.argv:
-        print(worker, flush=True)
+    if "fork" not in sys.argv:
+        print(0, flush=True)
+    elif os.fork() == 0:
+        print(os.getpid(), flush=True)
     time.sleep(60)
 """
 

@@ -171,6 +171,7 @@ def _keep_previous(path: Path) -> None:
         link.unlink(missing_ok=True)
         os.link(path, link)
         os.replace(link, previous)
+        link.unlink(missing_ok=True)  # a rename between two names of one file does nothing
 
 
 def _is_intact(path: Path) -> bool:
