@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,6 +98,8 @@ def _described_by(file: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
+        if str(error).startswith(file.removesuffix(f"/{CONFIG}")):
+            raise  # it already names the folder
         raise UserError(f"{file}: {error}") from error
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
@@ -115,7 +118,7 @@ def _check_before_building(
     built; it is compared afterwards only.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # they come again, or not at all
             shapes = rebuilt(None if module is None else copy.deepcopy(module).to("meta"))
     except Exception as error:
         cause = error.__cause__ or error
