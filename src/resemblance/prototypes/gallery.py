@@ -192,7 +192,9 @@ class Gallery(Sequence[GalleryItem]):
             entries = document["prototypes"]
             return Gallery([_item(entry, pictures) for entry in entries])
         except KeyError as error:
-            raise UserError(f"the prototypes' pictures are incomplete: {error.args[0]} is missing") from None
+            raise UserError(
+                f"the prototypes' pictures are incomplete: {str(error.args[0])[:100]} is missing"
+            ) from None
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{INDEX} is damaged: {error}") from None
 
