@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 from huggingface_hub import constants
 
 from resemblance.config.errors import UserError
+from resemblance.printing.characters import printable
 from resemblance.printing.lines import printing_everything
 from robustness.kind import NOTE
 
-MEMORY = 3 << 30  # bytes that an input may need
+ADDRESSES = 3 << 30  # bytes that an input may ask for; what is asked for and refused must end in a line
+MEMORY = 1 << 30  # bytes that an input may fill
 SECONDS = 20  # of computation
 # What a damaged file must never make a program do.
 FORBIDDEN = (
@@ -32,7 +34,7 @@ FORBIDDEN = (
     "pty.spawn",
 )
 # What libtiff prints of a damaged file, from C, where Pillow has no switch for it.
-LIBTIFF = re.compile(r"(tempfile\.tif|\w+): .*")
+LIBTIFF = re.compile(r"(tempfile\.tif|\w+): .*|Apparently should be .*")
 
 
 class Judgement(NamedTuple):
@@ -68,7 +70,7 @@ class Limits:
         sys.addaudithook(self._audit)
         signal.signal(signal.SIGPROF, self._stop)
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ADDRESSES,) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         constants.HF_HUB_OFFLINE = True  # the name of a model may be one on the hub; nothing is looked up
         os.dup2(os.open(noise, os.O_RDWR | os.O_CREAT | os.O_APPEND), 2)
@@ -78,6 +80,7 @@ class Limits:
         self.forbidden.clear()
         os.truncate(self.noise, 0)
         started = time.monotonic()
+        before = _forget_peak()
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             with printing_everything():  # as every command does
@@ -93,8 +96,11 @@ class Limits:
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
         sys.stderr.flush()
+        filled = _peak() - before
         if self.forbidden:
             verdict, cause, text = "bad", f"it called {self.forbidden[0]}", text
+        elif filled > MEMORY:
+            verdict, cause = "bad", f"filled over {MEMORY >> 30} GiB: {_shape(text)!r}"
         elif verdict != "bad" and (noise := self._printed()):
             verdict, cause, text = "bad", f"printed {noise[-150:]!r}", noise
         return Judgement(verdict, cause, text[-4000:], time.monotonic() - started)
@@ -116,13 +122,23 @@ class Limits:
 
 def _line(text: str) -> tuple[str, str, str]:
     """Judge the line of a refusal."""
-    if not text.strip() or not text.isprintable():
+    if not text.strip() or printable(text) != text:
         return "bad", f"a message that is no line: {_shape(text)!r}", text
-    if "MemoryError" in text or "allocate" in text:
-        return "bad", f"over {MEMORY >> 30} GiB: {_shape(text)!r}", text
     if len(text) > 2000:
         return "bad", f"a line of over 2,000 characters: {_shape(text)!r}", text
     return "refused", "", text
+
+
+def _forget_peak() -> int:
+    """Let the kernel measure the peak of memory anew, and return the memory that is filled now."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _peak()
+
+
+def _peak() -> int:
+    """Return the largest memory, in bytes, that was filled since `_forget_peak`."""
+    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    return 1024 * int(found[1]) if found else 0
 
 
 def _shape(text: str) -> str:

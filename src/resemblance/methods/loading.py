@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,7 +116,7 @@ def _check_before_building(
     built; it is compared afterwards only.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # torch warns of empty tensors
             shapes = rebuilt(None if module is None else copy.deepcopy(module).to("meta"))
     except Exception as error:
         cause = error.__cause__ or error
