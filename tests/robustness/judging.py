@@ -21,7 +21,7 @@ from resemblance.printing.lines import printing_everything
 from robustness.kind import NOTE
 
 ADDRESSES = 3 << 30  # bytes that an input may ask for; what is asked for and refused must end in a line
-MEMORY = 1 << 30  # bytes that an input may fill
+MEMORY = 2 << 30  # bytes that an input may fill; the largest images that are read need most of them
 SECONDS = 20  # of computation
 # What a damaged file must never make a program do.
 FORBIDDEN = (
