@@ -171,6 +171,15 @@ def test_floating_point_tiff():
     assert "expected 0 to 1" in refusal(read, encoded(Image.fromarray(values), "TIFF"))
 
 
+def test_deep_images_are_scaled_in_blocks_of_rows(monkeypatch):
+    values = np.random.default_rng(0).random((40, 30), dtype=np.float32)
+    data = encoded(Image.fromarray(values), "TIFF")
+    whole = read(data)
+    monkeypatch.setattr(images, "BLOCK", 90)
+    np.testing.assert_array_equal(read(data), whole)
+    np.testing.assert_array_equal(whole, (values.astype(np.float64) * 255).round())
+
+
 def test_32_bit_integers_are_refused():
     assert "32-bit integer" in refusal(read, encoded(Image.fromarray(RAMP.astype(np.int32)), "TIFF"))
 

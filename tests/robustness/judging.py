@@ -20,7 +20,8 @@ from resemblance.config.errors import UserError
 from resemblance.printing.lines import printing_everything
 from robustness.kind import NOTE
 
-MEMORY = 3 << 30  # bytes that an input may need
+ADDRESSES = 3 << 30  # bytes that an input may ask for; what is asked for and refused must end in a line
+MEMORY = 2 << 30  # bytes that an input may fill; the largest images that are read need most of them
 SECONDS = 20  # of computation
 # What a damaged file must never make a program do.
 FORBIDDEN = (
@@ -33,9 +34,7 @@ FORBIDDEN = (
     "pty.spawn",
 )
 # What libtiff prints of a damaged file, from C, where Pillow has no switch for it.
-LIBTIFF = re.compile(r"(tempfile\.tif|\w+): .*|Apparently should be [\d,.]+")
-# Pillow and numpy ask for the memory that a header announces, and touch only what the file holds.
-UNTOUCHED = re.compile(r"damaged or cut off \(MemoryError|plain arrays \(Unable to allocate")
+LIBTIFF = re.compile(r"(tempfile\.tif|\w+): .*|Apparently should be .*")
 # Categories of characters that break a line, and those that reorder it.
 BREAKING = ("Cc", "Cs", "Zl", "Zp")
 REORDERING = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -74,7 +73,7 @@ class Limits:
         sys.addaudithook(self._audit)
         signal.signal(signal.SIGPROF, self._stop)
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ADDRESSES,) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         constants.HF_HUB_OFFLINE = True  # the name of a model may be one on the hub; nothing is looked up
         os.dup2(os.open(noise, os.O_RDWR | os.O_CREAT | os.O_APPEND), 2)
@@ -84,6 +83,7 @@ class Limits:
         self.forbidden.clear()
         os.truncate(self.noise, 0)
         started = time.monotonic()
+        before = _forget_peak()
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             with printing_everything():  # as every command does
@@ -99,8 +99,11 @@ class Limits:
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
         sys.stderr.flush()
+        filled = _peak() - before
         if self.forbidden:
             verdict, cause, text = "bad", f"it called {self.forbidden[0]}", text
+        elif filled > MEMORY:
+            verdict, cause = "bad", f"filled over {MEMORY >> 30} GiB: {_shape(text)!r}"
         elif verdict != "bad" and (noise := self._printed()):
             verdict, cause, text = "bad", f"printed {noise[-150:]!r}", noise
         return Judgement(verdict, cause, text[-4000:], time.monotonic() - started)
@@ -124,11 +127,21 @@ def _line(text: str) -> tuple[str, str, str]:
     """Judge the line of a refusal."""
     if not text.strip() or any(unicodedata.category(one) in BREAKING or one in REORDERING for one in text):
         return "bad", f"a message that is no line: {_shape(text)!r}", text
-    if ("MemoryError" in text or "allocate" in text) and not UNTOUCHED.search(text):
-        return "bad", f"over {MEMORY >> 30} GiB: {_shape(text)!r}", text
     if len(text) > 2000:
         return "bad", f"a line of over 2,000 characters: {_shape(text)!r}", text
     return "refused", "", text
+
+
+def _forget_peak() -> int:
+    """Let the kernel measure the peak of memory anew, and return the memory that is filled now."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _peak()
+
+
+def _peak() -> int:
+    """Return the largest memory, in bytes, that was filled since `_forget_peak`."""
+    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    return 1024 * int(found[1]) if found else 0
 
 
 def _shape(text: str) -> str:

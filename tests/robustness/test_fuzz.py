@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from robustness.fuzz import KINDS, fuzz
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is limited and measured by Linux")
 
 
 @pytest.mark.slow

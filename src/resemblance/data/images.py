@@ -20,6 +20,7 @@ MAX_PIXELS = 100_000_000  # larger files are refused as decompression bombs
 # Formats that Pillow decodes by itself; EPS, for instance, would start Ghostscript.
 FORMATS = "JPEG", "PNG", "TIFF", "GIF", "BMP", "DIB", "WEBP", "AVIF", "PPM", "JPEG2000", "ICO", "PCX"
 SUFFIXES = ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".avif", ".pgm", ".ppm", ".jp2"
+BLOCK = 1 << 20  # pixels that are converted at once
 Pixels = NDArray[np.uint8]  # (H, W, 3) unless stated otherwise
 BRIGHTEST = "brightest of 16 bits"
 _BITS_PER_SAMPLE = 258  # TIFF tag
@@ -127,8 +128,13 @@ def _plain(image: Image.Image, file: Image.Image, name: str) -> Image.Image:
 
 
 def _scaled(values: NDArray[np.generic], top: int) -> NDArray[np.uint8]:
-    """Scale values from 0 to ``top`` to 0 to 255."""
-    return (values.astype(np.float64) * (255 / top)).round().astype(np.uint8)
+    """Scale values (H, W) from 0 to ``top`` to 0 to 255, in blocks of rows: float64 needs eight times the memory."""
+    scaled = np.empty(values.shape, np.uint8)
+    rows = max(1, BLOCK // values.shape[1])
+    for start in range(0, len(values), rows):
+        block = values[start : start + rows].astype(np.float64)
+        scaled[start : start + rows] = (block * (255 / top)).round()
+    return scaled
 
 
 def _empty(file: Path | str | bytes | IO[bytes]) -> bool:

@@ -118,7 +118,7 @@ def _check_before_building(
     built; it is compared afterwards only.
     """
     try:
-        with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # they come again, or not at all
+        with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # torch warns of empty tensors
             shapes = rebuilt(None if module is None else copy.deepcopy(module).to("meta"))
     except Exception as error:
         cause = error.__cause__ or error
