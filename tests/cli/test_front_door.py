@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import pytest
 import resemblance
 from resemblance.cli.main import main
 from resemblance.config.commands import COMMANDS
+from resemblance.config.errors import UserError
 from resemblance.methods.registry import get_config, list_methods, method_configs
 
 HEAVY = ("torch", "numpy", "torchvision", "timm", "lightning", "sklearn", "matplotlib", "PIL")
@@ -170,4 +172,27 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
 
     monkeypatch.setattr("resemblance.cli.commands.methods.run", interrupted)
     assert main(["methods"]) == 130
+    assert capsys.readouterr().err == "resemblance: interrupted\n"
+
+
+@pytest.mark.parametrize("other", [ValueError, UserError])
+def test_an_interrupt_that_becomes_another_error_is_one(
+    other: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in an import of compiled code."""
+
+    def interrupted(options: object) -> int:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise other("half imported") from None
+        return 0
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        monkeypatch.setattr("resemblance.cli.commands.methods.run", interrupted)
+        assert main(["methods"]) == 130
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == "resemblance: interrupted\n"
