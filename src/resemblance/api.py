@@ -229,12 +229,11 @@ def evaluate(
     """
     runs = as_runs(model, "auto")
     models = [run.model for run in runs]
-    source = (
-        data if isinstance(data, Source) else choose_split(runs[0].images(data, skip_bad_images), split)[1]
-    )
+    if not isinstance(data, Source):
+        data = choose_split(runs[0].images(data, skip_bad_images), split)[1]
     if len(models) == 1:
-        return evaluate_model(models[0], source, batch_size=batch_size, workers=workers, progress=progress)
-    return evaluate_ensemble(models, source, batch_size=batch_size, workers=workers, progress=progress).whole
+        return evaluate_model(models[0], data, batch_size=batch_size, workers=workers, progress=progress)
+    return evaluate_ensemble(models, data, batch_size=batch_size, workers=workers, progress=progress).whole
 
 
 def report(

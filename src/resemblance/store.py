@@ -24,8 +24,8 @@ from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
 from resemblance.config.errors import UserError
-from resemblance.config.files.json_file import read_json
-from resemblance.printing.characters import find_control, printable, without_controls
+from resemblance.config.files.json_file import read_json, refuse_controls
+from resemblance.printing.characters import printable, without_controls
 from resemblance.printing.lines import FolderWarning
 from resemblance.writing import leftovers, replacing, replacing_folder
 
@@ -71,10 +71,10 @@ def save_folder(
     config = without_controls(config)  # with them, the folder could not be loaded
     checksums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
     document = {"format": FORMAT, **config, "checksums": {CONFIG: _checksum(config), **checksums}}
-    contents[CONFIG] = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(
-        "utf-8",
-        "backslashreplace",  # bytes of a path that are not UTF-8; the escapes are JSON's
-    )
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    contents[CONFIG] = text.encode(
+        "utf-8", "backslashreplace"
+    )  # of paths that are not UTF-8, in JSON's own escapes
     with replacing_folder(path) as folder:
         for name, data in contents.items():
             with replacing(folder / _inside(name)) as file:
@@ -105,8 +105,7 @@ def load_folder(path: Path | str) -> StoredModel:
     contents = {}
     if checksums.pop(CONFIG, None) != _checksum(config):
         raise UserError(f"{folder / CONFIG} was edited after it was saved; copy the folder again")
-    if control := find_control(config):
-        raise UserError(f"{folder / CONFIG}: {control}; the folder is damaged or was made to deceive")
+    refuse_controls(config, str(folder / CONFIG))
     for name, expected in checksums.items():
         target = folder / _inside(name)
         try:

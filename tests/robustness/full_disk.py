@@ -1,10 +1,10 @@
 """Let the disk be full at each write of a command in turn, make room, go on, and compare with an undisturbed run.
 
-Run as a script, which prints each fault with the words that repeat it, and the counts:
+It prints each fault with the words that repeat it, and the counts. From the root of the project:
 
-    python tests/robustness/full_disk.py
-    python tests/robustness/full_disk.py --only "train kmex" --every 5
-    python tests/robustness/full_disk.py --only "train kmex" --write 17
+    PYTHONPATH=src:tests python -m robustness.full_disk
+    PYTHONPATH=src:tests python -m robustness.full_disk --only "train kmex" --every 5
+    PYTHONPATH=src:tests python -m robustness.full_disk --only "train kmex" --write 17
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
-
-if __name__ == "__main__":  # a script finds its own folder; the tests' shared modules lie above it
-    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 

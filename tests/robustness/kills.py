@@ -1,10 +1,10 @@
 """Kill every command at random moments with real signals, go on, and compare with a run that was never killed.
 
-Run as a script, which prints each fault with the words that repeat it, and the counts:
+It prints each fault with the words that repeat it, and the counts. From the root of the project:
 
-    python tests/robustness/kills.py --trials 330
-    python tests/robustness/kills.py --only "train protopnet" --trials 20 --seed 1
-    python tests/robustness/kills.py --only "train protopnet" --trial 7
+    PYTHONPATH=src:tests python -m robustness.kills --trials 330
+    PYTHONPATH=src:tests python -m robustness.kills --only "train protopnet" --trials 20 --seed 1
+    PYTHONPATH=src:tests python -m robustness.kills --only "train protopnet" --trial 7
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-if __name__ == "__main__":  # a script finds its own folder; the tests' shared modules lie above it
-    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 

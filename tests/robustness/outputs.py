@@ -59,8 +59,7 @@ def _check(path: Path) -> None:
 
 def leftovers(folder: Path) -> list[str]:
     """Return the names of the temporary files and locks in a folder."""
-    hidden = [path for path in folder.rglob(".*") if path.name != ".hidden"]
-    return [f"{path.name} was left" for path in hidden]
+    return [f"{path.name} was left" for path in folder.rglob(".*")]
 
 
 def digest(folder: Path) -> dict[str, Any]:

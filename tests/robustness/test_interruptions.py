@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the commands run in forked processes")
 
 
-def drive(script: str, *arguments: str) -> str:
+def drive(driver: str, *arguments: str) -> str:
     """Run a driver; return its last line, which has the counts."""
-    words = [sys.executable, str(HERE / script), *arguments]
-    source = str(HERE.parents[1] / "src")
-    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    words = [sys.executable, "-m", f"robustness.{driver}", *arguments]
+    path = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
     result = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout.splitlines()[-1]
@@ -32,7 +31,7 @@ def number(pattern: str, text: str) -> int:
 @pytest.mark.slow
 def test_commands_that_were_killed_can_go_on():
     chosen = ("train protopnet", "train kmex", "convert", "report", "evaluate")
-    counts = drive("kills.py", "--trials", "15", *(word for name in chosen for word in ("--only", name)))
+    counts = drive("kills", "--trials", "15", *(word for name in chosen for word in ("--only", name)))
     assert number(r"^(\d+) kills", counts) >= 8
     assert number(r"bad (\d+)", counts) == 0
 
@@ -40,14 +39,14 @@ def test_commands_that_were_killed_can_go_on():
 @pytest.mark.slow
 def test_commands_can_go_on_after_a_full_disk():
     chosen = ("train kmex", "convert", "evaluate")
-    counts = drive("full_disk.py", "--every", "40", *(word for name in chosen for word in ("--only", name)))
+    counts = drive("full_disk", "--every", "40", *(word for name in chosen for word in ("--only", name)))
     assert number(r"^(\d+) ended by a full disk", counts) >= 6
     assert number(r"bad (\d+)", counts) == 0
 
 
 @pytest.mark.nightly
 def test_every_command_can_be_killed_at_any_time():
-    counts = drive("kills.py", "--trials", "330")
+    counts = drive("kills", "--trials", "330")
     assert number(r"^(\d+) kills", counts) >= 300
     assert number(r"bad (\d+)", counts) == 0
 
@@ -57,6 +56,6 @@ def test_every_command_can_be_killed_at_any_time():
     "options", [["--only", "train kmex"], ["--every", "10"]], ids=["every write", "every command"]
 )
 def test_the_disk_can_be_full_at_every_write(options):
-    counts = drive("full_disk.py", *options)
+    counts = drive("full_disk", *options)
     assert number(r"^(\d+) ended by a full disk", counts) >= 200
     assert number(r"bad (\d+)", counts) == 0

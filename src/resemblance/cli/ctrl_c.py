@@ -1,22 +1,27 @@
-"""Ctrl-C during a command: Python's exception, and the memory that it came."""
+"""Ctrl-C during a command is KeyboardInterrupt, whatever becomes of it on its way."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 
 @contextmanager
-def remembering_ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether Ctrl-C came.
+def keeping_ctrl_c() -> Iterator[None]:
+    """Raise KeyboardInterrupt after Ctrl-C also where compiled code, as in an import, made another error of it.
 
-    It raises KeyboardInterrupt as usual, but compiled code that it interrupts, as in an import, can end with another
-    error instead. In other threads, and where somebody else handles SIGINT, nothing is remembered.
+    In other threads, and where somebody else handles SIGINT, nothing is changed.
     """
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
     came = False
 
     def handle(number: int, frame: FrameType | None) -> Any:
@@ -24,14 +29,12 @@ def remembering_ctrl_c() -> Iterator[Callable[[], bool]]:
         came = True
         signal.default_int_handler(number, frame)
 
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
-    if ours:
-        signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGINT, handle)
     try:
-        yield lambda: came
+        yield
+    except Exception as error:
+        if came:
+            raise KeyboardInterrupt from error
+        raise
     finally:
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -9,14 +9,14 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from inspect import getdoc
 from typing import Any
 
 import resemblance
 from resemblance.cli.arguments import parse
-from resemblance.cli.ctrl_c import remembering_ctrl_c
+from resemblance.cli.ctrl_c import keeping_ctrl_c
 from resemblance.config.commands import COMMANDS, TrainCommand
 from resemblance.config.errors import UserError
 from resemblance.config.values import near
@@ -57,18 +57,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         resemblance 0.1.0
         0
     """
-    with printing_everything(), remembering_ctrl_c() as interrupted:
-        return _run(list(sys.argv[1:] if arguments is None else arguments), interrupted)
+    with printing_everything():
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
 
 
-def _run(arguments: list[str], interrupted: Callable[[], bool]) -> int:
+def _run(arguments: list[str]) -> int:
     """Run the command and report any exception in one line."""
     try:
-        result = dispatch(arguments)
+        with keeping_ctrl_c():
+            result = dispatch(arguments)
         sys.stdout.flush()  # an error in writing belongs here, not to the end of Python
         return result
     except UserError as error:
-        return _fail("interrupted", 130) if interrupted() else _fail(str(error), 2)
+        return _fail(str(error), 2)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:
@@ -77,8 +78,6 @@ def _run(arguments: list[str], interrupted: Callable[[], bool]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
-        if interrupted():  # and turned into another error on its way
-            return _fail("interrupted", 130)
         if isinstance(error, OSError) and is_full(error):
             name = f"{error.filename}: " if error.filename else ""
             _discard_output()

@@ -11,6 +11,9 @@ from resemblance.config.files.typed import make, typed
 from resemblance.config.image import ImageSpec
 from resemblance.printing.characters import fits_a_line
 
+# What describes a model, in its config.json and inside of another model: the method, its settings, `ModelSpec.to_dict`.
+DESCRIPTION = {"method": str, "config": dict[str, Any], "spec": dict[str, Any]}
+
 
 @dataclass(frozen=True)
 class ModelSpec:

@@ -7,6 +7,8 @@ from typing import Any
 
 from resemblance.config.errors import UserError
 from resemblance.config.files.json_file import read_json
+from resemblance.config.files.typed import typed
+from resemblance.config.model import DESCRIPTION
 
 
 def describe(path: str) -> dict[str, Any]:
@@ -28,13 +30,8 @@ def describe(path: str) -> dict[str, Any]:
     if not (folder / "model").is_dir() and (folder / "checkpoints").is_dir():
         raise UserError(f"--start {path} holds a run that is not finished; continue it with train --resume")
     file = (folder / "model" if (folder / "model").is_dir() else folder) / "config.json"
-    try:
-        description = read_json(file)
-        method, config, spec = description["method"], description["config"], description["spec"]
-    except (UserError, KeyError):
+    if not file.is_file():
         raise UserError(
             f"--start {path} is neither a run folder (with model/) nor a model folder (with config.json)"
-        ) from None
-    if not (isinstance(method, str) and isinstance(config, dict) and isinstance(spec, dict)):
-        raise UserError(f"--start {path}: its {file.name} is damaged")
-    return description
+        )
+    return typed(read_json(file), DESCRIPTION, f"--start {path}: {file.name}", required=True)

@@ -123,14 +123,9 @@ class Encoder(nn.Module, ABC):
             with evaluating(self), torch.no_grad():
                 features = self.features(self._dummy())
                 latents, embedding = self.map(features), self.embed(features)
-        except (
-            RuntimeError,
-            ValueError,
-            AssertionError,
-            TypeError,
-            IndexError,
-            AttributeError,
-        ) as error:
+        except UserError:
+            raise
+        except Exception as error:  # of any network that reads something else
             raise UserError(
                 f"encoder {self.name} cannot read {image.channels}-channel images of "
                 f"{image.height}x{image.width} pixels ({first_line(error)}); try another --image-size"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from resemblance.config.errors import UserError
 from resemblance.config.files.typed import typed
-from resemblance.config.model import ModelSpec
+from resemblance.config.model import DESCRIPTION, ModelSpec
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.encoders.base import Encoder
@@ -22,7 +22,7 @@ from resemblance.methods.registry import REGISTRATION_HINT, build, get_config, k
 from resemblance.prototypes.gallery import INDEX, Gallery
 from resemblance.store import CONFIG, load_folder
 
-REQUIRED = {"method": str, "config": dict[str, Any], "spec": dict[str, Any]}
+# What a model folder may say beside its description.
 OPTIONAL = {"encoder": str | None, "facts": dict[str, Any]}
 # The facts about any model; those of a method are in its model's `fact_types`.
 FACTS = {
@@ -57,7 +57,7 @@ def load(
         path = path / "model"
     stored = load_folder(path)
     with _described_by(f"{path}/{CONFIG}"):
-        description = typed(stored.config, REQUIRED, "model", required=True)
+        description = typed(stored.config, DESCRIPTION, "model", required=True)
         description = typed(description, OPTIONAL, "model")
         method, config = description["method"], description["config"]
         spec = ModelSpec.from_dict(description["spec"])
@@ -73,7 +73,10 @@ def load(
         def rebuilt(module: nn.Module | None) -> Classifier:
             return build(method, config, spec, module=module, tensors=tensors, load_weights=False)
 
-        _check_before_building(rebuilt, module, tensors, path)
+        shapes = _without_memory(rebuilt, module)
+    if shapes is not None:
+        _check_shapes(shapes, tensors, path)
+    with _described_by(f"{path}/{CONFIG}"):
         model = rebuilt(module)
     _load_strictly(model, tensors, path)
     if isinstance(model, PrototypeModel) and model.prototypes.owners.shape[1:] != (spec.num_classes,):
@@ -98,35 +101,29 @@ def _described_by(file: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        if str(error).startswith(file.removesuffix(f"/{CONFIG}")):
-            raise  # it already names the folder
         raise UserError(f"{file}: {error}") from error
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{file}: no model can be built from it: {type(error).__name__} {reason}") from error
 
 
-def _check_before_building(
-    rebuilt: Callable[[nn.Module | None], Classifier],
-    module: nn.Module | None,
-    tensors: dict[str, Tensor],
-    path: Path | str,
-) -> None:
-    """Compare the shapes that the configuration asks for with those in the folder before memory is allocated for them.
+def _without_memory(
+    rebuilt: Callable[[nn.Module | None], Classifier], module: nn.Module | None
+) -> Classifier | None:
+    """Build the model on the meta device, whose tensors have shapes but no values: they show how much it would take.
 
-    Tensors of the meta device have shapes, but no values. A network or a method of the user's own may need values to be
-    built; it is compared afterwards only.
+    A network or a method of the user's own may need values to be built; the result is then None, and the shapes are
+    compared afterwards only.
     """
     try:
         with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # torch warns of empty tensors
-            shapes = rebuilt(None if module is None else copy.deepcopy(module).to("meta"))
+            return rebuilt(None if module is None else copy.deepcopy(module).to("meta"))
     except Exception as error:
         cause = error.__cause__ or error
         needs_values = isinstance(cause, RuntimeError) and "meta" in str(cause).lower()  # in torch's words
         if module is not None or needs_values:
-            return
+            return None
         raise
-    _check_shapes(shapes, tensors, path)
 
 
 def _own_module(config: dict[str, Any], allow_import: str | None) -> nn.Module | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from resemblance.config.errors import UserError
 from resemblance.config.files.typed import make, typed
 from resemblance.config.method import MethodConfig
-from resemblance.config.model import ModelSpec
+from resemblance.config.model import DESCRIPTION, ModelSpec
 from resemblance.config.user_modules import import_user_module
 from resemblance.config.values import near
 
@@ -187,8 +187,7 @@ def build_described(
     Raises:
         UserError: as `build`, or if the description is not complete.
     """
-    kinds = {"method": str, "config": dict[str, Any], "spec": dict[str, Any]}
-    entries = typed(entry, kinds, "a model in this model", required=True)
+    entries = typed(entry, DESCRIPTION, "a model in this model", required=True)
     return build(
         entries["method"],
         entries["config"],

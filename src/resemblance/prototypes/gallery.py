@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image
 
 from resemblance.config.errors import UserError
+from resemblance.config.files.json_file import parse_object, refuse_controls
 from resemblance.data.images import Pixels
-from resemblance.printing.characters import find_control, printable
+from resemblance.printing.characters import printable
 
 FOLDER = "prototypes"
 INDEX = f"{FOLDER}/index.json"
@@ -186,17 +187,15 @@ class Gallery(Sequence[GalleryItem]):
             name.removeprefix(f"{FOLDER}/"): Picture(data) for name, data in files.items() if name != INDEX
         }
         try:
-            document = json.loads(files[INDEX].decode("utf-8"))
-            if control := find_control(document):
-                raise UserError(f"{place}: {control}; the folder is damaged or was made to deceive")
-            entries = document["prototypes"]
-            return Gallery([_item(entry, pictures) for entry in entries])
+            document = parse_object(files[INDEX], place)
+            refuse_controls(document, place)
+            return Gallery([_item(entry, pictures) for entry in document["prototypes"]])
         except KeyError as error:
             raise UserError(
                 f"the prototypes' pictures are incomplete: {str(error.args[0])[:100]} is missing"
             ) from None
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise UserError(f"{INDEX} is damaged: {error}") from None
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UserError(f"{place} is damaged: {error}") from None
 
 
 def _item(entry: Mapping[str, Any], pictures: Mapping[str, Picture]) -> GalleryItem:

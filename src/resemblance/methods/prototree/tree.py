@@ -155,9 +155,8 @@ class Tree(nn.Module):
 
 def derive_tensors(tree: Tree, *_: Any) -> None:
     """Compute the tensors that follow from the shape; also called after a shape is loaded."""
-    with torch.device(
-        "cpu"
-    ):  # also while the model is built on the meta device: the sizes follow from values
+    # On the CPU also while the model is built on the meta device: the sizes follow from values.
+    with torch.device("cpu"):
         _derive(tree)
 
 

@@ -197,9 +197,8 @@ def _remove_obsolete(job: Job, state: RunState) -> None:
     """Remove what a finished run does not need; the run may have been killed before it was removed."""
     obsolete = [path for path in (job.candidate_path, job.start_path) if path.exists()]
     if obsolete:
-        state.save(
-            job.state_path
-        )  # once more, since the state before it could not continue without these files
+        # Once more, since the state that is kept before it could not continue without these files.
+        state.save(job.state_path)
     for path in obsolete:
         path.unlink()
 

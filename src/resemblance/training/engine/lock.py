@@ -25,8 +25,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """Hold the lock of a run folder, which is made if necessary.
 
     The processes of several devices do not take it: the one that starts them holds it. What killed processes left half
-    written in the folder is removed. At the end the lock's file is
-    removed, and so is a folder that was made for it and is still empty.
+    written in the folder is removed. At the end the lock's file is removed, and so is a folder that was made for it and
+    is still empty.
 
     Raises:
         UserError: if another process, or this one in another thread, holds the lock, or the folder cannot be written.

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from resemblance.config.errors import UserError
-from resemblance.config.files.exact_types import same_structure
 from resemblance.core.classifier import Classifier
 from resemblance.core.distributed import world
 from resemblance.core.recipe import Stage
@@ -27,6 +26,7 @@ from resemblance.training.engine.randomness import Purpose, derive, seed_noise
 from resemblance.training.engine.stage_record import Progress
 from resemblance.training.engine.state import copy_tensors
 from resemblance.training.engine.validation import Score
+from resemblance.training.exact_types import same_structure
 from resemblance.training.watch.bar import RunBar
 from resemblance.training.watch.logs import RunLog
 

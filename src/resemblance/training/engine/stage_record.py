@@ -8,9 +8,9 @@ from typing import Any, TypedDict
 
 from torch import Tensor
 
-from resemblance.config.files.exact_types import has_type, wrong_field
 from resemblance.training.engine.checkpoints import load_checkpoint, other_version
 from resemblance.training.engine.state import Measured
+from resemblance.training.exact_types import has_type, wrong_field
 
 
 class BestEpoch(Measured):

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from resemblance.config.errors import UserError
-from resemblance.config.files.exact_types import wrong_field
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.text import reason
 from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint, other_version
 from resemblance.training.engine.optimizers import OptimizerState
+from resemblance.training.exact_types import wrong_field
 
 
 class Measured(TypedDict):

@@ -9,9 +9,8 @@ import os
 import platform
 import time
 from collections.abc import Mapping
-from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from resemblance.writing import writing
 
@@ -43,7 +42,7 @@ class Curves:
         self.folder = folder
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = _new_file(folder)
+            self._file = (folder / self._name()).open("xb")
             self._records = RecordWriter(self._file)
             self._write(Event(file_version="brain.Event:2"))
             self._write(Event(step=first, session_log=SessionLog(status=SessionLog.START)))
@@ -64,17 +63,11 @@ class Curves:
         with writing(self.folder):
             self._file.close()
 
+    def _name(self) -> str:
+        """Return a name that TensorBoard finds, and reads after those of earlier processes and runs."""
+        count = len(os.listdir(self.folder))
+        return f"events.out.tfevents.{time.time():017.6f}.{platform.node()}.{os.getpid()}.{count}"
+
     def _write(self, event: Any) -> None:
         event.wall_time = time.time()
         self._records.write(event.SerializeToString())
-
-
-def _new_file(folder: Path) -> BinaryIO:
-    """Open a file whose name TensorBoard finds, and reads after those of earlier processes."""
-    for number in count():
-        name = f"events.out.tfevents.{time.time():017.6f}.{platform.node()}.{os.getpid()}.{number}"
-        try:
-            return (folder / name).open("xb")
-        except FileExistsError:
-            continue
-    raise AssertionError
