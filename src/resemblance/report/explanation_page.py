@@ -7,6 +7,7 @@ from pathlib import Path
 
 from resemblance.config.errors import UserError
 from resemblance.explain.explanation import Explanation
+from resemblance.printing.characters import printable
 from resemblance.report.content import RunReport
 from resemblance.report.figure_files import check_picture, save_figure
 from resemblance.report.page import write_report
@@ -78,7 +79,8 @@ def _is_folder(output: Path) -> bool:
 def _write_figures(explanations: Sequence[Explanation], folder: Path) -> None:
     used: set[str] = set()
     for explanation in explanations:
-        stem = name = Path(explanation.name).stem or "image"
+        # The escapes of characters that would forge a listing of the folder, as a file name of any system.
+        stem = name = printable(Path(explanation.name).stem).replace("\\", "_") or "image"
         number = 2
         while name in used:
             name, number = f"{stem}-{number}", number + 1
