@@ -7,6 +7,8 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -175,9 +177,18 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "resemblance: interrupted\n"
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Handle SIGINT as Python does, whatever the tests are run by."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("other", [ValueError, UserError])
 def test_an_interrupt_that_becomes_another_error_is_one(
-    other: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    other: type[Exception], ctrl_c: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As in an import of compiled code."""
 
@@ -188,11 +199,25 @@ def test_an_interrupt_that_becomes_another_error_is_one(
             raise other("half imported") from None
         return 0
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        monkeypatch.setattr("resemblance.cli.commands.methods.run", interrupted)
-        assert main(["methods"]) == 130
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
+    monkeypatch.setattr("resemblance.cli.commands.methods.run", interrupted)
+    assert main(["methods"]) == 130
+    assert capsys.readouterr().err == "resemblance: interrupted\n"
+
+
+def test_an_interrupt_in_a_destructor_comes_again(
+    ctrl_c: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    def interrupted(options: object) -> int:
+        Interrupted()
+        time.sleep(10)
+        return 0
+
+    hook = sys.unraisablehook
+    monkeypatch.setattr("resemblance.cli.commands.methods.run", interrupted)
+    assert main(["methods"]) == 130
+    assert sys.unraisablehook is hook
     assert capsys.readouterr().err == "resemblance: interrupted\n"

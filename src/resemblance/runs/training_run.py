@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -85,7 +84,6 @@ def _train(
     with resumable(folder), Interrupts(resume_hint(folder)):
         write_config(folder, "train", config_values(method, options, split))
         result = run_fit(checked)
-        gc.collect()  # Ctrl-C in a destructor of Lightning's would be lost after this block
         seconds = time.monotonic() - started
         if result.resumed == "finished":
             messages.say("this run was already finished; there was nothing left to train")
