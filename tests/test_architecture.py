@@ -31,6 +31,7 @@ FLOORS = [
     "convert",
     "methods",
     "explain",
+    "relevance",
     "training",
     "drawing",
     "core",

@@ -1,0 +1,1 @@
+"""Relevance: which pixels of an image a similarity or a score depends on."""
