@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resemblance.config.words import PROTOTYPES, Words
+from resemblance.data.geometry import Preparation
 from resemblance.data.images import Pixels
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import finite
@@ -37,6 +38,8 @@ class ExplanationData:
         chosen: whether the caller chose the prototypes.
         words: the method's terms for its prototypes and their numbers.
         abstained: whether the model makes no prediction; ``prediction`` then has no meaning.
+        preparation: the mapping between places of the picture and of ``image``, in which boxes and maps are:
+            ``preparation.to_original(reason.box)``.
     """
 
     name: str
@@ -55,6 +58,7 @@ class ExplanationData:
     chosen: bool = False
     words: Words = PROTOTYPES
     abstained: bool = False
+    preparation: Preparation | None = None
 
     @property
     def predicted(self) -> str:
@@ -119,6 +123,7 @@ class ExplanationData:
             "label": self.true,
             "correct": self.correct,
             "abstained": self.abstained,
+            "preparation": None if self.preparation is None else self.preparation.to_dict(),
             "score_kind": self.score_kind,
             "scores": {name: finite(score) for name, score in zip(self.classes, self.scores, strict=True)},
             "probabilities": None
