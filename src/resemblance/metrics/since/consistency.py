@@ -53,7 +53,7 @@ def consistent(
 ) -> Tensor:
     """Return which prototypes hit one part in at least ``least_share`` of the images that show it.
 
-    A part that no image shows counts as never hit. Source: Huang et al. 2023, eq. 4.
+    A part that no image shows counts as never hit. Source: Huang et al. 2023.
 
     Args:
         hits: (P, T) counts.
@@ -80,7 +80,7 @@ class Consistency(SummarizedMetric):
 
     A box about the maximum of the enlarged map hits the parts whose points lie in it; a prototype is consistent if it
     hits one part in at least 80 % of the images of its class that show the part. Only prototypes of an image's true
-    class count. Source: Huang et al. 2023, section 3.1.
+    class count. Source: Huang et al. 2023.
 
     A prototype that always marks the same place of the picture, and knows nothing, is consistent where objects are
     centred: compare with the baselines. ``definition="released"`` counts a map without a maximum as marking the first

@@ -37,9 +37,7 @@ def place_scores(covered: Tensor, images: Tensor) -> PlaceScores:
         return PlaceScores(torch.nan, torch.nan, torch.nan)
     shares = covered.double() / images.double()
     height, width = shares.shape
-    return PlaceScores(
-        float(shares.max()), float(shares[height // 2, width // 2]), float(shares.mean())
-    )
+    return PlaceScores(float(shares.max()), float(shares[height // 2, width // 2]), float(shares.mean()))
 
 
 def mask_iou(first: Tensor, second: Tensor) -> Tensor:

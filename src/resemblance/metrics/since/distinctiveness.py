@@ -50,7 +50,7 @@ def separation(boxes: Tensor, valid: Tensor | None = None) -> Tensor:
 class Distinctiveness(SummarizedMetric):
     """1 minus the mean overlap of boxes about the maxima of the maps of a class's prototypes, in [0, 1].
 
-    For each image, the mean over pairs of prototypes of its class. Source: Zhu et al. 2025, section 4.2.
+    For each image, the mean over pairs of prototypes of its class. Source: Zhu et al. 2025 (PNP).
 
     Prototypes that mark fixed places far apart, and know nothing, score best: compare with the baselines. By default
     boxes end at the border of the image, maps without a maximum are left out and counted, and maps are not averaged;

@@ -77,7 +77,9 @@ class RelevanceMass(SummarizedMetric):
             regions: masks, boxes or points.
         """
         maps = full_maps(maps, self.size)
-        tolerance = (TOLERANCE if regions.kind == "points" else 0.0) if self.tolerance is None else self.tolerance
+        tolerance = (
+            (TOLERANCE if regions.kind == "points" else 0.0) if self.tolerance is None else self.tolerance
+        )
         masks = regions.as_masks(tolerance * min(self.size) / 224)
         shares = mass_inside(maps, masks)
         present = masks.flatten(1).any(dim=1)

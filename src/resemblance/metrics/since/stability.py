@@ -40,7 +40,7 @@ class Stability(SummarizedMetric):
     """Share of images in which noise leaves the parts that a prototype hits unchanged, in per cent.
 
     The mean over images, then over prototypes; only prototypes of an image's true class count. The noise is that of
-    `resemblance.training.attacks.noise.noisy_images`. Source: Huang et al. 2023, section 3.2.
+    `resemblance.training.attacks.noise.noisy_images`. Source: Huang et al. 2023.
 
     A prototype that hits nothing before and after counts as stable, and so does one that always marks the same place:
     hence the baseline 100, and the variant without pairs that hit nothing. ``definition="released"`` counts a map
