@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from resemblance.data.regions.regions import Regions
 from resemblance.metrics.since.bootstrap import mean_interval
-from resemblance.metrics.since.coverage import centred_squares, mask_iou, shifted_iou
 from resemblance.metrics.since.hits import constant, enlarge
 from resemblance.metrics.since.summary import SummarizedMetric, Summary
+from resemblance.metrics.since.trivial_baselines import centred_squares, mask_iou, shifted_iou
 
 CUT = 0.6
 

@@ -27,7 +27,7 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
         centred = torch.from_numpy(np.asarray(values, dtype=np.float64))
         ranks.append(centred - centred.mean(dim=1, keepdim=True))
     norms = ranks[0].norm(dim=1) * ranks[1].norm(dim=1)
-    correlations = (ranks[0] * ranks[1]).sum(dim=1) / norms
+    correlations: Tensor = (ranks[0] * ranks[1]).sum(dim=1) / norms
     return correlations.masked_fill((norms == 0) | ~finite.cpu(), torch.nan)
 
 

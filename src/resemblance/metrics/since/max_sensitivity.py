@@ -35,7 +35,7 @@ def largest_change(before: Tensor, after: Tensor) -> Tensor:
     """
     before, after = before.double().flatten(1), after.double().flatten(2)
     lengths = before.norm(dim=1)
-    changes = (after - before).norm(dim=2).amax(dim=0) / lengths
+    changes: Tensor = (after - before).norm(dim=2).amax(dim=0) / lengths
     return changes.masked_fill((lengths == 0) | ~changes.isfinite(), torch.nan)
 
 

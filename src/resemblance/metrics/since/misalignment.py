@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from resemblance.metrics.since.bootstrap import Interval, mean_interval
-from resemblance.metrics.since.coverage import mask_iou
 from resemblance.metrics.since.hits import enlarge
 from resemblance.metrics.since.summary import SummarizedMetric, Summary
+from resemblance.metrics.since.trivial_baselines import mask_iou
 from resemblance.prototypes.maps import percentile
 
 TOP_PERCENT = 90.0

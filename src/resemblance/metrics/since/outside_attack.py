@@ -45,7 +45,8 @@ def outside_of(
     x0, y0, x1, y1 = boxes.T[..., None]
     in_x = (x >= x0 - reach_x) & (x < x1 + reach_x)
     in_y = (y >= y0 - reach_y) & (y < y1 + reach_y)
-    return ~(in_y[:, :, None] & in_x[:, None, :])[:, None]
+    inside: Tensor = in_y[:, :, None] & in_x[:, None, :]
+    return ~inside[:, None]
 
 
 def outside_attack(

@@ -8,9 +8,9 @@ from torch import Tensor
 from resemblance.data.regions.regions import Regions
 from resemblance.metrics.since.bootstrap import Interval, bootstrap_interval
 from resemblance.metrics.since.hits import PAPER_SIDE, Hits, part_hits
+from resemblance.metrics.since.patches import SIDE, cut_to
 from resemblance.metrics.since.summary import SummarizedMetric, Summary
 
-SIDE = 32  # pixels of 224
 BEST = 10
 LEAST_VISIBLE = 5
 RELEVANT = 1e-5  # weight from which a prototype counts, in PIP-Net's code
@@ -54,64 +54,6 @@ def purity(
     shares = shares.masked_fill((total < least_visible) | (total == 0), -torch.inf)
     best = shares.amax(dim=1) if shares.shape[1] else torch.full((prototypes,), -torch.inf)
     return best.masked_fill(best == -torch.inf, torch.nan).double()
-
-
-def cell_patches(
-    cells: Tensor,
-    grid: tuple[int, int],
-    size: tuple[int, int],
-    *,
-    side: float = SIDE,
-    definition: str = "default",
-) -> Tensor:
-    """Return the patches of the image that stand for cells of a map: squares spread evenly over the image.
-
-    Args:
-        cells: (...) int64, flat indices into the grid.
-        grid: rows and columns of the map.
-        size: height and width of the image.
-        side: of the patch, in pixels of an image of 224.
-        definition: "released" rounds the step between patches and lets the last one end at the border, as the code of
-            PIP-Net does; there, a grid of 26 has its own steps.
-
-    Returns:
-        (..., 4) float64: x0, y0, x1, y1.
-
-    Example:
-        >>> cell_patches(torch.tensor([0, 8]), (3, 3), (224, 224)).tolist()
-        [[0.0, 0.0, 32.0, 32.0], [192.0, 192.0, 224.0, 224.0]]
-    """
-    x0, x1 = _spans(cells % grid[1], grid[1], size[1], side * size[1] / PAPER_SIDE, definition)
-    y0, y1 = _spans(cells // grid[1], grid[0], size[0], side * size[0] / PAPER_SIDE, definition)
-    return torch.stack([x0, y0, x1, y1], dim=-1)
-
-
-def _spans(places: Tensor, count: int, length: int, side: float, definition: str) -> tuple[Tensor, Tensor]:
-    places = places.double()
-    room = length - side
-    if count == 1:
-        start = torch.full_like(places, room / 2)
-    elif definition == "released":
-        step = round(room / (count - 1))
-        start = ((places - 1) * step + step / 2).clamp_min(0) if count == 26 else places * step
-        at_the_end = (start + side >= length) | (places == count - 1)
-        start = torch.where(at_the_end, room, start)
-    else:
-        start = places * room / (count - 1)
-    return start, start + side
-
-
-def cut_to(boxes: Tensor, side: tuple[float, float]) -> Tensor:
-    """Cut boxes (..., 4) that are wider or higher than ``side`` (width, height) to it, about their centres.
-
-    Example:
-        >>> cut_to(torch.tensor([0.0, 0.0, 64.0, 16.0]), (32, 32)).tolist()
-        [16.0, 0.0, 48.0, 16.0]
-    """
-    boxes = boxes.double()
-    low, high = boxes[..., :2], boxes[..., 2:]
-    excess = (high - low - torch.tensor(side, dtype=torch.float64, device=boxes.device)).clamp_min(0) / 2
-    return torch.cat([low + excess, high - excess], dim=-1)
 
 
 def best_rows(which: Tensor, values: Tensor, images: Tensor, count: int) -> Tensor:
@@ -269,7 +211,7 @@ class Purity(SummarizedMetric):
         which, images, boxes, regions = rows
         hits = part_hits(boxes, regions)
         values = self._per_prototype(hits, which)
-        _, numbers = images.unique(return_inverse=True)
+        _, numbers = torch.unique(images, return_inverse=True)
 
         def statistic(weights: Tensor) -> Tensor:
             return self._per_prototype(hits, which, weights=weights[numbers]).nanmean()

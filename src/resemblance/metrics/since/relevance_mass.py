@@ -7,9 +7,9 @@ from torch import Tensor
 
 from resemblance.data.regions.regions import Regions
 from resemblance.metrics.since.bootstrap import mean_interval
-from resemblance.metrics.since.coverage import place_scores
 from resemblance.metrics.since.pointing_game import TOLERANCE, full_maps
 from resemblance.metrics.since.summary import SummarizedMetric, Summary
+from resemblance.metrics.since.trivial_baselines import place_scores
 
 
 def mass_inside(maps: Tensor, masks: Tensor) -> Tensor:
