@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from resemblance.core.recipe import Group, Recipe, Schedule, Stage
 
 
@@ -32,7 +34,8 @@ def _stage_line(stage: Stage) -> str:
     if stage.fresh:
         marks.append("fresh" if stage.fresh is True else f"fresh {', '.join(stage.fresh)}")
     marks += [] if stage.select == "last" else [stage.select]
-    marks += [name for name in ("candidate", "measured") if getattr(stage, name)]
+    marks += [name for name in ("candidate", "clearly", "measured", "chooses") if getattr(stage, name)]
+    marks += [f"at least {stage.least_steps} steps"] if stage.least_steps else []
     marks += [] if stage.scales else ["not scaled"]
     return f"{stage.name}: " + "; ".join([", ".join(work), *marks])
 
@@ -44,6 +47,8 @@ def _group(name: str, group: Group) -> str:
 
 
 def _schedule(schedule: Schedule) -> str:
+    if schedule.warmup:
+        return f"{_schedule(replace(schedule, warmup=0.0))} after a rise over {schedule.warmup:g}"
     gamma, size = schedule.gamma, schedule.size
     if schedule.kind == "step":
         first = f", {schedule.first} counted as over" if schedule.first else ""

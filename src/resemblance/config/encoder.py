@@ -27,3 +27,6 @@ class EncoderConfig:
         choices=STEMS,
     )
     cut: str | None = option(None, CUT)
+    freeze_encoder: bool = option(
+        False, "do not train the encoder, only what follows it; its latents are computed once and kept"
+    )

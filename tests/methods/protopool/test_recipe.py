@@ -11,7 +11,7 @@ from resemblance.config.errors import UserError
 from resemblance.core.training_step import TrainingStep
 from resemblance.methods.protopool.config import ProtoPoolConfig
 from resemblance.methods.protopool.slots import gumbel_scale
-from resemblance.training.engine.cached_outputs import CachedOutputs
+from resemblance.training.cached.cached_outputs import CachedOutputs
 
 
 def scales(recipe, model):

@@ -114,11 +114,16 @@ def check_fit(
     """
     config, run = config or TrainConfig(), Path(run)
     recipe = apply_config(model.recipe(), config)
+    if getattr(model.config, "freeze_encoder", False):
+        recipe = recipe.without(encoder_groups(model))
     accelerator = find_accelerator(config.accelerator, config.devices)
     if config.precision == "16-mixed" and accelerator == "cpu":
         raise UserError("--precision 16-mixed needs a GPU; on a CPU use bf16-mixed")
     get_augment(recipe.augment)  # refuses an unknown name
-    plan(len(splits.train), recipe.batch_size, config.devices, config.accumulate)
+    steps = plan(len(splits.train), recipe.batch_size, config.devices, config.accumulate).steps
+    recipe = recipe.lengthened(steps)
+    if not len(splits.val):  # nothing could tell that these stages improve the model
+        recipe = replace(recipe, stages=tuple(stage for stage in recipe.stages if not stage.clearly))
     job = Job(model, splits, run, config, recipe, identify(model, recipe, splits, config))
     resumed = _resumed(job)
     distributed = DistributedContext(accelerator, world=config.devices)
@@ -157,6 +162,21 @@ def run_job(distributed: DistributedContext, job: Job) -> None:
         if distributed.world > 1:
             receive_signals()
         Run(distributed, job, interrupts).finish()
+
+
+def encoder_groups(model: Classifier) -> frozenset[str]:
+    """Return the parameter groups of the encoder that ``--freeze-encoder`` freezes.
+
+    Raises:
+        UserError: if the encoder cannot be frozen: it is no part of its own, or nothing has trained it.
+    """
+    config: Any = model.config
+    if not model.traits.encoder_groups:
+        raise UserError(f"{model.name} trains its encoder together with the rest; leave out --freeze-encoder")
+    trained = config.weights != "none" or ":" in config.encoder or getattr(config, "start", None) is not None
+    if not trained:
+        raise UserError("--freeze-encoder keeps random weights: add --weights, pretrained or a file")
+    return model.traits.encoder_groups
 
 
 def _check_weights(model: Classifier) -> None:

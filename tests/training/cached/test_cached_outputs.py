@@ -12,8 +12,8 @@ from resemblance.core.recipe import Group, Recipe, Stage
 from resemblance.data import open_data
 from resemblance.data.sources.source import DataSplits, Subset
 from resemblance.methods.registry import build
+from resemblance.training.cached.cached_outputs import can_cache_outputs
 from resemblance.training.engine import run as run_module
-from resemblance.training.engine.cached_outputs import can_cache_outputs
 from resemblance.training.engine.fit import fit
 
 STAGE = Stage("last", 3, {"last": Group(1e-2)}, select="best")
