@@ -23,6 +23,11 @@ x 0.1 every 5 epochs; then project']
     ]
 
 
+def least_steps(groups: str) -> str:
+    """The end of the line of a first stage: one that leaves the encoder frozen makes at least 200 steps."""
+    return "" if groups.startswith("encoder") else "; at least 200 steps"
+
+
 def _stage_line(stage: Stage) -> str:
     work = [f"{stage.epochs} epochs of {stage.optimizer}"]
     if stage.momentum:

@@ -21,7 +21,7 @@ from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import Source
 from resemblance.encoders.base import Encoder
 from resemblance.training.cached.encoded_images import STORED_AS, EncodedImages, to_array
-from resemblance.training.cached.latent_cache import LatentCache, cache_folder
+from resemblance.training.cached.latent_cache import GIGABYTE, LatentCache, cache_folder
 from resemblance.training.cached.latent_file import Array
 from resemblance.training.ends.passes import evaluating
 
@@ -34,6 +34,25 @@ def bytes_per_image(model: Classifier) -> int:
     with evaluating(model):
         output = model.encode(torch.zeros(1, image.channels, *image.size, device=model.device))
     return output.numel() * np.dtype(STORED_AS[output.dtype]).itemsize
+
+
+def kept_latents(
+    model: Classifier, source: Source, gigabytes: float, *, workers: int = 0, progress: bool = False
+) -> EncodedImages | None:
+    """Return the latents of all images, computed now or before; None if they cannot be kept.
+
+    Args:
+        model: any model, whose encoder will not change.
+        source: the images.
+        gigabytes: the budget of disk.
+        workers: processes that read images.
+        progress: whether to show progress.
+    """
+    if not model.encodes or not gigabytes or not len(source):
+        return None
+    if len(source) * bytes_per_image(model) > gigabytes * GIGABYTE:
+        return None
+    return FrozenEncoder(model, gigabytes, workers=workers, progress=progress).encode(source)
 
 
 class FrozenEncoder:
