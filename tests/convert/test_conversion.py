@@ -11,7 +11,7 @@ import resemblance
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
-from resemblance.convert.check import hidden_order, stratified_sample
+from resemblance.convert.counting import hidden_order, stratified_sample
 from resemblance.convert.original import read_classes
 from resemblance.data import ArraySource, DataSplits
 from resemblance.methods.registry import build
