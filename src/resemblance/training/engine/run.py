@@ -86,7 +86,12 @@ class Run:
         state, epochs = self.state, 0
         if stage.chooses:
             self._choose()
-        if stage.epochs and stage.groups:
+        if stage.clearly and self._is_settled():
+            state.notes.append(
+                f"stage {stage.name!r} was left out: too few validation images were misclassified before it to tell "
+                "whether it makes the model better"
+            )
+        elif stage.epochs and stage.groups:
             result = self._fit(stage)
             self.restored = None
             epochs = result.epochs
@@ -134,7 +139,7 @@ class Run:
         score = self._score() if needs_score else None
         if score is not None and stage.measured:
             state.notes.append(f"validation accuracy after stage {stage.name!r}: {score.accuracy:.2%}")
-        if score is not None and stage.candidate:
+        if score is not None and stage.candidate and not (stage.clearly and self._is_settled()):
             row = {**self._label(stage), "step": state.step, "candidate": 1, **score.row()}
             state.history.append(row)
             if self.log is not None:
@@ -178,6 +183,14 @@ class Run:
         epochs = self.state.epochs
         self.state.epochs = [count if stage <= best["stage"] else 0 for stage, count in enumerate(epochs)]
         self.state.candidate = None
+
+    def _is_settled(self) -> bool:
+        """Check whether not even a model without errors would clearly beat the best candidate so far."""
+        best = self.state.candidate
+        if best is None or self.state.phase > 0:
+            return False
+        other, images = Score(best["accuracy"], best["loss"]), len(self.job.splits.val)
+        return not Score(1.0, 0.0).clearly_beats(other, images)
 
     def _load_best(self) -> None:
         """Load the best candidate, unless it is the model after the last stage."""
