@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,16 @@ def weights_file(folder: Path) -> Path:
     return path
 
 
-def made_with_weights(method: str, folder: Path, seed: int = 0, **config):
-    """Make a model on the small encoder with weights."""
+def made_with_weights(method: str, folder: Path, seed: int = 0, least: int = 6, **config):
+    """Make a model on the small encoder with weights, whose frozen stages make at least so many steps."""
     path = weights_file(folder)
     torch.manual_seed(seed)
-    return build(method, {"encoder": "small", "weights": str(path), **SETTINGS[method], **config}, SPEC)
+    model = build(method, {"encoder": "small", "weights": str(path), **SETTINGS[method], **config}, SPEC)
+    recipe = model.recipe()
+    stages = [replace(stage, least_steps=min(stage.least_steps, least)) for stage in recipe.stages]
+    shorter = replace(recipe, stages=tuple(stages))
+    model.recipe = lambda: shorter
+    return model
 
 
 @contextmanager

@@ -7,10 +7,11 @@ import shutil
 import pytest
 import torch
 
-from cases import digits
+from cases import SPEC, digits, made
 from frozen import SETTINGS, counting_images, made_with_weights
 from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
+from resemblance.methods.registry import build
 from resemblance.printing.lines import FolderWarning
 from resemblance.training.cached import latent_cache
 from resemblance.training.engine.fit import fit
@@ -29,8 +30,8 @@ def own_cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "latents"
 
 
-def train(model, run, **options):
-    return fit(model, digits(96, 40), run, TrainConfig(**{**OPTIONS, **options}))
+def train(model, run, images=(96, 40), **options):
+    return fit(model, digits(*images), run, TrainConfig(**{**OPTIONS, **options}))
 
 
 def close(first, second, atol=1e-4):
@@ -135,10 +136,67 @@ def test_augmented_images_are_not_kept_unless_asked_for(tmp_path):
 
 
 def test_a_frozen_stage_makes_enough_steps_and_says_so(tmp_path):
-    result = train(made_with_weights("protopnet", tmp_path), tmp_path / "run")
+    model = made_with_weights("protopnet", tmp_path, least=200, joint_epochs=1, last_epochs=1)
+    result = train(model, tmp_path / "run")
     warm = [row for row in result.history if row["stage"] == "warm"]
     assert len(warm) == 67  # of three steps
-    assert "stage 'warm' has 67 epochs instead of 1, to make at least 200 steps" in result.notes
+    assert "stage 'warm' has 67 epochs instead of 5, to make at least 200 steps" in result.notes
+
+
+def stages_of(result):
+    return list(dict.fromkeys(row["stage"] for row in result.history if "train/loss" in row))
+
+
+def test_after_the_probe_the_encoder_is_trained(tmp_path):
+    model = made_with_weights("blackbox", tmp_path)
+    result = train(model, tmp_path / "run")
+    assert stages_of(result) == ["encoder and head"]
+    rates = [row["rate/encoder"] / row["rate/head"] for row in result.history if "rate/head" in row]
+    assert rates == pytest.approx([0.1] * 6)
+    candidates = [row for row in result.history if row.get("candidate")]
+    assert [row["stage"] for row in candidates] == ["probe", "encoder and head"]
+    clear = (candidates[1]["val/accuracy"] - candidates[0]["val/accuracy"]) * 40
+    chosen = "chosen on validation: the model after stage 'probe'" in result.notes
+    assert chosen == (clear <= (40 * (2 - sum(row["val/accuracy"] for row in candidates))) ** 0.5)
+
+
+def test_training_that_validation_could_not_judge_is_left_out(tmp_path):
+    model = made_with_weights("blackbox", tmp_path)
+    result = train(model, tmp_path / "run", images=(96, 1))
+    assert stages_of(result) == []
+    assert any(note.startswith("stage 'encoder and head' was left out") for note in result.notes)
+    frozen = made_with_weights("blackbox", tmp_path, freeze_encoder=True)
+    train(frozen, tmp_path / "frozen", images=(96, 1))
+    assert same(model, frozen)
+
+
+def test_without_validation_images_the_probe_is_the_model(tmp_path):
+    model = made_with_weights("blackbox", tmp_path)
+    result = train(model, tmp_path / "run", images=(96, 0))
+    assert stages_of(result) == []
+    frozen = made_with_weights("blackbox", tmp_path, freeze_encoder=True)
+    train(frozen, tmp_path / "frozen", images=(96, 0))
+    assert same(model, frozen)
+
+
+def test_kmex_clusters_the_embeddings_of_the_chosen_encoder(tmp_path):
+    model = made_with_weights("kmex", tmp_path)
+    result = train(model, tmp_path / "run", images=(96, 1))
+    frozen = made_with_weights("kmex", tmp_path, freeze_encoder=True)
+    train(frozen, tmp_path / "frozen", images=(96, 1))
+    assert any("left out" in note for note in result.notes)
+    assert same(model, frozen)
+    assert model.prototypes.usage_counted
+
+
+def test_a_classifier_that_comes_with_the_weights_is_not_fitted_again(tmp_path):
+    path = tmp_path / "whole.pt"
+    torch.manual_seed(1)
+    torch.save(made("blackbox").encoder.state_dict(), path)
+    model = build("blackbox", {"encoder": "small", "weights": str(path)}, SPEC)
+    assert [stage.name for stage in model.recipe().stages] == ["encoder and head"]
+    model.config.freeze_encoder = True
+    assert [stage.name for stage in model.recipe().stages] == ["head"]
 
 
 def test_random_weights_are_not_frozen(tmp_path):
@@ -149,8 +207,6 @@ def test_random_weights_are_not_frozen(tmp_path):
 
 
 def test_an_encoder_that_is_no_part_of_its_own_is_not_frozen(tmp_path):
-    from cases import made
-
     model = made("protovae", encoder="small", freeze_encoder=True)
     with pytest.raises(UserError, match="protovae trains its encoder together with the rest"):
         train(model, tmp_path / "run")
