@@ -52,12 +52,11 @@ class Run:
             rows = [] if self.stage_checkpoint is None else self.stage_checkpoint["progress"]["history"]
             step = self.state.step + (0 if self.stage_checkpoint is None else self.stage_checkpoint["step"])
             self.log = RunLog(job.folder / "logs", self.state.history + rows, step)
-            phases, stages, steps = 1 + self.config.refit_on_all, job.recipe.stages, self._plan.steps
-            epochs = phases * sum(stage.epochs for stage in stages)
-            cached = phases * sum(stage.epochs for stage in stages if self.data.is_fast(stage, self.state))
-            self.bar = RunBar(
-                epochs * steps, epochs - cached, step, self.config.progress, cached=cached * steps
-            )
+            again, stages, steps = self.config.refit_on_all, job.recipe.stages, self._plan.steps
+            epochs = (1 + again) * sum(stage.epochs for stage in stages)
+            left = [*stages[self.state.stage :], *(stages if again and not self.state.phase else ())]
+            fast = sum(stage.epochs for stage in left if self.data.is_fast(stage, self.state))
+            self.bar = RunBar(epochs * steps, epochs - fast, step, self.config.progress, fast=fast * steps)
 
     def finish(self) -> None:
         """Make one transition after the other until the run is finished."""
@@ -204,6 +203,8 @@ class Run:
         state, config = self.state, self.config
         choosing = state.phase == 0 and self.job.has_validation
         keep_best = choosing and (stage.select == "best" or config.patience is not None)
+        if self.bar is not None:
+            self.bar.is_fast = self.data.is_fast(stage, state)
         dataset, score = self.data.training(stage, state, choosing)
         settings = StageSettings(
             seed=config.seed,
