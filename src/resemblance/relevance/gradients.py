@@ -22,14 +22,14 @@ NOISE = 0.15  # deviation, as a share of the image's range; the authors recommen
 
 
 def input_times_gradient(values: Values, images: Tensor) -> Tensor:
-    """Return x · ∂v/∂x for each of the K values, summed over the colour channels (Shrikumar et al. 2016).
+    """Return x · ∂v/∂x for each of the K values (Shrikumar et al. 2016).
 
     Args:
         values: the function, (B, C, H, W) → (B, K).
         images: (B, C, H, W).
 
     Returns:
-        (B, K, H, W), signed.
+        (B, K, C, H, W), signed.
 
     Raises:
         UserError: if the values have no gradient with respect to the images.
@@ -37,9 +37,9 @@ def input_times_gradient(values: Values, images: Tensor) -> Tensor:
     Example:
         >>> images = torch.tensor([[[[1.0, 2.0]]]])
         >>> input_times_gradient(lambda x: (3 * x).flatten(1).sum(1, keepdim=True), images)
-        tensor([[[[3., 6.]]]])
+        tensor([[[[[3., 6.]]]]])
     """
-    return (images[:, None] * gradients(values, images)).sum(dim=2)
+    return images[:, None] * gradients(values, images)
 
 
 def smooth_gradients(
@@ -91,7 +91,7 @@ def smooth_relevance(values: Values, images: Tensor, *, seed: int = 0, samples: 
         samples: the number of noisy copies.
 
     Returns:
-        (B, K, H, W), signed, summed over the colour channels.
+        (B, K, C, H, W), signed.
 
     Raises:
         UserError: if the values have no gradient with respect to the images.
@@ -99,10 +99,10 @@ def smooth_relevance(values: Values, images: Tensor, *, seed: int = 0, samples: 
     Example:
         >>> images = torch.tensor([[[[1.0, 2.0]]]])
         >>> smooth_relevance(lambda x: (3 * x).flatten(1).sum(1, keepdim=True), images, samples=2)
-        tensor([[[[-1.5000,  1.5000]]]])
+        tensor([[[[[-1.5000,  1.5000]]]]])
     """
     contrast = (images - mean_colour(images))[:, None]
-    return (contrast * smooth_gradients(values, images, seed=seed, samples=samples)).sum(dim=2)
+    return contrast * smooth_gradients(values, images, seed=seed, samples=samples)
 
 
 def integrated_gradients(
@@ -121,7 +121,7 @@ def integrated_gradients(
         steps: the number of points on the path.
 
     Returns:
-        (B, K, H, W), signed, summed over the colour channels.
+        (B, K, C, H, W), signed.
 
     Raises:
         UserError: if the values have no gradient with respect to the images.
@@ -130,14 +130,14 @@ def integrated_gradients(
         >>> images = torch.tensor([[[[1.0, 2.0]]]])
         >>> values = lambda x: x.square().flatten(1).sum(1, keepdim=True)
         >>> integrated_gradients(values, images, baseline=0.0).round(decimals=4)
-        tensor([[[[1., 4.]]]])
+        tensor([[[[[1., 4.]]]]])
     """
     start = mean_colour(images) if baseline is None else baseline
     difference = images - start
     total = images.new_zeros(())
     for place, weight in _points(steps):
         gradient = gradients(values, start + place * difference)
-        total = total + weight * (difference[:, None] * gradient).sum(dim=2)
+        total = total + weight * (difference[:, None] * gradient)
     return total
 
 

@@ -122,6 +122,7 @@ def class_maps(
     seed: int = 0,
     samples: int = SAMPLES,
     steps: int = STEPS,
+    per_channel: bool = False,
 ) -> Tensor:
     """Return which pixels speak for the score of a class; also for a model without prototypes.
 
@@ -134,9 +135,10 @@ def class_maps(
         seed: as for `prototype_maps`.
         samples: as for `prototype_maps`.
         steps: as for `prototype_maps`.
+        per_channel: keep the colour channels apart, instead of adding them up.
 
     Returns:
-        (B, H, W) on the model's device, signed, summed over the colour channels, in the size of the images.
+        (B, H, W) on the model's device, or (B, C, H, W) per channel, signed, in the size of the images.
 
     Raises:
         UserError: if there is no such kind or class, the images do not fit, or the model has no map of the kind.
@@ -154,9 +156,8 @@ def class_maps(
     settings = Settings(definition, seed, samples, steps)
     with torch.inference_mode(False), evaluating(model):
         images, classes = _images(model, images), _classes(model, classes, len(images))
-        if classes.numel() == 0:
-            return images.new_zeros(0, *images.shape[2:])
-        return compute(model, images, classes, settings)
+        maps = compute(model, images, classes, settings) if classes.numel() else torch.zeros_like(images)
+        return maps if per_channel else maps.sum(dim=1)
 
 
 def map_kind(name: str) -> MapKind:
@@ -187,7 +188,7 @@ def _of_similarities(by_gradient: _ByGradient) -> _PrototypeKind:
             similarities: Tensor = model(images).similarities
             return similarities.gather(1, which.to(similarities.device))
 
-        return by_gradient(values, images, settings)
+        return by_gradient(values, images, settings).sum(dim=2)
 
     return compute
 
@@ -229,7 +230,7 @@ def _prp(model: PrototypeModel, images: Tensor, which: Tensor, settings: Setting
 def _lrp(model: Classifier, images: Tensor, classes: Tensor, settings: Settings) -> Tensor:
     from resemblance.relevance.lrp import lrp_maps
 
-    return lrp_maps(model, images, classes, definition=settings.definition)
+    return lrp_maps(model, images, classes, definition=settings.definition, per_channel=True)
 
 
 _BY_GRADIENT: dict[MapKind, _ByGradient] = {

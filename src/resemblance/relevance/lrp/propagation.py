@@ -16,6 +16,7 @@ from resemblance.core.prototype_model import PrototypeModel
 from resemblance.encoders.probe import evaluating
 from resemblance.relevance.lrp.conservation import check
 from resemblance.relevance.lrp.interception import Rules
+from resemblance.relevance.lrp.seeds import class_seed, prototype_seed
 from resemblance.relevance.lrp.tracking import NoRuleError, tensors
 
 PIXELS = 16 * 224 * 224  # of the images of one pass
@@ -58,13 +59,18 @@ def prp_maps(
 
     def seeds(latents: Any, chosen: Tensor) -> Iterator[Any]:
         for column in chosen.T:
-            yield _prototype_seed(model, latents, column, released)
+            yield prototype_seed(model, latents, column, released)
 
-    return _propagated(model, images, which, seeds, lambda x: model.latents(x), definition)
+    return _propagated(model, images, which, seeds, lambda x: model.latents(x), definition).sum(dim=2)
 
 
 def lrp_maps(
-    model: Classifier, images: Tensor, classes: Tensor, *, definition: Definition = "default"
+    model: Classifier,
+    images: Tensor,
+    classes: Tensor,
+    *,
+    definition: Definition = "default",
+    per_channel: bool = False,
 ) -> Tensor:
     """Compute which pixels the scores of classes rest on, by layer-wise relevance propagation.
 
@@ -75,9 +81,10 @@ def lrp_maps(
         images: (B, C, H, W) in [0, 1].
         classes: (B,), the class whose score is explained.
         definition: as for `prp_maps`.
+        per_channel: keep the channels of the images apart, instead of adding them up.
 
     Returns:
-        (B, H, W), summed over the channels of the images.
+        (B, H, W), or (B, C, H, W) per channel.
 
     Raises:
         UserError: as `prp_maps`.
@@ -100,15 +107,15 @@ def lrp_maps(
             scores: Tensor = model(x).scores
             return scores
 
-        return _propagated(model, images, classes[:, None], seeds, compute, definition)[:, 0]
+        maps = _propagated(model, images, classes[:, None], seeds, compute, definition)[:, 0]
+        return maps if per_channel else maps.sum(dim=1)
     released = definition == "released"
 
     def class_seeds(latents: Any, chosen: Tensor) -> Iterator[Any]:
-        yield _class_seed(model, latents, chosen[:, 0], released)
+        yield class_seed(model, latents, chosen[:, 0], released)
 
-    return _propagated(model, images, classes[:, None], class_seeds, lambda x: model.latents(x), definition)[
-        :, 0
-    ]
+    maps = _propagated(model, images, classes[:, None], class_seeds, lambda x: model.latents(x), definition)
+    return maps[:, 0] if per_channel else maps[:, 0].sum(dim=1)
 
 
 def _propagated(
@@ -119,7 +126,7 @@ def _propagated(
     compute: Callable[[Tensor], Any],
     definition: Definition,
 ) -> Tensor:
-    """Propagate relevance from seeds at the result of ``compute`` to the images, some images at a time."""
+    """Propagate relevance from seeds at the result of ``compute`` to the images, some at a time: (B, K, C, H, W)."""
     at_once = max(PIXELS // (images.shape[2] * images.shape[3]), 1)
     maps = []
     with evaluating(model), without_parameter_gradients(model), torch.enable_grad(), refusing(model):
@@ -133,56 +140,11 @@ def _propagated(
             for seed in seeds(detached(outputs), chosen.to(model.device)):
                 starts = [s for s, t in zip(tensors(seed), tensors(outputs), strict=True) if t.requires_grad]
                 relevance = torch.autograd.grad(ends, x, starts, retain_graph=True)[0]
-                columns.append(relevance.sum(dim=1))
+                columns.append(relevance)
             maps.append(
-                torch.stack(columns, dim=1) if columns else part.new_zeros(len(part), 0, *part.shape[2:])
+                torch.stack(columns, dim=1) if columns else part.new_zeros(len(part), 0, *part.shape[1:])
             )
-    return torch.cat(maps) if maps else images.new_zeros(0, targets.shape[1], *images.shape[2:])
-
-
-def _prototype_seed(model: PrototypeModel, latents: Any, which: Tensor, released: bool) -> Any:
-    """Return the relevance at the latents for one prototype per image; a tuple for an ensemble."""
-    parts = []
-    for first, layer, own in model.prototypes.components(latents):
-        inside = (which >= first) & (which < first + len(layer))
-        share = layer.shares(own, (which - first).clamp(0, len(layer) - 1), released)
-        parts.append(share * inside.reshape(-1, *[1] * (share.dim() - 1)))
-    return parts[0] if isinstance(latents, Tensor) else tuple(parts)
-
-
-def _class_seed(model: PrototypeModel, latents: Any, classes: Tensor, released: bool) -> Any:
-    """Return the relevance at the latents for the score of one class per image: that of its contributions."""
-    with torch.no_grad():
-        evidence = model.evidence(model.head(latents), classes)
-    if evidence.paths is not None:
-        raise NoRuleError(
-            "a path through a tree has no settled rule of relevance; ask for the map of a prototype"
-        )
-    total: Any = None
-    used = (evidence.contributions != 0).any(dim=0).nonzero().flatten()
-    for reason in used.tolist():
-        which = evidence.prototypes[reason].expand(len(classes))
-        seed = _prototype_seed(model, latents, which, released)
-        weight = evidence.contributions[:, reason]
-        scaled = _scaled(seed, weight)
-        total = scaled if total is None else _added(total, scaled)
-    return (
-        _scaled(_prototype_seed(model, latents, classes * 0, released), 0 * classes)
-        if total is None
-        else total
-    )
-
-
-def _scaled(seed: Any, weight: Tensor) -> Any:
-    if isinstance(seed, tuple):
-        return tuple(_scaled(part, weight) for part in seed)
-    return seed * weight.to(seed.dtype).reshape(-1, *[1] * (seed.dim() - 1))
-
-
-def _added(first: Any, second: Any) -> Any:
-    if isinstance(first, tuple):
-        return tuple(a + b for a, b in zip(first, second, strict=True))
-    return first + second
+    return torch.cat(maps) if maps else images.new_zeros(0, targets.shape[1], *images.shape[1:])
 
 
 def detached(values: Any) -> Any:
