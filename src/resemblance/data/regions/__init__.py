@@ -1,0 +1,6 @@
+"""Annotated regions of images: masks, boxes and points, read from files and laid over what the model reads."""
+
+from resemblance.data.regions.reader import RegionReader
+from resemblance.data.regions.regions import Regions
+
+__all__ = ["RegionReader", "Regions"]
