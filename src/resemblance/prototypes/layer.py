@@ -124,6 +124,13 @@ class PrototypeLayer(nn.Module):
         """Return vectors as they are compared; normalised where only the direction counts."""
         return vectors
 
+    def between(self) -> Tensor | None:
+        """Return the similarity of each prototype, as if it were a patch, to all prototypes: (P, P) float64.
+
+        None for prototypes without vectors, which are not compared.
+        """
+        return None
+
     def components(self, latents: Any) -> Iterator[tuple[int, PrototypeLayer, Any]]:
         """Yield the layers of which this one consists, each with the index of its first prototype and its latents."""
         yield 0, self, latents

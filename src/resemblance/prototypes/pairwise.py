@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from resemblance.prototypes.geometry import Geometry, SquaredDistance
 from resemblance.prototypes.similarity import EPSILON, log_similarity
-from resemblance.prototypes.vectors import CHUNK, Activation
+
+AT_ONCE = 1 << 22  # numbers in memory at once
 
 
 @torch.no_grad()
 def pairwise_similarities(
-    vectors: Tensor, geometry: Geometry | None = None, activation: Activation = log_similarity
+    vectors: Tensor, geometry: Geometry | None = None, activation: Callable[[Tensor], Tensor] = log_similarity
 ) -> Tensor:
     """Compute the similarity of each prototype, as if it were a patch, to all prototypes.
 
@@ -33,11 +36,30 @@ def pairwise_similarities(
         array([[9.2103, 0.693 ],
                [0.693 , 9.2103]])
     """
-    geometry = geometry or SquaredDistance()
     flat = vectors.detach().flatten(1)
-    step = max(CHUNK // max(flat.numel(), 1), 1)
-    distances = [geometry.measure(rows[:, None], flat[None]) for rows in flat.split(step)]
-    return activation(torch.cat(distances))
+    return activation(pairwise_measures(flat, flat, (geometry or SquaredDistance()).measure))
+
+
+def pairwise_measures(
+    patches: Tensor, vectors: Tensor, measure: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Measure the distances of all patches to all vectors, some vectors at a time.
+
+    Args:
+        patches: (N, ...).
+        vectors: (P, ...).
+        measure: of patches (1, N, ...) to vectors (n, 1, ...), (n, N).
+
+    Returns:
+        (N, P).
+
+    Example:
+        >>> pairwise_measures(torch.zeros(1, 2), torch.eye(2), SquaredDistance().measure)
+        tensor([[1., 1.]], dtype=torch.float64)
+    """
+    size = max(AT_ONCE // max(patches.numel(), 1), 1)
+    columns = [measure(patches[None], part[:, None]) for part in torch.split(vectors, size)]
+    return torch.cat(columns).T
 
 
 @torch.no_grad()
@@ -61,3 +83,20 @@ def released_similarities(vectors: Tensor, squared: bool = False, epsilon: float
     distances = torch.cdist(flat, flat)
     distances = distances.square() if squared else distances
     return ((distances + 1) / (distances + epsilon)).log()
+
+
+def repeated_logits(logits: Tensor, per_class: int) -> Tensor:
+    """Return a black box's logits as similarities to ``per_class`` prototypes per class, as in the KMEx repository.
+
+    Args:
+        logits: (N, C).
+        per_class: prototypes per class.
+
+    Returns:
+        (N, C · per_class), in the order of the classes.
+
+    Example:
+        >>> repeated_logits(torch.tensor([[1.0, 2.0]]), 2)
+        tensor([[1., 1., 2., 2.]])
+    """
+    return logits.repeat_interleave(per_class, dim=1)

@@ -10,6 +10,7 @@ from torch import Tensor
 from resemblance.prototypes.comparison import Comparison, Match, Places
 from resemblance.prototypes.geometry import Geometry, SquaredDistance
 from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.prototypes.pairwise import pairwise_measures
 from resemblance.prototypes.precision import full_precision, widened, widest
 from resemblance.prototypes.similarity import log_similarity
 
@@ -153,6 +154,11 @@ class VectorPrototypes(PrototypeLayer):
         """Return exact distances (n, cells), float64, between patches (n, cells, *shape) and vectors (n, 1, *shape)."""
         dims = self.vectors.dim() - 1
         return self.geometry.measure(patches.flatten(-dims), vectors.flatten(-dims))
+
+    @torch.no_grad()
+    def between(self) -> Tensor:
+        """Return the similarities of all prototypes to each other, from exact distances."""
+        return self.activation(pairwise_measures(self.vectors, self.vectors, self.measure))
 
     def rounding_error(self, latents: Tensor) -> Tensor:
         """Return more than twice the error of the fast distances, in the present arithmetic."""

@@ -16,6 +16,7 @@ from resemblance.methods.deformable.deform import (
     window_grid,
 )
 from resemblance.prototypes.comparison import Comparison, Match, Places
+from resemblance.prototypes.pairwise import pairwise_measures
 from resemblance.prototypes.precision import full_precision, widened, widest
 from resemblance.prototypes.similarity import linear_similarity
 from resemblance.prototypes.vectors import VectorPrototypes
@@ -141,6 +142,12 @@ class DeformablePrototypes(VectorPrototypes):
         parts = self.normalized(vectors.to(wide).reshape(-1, *shape[-3:])).reshape(shape)
         similarities: Tensor = (patches.to(wide) * parts).flatten(-3).contiguous().sum(dim=-1)
         return -similarities
+
+    @torch.no_grad()
+    def between(self) -> Tensor:
+        """Return the similarities of all prototypes to each other, each part at its regular place."""
+        patches = self.unit_vectors(self.vectors[:, : self.depth].to(widest(self.vectors.device)))
+        return self.activation(pairwise_measures(patches, self.vectors, self.measure))
 
     def error_scale(self, latents: Tensor) -> Tensor:
         """Return 1: both sides of the product have length 1."""

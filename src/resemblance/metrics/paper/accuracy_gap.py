@@ -11,28 +11,18 @@ from torch import Tensor
 from resemblance.metrics.measure import Definition, Measure
 
 
-def matched_accuracy(confusion: Tensor) -> Tensor:
-    """Compute the accuracy under the most favourable renaming of the predicted classes, as the authors' code does.
+def matched_hits(confusion: Tensor) -> Tensor:
+    """Count the hits under the most favourable renaming of the predicted classes, as the authors' code does.
 
     Args:
         confusion: (C, C) counts, one row per true class, one column per predicted class.
 
     Example:
-        >>> matched_accuracy(torch.tensor([[0, 4], [4, 0]])).item()  # every image is misclassified
-        1.0
+        >>> matched_hits(torch.tensor([[0, 4], [4, 0]])).item()  # although every image is misclassified
+        8
     """
     rows, columns = linear_sum_assignment(confusion.cpu().numpy(), maximize=True)
-    return confusion[torch.as_tensor(rows), torch.as_tensor(columns)].sum().double() / confusion.sum()
-
-
-def plain_accuracy(confusion: Tensor) -> Tensor:
-    """Compute the share of images classified correctly, float64; NaN without images.
-
-    Example:
-        >>> plain_accuracy(torch.tensor([[3, 1], [0, 4]])).item()
-        0.875
-    """
-    return confusion.trace().double() / confusion.sum()
+    return confusion[torch.as_tensor(rows), torch.as_tensor(columns)].sum()
 
 
 class AccuracyGap(Measure):
@@ -81,16 +71,32 @@ class AccuracyGap(Measure):
             labels: (B,) the true classes.
             black_box: (B,) classes predicted by the black box.
         """
-        raise NotImplementedError
+        device = self.images.device
+        predicted, labels, black_box = predicted.to(device), labels.to(device), black_box.to(device)
+        answered = predicted >= 0
+        self.images += len(labels)
+        self.abstained += (~answered).sum()
+        self.confusion += self._counts(predicted[answered], labels[answered])
+        self.black_box += self._counts(black_box, labels)
+
+    def _counts(self, predicted: Tensor, labels: Tensor) -> Tensor:
+        classes = len(self.confusion)
+        return torch.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
     def compute(self) -> Tensor:
         """Return the gap, float64, in [−1, 1]; NaN without images."""
         return self.black_box_accuracy() - self.accuracy()
 
     def accuracy(self) -> Tensor:
-        """Return the accuracy of the model."""
-        raise NotImplementedError
+        """Return the accuracy of the model, float64."""
+        with self.synchronized():
+            return self._share(self.confusion)
 
     def black_box_accuracy(self) -> Tensor:
-        """Return the accuracy of the black box."""
-        raise NotImplementedError
+        """Return the accuracy of the black box, float64."""
+        with self.synchronized():
+            return self._share(self.black_box)
+
+    def _share(self, confusion: Tensor) -> Tensor:
+        hits = matched_hits(confusion) if self.definition == "released" else confusion.trace()
+        return hits.double() / self.images

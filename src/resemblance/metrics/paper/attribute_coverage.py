@@ -23,6 +23,7 @@ class AttributeCoverage(Measure):
     Source: Gautam et al. 2024 (KMEx), figure 5b.
 
     Example:
+        >>> import torch
         >>> coverage = AttributeCoverage(3)
         >>> coverage.update(torch.tensor([[1, 0, 0], [0, 1, 0]]), ghosted=torch.tensor([False, True]))
         >>> coverage.compute().item(), coverage.counted()

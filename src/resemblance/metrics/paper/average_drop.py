@@ -19,6 +19,7 @@ def average_drop(clean: Tensor, kept: Tensor) -> Tensor:
         kept: O, similarities to the image with its most important pixels only.
 
     Example:
+        >>> import torch
         >>> average_drop(torch.tensor([2.0, 1.0, 4.0]), torch.tensor([1.5, 1.2, 4.0])).tolist()
         [0.25, 0.0, 0.0]
     """
@@ -81,6 +82,7 @@ class AverageDrop(PairMeasure):
     Source: Gautam et al. 2024 (KMEx), section 4.1 and table 4; Chattopadhay et al. 2018.
 
     Example:
+        >>> import torch
         >>> drop = AverageDrop()
         >>> drop.update(torch.tensor([2.0, 1.0, 4.0, 0.0]), torch.tensor([1.5, 1.2, 4.0, 1.0]))
         >>> round(drop.compute().item(), 6), drop.counted()["nonpositive"]

@@ -11,6 +11,7 @@ def average_increase(clean: Tensor, kept: Tensor) -> Tensor:
     """Compute 1[O > Y] of each pair, float64.
 
     Example:
+        >>> import torch
         >>> average_increase(torch.tensor([2.0, 1.0, 4.0]), torch.tensor([1.5, 1.2, 4.0])).tolist()
         [0.0, 1.0, 0.0]
     """
@@ -25,6 +26,7 @@ class AverageIncrease(PairMeasure):
     Source: Gautam et al. 2024 (KMEx), section 4.1 and table 4; Chattopadhay et al. 2018.
 
     Example:
+        >>> import torch
         >>> increase = AverageIncrease()
         >>> increase.update(torch.tensor([2.0, 1.0, 4.0]), torch.tensor([1.5, 1.2, 4.0]))
         >>> round(increase.compute().item(), 6)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from resemblance.metrics.measure import MeanMeasure
+from resemblance.metrics.paper.calibration import check_probabilities
 
 
 def squared_errors(probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -14,10 +16,11 @@ def squared_errors(probabilities: Tensor, labels: Tensor) -> Tensor:
 
     Example:
         >>> import torch
-        >>> squared_errors(torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]), torch.zeros(3, dtype=torch.int64)).tolist()
+        >>> squared_errors(torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]), torch.tensor([0, 0, 0])).tolist()
         [0.0, 0.5, 2.0]
     """
-    raise NotImplementedError
+    targets = F.one_hot(labels.to(probabilities.device), probabilities.shape[1])
+    return (probabilities.double() - targets).square().sum(dim=1)
 
 
 class BrierScore(MeanMeasure):
@@ -57,4 +60,8 @@ class BrierScore(MeanMeasure):
         Raises:
             UserError: if they are not probabilities.
         """
-        raise NotImplementedError
+        defined = probabilities.isfinite().all(dim=1)
+        self.undefined += (~defined).sum()
+        probabilities, labels = probabilities[defined], labels.to(defined.device)[defined]
+        check_probabilities(probabilities)
+        self.add_values(squared_errors(probabilities, labels))

@@ -15,7 +15,7 @@ TOLERANCE = 1e-3  # of probabilities' sums, which may come from 16-bit arithmeti
 
 
 def check_probabilities(probabilities: Tensor) -> None:
-    """Check that rows are distributions; rows with a NaN pass, they are counted.
+    """Check that rows are distributions.
 
     Args:
         probabilities: (B, C).
@@ -35,6 +35,17 @@ def check_probabilities(probabilities: Tensor) -> None:
             f"probabilities were expected, but those of image {row} of the batch sum to {float(sums[row]):.4g}, or lie "
             "outside of 0 to 1; for logits, take their softmax"
         )
+
+
+def bin_of(confidence: Tensor, bins: int) -> Tensor:
+    """Return the bin of each confidence (B,): b for (b/n, (b + 1)/n]; 0 also for 0.
+
+    Example:
+        >>> bin_of(torch.tensor([0.0, 0.5, 0.51, 1.0]), 2)
+        tensor([0, 0, 1, 1])
+    """
+    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64, device=confidence.device)[1:-1]
+    return torch.bucketize(confidence.double(), edges)
 
 
 class CalibrationError(Measure):
@@ -87,12 +98,24 @@ class CalibrationError(Measure):
         Raises:
             UserError: if they are not probabilities.
         """
-        raise NotImplementedError
+        defined = probabilities.isfinite().all(dim=1)
+        self.undefined += (~defined).sum()
+        probabilities, labels = probabilities[defined], labels.to(defined.device)[defined]
+        check_probabilities(probabilities)
+        confidence, predicted = probabilities.double().max(dim=1)
+        place = bin_of(confidence, self.bins).to(self.correct.device)
+        self.images += len(labels)
+        self.images_in_bin += torch.bincount(place, minlength=self.bins)
+        hits = (predicted == labels).to(place.device)
+        self.correct += torch.bincount(place[hits], minlength=self.bins)
+        self.confidence += torch.bincount(place, confidence.to(place.device), minlength=self.bins)
 
     def compute(self) -> Tensor:
         """Return the error, float64, in [0, 1]; NaN without images."""
-        raise NotImplementedError
+        return (self.correct - self.confidence).abs().sum() / self.images
 
     def reliability(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return images, mean confidence and accuracy of each bin, (n,) each; NaN for an empty bin."""
-        raise NotImplementedError
+        with self.synchronized():
+            images = self.images_in_bin
+            return images.clone(), self.confidence / images, self.correct / images.double()

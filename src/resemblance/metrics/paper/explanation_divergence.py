@@ -24,6 +24,7 @@ def map_distributions(maps: Tensor) -> Tensor:
     Source: Gautam et al. 2024 (KMEx), eq. 2.
 
     Example:
+        >>> import torch
         >>> maps = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]], [[-3.0, 0.0], [0.0, 2.0]]]])
         >>> map_distributions(maps).numpy().round(9).tolist()
         [[0.6, 0.0, 0.0, 0.4]]
@@ -49,6 +50,7 @@ def explanation_divergence(maps: Tensor, references: Tensor) -> Tensor:
     Source: Gautam et al. 2024 (KMEx), eq. 3.
 
     Example:
+        >>> import torch
         >>> maps = torch.tensor([[[0.5, 0.25], [0.25, 0.0]]])
         >>> round(explanation_divergence(maps, torch.ones(1, 2, 2)).item(), 6)
         0.346574
@@ -74,6 +76,7 @@ class ExplanationDivergence(MeanMeasure):
     Source: Gautam et al. 2024 (KMEx), eqs. 2 and 3 and table 6.
 
     Example:
+        >>> import torch
         >>> divergence = ExplanationDivergence()
         >>> maps = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]], [[-3.0, 0.0], [0.0, 2.0]]]])
         >>> divergence.update(maps, torch.ones(1, 1, 2, 2))

@@ -125,7 +125,7 @@ def kept_pixels(
     replaced = int(share * order.shape[-1])
     ranks = ranks_of(order)
     kept = ranks >= replaced if keep == "most important" else ranks < order.shape[-1] - replaced
-    return kept.unflatten(-1, size)
+    return kept.reshape(*order.shape[:-1], *size)
 
 
 def ranks_of(order: Tensor) -> Tensor:
