@@ -57,8 +57,10 @@ class Regions:
         if self.parts is None:
             object.__setattr__(self, "parts", torch.arange(columns, device=self._values.device))
         if self.shown.shape != (len(self), columns) or self.part_of.shape != (columns,):
-            raise ValueError(f"visible {tuple(self.shown.shape)} and parts {tuple(self.part_of.shape)} "
-                             f"for {len(self)} images with {columns} columns")
+            raise ValueError(
+                f"visible {tuple(self.shown.shape)} and parts {tuple(self.part_of.shape)} "
+                f"for {len(self)} images with {columns} columns"
+            )
         if not self.names:
             object.__setattr__(self, "names", tuple(f"part {part}" for part in range(self.num_parts)))
 

@@ -46,15 +46,8 @@ def maximum_places(maps: Tensor, size: tuple[int, int], mode: str = "bicubic") -
     if tuple(maps.shape[-2:]) != tuple(size):
         maps = upsample(maps, size) if mode == "bicubic" else enlarge(maps, size)
     flat = maps.reshape(*maps.shape[:-2], -1)
-    # argmax of PyTorch may return any of several equal maxima.
-    is_maximum = flat == flat.amax(dim=-1, keepdim=True)
-    first = is_maximum.byte().argmax(dim=-1) if maps.device.type == "cpu" else _first(is_maximum)
+    first = flat.argmax(dim=-1)
     return torch.stack([first % size[1], first // size[1]], dim=-1)
-
-
-def _first(flags: Tensor) -> Tensor:
-    positions = torch.arange(flags.shape[-1], device=flags.device)
-    return torch.where(flags, positions, flags.shape[-1] - 1).amin(dim=-1)
 
 
 def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:

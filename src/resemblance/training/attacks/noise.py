@@ -13,7 +13,12 @@ Draw = Callable[[np.random.Generator, tuple[int, ...]], NDArray[np.float64]]
 
 
 def drawn(
-    images: Tensor, draw: Draw, *, seed: int = 0, indices: Tensor | Sequence[int] | None = None, number: int = 0
+    images: Tensor,
+    draw: Draw,
+    *,
+    seed: int = 0,
+    indices: Tensor | Sequence[int] | None = None,
+    number: int = 0,
 ) -> Tensor:
     """Return noise of the shape of images, drawn for each image from (seed, index, number) alone.
 
