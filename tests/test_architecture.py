@@ -31,6 +31,7 @@ FLOORS = [
     "convert",
     "methods",
     "explain",
+    "relevance",
     "training",
     "drawing",
     "core",
@@ -65,7 +66,9 @@ SAME_NAME = {
     "explain.py": {"cli/commands", "explain"},  # a command is named for its verb
     "gallery.py": {"prototypes", "training/ends"},  # the pictures, and their collection after training
     "images.py": {"data", "runs"},  # reading image files, and choosing the images of a run
+    "maps.py": {"prototypes", "relevance"},  # from places to pixels, and maps of every kind
     "run.py": {"runs", "training/engine"},  # a run folder, and the loop over a run's stages
+    "similarity.py": {"prototypes", "relevance"},  # of vectors, and its map over the image
     "text.py": {"data", "explain"},  # texts from outside, and an explanation in words
 }
 

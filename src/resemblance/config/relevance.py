@@ -1,0 +1,15 @@
+"""The kinds of relevance maps, by name, and the notice that belongs to one of them."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+MapKind = Literal["similarity", "gradient", "smoothgrad", "integrated", "prp"]
+MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
+MAP_NAMES: dict[MapKind, str] = {
+    "similarity": "similarity map",
+    "gradient": "input × gradient",
+    "smoothgrad": "SmoothGrad",
+    "integrated": "integrated gradients",
+    "prp": "PRP, layer-wise relevance propagation",
+}
