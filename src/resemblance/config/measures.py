@@ -26,7 +26,7 @@ MEASURES = {
     "divergence": "how far the model's maps are from those of the black box",
     "attributes": "how many attributes the prototypes cover (--attributes)",
     "consistency": "whether a prototype points to the same object part in all images (--regions)",
-    "stability": "whether a prototype points to the same place when noise is added",
+    "stability": "whether a prototype points to the same object part when noise is added (--regions)",
     "purity": "whether the most similar patches of a prototype show the same object part (--regions)",
     "distinctiveness": "whether the prototypes of a class look at different places",
     "comprehensiveness": "how much of the object the maps of a class cover together (--regions)",
@@ -76,7 +76,12 @@ class MeasureOptions:
     seed: int = option(0, SEED, least=0)
     steps: int = option(101, "points on the curves of relevance-ordering", least=2)
     attributes: Path | None = option(None, "file of binary attributes of the training images", metavar="FILE")
-    regions: Path | None = option(None, "file of object parts, boxes or masks of the images", metavar="FILE")
+    regions: str | None = option(
+        None,
+        "object parts, boxes or masks of the images: masks:PATH, trimaps:PATH, boxes:FILE.csv, cub:PATH or "
+        "cub-crops:PATH",
+        metavar="KIND:PATH",
+    )
     against_kmex: bool = option(
         False, "also convert each model with KMEx, and measure the KMEx prototypes beside its own"
     )
@@ -153,10 +158,10 @@ def check_measures(options: MeasureOptions, runs: Sequence[str] | int, ensemble:
             "--ensemble measures accuracy alone; leave out --metrics, --against-kmex and --maps-figure"
         )
     explicit = options.metrics or ()
+    if options.attributes is not None and not options.attributes.expanduser().is_file():
+        raise UserError(f"--attributes {options.attributes}: there is no such file")
     for file in ("attributes", "regions"):
-        path: Path | None = getattr(options, file)
-        if path is not None and not path.expanduser().exists():
-            raise UserError(f"--{file} {path}: there is no such file")
+        path = getattr(options, file)
         needing = [name for name in names if f"(--{file})" in MEASURES[name]]
         if path is not None and not needing:
             raise UserError(

@@ -15,11 +15,14 @@ from resemblance.convert.conversion import convert_original
 from resemblance.convert.original import open_original
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import prototypes_of
+from resemblance.data.attributes import read_attributes
+from resemblance.data.regions import RegionReader
+from resemblance.data.regions.open_regions import open_regions
 from resemblance.data.sources.joined import Joined
-from resemblance.data.sources.source import DataSplits
+from resemblance.data.sources.source import DataSplits, Source
 from resemblance.metrics.suite.aggregate import Group, MeasuredRun, columns_of, groups_of
 from resemblance.metrics.suite.runner import measure, remove_partial
-from resemblance.metrics.suite.subject import Settings, Subject, choose
+from resemblance.metrics.suite.subject import Attributes, Settings, Subject, choose
 from resemblance.runs.finish import describe_prototypes
 from resemblance.runs.messages import Messages
 from resemblance.runs.run import RunRecord, choose_split
@@ -135,16 +138,18 @@ def evaluate_runs(
         for run, splits in zip(runs, opened, strict=True):
             name, source = choose_split(splits, split)
             train = Joined(splits.train, splits.val) if run.config.get("refit_on_all") else splits.train
+            images, order = choose(source, options.images, options.seed)
             subject = Subject(
                 run.name,
                 run.model,
-                choose(source, options.images, options.seed),
+                images,
                 settings,
                 train,
                 _black_box_for(run, runs, black_box),
                 f"{splits.name}, {name}",
-                None,
-                None,
+                _regions(options.regions, source, messages),
+                _attributes(options.attributes, train),
+                order,
             )
             outcome = measure(subject, names, workers=workers, folder=folder, progress=progress)
             measured = MeasuredRun(
@@ -213,6 +218,7 @@ def _kmex_of(
         subject.data,
         None,
         subject.attributes,
+        subject.order,
     )
     wanted = _kmex_measures(names)
     outcome = measure(of_kmex, wanted, workers=workers, folder=folder, progress=progress)
@@ -266,6 +272,22 @@ def _open_images(
     if len(names) > 1:
         raise UserError(f"the runs were made with different data ({', '.join(sorted(names))}); add --data")
     return result
+
+
+def _regions(text: str | None, source: Source, messages: Messages) -> RegionReader | None:
+    if text is None:
+        return None
+    reader = open_regions(text, source)
+    for note in reader.notes:
+        messages.warn(note)
+    return reader
+
+
+def _attributes(path: Path | None, train: Source) -> Attributes | None:
+    if path is None:
+        return None
+    table = read_attributes(path)
+    return Attributes(table.names, table.of(train))
 
 
 def _black_box_for(

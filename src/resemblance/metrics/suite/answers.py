@@ -12,6 +12,7 @@ from resemblance.core.classifier import Classifier
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch
+from resemblance.data.regions import Regions
 from resemblance.metrics.suite.cost import Cost
 from resemblance.metrics.suite.subject import Subject
 from resemblance.relevance.maps import class_maps, prototype_maps
@@ -160,13 +161,15 @@ class Answers:
         model, settings, kind = self._explaining, self.subject.settings, self.subject.kind
         self.cost.prototype_maps += which.numel()
         if kind == "similarity":
-            with torch.no_grad():
-                if output is None:
-                    output = self.ask(images)
-                return similarity_maps(model, output, which, (images.shape[2], images.shape[3]))
+            return self.similarity_maps(images, which, self.ask(images) if output is None else output)
         return prototype_maps(
             model, images, which, kind, definition=settings.definition, seed=settings.seed
         ).detach()
+
+    def similarity_maps(self, images: Tensor, which: Tensor, output: Output) -> Tensor:
+        """Return the similarity maps (B, K, H, W) of prototypes (B, K), from the model's output for the images."""
+        with torch.no_grad():
+            return similarity_maps(self._explaining, output, which, (images.shape[2], images.shape[3]))
 
     def class_maps(self, model: Classifier, classes: Tensor) -> Tensor:
         """Return the relevance maps (B, H, W) of classes (B,), by the model or by the black box."""
@@ -187,6 +190,15 @@ class Answers:
         if self.subject.explains is not None:
             return self.top_maps
         return self.class_maps(self.subject.model, self.predicted)
+
+    # Annotations
+
+    @cached_property
+    def regions(self) -> Regions:
+        """The annotated regions of the images, in main memory."""
+        reader = self.subject.regions
+        assert reader is not None
+        return reader.batch(self.indices.tolist(), self.subject.model.spec.image)
 
     # Other images
 

@@ -5,13 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from resemblance.metrics.suite.measurement import Measurement
-from resemblance.metrics.suite.measures_of_maps import (
+from resemblance.metrics.suite.measurements.measures_of_attributes import AttributeMeasurement
+from resemblance.metrics.suite.measurements.measures_of_regions import (
+    ComprehensivenessMeasurement,
+    ConsistencyMeasurement,
+    PointingGameMeasurement,
+    PurityMeasurement,
+    RelevanceMassMeasurement,
+    StabilityMeasurement,
+)
+from resemblance.metrics.suite.measurements.measures_of_robustness import (
+    DistinctivenessMeasurement,
+    MisalignmentMeasurement,
+    RandomisationMeasurement,
+    SensitivityMeasurement,
+)
+from resemblance.metrics.suite.measurements.measures_of_maps import (
     AverageDropMeasurement,
     DivergenceMeasurement,
     OrderingMeasurement,
 )
-from resemblance.metrics.suite.measures_of_prediction import Accuracy, Calibration
-from resemblance.metrics.suite.measures_of_prototypes import DiversityMeasurement, GhostingMeasurement
+from resemblance.metrics.suite.measurements.measures_of_prediction import Accuracy, Calibration
+from resemblance.metrics.suite.measurements.measures_of_prototypes import DiversityMeasurement, GhostingMeasurement
 from resemblance.metrics.suite.result import LeftOut
 from resemblance.metrics.suite.subject import Subject
 
@@ -25,6 +40,17 @@ MEASUREMENTS: dict[str, type[Measurement]] = {
         AverageDropMeasurement,
         OrderingMeasurement,
         DivergenceMeasurement,
+        AttributeMeasurement,
+        ConsistencyMeasurement,
+        StabilityMeasurement,
+        PurityMeasurement,
+        DistinctivenessMeasurement,
+        ComprehensivenessMeasurement,
+        MisalignmentMeasurement,
+        PointingGameMeasurement,
+        RelevanceMassMeasurement,
+        RandomisationMeasurement,
+        SensitivityMeasurement,
     )
 }
 

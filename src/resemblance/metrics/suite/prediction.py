@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import torch
-
 from resemblance.core.prototype_model import prototypes_of
 from resemblance.metrics.evaluation import Evaluation, EvaluationCounts
 from resemblance.metrics.suite.answers import Answers
 from resemblance.metrics.suite.measurement import Measurement
 from resemblance.metrics.suite.result import MeasureResult
-from resemblance.metrics.suite.subject import Subject, chosen_indices
+from resemblance.metrics.suite.subject import Subject
 
 
 class Prediction(Measurement):
@@ -25,14 +23,13 @@ class Prediction(Measurement):
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         self.counts = EvaluationCounts(subject.model.spec.classes)
-        self._indices = torch.from_numpy(chosen_indices(subject.images).copy())
 
     def update(self, answers: Answers) -> None:
         """Count a batch."""
         model, output = self.subject.model, answers.output
         extra = model.extra_metrics(output, answers.labels)
         black_box = None if self.subject.black_box is None else answers.black_box_predicted
-        self.counts.add(output, answers.labels.cpu(), self._indices[answers.positions], extra, black_box)
+        self.counts.add(output, answers.labels.cpu(), self.subject.data_indices[answers.positions], extra, black_box)
 
     def evaluation(self) -> Evaluation:
         """Return the counts, with the misclassified images in ascending order."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.data.regions import RegionReader
 from resemblance.data.sources.source import Source, Subset
 from resemblance.metrics.measure import Definition
 from resemblance.prototypes.layer import PrototypeLayer
@@ -41,6 +42,19 @@ class Settings:
     batch_size: int = 128
 
 
+@dataclass(frozen=True)
+class Attributes:
+    """Binary attributes of the training images.
+
+    Args:
+        names: of the attributes.
+        values: (N, A) bool.
+    """
+
+    names: tuple[str, ...]
+    values: NDArray[np.bool_]
+
+
 @dataclass
 class Subject:
     """A model and all that its measures read.
@@ -53,8 +67,9 @@ class Subject:
         train: the training images, un-augmented; None if they are not available.
         black_box: the black box to compare with; None if there is none.
         data: the name of the data and the split.
-        regions: object parts, boxes or masks of the images; None if there are none.
-        attributes: binary attributes (N, A) of the training images; None if there are none.
+        regions: object parts, boxes or masks of the images of the split; None if there are none.
+        attributes: binary attributes of the training images; None if there are none.
+        order: (N,) the number of each measured image in the split; by default their order.
     """
 
     name: str
@@ -64,13 +79,14 @@ class Subject:
     train: Source | None = None
     black_box: Classifier | None = None
     data: str = ""
-    regions: Any = None
-    attributes: Any = None
+    regions: RegionReader | None = None
+    attributes: Attributes | None = None
+    order: NDArray[np.int64] | None = None
 
     @cached_property
     def data_indices(self) -> Tensor:
-        """The numbers of the measured images in their data, (N,) int64."""
-        return torch.from_numpy(chosen_indices(self.images).copy())
+        """The numbers of the measured images in the split, (N,) int64."""
+        return torch.arange(len(self.images)) if self.order is None else torch.from_numpy(self.order.copy())
 
     @property
     def explains(self) -> PrototypeModel | None:
@@ -100,23 +116,18 @@ class Subject:
             "model": checksum(self.model),
             "black box": None if self.black_box is None else checksum(self.black_box),
             "data": self.data,
-            "images": _digest(chosen_indices(self.images), self.images.labels),
-            "train": None if self.train is None else _digest(chosen_indices(self.train), self.train.labels),
+            "images": _digest(self.data_indices.numpy(), self.images.labels),
+            "train": None if self.train is None else _digest(self.train.labels),
             "settings": asdict(self.settings),
-            "regions": getattr(self.regions, "checksum", None),
-            "attributes": getattr(self.attributes, "checksum", None),
+            "regions": None if self.regions is None else [self.regions.kind, self.regions.names],
+            "attributes": None if self.attributes is None else _digest(self.attributes.values),
             "measures": measures,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def chosen_indices(source: Source) -> NDArray[np.int64]:
-    """Return the indices of a source's images in the source that it is a subset of."""
-    return source.indices if isinstance(source, Subset) else np.arange(len(source))
-
-
-def choose(source: Source, count: int | None, seed: int) -> Subset:
-    """Return images of a source in an order drawn by a seed, so that the first ones are a sample too.
+def choose(source: Source, count: int | None, seed: int) -> tuple[Subset, NDArray[np.int64]]:
+    """Return images of a source in an order drawn by a seed, so that the first ones are a sample too, and the order.
 
     Args:
         source: the images.
@@ -126,11 +137,11 @@ def choose(source: Source, count: int | None, seed: int) -> Subset:
     Example:
         >>> from resemblance.data.sources.source import ArraySource
         >>> source = ArraySource(np.zeros((5, 2, 2, 1), np.uint8), range(5), "abcde")
-        >>> choose(source, 3, 0).labels.tolist(), choose(source, 9, 0).labels.tolist()
+        >>> choose(source, 3, 0)[0].labels.tolist(), choose(source, 9, 0)[1].tolist()
         ([4, 2, 3], [4, 2, 3, 1, 0])
     """
-    order = np.random.default_rng(seed).permutation(len(source))
-    return Subset(source, order[:count])
+    order = np.random.default_rng(seed).permutation(len(source))[:count]
+    return Subset(source, order), order
 
 
 def checksum(model: nn.Module) -> str:
