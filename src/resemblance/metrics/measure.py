@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from resemblance.config.errors import UserError
+from resemblance.prototypes.precision import widest
 
 Definition = Literal["default", "paper", "released"]
 
@@ -61,6 +62,12 @@ class Measure(Metric):
         """Declare a state of zeros, which is added up over batches and processes."""
         self.add_state(name, torch.zeros(shape, dtype=dtype), dist_reduce_fx="sum")
 
+    def accumulate(self, **values: Tensor | int) -> None:
+        """Add values to states, wherever both are; dtypes are those of the states."""
+        for name, value in values.items():
+            state = getattr(self, name)
+            state += value.to(state.device) if isinstance(value, Tensor) else value
+
     def counted(self) -> dict[str, int]:
         """Return how many cases were measured, left out or special, by name, over all processes."""
         with self.synchronized():
@@ -105,10 +112,8 @@ class MeanMeasure(Measure):
 
     def add_values(self, values: Tensor) -> None:
         """Add finite values to the mean."""
-        values = values.double()
-        self.total += values.sum()
-        self.squares += values.square().sum()
-        self.measured += values.numel()
+        wide = values.to(widest(values.device))
+        self.accumulate(total=wide.sum(), squares=wide.square().sum(), measured=values.numel())
 
     def compute(self) -> Tensor:
         """Return the mean, float64; NaN if nothing was measured."""

@@ -74,10 +74,12 @@ class AccuracyGap(Measure):
         device = self.images.device
         predicted, labels, black_box = predicted.to(device), labels.to(device), black_box.to(device)
         answered = predicted >= 0
-        self.images += len(labels)
-        self.abstained += (~answered).sum()
-        self.confusion += self._counts(predicted[answered], labels[answered])
-        self.black_box += self._counts(black_box, labels)
+        self.accumulate(
+            images=len(labels),
+            abstained=(~answered).sum(),
+            confusion=self._counts(predicted[answered], labels[answered]),
+            black_box=self._counts(black_box, labels),
+        )
 
     def _counts(self, predicted: Tensor, labels: Tensor) -> Tensor:
         classes = len(self.confusion)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from resemblance.metrics.measure import Definition, Measure
+from resemblance.prototypes.precision import widest
 
 
 class CorrelationDifference(NamedTuple):
@@ -125,14 +126,10 @@ class AttributeCorrelationError(Measure):
         """
         if training is not None:
             sums, products = _sums(training)
-            self.images += len(training)
-            self.sums += sums
-            self.products += products
+            self.accumulate(images=len(training), sums=sums, products=products)
         if prototypes is not None:
             sums, products = _sums(prototypes)
-            self.prototypes += len(prototypes)
-            self.prototype_sums += sums
-            self.prototype_products += products
+            self.accumulate(prototypes=len(prototypes), prototype_sums=sums, prototype_products=products)
 
     def compute(self) -> Tensor:
         """Return the error, float64; NaN if fewer than two attributes vary in the training set."""
@@ -148,5 +145,5 @@ class AttributeCorrelationError(Measure):
 
 def _sums(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Return Σ x (A,) and Σ x xᵀ (A, A) of binary rows, int64; exact in float64, which a GPU multiplies."""
-    wide = rows.bool().double()
+    wide = rows.bool().to(widest(rows.device))
     return wide.sum(dim=0).long(), (wide.T @ wide).long()

@@ -18,7 +18,7 @@ class AttributeCoverage(Measure):
         attributes: the number of attributes, A.
 
     Attributes:
-        counts: prototypes; ghosted, those that were marked as ghosted; captured by ghosted only, see `captured_by`.
+        counts: prototypes; ghosted, those that were marked as ghosted.
 
     Source: Gautam et al. 2024 (KMEx), figure 5b.
 
@@ -50,10 +50,9 @@ class AttributeCoverage(Measure):
             attributes: (K, A), 0 or 1, of the training image nearest to each prototype.
             ghosted: (K,) bool, prototypes that are never activated, see `Ghosting.ghosted`.
         """
-        self.captured += attributes.bool().sum(dim=0)
-        self.prototypes += len(attributes)
+        self.accumulate(captured=attributes.bool().sum(dim=0), prototypes=len(attributes))
         if ghosted is not None:
-            self.ghosted += ghosted.sum()
+            self.accumulate(ghosted=ghosted.sum())
 
     def compute(self) -> Tensor:
         """Return the number of captured attributes, int64."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from resemblance.metrics.measure import Definition, MeanMeasure
+from resemblance.prototypes.precision import widest
 
 EPSILON = 1e-8  # of the released code, beside Y
 
@@ -23,7 +24,8 @@ def average_drop(clean: Tensor, kept: Tensor) -> Tensor:
         >>> average_drop(torch.tensor([2.0, 1.0, 4.0]), torch.tensor([1.5, 1.2, 4.0])).tolist()
         [0.25, 0.0, 0.0]
     """
-    clean, kept = clean.double(), kept.double()
+    wide = widest(clean.device)
+    clean, kept = clean.to(wide), kept.to(wide)
     return (clean - kept).clamp_min(0) / clean
 
 
@@ -60,10 +62,9 @@ class PairMeasure(MeanMeasure):
         nonpositive = (clean <= 0) & ~undefined
         valid = ~(undefined | nonpositive)
         self.add_values(self.pair_values(clean[valid], kept[valid]))
-        self.nonpositive += nonpositive.sum()
-        self.undefined += undefined.sum()
+        self.accumulate(nonpositive=nonpositive.sum(), undefined=undefined.sum())
         if zero_maps is not None:
-            self.zero_maps += (zero_maps & valid).sum()
+            self.accumulate(zero_maps=(zero_maps & valid).sum())
 
     def pair_values(self, clean: Tensor, kept: Tensor) -> Tensor:
         """Return the value of each pair, (n,), float64."""
@@ -96,5 +97,5 @@ class AverageDrop(PairMeasure):
         """Return max(0, Y − O) / Y."""
         values = average_drop(clean, kept)
         if self.definition == "released":
-            return values * clean / (clean.double() + EPSILON)
+            return values * clean / (clean.to(values.dtype) + EPSILON)
         return values

@@ -8,14 +8,14 @@ from resemblance.metrics.paper.average_drop import PairMeasure
 
 
 def average_increase(clean: Tensor, kept: Tensor) -> Tensor:
-    """Compute 1[O > Y] of each pair, float64.
+    """Compute 1[O > Y] of each pair.
 
     Example:
         >>> import torch
         >>> average_increase(torch.tensor([2.0, 1.0, 4.0]), torch.tensor([1.5, 1.2, 4.0])).tolist()
         [0.0, 1.0, 0.0]
     """
-    return (kept > clean).double()
+    return (kept > clean).float()
 
 
 class AverageIncrease(PairMeasure):

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from resemblance.metrics.measure import MeanMeasure
 from resemblance.metrics.paper.calibration import check_probabilities
+from resemblance.prototypes.precision import widest
 
 
 def squared_errors(probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -20,7 +21,7 @@ def squared_errors(probabilities: Tensor, labels: Tensor) -> Tensor:
         [0.0, 0.5, 2.0]
     """
     targets = F.one_hot(labels.to(probabilities.device), probabilities.shape[1])
-    return (probabilities.double() - targets).square().sum(dim=1)
+    return (probabilities.to(widest(probabilities.device)) - targets).square().sum(dim=1)
 
 
 class BrierScore(MeanMeasure):
@@ -61,7 +62,7 @@ class BrierScore(MeanMeasure):
             UserError: if they are not probabilities.
         """
         defined = probabilities.isfinite().all(dim=1)
-        self.undefined += (~defined).sum()
+        self.accumulate(undefined=(~defined).sum())
         probabilities, labels = probabilities[defined], labels.to(defined.device)[defined]
         check_probabilities(probabilities)
         self.add_values(squared_errors(probabilities, labels))

@@ -27,7 +27,7 @@ def check_probabilities(probabilities: Tensor) -> None:
         >>> check_probabilities(torch.tensor([[0.25, 0.75]]))
     """
     wrong = ((probabilities < -TOLERANCE) | (probabilities > 1 + TOLERANCE)).any(dim=1)
-    sums = probabilities.double().sum(dim=1)
+    sums = probabilities.float().sum(dim=1)
     wrong |= (sums - 1).abs() > TOLERANCE
     if wrong.any():
         row = int(wrong.nonzero()[0])
@@ -44,8 +44,8 @@ def bin_of(confidence: Tensor, bins: int) -> Tensor:
         >>> bin_of(torch.tensor([0.0, 0.5, 0.51, 1.0]), 2)
         tensor([0, 0, 1, 1])
     """
-    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64, device=confidence.device)[1:-1]
-    return torch.bucketize(confidence.double(), edges)
+    edges = torch.linspace(0, 1, bins + 1, dtype=confidence.dtype, device=confidence.device)[1:-1]
+    return torch.bucketize(confidence, edges)
 
 
 class CalibrationError(Measure):
@@ -99,16 +99,19 @@ class CalibrationError(Measure):
             UserError: if they are not probabilities.
         """
         defined = probabilities.isfinite().all(dim=1)
-        self.undefined += (~defined).sum()
         probabilities, labels = probabilities[defined], labels.to(defined.device)[defined]
         check_probabilities(probabilities)
-        confidence, predicted = probabilities.double().max(dim=1)
-        place = bin_of(confidence, self.bins).to(self.correct.device)
-        self.images += len(labels)
-        self.images_in_bin += torch.bincount(place, minlength=self.bins)
-        hits = (predicted == labels).to(place.device)
-        self.correct += torch.bincount(place[hits], minlength=self.bins)
-        self.confidence += torch.bincount(place, confidence.to(place.device), minlength=self.bins)
+        confidence, predicted = probabilities.max(dim=1)
+        here = self.correct.device
+        hits, confidence = (predicted == labels).to(here), confidence.to(here).double()
+        place = bin_of(confidence, self.bins)
+        self.accumulate(
+            images=len(labels),
+            undefined=(~defined).sum(),
+            images_in_bin=torch.bincount(place, minlength=self.bins),
+            correct=torch.bincount(place[hits], minlength=self.bins),
+            confidence=torch.bincount(place, confidence, minlength=self.bins),
+        )
 
     def compute(self) -> Tensor:
         """Return the error, float64, in [0, 1]; NaN without images."""

@@ -103,18 +103,20 @@ class Diversity(Measure):
         means = []
         for members in groups:
             rows = similarities[members][:, members]
+            if self.definition == "default":
+                broken = rows.diagonal().isnan()
+                self.accumulate(undefined=broken.sum())
+                rows = rows[~broken][:, ~broken]
             if len(rows) < 2:
-                self.single += len(rows)
-                self.empty += not len(rows)
+                self.accumulate(single=len(rows), empty=1 - len(rows))
                 continue
-            self.undefined += row_entropies(rows).isnan().sum()
+            self.accumulate(undefined=row_entropies(rows).isnan().sum())
             means.append(entropies(rows).double().nanmean())
         measured = torch.stack(means) if means else similarities.new_empty(0, dtype=torch.float64)
         measured = measured[~measured.isnan()]
-        self.classes += len(measured)
+        self.accumulate(classes=len(measured))
         if len(measured):
-            self.total += measured.mean()
-            self.models += 1
+            self.accumulate(total=measured.mean(), models=1)
 
     def compute(self) -> Tensor:
         """Return D_dvs, float64, mean over the models; NaN if no class has more than one prototype."""

@@ -109,9 +109,7 @@ class ExplanationDivergence(MeanMeasure):
         maps, references = maps[valid], references[valid]
         self.add_values(explanation_divergence(maps, references))
         outside = (map_distributions(references) == 0) & (map_distributions(maps) > 0)
-        self.unsupported += outside.any(dim=1).sum()
-        self.undefined += infinite.sum()
-        self.zero += zero.sum()
+        self.accumulate(unsupported=outside.any(dim=1).sum(), undefined=infinite.sum(), zero=zero.sum())
 
 
 def _any(cells: Tensor) -> Tensor:

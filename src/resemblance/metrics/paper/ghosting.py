@@ -122,14 +122,16 @@ class Ghosting(Measure):
         labels = labels.to(self.owners.device)
         result = winners(similarities.to(self.owners.device), self.owners.T[labels], self.classes)
         chosen = result.prototypes
-        self.activations += torch.bincount(chosen[chosen >= 0], minlength=len(self.owners))
         measured = labels[~result.undefined & ~result.unowned]
-        self.images_of_class += torch.bincount(measured, minlength=self.owners.shape[1])
-        self.images += len(labels)
-        self.ties += result.tied.sum()
-        self.undefined += result.undefined.sum()
-        self.unowned += result.unowned.sum()
-        self.foreign += result.foreign.sum()
+        self.accumulate(
+            activations=torch.bincount(chosen[chosen >= 0], minlength=len(self.owners)),
+            images_of_class=torch.bincount(measured, minlength=self.owners.shape[1]),
+            images=len(labels),
+            ties=result.tied.sum(),
+            undefined=result.undefined.sum(),
+            unowned=result.unowned.sum(),
+            foreign=result.foreign.sum(),
+        )
 
     def compute(self) -> Tensor:
         """Return D_tsp, float64; NaN without images."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from resemblance.metrics.measure import MeanMeasure
 from resemblance.metrics.paper.pixels import ranks_of
+from resemblance.prototypes.precision import widest
 
 FRACTIONS = 101
 
@@ -72,7 +73,7 @@ def ordering_curves(
         mixed = torch.where(kept[:, None], images[chosen], baseline[chosen])
         probabilities = probabilities_of(mixed)
         wanted = classes.to(probabilities.device)[chosen.to(probabilities.device)]
-        answers.append(probabilities.gather(1, wanted[:, None])[:, 0].double())
+        answers.append(probabilities.gather(1, wanted[:, None])[:, 0].to(widest(probabilities.device)))
     return torch.cat(answers).reshape(len(images), len(steps))
 
 
@@ -83,7 +84,8 @@ def area(curves: Tensor, fractions: Tensor) -> Tensor:
         >>> round(area(torch.tensor([0.1, 0.4, 0.7, 0.9]), fractions_of(4)).item(), 6)
         0.533333
     """
-    return torch.trapezoid(curves.double(), fractions.to(curves.device), dim=-1)
+    wide = widest(curves.device)
+    return torch.trapezoid(curves.to(wide), fractions.to(wide).to(curves.device), dim=-1)
 
 
 class RelevanceOrdering(MeanMeasure):
@@ -134,12 +136,16 @@ class RelevanceOrdering(MeanMeasure):
             zero_maps: (B,) bool: images whose map is zero everywhere.
         """
         valid = (curves.isfinite() & random_curves.isfinite()).all(dim=1)
-        self.undefined += (~valid).sum()
-        self.curves += curves[valid].double().sum(dim=0)
-        self.random_curves += random_curves[valid].double().sum(dim=0)
-        self.add_values(area(curves[valid], self.fractions))
+        wide = widest(curves.device)
+        curves_of_valid = curves[valid].to(wide)
+        self.add_values(area(curves_of_valid, self.fractions))
+        self.accumulate(
+            undefined=(~valid).sum(),
+            curves=curves_of_valid.sum(dim=0),
+            random_curves=random_curves[valid].to(wide).sum(dim=0),
+        )
         if zero_maps is not None:
-            self.zero_maps += (zero_maps & valid).sum()
+            self.accumulate(zero_maps=(zero_maps & valid).sum())
 
     def curve(self) -> Tensor:
         """Return the mean curve by relevance, (F,) float64."""
