@@ -65,6 +65,7 @@ SAME_NAME = {
     "base.py": {"encoders", "methods"},  # what an encoder is, and what a method inherits
     "explain.py": {"cli/commands", "explain"},  # a command is named for its verb
     "gallery.py": {"prototypes", "training/ends"},  # the pictures, and their collection after training
+    "geometry.py": {"data", "prototypes"},  # of the picture and of the similarity
     "images.py": {"data", "runs"},  # reading image files, and choosing the images of a run
     "maps.py": {"prototypes", "relevance"},  # from places to pixels, and maps of every kind
     "run.py": {"runs", "training/engine"},  # a run folder, and the loop over a run's stages

@@ -55,7 +55,7 @@ def bootstrap_interval(
     generator = torch.Generator().manual_seed(seed)
     groups = torch.zeros(images, dtype=torch.int64) if groups is None else groups.cpu()
     members = groups.argsort(stable=True)
-    _, inverse, sizes = groups[members].unique(return_inverse=True, return_counts=True)
+    _, inverse, sizes = torch.unique(groups[members], return_inverse=True, return_counts=True)
     starts = (sizes.cumsum(0) - sizes)[inverse]
     values = []
     for _ in range(draws):
@@ -71,7 +71,7 @@ def bootstrap_interval(
     return Interval(low, high)
 
 
-def mean_interval(values: Tensor, **options: int) -> Interval:
+def mean_interval(values: Tensor, *, seed: int = 0) -> Interval:
     """Return the bootstrap interval of the mean of values (N,), one per image; NaN entries are left out.
 
     Example:
@@ -79,4 +79,4 @@ def mean_interval(values: Tensor, **options: int) -> Interval:
         Interval(low=2.0, high=2.0)
     """
     rows = values[~values.isnan()].double().cpu()
-    return bootstrap_interval(lambda weights: (weights @ rows) / weights.sum(), len(rows), **options)
+    return bootstrap_interval(lambda weights: (weights @ rows) / weights.sum(), len(rows), seed=seed)

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from resemblance.data.regions.regions import Regions
 from resemblance.metrics.since.bootstrap import mean_interval
-from resemblance.metrics.since.coverage import centred_squares, mask_iou, shifted_iou
 from resemblance.metrics.since.hits import constant, enlarge
 from resemblance.metrics.since.summary import SummarizedMetric, Summary
+from resemblance.metrics.since.trivial_baselines import centred_squares, mask_iou, shifted_iou
 
 CUT = 0.6
 
@@ -45,8 +45,7 @@ def marked_pixels(maps: Tensor, valid: Tensor, cut: float = CUT, level: float | 
 class Comprehensiveness(SummarizedMetric):
     """Mean intersection over union of the object's mask and what the maps of its class mark, in [0, 1].
 
-    Each map of a prototype of the true class marks its pixels above 60 % of its range. Source: Zhu et al. 2025,
-    section 4.2.
+    Each map of a prototype of the true class marks its pixels above 60 % of its range. Source: Zhu et al. 2025 (PNP).
 
     The range makes a prototype that is absent mark as much as one that is present; ``level`` cuts at a similarity
     instead. By default maps without a maximum are left out and counted, and maps are not averaged; with

@@ -8,8 +8,8 @@ from torch import Tensor
 from resemblance.data.regions.regions import Regions
 from resemblance.metrics.since.bootstrap import Interval, bootstrap_interval
 from resemblance.metrics.since.hits import boxes_about, constant, maximum_places, part_hits, scaled_half
-from resemblance.metrics.since.places import cell_places, random_places
 from resemblance.metrics.since.summary import SummarizedMetric, Summary
+from resemblance.metrics.since.trivial_baselines import cell_places, random_places
 
 HALF = 36  # pixels of 224
 LEAST_SHARE = 0.8
@@ -53,7 +53,7 @@ def consistent(
 ) -> Tensor:
     """Return which prototypes hit one part in at least ``least_share`` of the images that show it.
 
-    A part that no image shows counts as never hit. Source: Huang et al. 2023, eq. 4.
+    A part that no image shows counts as never hit. Source: Huang et al. 2023.
 
     Args:
         hits: (P, T) counts.
@@ -80,7 +80,7 @@ class Consistency(SummarizedMetric):
 
     A box about the maximum of the enlarged map hits the parts whose points lie in it; a prototype is consistent if it
     hits one part in at least 80 % of the images of its class that show the part. Only prototypes of an image's true
-    class count. Source: Huang et al. 2023, section 3.1.
+    class count. Source: Huang et al. 2023.
 
     A prototype that always marks the same place of the picture, and knows nothing, is consistent where objects are
     centred: compare with the baselines. ``definition="released"`` counts a map without a maximum as marking the first
@@ -130,7 +130,7 @@ class Consistency(SummarizedMetric):
     ) -> None:
         super().__init__()
         self.prototypes, self.size, self.grid = prototypes, size, grid
-        self.half = scaled_half(half, size)
+        self.reach = scaled_half(half, size)
         self.least_share, self.least_visible = least_share, least_visible
         self.usage, self.definition, self.seed = usage, definition, seed
         self._parts: Tensor | None = None
@@ -147,7 +147,7 @@ class Consistency(SummarizedMetric):
             regions: points, or boxes whose centres are taken.
         """
         flat = constant(maps)
-        boxes = boxes_about(maximum_places(maps, self.size), self.half, self.size)
+        boxes = boxes_about(maximum_places(maps, self.size), self.reach, self.size)
         hits = part_hits(boxes, regions).hits
         if self.definition == "default":
             hits = hits & ~flat[..., None]
@@ -258,10 +258,10 @@ class Consistency(SummarizedMetric):
         self, places: Tensor, regions: Regions, which: Tensor, labels: Tensor, least_visible: int = 0
     ) -> float:
         """Return the score of prototypes that mark places (2,) or, image by image, (N, 1, 2)."""
-        boxes = boxes_about(places.expand(len(labels), 1, 2), self.half, self.size)
+        boxes = boxes_about(places.expand(len(labels), 1, 2), self.reach, self.size)
         hits, visible = part_hits(boxes, regions)
         # One prototype stands for all of its class, which would have the same hits.
-        _, classes = labels.unique(return_inverse=True)
+        _, classes = torch.unique(labels, return_inverse=True)
         counts = part_shares(hits, visible, classes[:, None], int(classes.max()) + 1)
         passed = consistent(*counts, self.least_share, least_visible)
         weights = _prototypes_per_class(classes, which)
@@ -281,5 +281,6 @@ def _middle(size: tuple[int, int]) -> Tensor:
 
 def _prototypes_per_class(classes: Tensor, which: Tensor) -> Tensor:
     """Return the number of prototypes (C,) float64 that images of each class were compared with."""
-    pairs = torch.stack([classes[:, None].expand_as(which), which], dim=-1)[which >= 0].unique(dim=0)
+    pairs = torch.stack([classes[:, None].expand_as(which), which], dim=-1)[which >= 0]
+    pairs = torch.unique(pairs, dim=0)
     return torch.bincount(pairs[:, 0], minlength=int(classes.max()) + 1).double()

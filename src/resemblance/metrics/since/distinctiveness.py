@@ -17,8 +17,8 @@ from resemblance.metrics.since.hits import (
     maximum_places,
     scaled_half,
 )
-from resemblance.metrics.since.places import cell_places, random_places
 from resemblance.metrics.since.summary import SummarizedMetric, Summary
+from resemblance.metrics.since.trivial_baselines import cell_places, random_places
 
 HALF = 36  # pixels of 224
 RANDOM_DRAWS = 100
@@ -50,7 +50,7 @@ def separation(boxes: Tensor, valid: Tensor | None = None) -> Tensor:
 class Distinctiveness(SummarizedMetric):
     """1 minus the mean overlap of boxes about the maxima of the maps of a class's prototypes, in [0, 1].
 
-    For each image, the mean over pairs of prototypes of its class. Source: Zhu et al. 2025, section 4.2.
+    For each image, the mean over pairs of prototypes of its class. Source: Zhu et al. 2025 (PNP).
 
     Prototypes that mark fixed places far apart, and know nothing, score best: compare with the baselines. By default
     boxes end at the border of the image, maps without a maximum are left out and counted, and maps are not averaged;
@@ -81,7 +81,7 @@ class Distinctiveness(SummarizedMetric):
         self, size: tuple[int, int], *, half: float = HALF, definition: str = "default", seed: int = 0
     ) -> None:
         super().__init__()
-        self.size, self.half, self.definition, self.seed = size, scaled_half(half, size), definition, seed
+        self.size, self.reach, self.definition, self.seed = size, scaled_half(half, size), definition, seed
         self._add_rows("values", "flat", "columns")
 
     def update(self, maps: Tensor, which: Tensor) -> None:
@@ -96,7 +96,7 @@ class Distinctiveness(SummarizedMetric):
         if released and min(maps.shape[-2:]) > 1 and tuple(maps.shape[-2:]) != tuple(self.size):
             maps = F.avg_pool2d(maps, 2)
         places = maximum_places(enlarge(maps, self.size), self.size)
-        boxes = boxes_about(places, self.half, self.size, clip=not released)
+        boxes = boxes_about(places, self.reach, self.size, clip=not released)
         valid = which >= 0
         self.values.append(separation(boxes, valid if released else valid & ~flat))
         self.flat.append((flat & valid).sum(dim=1))
@@ -127,7 +127,7 @@ class Distinctiveness(SummarizedMetric):
         )
 
     def _boxes(self, places: Tensor) -> Tensor:
-        return boxes_about(places, self.half, self.size, clip=self.definition != "released")
+        return boxes_about(places, self.reach, self.size, clip=self.definition != "released")
 
     def _fixed(self, count: int) -> float:
         """Return the score of prototypes that mark the centres of the first cells of a square grid."""

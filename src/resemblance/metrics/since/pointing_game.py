@@ -7,9 +7,9 @@ from torch import Tensor
 
 from resemblance.data.regions.regions import Regions
 from resemblance.metrics.since.bootstrap import mean_interval
-from resemblance.metrics.since.coverage import place_scores
 from resemblance.metrics.since.hits import constant, enlarge
 from resemblance.metrics.since.summary import SummarizedMetric, Summary
+from resemblance.metrics.since.trivial_baselines import place_scores
 
 TOLERANCE = 15.0  # pixels of 224, for points
 
@@ -38,7 +38,7 @@ def pointing_hits(maps: Tensor, masks: Tensor) -> Tensor:
 class PointingGame(SummarizedMetric):
     """Share of images in which the maximum of the map lies in the region, in [0, 1].
 
-    With several maps per image, their mean. Source: Zhang et al. 2018, section 4.1, with their tolerance of 15 pixels
+    With several maps per image, their mean. Source: Zhang et al. 2018, with their tolerance of 15 pixels
     for points; masks and boxes have none. Of several equal maxima, the share inside counts. Maps without a maximum and
     images without a visible region are left out and counted.
 
@@ -79,7 +79,9 @@ class PointingGame(SummarizedMetric):
             regions: masks, boxes or points.
         """
         maps = full_maps(maps, self.size)
-        tolerance = (TOLERANCE if regions.kind == "points" else 0.0) if self.tolerance is None else self.tolerance
+        tolerance = (
+            (TOLERANCE if regions.kind == "points" else 0.0) if self.tolerance is None else self.tolerance
+        )
         masks = regions.as_masks(tolerance * min(self.size) / 224)
         hits = pointing_hits(maps, masks)
         present = masks.flatten(1).any(dim=1)

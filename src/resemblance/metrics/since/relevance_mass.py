@@ -7,9 +7,9 @@ from torch import Tensor
 
 from resemblance.data.regions.regions import Regions
 from resemblance.metrics.since.bootstrap import mean_interval
-from resemblance.metrics.since.coverage import place_scores
 from resemblance.metrics.since.pointing_game import TOLERANCE, full_maps
 from resemblance.metrics.since.summary import SummarizedMetric, Summary
+from resemblance.metrics.since.trivial_baselines import place_scores
 
 
 def mass_inside(maps: Tensor, masks: Tensor) -> Tensor:
@@ -77,7 +77,9 @@ class RelevanceMass(SummarizedMetric):
             regions: masks, boxes or points.
         """
         maps = full_maps(maps, self.size)
-        tolerance = (TOLERANCE if regions.kind == "points" else 0.0) if self.tolerance is None else self.tolerance
+        tolerance = (
+            (TOLERANCE if regions.kind == "points" else 0.0) if self.tolerance is None else self.tolerance
+        )
         masks = regions.as_masks(tolerance * min(self.size) / 224)
         shares = mass_inside(maps, masks)
         present = masks.flatten(1).any(dim=1)

@@ -9,8 +9,8 @@ from resemblance.data.regions.regions import Regions
 from resemblance.metrics.since.bootstrap import Interval, bootstrap_interval
 from resemblance.metrics.since.consistency import HALF, RANDOM_DRAWS
 from resemblance.metrics.since.hits import boxes_about, constant, maximum_places, part_hits, scaled_half
-from resemblance.metrics.since.places import random_places
 from resemblance.metrics.since.summary import SummarizedMetric, Summary
+from resemblance.metrics.since.trivial_baselines import random_places
 
 
 def mean_per_prototype(
@@ -40,7 +40,7 @@ class Stability(SummarizedMetric):
     """Share of images in which noise leaves the parts that a prototype hits unchanged, in per cent.
 
     The mean over images, then over prototypes; only prototypes of an image's true class count. The noise is that of
-    `resemblance.training.attacks.noise.noisy_images`. Source: Huang et al. 2023, section 3.2.
+    `resemblance.training.attacks.noise.noisy_images`. Source: Huang et al. 2023.
 
     A prototype that hits nothing before and after counts as stable, and so does one that always marks the same place:
     hence the baseline 100, and the variant without pairs that hit nothing. ``definition="released"`` counts a map
@@ -81,7 +81,7 @@ class Stability(SummarizedMetric):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.prototypes, self.size, self.half = prototypes, size, scaled_half(half, size)
+        self.prototypes, self.size, self.reach = prototypes, size, scaled_half(half, size)
         self.definition, self.seed = definition, seed
         self._add_rows("unchanged", "empty", "random", "which", "labels", "flat")
 
@@ -100,7 +100,7 @@ class Stability(SummarizedMetric):
         self.empty.append(~(hits | others).any(dim=-1))
         # The same pairs of random places for every image: what differs between images is where their parts are.
         places = random_places((RANDOM_DRAWS, 2), self.size, self.seed).to(before.device)
-        boxes = boxes_about(places.expand(len(before), -1, -1, -1), self.half, self.size)
+        boxes = boxes_about(places.expand(len(before), -1, -1, -1), self.reach, self.size)
         random = part_hits(boxes, regions).hits
         self.random.append((random[:, :, 0] == random[:, :, 1]).all(dim=-1).double().mean(dim=1))
         self.which.append(which)
@@ -108,7 +108,7 @@ class Stability(SummarizedMetric):
         self.flat.append((constant(before) | constant(after)) & (which >= 0))
 
     def _hits(self, maps: Tensor, regions: Regions) -> Tensor:
-        hits = part_hits(boxes_about(maximum_places(maps, self.size), self.half, self.size), regions).hits
+        hits = part_hits(boxes_about(maximum_places(maps, self.size), self.reach, self.size), regions).hits
         return hits & ~constant(maps)[..., None] if self.definition == "default" else hits
 
     def _value(self) -> float:

@@ -28,6 +28,7 @@ class Summary:
         baselines: what explanations that know nothing score, by name.
         variants: other values from the same data, by name, for instance with a minimum number of images.
         counts: numbers of images, pairs, and of whatever was left out, by reason.
+        intervals: bootstrap intervals of variants, by name, where there are any.
         definition: the definition that was computed.
 
     Example:
@@ -43,6 +44,7 @@ class Summary:
     baselines: Mapping[str, float] = field(default_factory=dict)
     variants: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
     definition: str = "default"
 
     def __str__(self) -> str:
@@ -60,6 +62,7 @@ class Summary:
             "baselines": {name: _or_none(value) for name, value in self.baselines.items()},
             "variants": {name: _or_none(value) for name, value in self.variants.items()},
             "counts": dict(self.counts),
+            "intervals": {name: [_or_none(end) for end in ends] for name, ends in self.intervals.items()},
             "definition": self.definition,
         }
 

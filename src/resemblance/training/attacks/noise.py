@@ -117,7 +117,7 @@ def noisy_images(
     """Return images with the noise under which `Stability` compares the parts that prototypes hit.
 
     The noise N(0, 0.2), cut at ±0.25, is in the units of the normalised image; with ImageNet's standard deviations
-    this is about 11 of 255 grey levels. Source: Huang et al. 2023, section 3.2; their noise has no seed and leaves
+    this is about 11 of 255 grey levels. Source: Huang et al. 2023; their noise has no seed and leaves
     [0, 1].
 
     Args:

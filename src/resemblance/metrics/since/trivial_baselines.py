@@ -1,4 +1,4 @@
-"""What maps that know nothing score against regions; pure functions."""
+"""What explanations that know nothing mark, and what they score; pure functions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,39 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+def cell_places(grid: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Return the centres of the cells of a grid that is laid over the image.
+
+    Args:
+        grid: rows and columns of the map.
+        size: height and width of the image.
+
+    Returns:
+        (rows × columns, 2) int64, x and y, row by row.
+
+    Example:
+        >>> cell_places((7, 7), (224, 224))[24].tolist()
+        [112, 112]
+    """
+    y, x = (
+        (2 * torch.arange(count) + 1) * side // (2 * count) for count, side in zip(grid, size, strict=True)
+    )
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 2)
+
+
+def random_places(shape: tuple[int, ...], size: tuple[int, int], seed: int) -> Tensor:
+    """Return uniformly random pixels (..., 2) int64, x and y.
+
+    Example:
+        >>> random_places((2, 3), (8, 16), seed=0).shape
+        torch.Size([2, 3, 2])
+    """
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(size[1], shape, generator=generator)
+    y = torch.randint(size[0], shape, generator=generator)
+    return torch.stack([x, y], dim=-1)
 
 
 class PlaceScores(NamedTuple):
@@ -37,9 +70,7 @@ def place_scores(covered: Tensor, images: Tensor) -> PlaceScores:
         return PlaceScores(torch.nan, torch.nan, torch.nan)
     shares = covered.double() / images.double()
     height, width = shares.shape
-    return PlaceScores(
-        float(shares.max()), float(shares[height // 2, width // 2]), float(shares.mean())
-    )
+    return PlaceScores(float(shares.max()), float(shares[height // 2, width // 2]), float(shares.mean()))
 
 
 def mask_iou(first: Tensor, second: Tensor) -> Tensor:
@@ -75,7 +106,8 @@ def shifted_iou(marked: Tensor, regions: Tensor) -> Tensor:
     spectrum = torch.fft.rfft2(marked.double()).conj() * torch.fft.rfft2(regions.double())
     common = torch.fft.irfft2(spectrum, s=size).round().flatten(1)  # counts of pixels
     areas = marked.flatten(1).sum(dim=1) + regions.flatten(1).sum(dim=1)
-    return (common / (areas[:, None].double() - common)).mean(dim=1)
+    overlaps: Tensor = common / (areas[:, None].double() - common)
+    return overlaps.mean(dim=1)
 
 
 def centred_squares(areas: Tensor, size: tuple[int, int]) -> Tensor:
