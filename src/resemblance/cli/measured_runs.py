@@ -43,7 +43,8 @@ def run_measures(options: EvaluateCommand, out: Screen) -> int:
     )
     first = evaluation.measured[0]
     images = first.result.evaluation.images
-    out.say(f"{images} {first.split} images of {first.data}, maps: {first.result.kind}")
+    kinds = dict.fromkeys(run.result.kind for run in evaluation.measured)
+    out.say(f"{images} {first.split} images of {first.data}; maps: {', '.join(kinds)}")
     out.say()
     header, rows = result_table(evaluation.groups)
     out.table(header, rows)
@@ -75,8 +76,12 @@ def _open(path: str, options: EvaluateCommand) -> Run:
 
 
 def _say_left_out(run: MeasuredRun, out: Screen) -> None:
+    reasons: dict[str, list[str]] = {}
     for one in run.result.left_out:
-        out.say(f"{run.name}: {one.measure} is left out: {one.reason}")
+        reasons.setdefault(one.reason, []).append(one.measure)
+    for reason, measures in reasons.items():
+        be = "is" if len(measures) == 1 else "are"
+        out.say(f"{run.name}: {', '.join(measures)} {be} left out: {reason}")
     for result in run.result.results:
         for value in result.values:
             for reason, number in value.left_out.items():

@@ -143,12 +143,22 @@ class Answers:
     @cached_property
     def top_maps(self) -> Tensor:
         """The relevance maps of the prototype that contributes most, (B, H, W)."""
+        if "own_maps" not in vars(self):  # no measure has asked for the maps of all prototypes of the class
+            return self.maps(self.images, self.top[:, None], self.output)[:, 0]
         which, present = self.own
         same = (which == self.top[:, None]) & present
-        if bool(same.any(dim=1).all()):  # it is among those of `own`, whose maps other measures read
-            row = torch.arange(len(self), device=which.device)
-            return self.own_maps[row, same.to(torch.uint8).argmax(dim=1)]
-        return self.maps(self.images, self.top[:, None], self.output)[:, 0]
+        row = torch.arange(len(self), device=which.device)
+        maps = self.own_maps[row, same.to(torch.uint8).argmax(dim=1)].clone()
+        rest = (~same.any(dim=1)).nonzero().flatten()  # images that are predicted as another class
+        if len(rest):
+            maps[rest] = self._few(rest)
+        return maps
+
+    def _few(self, rows: Tensor) -> Tensor:
+        """Return the maps of `top` for some images of the batch."""
+        batch = Batch(self.images[rows], self.labels[rows], self.positions[rows.cpu()])
+        few = Answers(self.subject, batch, self.cost)
+        return few.maps(few.images, self.top[rows, None])[:, 0]
 
     def maps(self, images: Tensor, which: Tensor, output: Output | None = None) -> Tensor:
         """Return the relevance maps (B, K, H, W) of prototypes (B, K).

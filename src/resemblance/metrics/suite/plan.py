@@ -6,6 +6,16 @@ from collections.abc import Sequence
 
 from resemblance.metrics.suite.measurement import Measurement
 from resemblance.metrics.suite.measurements.measures_of_attributes import AttributeMeasurement
+from resemblance.metrics.suite.measurements.measures_of_maps import (
+    AverageDropMeasurement,
+    DivergenceMeasurement,
+    OrderingMeasurement,
+)
+from resemblance.metrics.suite.measurements.measures_of_prediction import Accuracy, Calibration
+from resemblance.metrics.suite.measurements.measures_of_prototypes import (
+    DiversityMeasurement,
+    GhostingMeasurement,
+)
 from resemblance.metrics.suite.measurements.measures_of_regions import (
     ComprehensivenessMeasurement,
     ConsistencyMeasurement,
@@ -20,13 +30,6 @@ from resemblance.metrics.suite.measurements.measures_of_robustness import (
     RandomisationMeasurement,
     SensitivityMeasurement,
 )
-from resemblance.metrics.suite.measurements.measures_of_maps import (
-    AverageDropMeasurement,
-    DivergenceMeasurement,
-    OrderingMeasurement,
-)
-from resemblance.metrics.suite.measurements.measures_of_prediction import Accuracy, Calibration
-from resemblance.metrics.suite.measurements.measures_of_prototypes import DiversityMeasurement, GhostingMeasurement
 from resemblance.metrics.suite.result import LeftOut
 from resemblance.metrics.suite.subject import Subject
 

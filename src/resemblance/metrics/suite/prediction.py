@@ -29,7 +29,9 @@ class Prediction(Measurement):
         model, output = self.subject.model, answers.output
         extra = model.extra_metrics(output, answers.labels)
         black_box = None if self.subject.black_box is None else answers.black_box_predicted
-        self.counts.add(output, answers.labels.cpu(), self.subject.data_indices[answers.positions], extra, black_box)
+        self.counts.add(
+            output, answers.labels.cpu(), self.subject.data_indices[answers.positions], extra, black_box
+        )
 
     def evaluation(self) -> Evaluation:
         """Return the counts, with the misclassified images in ascending order."""

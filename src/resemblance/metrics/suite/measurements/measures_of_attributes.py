@@ -49,7 +49,11 @@ class AttributeMeasurement(Measurement):
         covered, total = int(coverage.compute()), table.shape[1]
         difference = error.difference()
         without = {"prototypes without a nearest training image": int((sources < 0).sum())}
-        missing = [name for name, count in zip(attributes.names, coverage.captured_by().tolist(), strict=True) if not count]
+        missing = [
+            name
+            for name, count in zip(attributes.names, coverage.captured_by().tolist(), strict=True)
+            if not count
+        ]
         values = [
             Value(
                 "attribute_coverage",

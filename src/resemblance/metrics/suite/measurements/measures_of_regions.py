@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from resemblance.data.regions import Regions
 from resemblance.metrics.since.comprehensiveness import Comprehensiveness
 from resemblance.metrics.since.consistency import Consistency
 from resemblance.metrics.since.patches import cell_patches
@@ -16,9 +15,9 @@ from resemblance.metrics.since.relevance_mass import RelevanceMass
 from resemblance.metrics.since.stability import Stability
 from resemblance.metrics.suite.answers import Answers
 from resemblance.metrics.suite.measurements.measures_of_maps import no_map
+from resemblance.metrics.suite.measurements.summaries import SummaryMeasurement
 from resemblance.metrics.suite.result import MeasureResult
 from resemblance.metrics.suite.subject import Subject, no_owners, no_places, no_prototypes, no_regions
-from resemblance.metrics.suite.measurements.summaries import SummaryMeasurement
 from resemblance.training.attacks.noise import noisy_images
 
 
@@ -164,9 +163,7 @@ class ComprehensivenessMeasurement(RegionMeasurement):
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self.metric = Comprehensiveness(
-            self.size, definition=self.definition(), seed=subject.settings.seed
-        )
+        self.metric = Comprehensiveness(self.size, definition=self.definition(), seed=subject.settings.seed)
 
     def update(self, answers: Answers) -> None:
         """Compare what the maps of a batch mark with the masks."""

@@ -14,9 +14,9 @@ from resemblance.metrics.since.outside_attack import STEPS, outside_attack, outs
 from resemblance.metrics.since.parameter_randomization import ParameterRandomization, randomized_maps
 from resemblance.metrics.suite.answers import Answers
 from resemblance.metrics.suite.measurements.measures_of_maps import no_map
+from resemblance.metrics.suite.measurements.summaries import SummaryMeasurement
 from resemblance.metrics.suite.result import MeasureResult
 from resemblance.metrics.suite.subject import Subject, no_gradient, no_owners, no_places, no_prototypes
-from resemblance.metrics.suite.measurements.summaries import SummaryMeasurement
 
 FEW = 64  # images for measures that need many passes for each
 
@@ -78,15 +78,16 @@ class MisalignmentMeasurement(SummaryMeasurement):
             return similarities.gather(1, top[:, None])[:, 0]
 
         def attacked(definition: str) -> tuple[Tensor, Tensor]:
-            result = outside_attack(
-                similarity,
-                images,
-                outside,
-                definition=definition,
-                std=model.spec.image.std,
-                seed=settings.seed,
-                indices=answers.indices.cpu(),
-            )
+            with torch.enable_grad():
+                result = outside_attack(
+                    similarity,
+                    images,
+                    outside,
+                    definition=definition,
+                    std=model.spec.image.std,
+                    seed=settings.seed,
+                    indices=answers.indices.cpu(),
+                )
             return result.images, result.blind
 
         answers.cost.forward += 4 * len(answers)
@@ -119,11 +120,11 @@ class MisalignmentMeasurement(SummaryMeasurement):
     def result(self) -> MeasureResult:
         """Return how far the similarity falls, and what else changes."""
         return self.summarized(
-            "Changes that cannot be seen, outside of the box alone, lower the similarity by {value} % on average; noise "
-            "of the same kind by {baseline} %.",
+            "Changes that cannot be seen, outside of the box alone, lower the similarity by {value} % on average; "
+            "noise by {baseline} %.",
             "Near 0: the prototype depends on what its box shows. With large receptive fields that is rare.",
-            "The box shows where a prototype was found. An attack changes only pixels outside of it, by at most 8 of 255 "
-            "grey levels, so as to lower the prototype's similarity: the box promises that this has no effect.",
+            "The box shows where a prototype was found. An attack changes only pixels outside of it, by at most 8 of "
+            "255 grey levels, so as to lower the prototype's similarity: the box promises that this has no effect.",
             baseline="activation change by noise",
             variants={
                 "ranking change": "{value} more prototypes of other classes are then more similar, on average.",

@@ -54,7 +54,7 @@ class SummaryMeasurement(Measurement):
             notes: further notes.
         """
         summary = self.metric.summary()
-        better: Better | None = {True: "higher", False: "lower", None: None}[summary.higher_is_better]  # type: ignore[assignment]
+        better: Better | None = {True: "higher", False: "lower", None: None}[summary.higher_is_better]
         chosen = baseline if baseline in summary.baselines else next(iter(summary.baselines), None)
         against = None if chosen is None else summary.baselines[chosen]
         name = self.name.replace("-", "_")
@@ -93,7 +93,9 @@ class SummaryMeasurement(Measurement):
             for variant, sentence in (variants or {}).items()
             if variant in summary.variants
         ]
-        return MeasureResult(self.name, self.title, meaning, tuple(values), details=details(summary), notes=notes)
+        return MeasureResult(
+            self.name, self.title, meaning, tuple(values), details=details(summary), notes=notes
+        )
 
 
 def details(summary: Summary) -> dict[str, Any]:
