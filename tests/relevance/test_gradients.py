@@ -13,6 +13,7 @@ from resemblance.relevance.gradients import (
     integrated_gradients,
     noise_of,
     smooth_gradients,
+    smooth_relevance,
 )
 
 
@@ -60,7 +61,7 @@ def test_smoothgrad_is_the_mean_over_noisy_copies():
         expected = 0
         for sample in range(4):
             noisy = image + deviation * noise_of(7, sample, image.shape).double()
-            expected = expected + plain_gradient(values, noisy, 2).sum(dim=0) / 4
+            expected = expected + plain_gradient(values, noisy, 2) / 4
         torch.testing.assert_close(maps[row, 2], expected, rtol=1e-12, atol=1e-14)
 
 
@@ -81,23 +82,36 @@ def test_noise_is_a_function_of_seed_and_sample_alone():
 
 def test_smoothgrad_of_an_image_of_one_colour_is_its_gradient():
     values, images = network(), torch.full((1, 2, 6, 6), 0.4, dtype=torch.float64)
-    torch.testing.assert_close(
-        smooth_gradients(values, images, samples=3), gradients(values, images).sum(dim=2)
-    )
+    torch.testing.assert_close(smooth_gradients(values, images, samples=3), gradients(values, images))
 
 
-@pytest.mark.parametrize("baseline", [0.0, 0.5])
+def test_the_relevance_of_smoothgrad_is_what_a_linear_function_loses_without_a_pixel():
+    weights = images_of(3, seed=5)
+
+    def values(x):
+        return torch.einsum("bchw,kchw->bk", x, weights)
+
+    images = images_of()
+    maps = smooth_relevance(values, images, samples=2)
+    changed = images.clone()
+    changed[:, :, 2, 4] = images.mean(dim=(2, 3))
+    torch.testing.assert_close(maps[:, :, 2, 4], values(images) - values(changed))
+
+
+@pytest.mark.parametrize("baseline", [0.0, 0.5, None])
 def test_integrated_gradients_are_complete(baseline):
     values, images = network(), images_of()
     maps = integrated_gradients(values, images, baseline=baseline, steps=32)
-    difference = values(images) - values(torch.full_like(images, baseline))
+    mean = images.mean(dim=(2, 3), keepdim=True)
+    start = torch.zeros_like(images) + (mean if baseline is None else baseline)
+    difference = values(images) - values(start)
     torch.testing.assert_close(maps.sum(dim=(2, 3)), difference.detach(), rtol=1e-9, atol=1e-11)
 
 
 def test_integrated_gradients_of_a_polynomial_are_exact():
     """v = x₀² x₁: ∫ 2αx₀αx₁ dα · x₀ = ⅔ x₀² x₁, and ∫ α² x₀² dα · x₁ = ⅓ x₀² x₁."""
     image = torch.tensor([[[[2.0, 3.0]]]], dtype=torch.float64)
-    maps = integrated_gradients(lambda x: x[:, 0, 0, :1] ** 2 * x[:, 0, 0, 1:], image, steps=3)
+    maps = integrated_gradients(lambda x: x[:, 0, 0, :1] ** 2 * x[:, 0, 0, 1:], image, baseline=0.0, steps=3)
     torch.testing.assert_close(maps.flatten(), torch.tensor([8.0, 4.0], dtype=torch.float64))
 
 

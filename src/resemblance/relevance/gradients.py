@@ -58,7 +58,7 @@ def smooth_gradients(
         noise: the deviation σ of the noise, as a share of the range of each image.
 
     Returns:
-        (B, K, H, W), signed, summed over the colour channels.
+        (B, K, C, H, W).
 
     Raises:
         UserError: if the values have no gradient with respect to the images.
@@ -66,19 +66,47 @@ def smooth_gradients(
     Example:
         >>> images = torch.tensor([[[[1.0, 2.0]]]])
         >>> smooth_gradients(lambda x: (3 * x).flatten(1).sum(1, keepdim=True), images, samples=2)
-        tensor([[[[3., 3.]]]])
+        tensor([[[[[3., 3.]]]]])
     """
     flat = images.flatten(1)
     deviation = noise * (flat.amax(dim=1) - flat.amin(dim=1))[:, None, None, None]
     total = images.new_zeros(())
     for sample in range(samples):
         moved = images + deviation * noise_of(seed, sample, images.shape[1:]).to(images)
-        total = total + gradients(values, moved).sum(dim=2)
+        total = total + gradients(values, moved)
     return total / samples
 
 
+def smooth_relevance(values: Values, images: Tensor, *, seed: int = 0, samples: int = SAMPLES) -> Tensor:
+    """Return SmoothGrad times the difference of each pixel from the image's mean colour.
+
+    The mean gradient alone says in which direction a pixel should change, also where the image has nothing to remove;
+    times this difference, it estimates what is lost if the pixel takes the mean colour. Smilkov et al. 2017 (section
+    3.4) discuss the product with the image itself, in which black pixels can have no relevance.
+
+    Args:
+        values: the function, (B, C, H, W) → (B, K).
+        images: (B, C, H, W).
+        seed: the seed of the noise.
+        samples: the number of noisy copies.
+
+    Returns:
+        (B, K, H, W), signed, summed over the colour channels.
+
+    Raises:
+        UserError: if the values have no gradient with respect to the images.
+
+    Example:
+        >>> images = torch.tensor([[[[1.0, 2.0]]]])
+        >>> smooth_relevance(lambda x: (3 * x).flatten(1).sum(1, keepdim=True), images, samples=2)
+        tensor([[[[-1.5000,  1.5000]]]])
+    """
+    contrast = (images - mean_colour(images))[:, None]
+    return (contrast * smooth_gradients(values, images, seed=seed, samples=samples)).sum(dim=2)
+
+
 def integrated_gradients(
-    values: Values, images: Tensor, *, baseline: Tensor | float = 0.0, steps: int = STEPS
+    values: Values, images: Tensor, *, baseline: Tensor | float | None = None, steps: int = STEPS
 ) -> Tensor:
     """Return the integrated gradients of each of the K values (Sundararajan et al. 2017, eq. 1).
 
@@ -88,7 +116,8 @@ def integrated_gradients(
     Args:
         values: the function, (B, C, H, W) → (B, K).
         images: (B, C, H, W).
-        baseline: the image where the path starts, or its only colour; black by default.
+        baseline: the image where the path starts, or its brightness. By default, each image's mean colour: a path from
+            black (0.0), as in the paper's experiments, leaves no relevance to dark pixels.
         steps: the number of points on the path.
 
     Returns:
@@ -99,13 +128,15 @@ def integrated_gradients(
 
     Example:
         >>> images = torch.tensor([[[[1.0, 2.0]]]])
-        >>> integrated_gradients(lambda x: x.square().flatten(1).sum(1, keepdim=True), images).round(decimals=4)
+        >>> values = lambda x: x.square().flatten(1).sum(1, keepdim=True)
+        >>> integrated_gradients(values, images, baseline=0.0).round(decimals=4)
         tensor([[[[1., 4.]]]])
     """
-    difference = images - baseline
+    start = mean_colour(images) if baseline is None else baseline
+    difference = images - start
     total = images.new_zeros(())
     for place, weight in _points(steps):
-        gradient = gradients(values, baseline + place * difference)
+        gradient = gradients(values, start + place * difference)
         total = total + weight * (difference[:, None] * gradient).sum(dim=2)
     return total
 
@@ -135,6 +166,11 @@ def gradients(values: Values, images: Tensor) -> Tensor:
             (gradient,) = torch.autograd.grad(columns[k], variable, retain_graph=more, allow_unused=True)
             maps.append(torch.zeros_like(variable) if gradient is None else gradient)
         return torch.stack(maps, dim=1).detach()
+
+
+def mean_colour(images: Tensor) -> Tensor:
+    """Return the mean colour of each image, (B, C, 1, 1), by which integrated gradients and deletion replace pixels."""
+    return images.mean(dim=(2, 3), keepdim=True)
 
 
 def noise_of(seed: int, sample: int, shape: torch.Size | tuple[int, ...]) -> Tensor:

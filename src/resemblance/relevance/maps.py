@@ -23,7 +23,7 @@ from resemblance.relevance.gradients import (
     Values,
     input_times_gradient,
     integrated_gradients,
-    smooth_gradients,
+    smooth_relevance,
 )
 from resemblance.relevance.similarity import similarity_maps
 
@@ -212,7 +212,7 @@ def _lrp(model: Classifier, images: Tensor, classes: Tensor, settings: Settings)
 
 _BY_GRADIENT: dict[MapKind, _ByGradient] = {
     "gradient": lambda values, images, _: input_times_gradient(values, images),
-    "smoothgrad": lambda values, images, s: smooth_gradients(values, images, seed=s.seed, samples=s.samples),
+    "smoothgrad": lambda values, images, s: smooth_relevance(values, images, seed=s.seed, samples=s.samples),
     "integrated": lambda values, images, s: integrated_gradients(values, images, steps=s.steps),
 }
 _PROTOTYPE_KINDS: dict[MapKind, _PrototypeKind] = {
