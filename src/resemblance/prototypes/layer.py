@@ -109,6 +109,24 @@ class PrototypeLayer(nn.Module):
         """
         return None
 
+    def shares(self, latents: Any, which: Tensor, released: bool = False) -> Tensor:
+        """Return the share of each number of the latents in the similarity of image b to prototype ``which[b]``.
+
+        Relevance begins with them (PRP). Only the place of the largest similarity has shares.
+
+        Args:
+            latents: of B images.
+            which: (B,).
+            released: by the formula of the authors' code, where it differs.
+
+        Returns:
+            As the latents, with sums of 1 for each image, or 0 where nothing can be shared.
+
+        Raises:
+            NotImplementedError: for prototypes without a settled rule.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no rule of relevance")
+
     def rounding_error(self, latents: Tensor) -> Tensor:
         """Return a bound (P,) of the difference between the values of `match` and of `at`."""
         return torch.full((len(self),), 1e-5, device=latents.device)
