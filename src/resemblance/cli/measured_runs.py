@@ -9,14 +9,11 @@ from resemblance.api import Run, open_run
 from resemblance.cli.console import Screen
 from resemblance.config.commands import EvaluateCommand
 from resemblance.config.errors import UserError
-from resemblance.config.measures import map_kind
 from resemblance.metrics.suite.aggregate import MeasuredRun
 from resemblance.metrics.suite.table import result_table
 from resemblance.report.evaluation.outputs import write_evaluation
 from resemblance.runs.evaluated_runs import evaluate_runs, finish_evaluation
 from resemblance.runs.folders import check_writable, make_folder
-
-PRP_NOTICE = "layer-wise relevance propagation is patented"  # replaced
 
 
 def run_measures(options: EvaluateCommand, out: Screen) -> int:
@@ -26,8 +23,6 @@ def run_measures(options: EvaluateCommand, out: Screen) -> int:
     runs = [_open(path, options) for path in options.runs]
     black_box = None if options.blackbox is None else _open(options.blackbox, options)
     folder = make_folder(folder)
-    if map_kind(options) == "prp":
-        out.warn(PRP_NOTICE)
     evaluation = evaluate_runs(
         runs,
         options.data,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from resemblance.metrics.suite.measurement import Measurement
+from resemblance.metrics.suite.measurements.measures_of_agreement import DivergenceMeasurement
 from resemblance.metrics.suite.measurements.measures_of_attributes import AttributeMeasurement
 from resemblance.metrics.suite.measurements.measures_of_maps import (
     AverageDropMeasurement,
-    DivergenceMeasurement,
     OrderingMeasurement,
 )
 from resemblance.metrics.suite.measurements.measures_of_prediction import Accuracy, Calibration

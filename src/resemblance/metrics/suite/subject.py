@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.data.dataset import ImageDataset
 from resemblance.data.regions import RegionReader
 from resemblance.data.sources.source import Source, Subset
 from resemblance.metrics.measure import Definition
 from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.relevance.maps import class_maps, prototype_maps
 from resemblance.relevance.similarity import default_kind
 
 
@@ -110,6 +113,34 @@ class Subject:
         asked = self.settings.maps
         return default_kind(self.model) if asked == "similarity" else asked
 
+    @cached_property
+    def map_problem(self) -> str | None:
+        """Why the maps that were asked for cannot be made; None if they can."""
+        if self.explains is None:
+            return self.class_map_problem
+        first, which = self._first_image(self.model), torch.zeros(1, dtype=torch.int64)
+        settings = self.settings
+        return _problem(
+            partial(prototype_maps, self.explains, first, which, self.kind, definition=settings.definition)
+        )
+
+    @cached_property
+    def class_map_problem(self) -> str | None:
+        """Why maps of classes cannot be made by the model or the black box; None if they can."""
+        kind = "smoothgrad" if self.settings.maps == "similarity" else self.settings.maps
+        for model in (self.model, self.black_box):
+            if model is not None:
+                first, classes = self._first_image(model), torch.zeros(1, dtype=torch.int64)
+                definition = self.settings.definition
+                problem = _problem(partial(class_maps, model, first, classes, kind, definition=definition))
+                if problem is not None:
+                    return problem
+        return None
+
+    def _first_image(self, model: Classifier) -> Tensor:
+        images = ImageDataset(self.images, model.spec.image).__getitems__([0]).images
+        return images.to(model.device)
+
     def key(self, measures: tuple[str, ...]) -> str:
         """Return a checksum of all that the results depend on: weights, images, settings and measures."""
         content = {
@@ -158,6 +189,14 @@ def _digest(*arrays: NDArray[Any]) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _problem(make: Callable[[], Tensor]) -> str | None:
+    try:
+        make()
+    except UserError as error:
+        return str(error)
+    return None
 
 
 Obstacle = Callable[[Subject], str | None]

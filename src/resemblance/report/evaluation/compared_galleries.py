@@ -14,7 +14,7 @@ from resemblance.metrics.suite.aggregate import find_value
 from resemblance.metrics.suite.result import number
 from resemblance.printing.characters import printable
 from resemblance.report.gallery_figure import by_class
-from resemblance.runs.evaluated_runs import Evaluated
+from resemblance.runs.kmex_beside import Evaluated
 
 SIDE, GAP, MARGIN, NAME, BETWEEN = 0.62, 0.08, 0.3, 1.1, 0.45
 PER_ROW, CLASSES = 10, 20  # the largest number of prototypes per class and side, and of classes

@@ -21,7 +21,7 @@ from resemblance.drawing.style import MUTED, plain, write
 from resemblance.encoders.probe import evaluating
 from resemblance.metrics.suite.subject import Subject
 from resemblance.relevance.maps import class_maps
-from resemblance.runs.evaluated_runs import Evaluated
+from resemblance.runs.kmex_beside import Evaluated
 
 SIDE, GAP, MARGIN, NAME = 1.15, 0.1, 0.3, 1.5  # inches
 

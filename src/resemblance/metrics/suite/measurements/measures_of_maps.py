@@ -10,7 +10,6 @@ from torch import Tensor
 from resemblance.data.text import share
 from resemblance.metrics.paper.average_drop import AverageDrop
 from resemblance.metrics.paper.average_increase import AverageIncrease
-from resemblance.metrics.paper.explanation_divergence import ExplanationDivergence
 from resemblance.metrics.paper.pixels import (
     Baseline,
     Keep,
@@ -25,7 +24,7 @@ from resemblance.metrics.paper.relevance_ordering import RelevanceOrdering, orde
 from resemblance.metrics.suite.answers import Answers
 from resemblance.metrics.suite.measurement import Measurement, item
 from resemblance.metrics.suite.result import Curve, MeasureResult, Value, number
-from resemblance.metrics.suite.subject import Subject, no_black_box, no_gradient
+from resemblance.metrics.suite.subject import Subject
 from resemblance.prototypes.geometry import SquaredDistance
 from resemblance.prototypes.similarity import log_similarity
 from resemblance.prototypes.vectors import VectorPrototypes
@@ -41,23 +40,14 @@ def outside_the_paper(subject: Subject) -> str | None:
 
 
 def no_map(subject: Subject) -> str | None:
-    """Explain that the model has no map of any kind that was asked for, if so."""
-    if subject.explains is None or subject.kind != "similarity":
-        return no_gradient(subject) if subject.explains is None else None
-    return None
-
-
-def no_common_maps(subject: Subject) -> str | None:
-    """Explain that similarity maps cannot be compared with those of a black box, if they were asked for."""
-    if subject.settings.maps == "similarity":
-        return "a black box has no similarity maps to compare with; choose --maps smoothgrad or prp"
-    return None
+    """Explain that the model has no map of the kind that was asked for, if so."""
+    return subject.map_problem
 
 
 def positive_similarities(subject: Subject, similarities: Tensor) -> Tensor:
     """Return similarities; the log similarity of the distance for prototypes whose similarity is −d²."""
     layer = subject.prototypes
-    if not (isinstance(layer, VectorPrototypes) and isinstance(layer.geometry, SquaredDistance)):
+    if type(layer) is not VectorPrototypes or not isinstance(layer.geometry, SquaredDistance):
         return similarities
     negative = bool((layer.activation(torch.ones(1)) < 0).all())
     return log_similarity(-similarities) if negative else similarities
@@ -68,7 +58,7 @@ class AverageDropMeasurement(Measurement):
 
     name: ClassVar[str] = "average-drop"
     title: ClassVar[str] = "Average drop and increase"
-    needs = (no_map, outside_the_paper)
+    needs = (outside_the_paper, no_map)
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
@@ -256,58 +246,4 @@ class OrderingMeasurement(Measurement):
             ),
             curves,
             notes=(f"{zero} maps are zero everywhere; their pixels were added at random.",) if zero else (),
-        )
-
-
-class DivergenceMeasurement(Measurement):
-    """D_fdl: how far the maps of a model are from those of the black box, for the same class."""
-
-    name: ClassVar[str] = "divergence"
-    title: ClassVar[str] = "Divergence from the black box"
-    needs = (no_black_box, no_common_maps, outside_the_paper, no_gradient)
-
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject)
-        self.divergence, self.uniform = ExplanationDivergence(), ExplanationDivergence()
-
-    def update(self, answers: Answers) -> None:
-        """Compare the maps for the classes that the black box predicts."""
-        black_box, classes = self.subject.black_box, answers.black_box_predicted
-        assert black_box is not None
-        assert classes is not None
-        mine = answers.class_maps(self.subject.model, classes).cpu()
-        theirs = answers.class_maps(black_box, classes).cpu()
-        self.divergence.update(mine, theirs)
-        self.uniform.update(torch.ones_like(mine), theirs)
-
-    def result(self) -> MeasureResult:
-        """Return the mean divergence, with that of a map without any structure."""
-        value, counted = item(self.divergence.compute()), self.divergence.counted()
-        baseline = item(self.uniform.compute())
-        closer = "closer to" if value < baseline else "no closer to"
-        return MeasureResult(
-            self.name,
-            self.title,
-            "The relevance maps of the model and of the black box, for the class that the black box predicts, as "
-            "distributions over pixels, and the Kullback-Leibler divergence between them.",
-            (
-                Value(
-                    "divergence",
-                    "divergence (D_fdl)",
-                    value,
-                    "lower",
-                    f"The maps diverge by {number(value)} nats: {closer} those of the black box than an even map "
-                    f"({number(baseline)}).",
-                    "Near 0: model and black box look at the same pixels. It need not be small for a model of another "
-                    "kind, which may have its own good reasons.",
-                    baseline=baseline,
-                    baseline_of="a map without structure",
-                    deviation=item(self.divergence.deviation()),
-                    count=counted["measured"],
-                    left_out={
-                        "images with a map that is zero everywhere": counted["zero"],
-                        "images with a map that is not finite": counted["undefined"],
-                    },
-                ),
-            ),
         )

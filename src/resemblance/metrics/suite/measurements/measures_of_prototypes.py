@@ -124,14 +124,15 @@ def no_vectors(subject: Subject) -> str | None:
     """Explain that the prototypes cannot be compared with each other, if so."""
     if subject.explains is not None and comparable_vectors(subject) is not None:
         return None
-    return f"the prototypes of {subject.model.name} are no vectors that could be compared with each other"
+    return f"the prototypes of {subject.model.name} are not vectors that can be compared with each other"
 
 
 def comparable_vectors(subject: Subject) -> Tensor | None:
     """Return the vectors by which prototypes are compared with each other: their own, or those of a linear layer."""
     prototypes = subject.prototypes
     if isinstance(prototypes, VectorPrototypes):
-        return prototypes.vectors
+        # Prototypes whose parts move are not compared by their vectors alone.
+        return prototypes.vectors if type(prototypes).at is VectorPrototypes.at else None
     return getattr(subject.model, "prototype_weights", None)
 
 
