@@ -1,1 +1,1 @@
-"""Relevance: which pixels of an image a similarity or a score depends on."""
+"""Relevance maps: which pixels speak for a prototype, or for a class, and how far such a map can be trusted."""

@@ -17,7 +17,7 @@ from resemblance.config.errors import UserError
 
 Values = Callable[[Tensor], Tensor]  # images (B, C, H, W) → (B, K)
 
-SAMPLES, STEPS = 25, 32
+SAMPLES, STEPS = 16, 32
 NOISE = 0.15  # deviation, as a share of the image's range; the authors recommend 10 to 20 %
 
 

@@ -98,7 +98,7 @@ def prototype_maps(
         >>> prototype_maps(model, images, torch.tensor([[0], [12]]), "integrated").shape
         torch.Size([2, 1, 28, 28])
     """
-    compute = _PROTOTYPE_KINDS[_kind(kind)]
+    compute = _PROTOTYPE_KINDS[map_kind(kind)]
     if not isinstance(model, PrototypeModel):
         raise UserError(f"{model.name} has no prototypes; ask for class_maps")
     settings = Settings(definition, seed, samples, steps)
@@ -147,13 +147,32 @@ def class_maps(
         >>> class_maps(model, images, torch.tensor([0, 1]), "smoothgrad").shape
         torch.Size([2, 28, 28])
     """
-    compute = _CLASS_KINDS[_kind(kind)]
+    compute = _CLASS_KINDS[map_kind(kind)]
     settings = Settings(definition, seed, samples, steps)
     with torch.inference_mode(False), evaluating(model):
         images, classes = _images(model, images), _classes(model, classes, len(images))
         if classes.numel() == 0:
             return images.new_zeros(0, *images.shape[2:])
         return compute(model, images, classes, settings)
+
+
+def map_kind(name: str) -> MapKind:
+    """Return the kind of map of this name.
+
+    Raises:
+        UserError: if there is none.
+
+    Example:
+        >>> map_kind("smoothgrads")
+        Traceback (most recent call last):
+        resemblance.config.errors.UserError: there is no map 'smoothgrads'; did you mean 'smoothgrad'?; the maps are ...
+    """
+    for known in MAP_KINDS:
+        if name == known:
+            return known
+    raise UserError(
+        f"there is no map {name!r}{near(str(name), MAP_KINDS)}; the maps are {', '.join(MAP_KINDS)}"
+    )
 
 
 # What a map is asked of: the values that have a gradient, or rules of their own.
@@ -228,15 +247,6 @@ _CLASS_KINDS: dict[MapKind, _ClassKind] = {
 
 
 # What is asked for, checked.
-
-
-def _kind(kind: str) -> MapKind:
-    for known in MAP_KINDS:
-        if kind == known:
-            return known
-    raise UserError(
-        f"there is no map {kind!r}{near(str(kind), MAP_KINDS)}; the maps are {', '.join(MAP_KINDS)}"
-    )
 
 
 def _images(model: Classifier, images: Tensor) -> Tensor:

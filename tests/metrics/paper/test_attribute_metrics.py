@@ -66,6 +66,7 @@ def test_one_prototype_has_no_correlations():
     difference = error_of(training[:1], training).difference()
     expected = abs(np.corrcoef(training.numpy(), rowvar=False)[0, 1])
     assert difference.error.item() == pytest.approx(expected)
+    assert difference.trivial == difference.error
     assert (difference.pairs, difference.undefined) == (1, 1)
 
 

@@ -64,6 +64,7 @@ def test_forward_and_reset(name):
     same(results(metric), results(whole(name)))
 
 
+@pytest.mark.slow
 def test_two_processes_are_one(tmp_path):
     spawn(work, (str(tmp_path),), nprocs=2)
     for rank in (0, 1):

@@ -19,12 +19,14 @@ class CorrelationDifference(NamedTuple):
         pairs: how many correlations were compared.
         undefined: how many of them are undefined among the prototypes, and count as 0.
         constant: attributes left out because they are constant in the training set.
+        trivial: the error if all correlations among the prototypes counted as 0, float64: that of a single prototype.
     """
 
     error: Tensor
     pairs: Tensor
     undefined: Tensor
     constant: Tensor
+    trivial: Tensor
 
 
 def correlations(count: Tensor, sums: Tensor, products: Tensor) -> Tensor:
@@ -71,7 +73,8 @@ def correlation_difference(
     undefined = prototypes.isnan() & compared
     differences = (training - prototypes.nan_to_num(nan=0.0)).abs()
     error = differences[compared].double().mean()
-    return CorrelationDifference(error, compared.sum(), undefined.sum(), constant.sum())
+    trivial = training.abs()[compared].double().mean()
+    return CorrelationDifference(error, compared.sum(), undefined.sum(), constant.sum(), trivial)
 
 
 class AttributeCorrelationError(Measure):
@@ -79,7 +82,8 @@ class AttributeCorrelationError(Measure):
 
     Pearson's correlations over the training images, and over the training images nearest to the prototypes. Attributes
     that are constant in the training set are left out. A correlation that is undefined among the prototypes, because
-    all of them have the attribute or none has it, counts as 0.
+    all of them have the attribute or none has it, counts as 0, so that the error of one prototype is that of knowing
+    nothing: see ``trivial`` in `difference`.
 
     Args:
         attributes: the number of attributes, A.

@@ -54,17 +54,19 @@ def weighted(
     with torch.no_grad():
         outputs = function(inputs, weight, bias, *args, **kwargs)
     known, plain = tracker.known(inputs), inputs.detach()
+    whole = function is not F.linear and (args[3] if len(args) > 3 else kwargs.get("groups", 1)) == 1
     if known.bounds is not None:
         low, high = known.bounds
         if tracker.definition == "released":
             low, high = low.amin().expand_as(low), high.amax().expand_as(high)
-        propagation = Propagation(operation, box_terms(plain, low, high), weight)
+        propagation = Propagation(operation, box_terms(plain, low, high), weight, joined=whole)
     elif function is F.linear:
         # The bias stays in the denominator, so it absorbs relevance.
         offset = None if bias is None else bias.detach()
         propagation = Propagation(operation, [Term(plain, unchanged)], weight, offset=offset, keeps_bias=True)
     else:
-        propagation = Propagation(operation, positive_terms(plain, known.not_negative), weight, never_zero)
+        terms = positive_terms(plain, known.not_negative)
+        propagation = Propagation(operation, terms, weight, never_zero, joined=whole)
     return tracker.note(propagate(inputs, outputs, propagation), propagation=propagation)
 
 
