@@ -154,6 +154,7 @@ def test_usage_weighs_prototypes():
     assert metric.summary().variants["weighted by usage"] == pytest.approx(expected)
 
 
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_nothing_is_nan():
     for metric in (Consistency(2, SIZE), Stability(2, SIZE)):
         assert math.isnan(metric.compute().item())

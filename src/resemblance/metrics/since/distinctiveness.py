@@ -13,7 +13,6 @@ from resemblance.metrics.since.hits import (
     box_iou,
     boxes_about,
     constant,
-    enlarge,
     maximum_places,
     scaled_half,
 )
@@ -95,7 +94,7 @@ class Distinctiveness(SummarizedMetric):
         released = self.definition == "released"
         if released and min(maps.shape[-2:]) > 1 and tuple(maps.shape[-2:]) != tuple(self.size):
             maps = F.avg_pool2d(maps, 2)
-        places = maximum_places(enlarge(maps, self.size), self.size)
+        places = maximum_places(maps, self.size, "bilinear")
         boxes = boxes_about(places, self.reach, self.size, clip=not released)
         valid = which >= 0
         self.values.append(separation(boxes, valid if released else valid & ~flat))

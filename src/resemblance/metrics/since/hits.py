@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from resemblance.data.regions.regions import Regions, merge_columns
 from resemblance.prototypes.maps import upsample
 
+TIE = 1e-5  # of the range of an enlarged map
 PAPER_SIDE = 224  # pixels; the papers give the sides of their boxes for images of this size
 
 
@@ -29,6 +30,10 @@ class Hits(NamedTuple):
 def maximum_places(maps: Tensor, size: tuple[int, int], mode: str = "bicubic") -> Tensor:
     """Return the pixel of the first maximum of each map, enlarged to the size of the image.
 
+    Pixels within 1e-5 of the map's range below the maximum count as maxima, since rounding, which differs between
+    devices and batches, decides among them: the two middle pixels of an enlarged cell, or all those at the border. Of a
+    constant map it is the first pixel.
+
     Args:
         maps: (..., h, w).
         size: height and width of the image.
@@ -43,10 +48,13 @@ def maximum_places(maps: Tensor, size: tuple[int, int], mode: str = "bicubic") -
         >>> maximum_places(maps, (224, 224)).tolist()
         [143, 111]
     """
+    is_constant = constant(maps)
     if tuple(maps.shape[-2:]) != tuple(size):
         maps = upsample(maps, size) if mode == "bicubic" else enlarge(maps, size)
-    flat = maps.reshape(*maps.shape[:-2], -1)
-    first = flat.argmax(dim=-1)
+    flat = maps.flatten(-2)
+    low, high = flat.aminmax(dim=-1, keepdim=True)
+    # Of several equal maxima, argmax returns the first.
+    first = (flat >= high - TIE * (high - low)).byte().argmax(dim=-1).masked_fill(is_constant, 0)
     return torch.stack([first % size[1], first // size[1]], dim=-1)
 
 
