@@ -18,7 +18,7 @@ def map_legend(explanation: ExplanationData) -> str:
         return ""
     words = explanation.words
     return (
-        f"Map: {map_name(explanation)}. Blue pixels raise the {words.similarity} of the {words.one}, red ones "
+        f"Maps: {map_name(explanation)}. Blue pixels raise the {words.similarity} of the {words.one}, red ones "
         "lower it; colours compare pixels of one map."
     )
 

@@ -67,7 +67,7 @@ class DeletionCheck:
         """A sentence if the map does no better than random places; else empty."""
         if self.better or self.empty:
             return ""
-        return f"Warning: this map finds what the {self.subject} depends on no better than random places do."
+        return "Warning: over the whole curve, this map does no better than random places."
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary that JSON can hold."""
