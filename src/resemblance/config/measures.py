@@ -160,7 +160,7 @@ def check_measures(options: MeasureOptions, runs: Sequence[str] | int, ensemble:
     explicit = options.metrics or ()
     if options.attributes is not None and not options.attributes.expanduser().is_file():
         raise UserError(f"--attributes {options.attributes}: there is no such file")
-    for file in ("attributes", "regions"):
+    for file, needed in (("attributes", "FILE"), ("regions", "KIND:PATH")):
         path = getattr(options, file)
         needing = [name for name in names if f"(--{file})" in MEASURES[name]]
         if path is not None and not needing:
@@ -169,6 +169,6 @@ def check_measures(options: MeasureOptions, runs: Sequence[str] | int, ensemble:
             )
         missing = [name for name in explicit if name in needing] if path is None else []
         if missing:
-            raise UserError(f"{missing[0]} needs --{file} FILE")
+            raise UserError(f"{missing[0]} needs --{file} {needed}")
     if not compared and options.blackbox is not None:
         raise UserError("--blackbox is compared with by measures; add --metrics or --maps-figure")

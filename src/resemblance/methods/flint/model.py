@@ -154,11 +154,6 @@ class FLINT(PrototypeMethod):
         """The encoder inside the predictor, or the predictor itself if it is one of the paper's."""
         return self.predictor.encoder if isinstance(self.predictor, EncoderPredictor) else self.predictor
 
-    @property
-    def prototype_weights(self) -> Tensor:
-        """The rows (J, E) of Φ's last layer, whose inner products compare the attributes with each other."""
-        return self.attributes.linear.weight
-
     # image → hidden layers of f → attributes → scores
 
     def inputs(self, images: Tensor) -> Tensor:

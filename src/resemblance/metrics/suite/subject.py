@@ -250,7 +250,7 @@ def no_gradient(subject: Subject) -> str | None:
 
 def no_regions(subject: Subject) -> str | None:
     """Explain that no object parts, boxes or masks are given, if so."""
-    return None if subject.regions is not None else "it needs --regions FILE"
+    return None if subject.regions is not None else "it needs --regions KIND:PATH"
 
 
 def no_attributes(subject: Subject) -> str | None:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from resemblance.drawing.attribute_figure import AttributePoint, attribute_figure
 from resemblance.drawing.line_chart import Line, Panel, line_chart
 from resemblance.drawing.radar_chart import radar_chart
 from resemblance.metrics.paper.radar import radar_values
-from resemblance.metrics.suite.aggregate import Group, find_curves
+from resemblance.metrics.suite.aggregate import Group, find_curves, find_value
+from resemblance.metrics.suite.result import finite
 
 # Axis of the radar → where its number is, and how the axis is named.
 RADAR = {
@@ -26,11 +28,6 @@ RADAR_NOTES = (
     "no line leads there. The area has no meaning of its own: it depends on the order of the axes.",
 )
 LEAST_AXES = 3
-ATTRIBUTE_PANELS = (
-    ("attribute_coverage", "attributes covered"),
-    ("attribute_correlation_error", "error of the attributes' correlations"),
-    ("attribute_ghosted", "ghosted prototypes"),
-)
 
 
 def ordering_figure(groups: Sequence[Group]) -> Figure | None:
@@ -73,33 +70,28 @@ def radar_figure(groups: Sequence[Group]) -> Figure | None:
     return radar_chart(series, axes, RADAR_NOTES)
 
 
-def attribute_figure(groups: Sequence[Group]) -> Figure | None:
+def attributes_figure(groups: Sequence[Group]) -> Figure | None:
     """Draw coverage, correlation error and ghosted prototypes against the prototypes that were trained (Figure 5).
 
-    Every group of runs is one point; groups of the same method are joined.
+    None if they were not measured. Every run is a model of its own; runs of one method are joined, seeds averaged.
     """
-    methods: dict[str, list[Group]] = {}
+    points = []
+    total = None
     for group in groups:
-        first = group.runs[0]
-        if first.trained is not None and group.summary("attributes", ATTRIBUTE_PANELS[0][0]).count:
-            methods.setdefault(group.label.partition(",")[0], []).append(group)
-    if not methods:
-        return None
-    panels = []
-    for name, title in ATTRIBUTE_PANELS:
-        lines = []
-        for number, (method, members) in enumerate(methods.items()):
-            ordered = sorted(members, key=lambda group: group.runs[0].trained or 0)
-            summaries = [group.summary("attributes", name) for group in ordered]
-            lines.append(
-                Line(
-                    method,
-                    [group.runs[0].trained or 0 for group in ordered],
-                    [summary.mean for summary in summaries],
-                    number,
-                    markers=True,
-                    spread=[summary.deviation for summary in summaries],
+        for run in group.runs:
+            numbers = {
+                name: find_value(run, "attributes", f"attribute_{name}")
+                for name in ("coverage", "correlation_error", "ghosted")
+            }
+            if run.trained is None or numbers["coverage"] is None:
+                continue
+            values = {name: None if value is None else finite(value.value) for name, value in numbers.items()}
+            name = group.label.partition(",")[0]
+            points.append(
+                AttributePoint(
+                    name, run.trained, values["ghosted"], values["coverage"], values["correlation_error"]
                 )
             )
-        panels.append(Panel("prototypes that were trained", title, lines))
-    return line_chart(panels, "Every point is a model of its own, trained with that number of prototypes.")
+            result = next(result for result in run.result.results if result.measure == "attributes")
+            total = result.details["attributes"]
+    return attribute_figure(points, total) if points else None

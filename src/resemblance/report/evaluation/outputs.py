@@ -13,7 +13,7 @@ from resemblance.report.content import ReportFigure
 from resemblance.report.evaluation.compared_galleries import gallery_pairs
 from resemblance.report.evaluation.compared_maps import compared_maps
 from resemblance.report.evaluation.evaluation_page import evaluation_page
-from resemblance.report.evaluation.measure_figures import attribute_figure, ordering_figure, radar_figure
+from resemblance.report.evaluation.measure_figures import attributes_figure, ordering_figure, radar_figure
 from resemblance.report.figure_files import save_figure
 from resemblance.runs.evaluated_runs import RunsEvaluation
 from resemblance.writing import write_text
@@ -64,7 +64,7 @@ def evaluation_figures(
             "The probability of the predicted class while pixels are added in the order of their relevance, and, "
             "dashed, in random order.",
         )
-    if (attributes := attribute_figure(groups)) is not None:
+    if (attributes := attributes_figure(groups)) is not None:
         figures["attributes"] = (
             "Attributes against the number of prototypes",
             attributes,

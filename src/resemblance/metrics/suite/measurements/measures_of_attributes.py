@@ -104,5 +104,5 @@ class AttributeMeasurement(Measurement):
             "Each prototype stands for the training image nearest to it. Do these images have all attributes of the "
             "data, and do the attributes occur together as in the data?",
             tuple(values),
-            details={"not_covered": missing},
+            details={"attributes": total, "not_covered": missing},
         )

@@ -14,7 +14,7 @@ from resemblance.metrics.suite.measurement import Measurement, item
 from resemblance.metrics.suite.result import MeasureResult, Value, number
 from resemblance.metrics.suite.subject import Subject, no_owners, no_prototypes, no_training_images
 from resemblance.prototypes.geometry import SquaredDistance
-from resemblance.prototypes.pairwise import pairwise_similarities, released_similarities
+from resemblance.prototypes.pairwise import released_similarities
 from resemblance.prototypes.vectors import VectorPrototypes
 
 
@@ -120,20 +120,11 @@ class GhostingMeasurement(Measurement):
         )
 
 
-def no_vectors(subject: Subject) -> str | None:
+def no_comparison(subject: Subject) -> str | None:
     """Explain that the prototypes cannot be compared with each other, if so."""
-    if subject.explains is not None and comparable_vectors(subject) is not None:
+    if subject.explains is not None and subject.explains.prototype_similarities() is not None:
         return None
-    return f"the prototypes of {subject.model.name} are not vectors that can be compared with each other"
-
-
-def comparable_vectors(subject: Subject) -> Tensor | None:
-    """Return the vectors by which prototypes are compared with each other: their own, or those of a linear layer."""
-    prototypes = subject.prototypes
-    if isinstance(prototypes, VectorPrototypes):
-        # Prototypes whose parts move are not compared by their vectors alone.
-        return prototypes.vectors if type(prototypes).at is VectorPrototypes.at else None
-    return getattr(subject.model, "prototype_weights", None)
+    return f"the prototypes of {subject.model.name} cannot be compared with each other"
 
 
 class DiversityMeasurement(Measurement):
@@ -142,7 +133,7 @@ class DiversityMeasurement(Measurement):
     name: ClassVar[str] = "diversity"
     title: ClassVar[str] = "Diversity"
     over = "none"
-    needs = (no_prototypes, no_owners, no_vectors)
+    needs = (no_prototypes, no_owners, no_comparison)
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
@@ -185,13 +176,13 @@ class DiversityMeasurement(Measurement):
         )
 
     def _similarities(self) -> Tensor:
-        vectors = comparable_vectors(self.subject)
-        assert vectors is not None
-        prototypes = self.subject.prototypes
-        if not isinstance(prototypes, VectorPrototypes):
-            flat = vectors.detach().double().flatten(1)
-            return (flat @ flat.T).cpu()
-        squared = isinstance(prototypes.geometry, SquaredDistance)
-        if self.definition == "released" and squared:
-            return released_similarities(vectors, squared=self.subject.model.name == "protopnet").cpu()
-        return pairwise_similarities(vectors, prototypes.geometry, prototypes.activation).cpu()
+        model, prototypes = self.subject.explains, self.subject.prototypes
+        assert model is not None
+        vectors = isinstance(prototypes, VectorPrototypes) and isinstance(
+            prototypes.geometry, SquaredDistance
+        )
+        if self.definition == "released" and vectors:
+            return released_similarities(prototypes.vectors, squared=model.name == "protopnet").cpu()
+        similarities = model.prototype_similarities()
+        assert similarities is not None
+        return similarities.cpu()
