@@ -74,6 +74,8 @@ class AttributeMeasurement(Measurement):
                 f"The correlations of two attributes among the prototypes and among the training images differ by "
                 f"{number(item(difference.error))} on average.",
                 "Near 0: the prototypes show attributes together as often as the data does.",
+                baseline=item(difference.trivial),
+                baseline_of="a single prototype",
                 count=int(difference.pairs),
                 of="pairs of attributes",
                 left_out={
