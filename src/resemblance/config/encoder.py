@@ -29,6 +29,9 @@ class EncoderConfig:
         choices=STEMS,
     )
     cut: str | None = option(None, CUT)
+    freeze_encoder: bool = option(
+        False, "do not train the encoder, only what follows it; its latents are computed once and kept"
+    )
 
     def __post_init__(self) -> None:
         if isinstance(self.encoder, str):

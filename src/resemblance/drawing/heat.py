@@ -19,10 +19,8 @@ from resemblance.data.images import Pixels
 from resemblance.drawing.style import AGAINST, FOR
 
 OPACITY = (0.35, 0.6)  # at the least and the most similar place
-VEIL, SIGNED_OPACITY = (
-    0.5,
-    (0.5, 0.92),
-)  # grey where a signed map is zero; opacities at zero and at its largest value
+VEIL = 0.5  # grey, where a signed map is zero
+SIGNED_OPACITY = (0.6, 0.95)  # at zero and at its largest magnitude
 
 
 def rescaled(heat: NDArray[np.float32]) -> NDArray[np.float32]:

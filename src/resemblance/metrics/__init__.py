@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resemblance.config.lazy import import_name
+
+if TYPE_CHECKING:
+    from resemblance.metrics.measure import Measure
+    from resemblance.metrics.paper.accuracy_gap import AccuracyGap
+    from resemblance.metrics.paper.attribute_correlation import AttributeCorrelationError
+    from resemblance.metrics.paper.attribute_coverage import AttributeCoverage
+    from resemblance.metrics.paper.average_drop import AverageDrop
+    from resemblance.metrics.paper.average_increase import AverageIncrease
+    from resemblance.metrics.paper.brier import BrierScore
+    from resemblance.metrics.paper.calibration import CalibrationError
+    from resemblance.metrics.paper.diversity import Diversity
+    from resemblance.metrics.paper.explanation_divergence import ExplanationDivergence
+    from resemblance.metrics.paper.ghosting import Ghosting
+    from resemblance.metrics.paper.radar import radar_values
+    from resemblance.metrics.paper.relevance_ordering import RelevanceOrdering
 
 _HOMES = {
     "AccuracyGap": "metrics.paper.accuracy_gap",
@@ -22,7 +37,21 @@ _HOMES = {
     "radar_values": "metrics.paper.radar",
 }
 
-__all__ = list(_HOMES)
+__all__ = [
+    "AccuracyGap",
+    "AttributeCorrelationError",
+    "AttributeCoverage",
+    "AverageDrop",
+    "AverageIncrease",
+    "BrierScore",
+    "CalibrationError",
+    "Diversity",
+    "ExplanationDivergence",
+    "Ghosting",
+    "Measure",
+    "RelevanceOrdering",
+    "radar_values",
+]
 
 
 def __getattr__(name: str) -> Any:

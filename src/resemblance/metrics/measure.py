@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from resemblance.config.definition import Definition
 from resemblance.config.errors import UserError
 from resemblance.prototypes.precision import widest
-
-Definition = Literal["default", "paper", "released"]
 
 
 class Measure(Metric):

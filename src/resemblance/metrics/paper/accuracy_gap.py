@@ -8,7 +8,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from resemblance.metrics.measure import Definition, Measure
+from resemblance.config.definition import Definition
+from resemblance.metrics.measure import Measure
 
 
 def matched_hits(confusion: Tensor) -> Tensor:

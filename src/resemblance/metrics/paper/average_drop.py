@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from resemblance.metrics.measure import Definition, MeanMeasure
+from resemblance.config.definition import Definition
+from resemblance.metrics.measure import MeanMeasure
 from resemblance.prototypes.precision import widest
 
 EPSILON = 1e-8  # of the released code, beside Y

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from resemblance.metrics.measure import Definition, Measure
+from resemblance.config.definition import Definition
+from resemblance.metrics.measure import Measure
 
 Scope = Literal["class", "all"]
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from resemblance.config.definition import Definition
 from resemblance.relevance.lrp.operations import RULES
-from resemblance.relevance.lrp.tracking import Call, Definition, NoRuleError, Tracker, tensors
+from resemblance.relevance.lrp.tracking import Call, NoRuleError, Tracker, tensors
 
 
 class Rules(TorchFunctionMode):

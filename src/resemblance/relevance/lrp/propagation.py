@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resemblance.config.definition import Definition
 from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.encoders.probe import evaluating
 from resemblance.relevance.lrp.conservation import check
 from resemblance.relevance.lrp.interception import Rules
-from resemblance.relevance.lrp.tracking import Definition, NoRuleError, tensors
+from resemblance.relevance.lrp.tracking import NoRuleError, tensors
 
 PIXELS = 16 * 224 * 224  # of the images of one pass
 

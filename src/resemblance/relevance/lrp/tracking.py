@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from resemblance.config.definition import Definition
 from resemblance.config.errors import UserError
 from resemblance.relevance.lrp.rules import Propagation, pass_through
 
-Definition = Literal["default", "paper", "released"]
 Call = Callable[..., Any]
 
 
