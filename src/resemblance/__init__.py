@@ -13,7 +13,7 @@ from resemblance.config.lazy import import_name
 from resemblance.version import __version__
 
 if TYPE_CHECKING:
-    from resemblance.api import Run, convert, evaluate, explain, open_run, report, train
+    from resemblance.api import Run, convert, explain, open_run, report, train
     from resemblance.config.errors import UserError
     from resemblance.config.image import ImageSpec
     from resemblance.config.model import ModelSpec
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from resemblance.data.open import open_data, register_source
     from resemblance.data.sources.source import ArraySource, DataSplits, Source, Subset
     from resemblance.data.spec import infer_image_spec
+    from resemblance.evaluating import evaluate
     from resemblance.explain.explanation import Explanation
     from resemblance.explain.prototype_view import PrototypeView, prototype_views
     from resemblance.explain.reason import Reason
@@ -57,7 +58,7 @@ _HOMES = {
     "UserError": "config.errors",
     "build": "methods.registry",
     "convert": "api",
-    "evaluate": "api",
+    "evaluate": "evaluating",
     "evaluate_ensemble": "metrics.ensemble",
     "explain": "api",
     "fit": "training.engine.fit",

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from torch import nn
 
 from resemblance.config.method import MethodConfig
 from resemblance.data.sources.source import DataSplits, Source
+from resemblance.evaluating import evaluate
 from resemblance.explain.explanation import Explanation
-from resemblance.metrics.ensemble import evaluate_ensemble
 from resemblance.metrics.evaluation import Evaluation
-from resemblance.metrics.evaluation import evaluate as evaluate_model
 from resemblance.report.explanation_page import check_explanation_output, write_explanations
 from resemblance.report.run_pages import reported, write_run_report
 from resemblance.runs.conversion_run import convert_run
+from resemblance.runs.evaluated_runs import RunsEvaluation
 from resemblance.runs.explained_images import Labels, explain_images, list_images
 from resemblance.runs.keywords import convert_options, train_options
 from resemblance.runs.messages import Messages, messages_for
 from resemblance.runs.opening import Openable, as_runs, read_run
-from resemblance.runs.run import RunRecord, choose_split
+from resemblance.runs.run import RunRecord
 from resemblance.runs.training_run import train_run
 
 
@@ -42,9 +42,22 @@ class Run(RunRecord):
         """Explain images; see `resemblance.explain`."""
         return explain(self, images, **options)
 
-    def evaluate(self, data: str | DataSplits | Source | None = None, **options: Any) -> Evaluation:
+    @overload
+    def evaluate(
+        self, data: str | DataSplits | Source | None = None, *, metrics: None = None, **options: Any
+    ) -> Evaluation: ...
+
+    @overload
+    def evaluate(
+        self, data: str | DataSplits | Source | None = None, *, metrics: str | Sequence[str], **options: Any
+    ) -> RunsEvaluation: ...
+
+    def evaluate(
+        self, data: str | DataSplits | Source | None = None, **options: Any
+    ) -> Evaluation | RunsEvaluation:
         """Measure the model; see `resemblance.evaluate`."""
-        return evaluate(self, data, **options)
+        result: Evaluation | RunsEvaluation = evaluate(self, data, **options)
+        return result
 
     def report(self, output: Path | str | None = None, **options: Any) -> Path:
         """Write the run's page; see `resemblance.report`."""
@@ -205,44 +218,6 @@ def explain(
     if path is not None:
         write_explanations(run, explanations, path)
     return explanations
-
-
-def evaluate(
-    model: Openable | Sequence[Openable],
-    data: str | DataSplits | Source | None = None,
-    *,
-    split: str = "auto",
-    batch_size: int = 128,
-    workers: int = 0,
-    skip_bad_images: bool = False,
-    progress: bool = False,
-) -> Evaluation:
-    """Measure a model, or several models as an ensemble.
-
-    Args:
-        model: a model, a run, or the folder of one; several are measured as an ensemble.
-        data: the name of a data set as on the command line, its splits, or the images; by default the data that the
-            (first) run was trained on, with the same splits.
-        split: the images to measure on: auto (test, else val), train, val or test.
-        batch_size: images per batch; it does not change the results.
-        workers: the number of processes that read images.
-        skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
-        progress: whether to show a progress bar.
-
-    Raises:
-        UserError: if the split has no images, the data has other classes, or the models cannot form an ensemble.
-
-    Example:
-        >>> evaluate("runs/kmex").accuracy  # doctest: +SKIP
-        >>> evaluate(["runs/kmex", "runs/protopnet"], split="val").per_class()  # doctest: +SKIP
-    """
-    runs = as_runs(model, "auto")
-    models = [run.model for run in runs]
-    if not isinstance(data, Source):
-        data = choose_split(runs[0].images(data, skip_bad_images), split)[1]
-    if len(models) == 1:
-        return evaluate_model(models[0], data, batch_size=batch_size, workers=workers, progress=progress)
-    return evaluate_ensemble(models, data, batch_size=batch_size, workers=workers, progress=progress).whole
 
 
 def report(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from resemblance.config.groups import IMPORT, RUN, SKIP, JsonOption, RunOptions, SourceOptions
+from resemblance.config.measures import MeasureOptions
 from resemblance.config.method import MethodConfig
 from resemblance.config.options import option
 from resemblance.config.relevance import CHECK_HELP, MAPS_HELP, NO_CHECK_HELP, SHOWN_MAPS
@@ -91,12 +92,10 @@ class PrototypesCommand(RunOptions):
 
 
 @dataclass
-class EvaluateCommand(SourceOptions, JsonOption):
+class EvaluateCommand(SourceOptions, MeasureOptions, JsonOption):
     """Measure one model, or several together."""
 
-    line: ClassVar[str] = (
-        "measure accuracy, confusion, figures per class, gap to the black box, unused prototypes"
-    )
+    line: ClassVar[str] = "measure accuracy and confusion, or all that --metrics names, of one run or several"
     group: ClassVar[str] = "data"
 
     runs: list[str] = option(list, RUN, positional=True, many=True, metavar="RUN")
@@ -104,7 +103,11 @@ class EvaluateCommand(SourceOptions, JsonOption):
     allow_import: str | None = option(None, IMPORT, metavar="NAME", title="output")
     split: str = option("auto", "images to measure on; auto is test, else val", choices=SPLITS)
     output: Path | None = option(
-        None, "also write the result, as JSON, to this file or folder", metavar="PATH", title="output"
+        None,
+        "also write the result, as JSON, to this file or folder; with --metrics, a folder for tables, figures and a "
+        "page (default: evaluation/ in the first run folder)",
+        metavar="PATH",
+        title="output",
     )
 
 

@@ -6,6 +6,10 @@ from typing import Literal, get_args
 
 MapKind = Literal["similarity", "gradient", "smoothgrad", "integrated", "prp"]
 MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
+LRP_NOTICE = (
+    'The authors of LXT state of their code: "LRP is a patented technology that can only be used free of charge for '
+    'personal and scientific purposes" (README of https://github.com/rachtibat/LRP-eXplains-Transformers).'
+)
 MAP_NAMES: dict[MapKind, str] = {
     "similarity": "similarity map",
     "gradient": "input × gradient",

@@ -159,7 +159,12 @@ class EvaluationCounts:
         self._sums = Counter[str]()
 
     def add(
-        self, output: Output, labels: Tensor, indices: Tensor, extra: Mapping[str, Tensor] | None = None
+        self,
+        output: Output,
+        labels: Tensor,
+        indices: Tensor,
+        extra: Mapping[str, Tensor] | None = None,
+        black_box: Tensor | None = None,
     ) -> None:
         """Count the predictions for a batch of images.
 
@@ -168,6 +173,7 @@ class EvaluationCounts:
             labels: (B,).
             indices: (B,) indices of the images.
             extra: the values of `Classifier.extra_metrics`.
+            black_box: (B,) the classes that another black box than the model's own predicts.
 
         Raises:
             UserError: if a score is infinite or NaN; the message has the index of the image.
@@ -175,10 +181,26 @@ class EvaluationCounts:
         predictions = _predictions(output.scores, output.finite, indices)
         self._confusion += confusion_matrix(labels, predictions, labels=range(len(self.classes)))
         self._wrong += indices[predictions != labels].tolist()
-        if (logits := output.extras.get("blackbox")) is not None:
+        if black_box is None and (logits := output.extras.get("blackbox")) is not None:
             black_box = _predictions(logits, logits.isfinite().all(dim=1), indices)
-            self._black_box = (self._black_box or 0) + int((black_box == labels).sum())
+        if black_box is not None:
+            self._black_box = (self._black_box or 0) + int((black_box.cpu() == labels).sum())
         self._sums.update({name: float(values.float().sum()) for name, values in (extra or {}).items()})
+
+    def state(self) -> dict[str, Any]:
+        """Return the counts as tensors and plain values."""
+        return {
+            "confusion": self._confusion.tolist(),
+            "wrong": list(self._wrong),
+            "black_box": self._black_box,
+            "sums": dict(self._sums),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from counts that `state` returned."""
+        self._confusion = np.array(state["confusion"], dtype=np.int64)
+        self._wrong, self._black_box = list(state["wrong"]), state["black_box"]
+        self._sums = Counter(state["sums"])
 
     def result(self, prototypes: PrototypeLayer | None = None) -> Evaluation:
         """Return the evaluation, with the usage of the model's prototypes."""

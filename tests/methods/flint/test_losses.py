@@ -9,8 +9,9 @@ import torch
 
 from methods.flint.small_models import make
 from models import batch
+from resemblance.methods.flint.chosen_setting import choose_setting
 from resemblance.methods.flint.config import SETTINGS, FLINTConfig
-from resemblance.methods.flint.model import choose_setting, conciseness, diversity, entropy
+from resemblance.methods.flint.model import conciseness, diversity, entropy
 
 
 def plain_entropy(values):

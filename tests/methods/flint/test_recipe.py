@@ -10,8 +10,8 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.training_step import TrainingStep
+from resemblance.methods.flint.chosen_setting import choose_setting
 from resemblance.methods.flint.config import FLINTConfig
-from resemblance.methods.flint.model import choose_setting
 
 # Weights by epoch as in the fact sheet: input fidelity, output fidelity, sparsity, entropies.
 SCHEDULES = {

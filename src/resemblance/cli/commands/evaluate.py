@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from resemblance.api import Run, evaluate, open_run
+from resemblance.api import Run, open_run
 from resemblance.cli.console import Screen, screen
+from resemblance.cli.measured_runs import run_measures
 from resemblance.config.commands import EvaluateCommand
 from resemblance.config.errors import UserError
+from resemblance.config.measures import check_measures, chosen_measures
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.data.text import share
+from resemblance.evaluating import evaluate
 from resemblance.methods.ensemble.model import make_ensemble
 from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
 from resemblance.metrics.evaluation import Evaluation
@@ -24,10 +27,13 @@ WIDE = 20  # the largest number of classes for which the confusion matrix is pri
 def run(options: EvaluateCommand) -> int:
     """Measure one model or an ensemble, and print the result."""
     with screen(options.json) as out:
+        check_measures(options, len(options.runs), options.ensemble)
+        if chosen_measures(options) or options.maps_figure:
+            return run_measures(options, out)
         if len(options.runs) > 1 and not options.ensemble:
             raise UserError(
-                "evaluate measures one run; add --ensemble to combine several into one ensemble, or use report "
-                "to compare them side by side"
+                "evaluate without --metrics measures one run; add --metrics to compare several side by side, or "
+                "--ensemble to combine them into one ensemble"
             )
         output = in_folder(options.output, "evaluation.json")
         if output:

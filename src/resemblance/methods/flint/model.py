@@ -32,7 +32,8 @@ from resemblance.core.recipe import Group, Recipe, Stage
 from resemblance.core.training_step import TrainingStep
 from resemblance.encoders.build import build_encoder
 from resemblance.methods.base import PrototypeMethod
-from resemblance.methods.flint.config import OWN_ENCODERS, SETTINGS, WEIGHTS, FLINTConfig, Setting
+from resemblance.methods.flint.chosen_setting import choose_setting
+from resemblance.methods.flint.config import OWN_ENCODERS, FLINTConfig
 from resemblance.methods.flint.networks import (
     Attributes,
     EncoderPredictor,
@@ -41,7 +42,6 @@ from resemblance.methods.flint.networks import (
     Predictor,
     ResNetPredictor,
     build_decoder,
-    choose_predictor,
 )
 from resemblance.prototypes.geometry import InnerProduct
 from resemblance.prototypes.pairwise import pairwise_similarities
@@ -71,32 +71,6 @@ def diversity(attributes: Tensor) -> Tensor:
 def agreement(scores: Tensor, target: Tensor) -> Tensor:
     """Compute −Σ_c softmax(target)_c · log softmax(scores)_c of logits (B, C), mean over the batch."""
     return -(target.softmax(dim=1) * scores.log_softmax(dim=1)).sum(dim=1).mean()
-
-
-def choose_setting(config: FLINTConfig, spec: ModelSpec) -> tuple[str, Setting]:
-    """Return the predictor's name, and the setting, in which values of the configuration replace the setting's.
-
-    Example:
-        >>> from resemblance.config.image import ImageSpec
-        >>> spec = ModelSpec(("zero", "one"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
-        >>> name, setting = choose_setting(FLINTConfig(attributes=9), spec)
-        >>> name, setting.attributes, setting.input_fidelity.weight
-        ('mnist', 9, 0.8)
-    """
-    name = choose_predictor(spec.image) if config.encoder == "auto" else config.encoder
-    chosen = config.setting
-    if chosen == "auto":
-        resnet = "cifar" if spec.image.channels == 3 else "quickdraw"
-        chosen = {"mnist": "mnist", "resnet": resnet}.get(name, "kmex")
-    setting = SETTINGS[chosen]
-    count = setting.attributes * (spec.num_classes if setting.per_class else 1)
-    setting = replace(setting, attributes=count if config.attributes is None else config.attributes)
-    if config.threshold is not None:
-        setting = replace(setting, threshold=config.threshold)
-    for term in WEIGHTS:
-        if (weight := getattr(config, term)) is not None:
-            setting = replace(setting, **{term: replace(getattr(setting, term), weight=weight)})
-    return name, setting
 
 
 class FLINT(PrototypeMethod):

@@ -1,0 +1,120 @@
+"""The base of all measurements: what one needs, what it is fed, and the result."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from resemblance.metrics.suite.answers import Answers
+from resemblance.metrics.suite.result import MeasureResult
+from resemblance.metrics.suite.subject import Obstacle, Subject, first_obstacle
+
+Pass = Literal["train", "images", "none"]
+
+
+class Measurement(ABC):
+    """Feeds the metrics of one measure with the answers of a model, and puts their results in words.
+
+    Its running state is that of the metrics among its attributes, so that it can be saved between two batches and
+    restored in another process.
+
+    Args:
+        subject: the model, and all that the measure reads.
+
+    Attributes:
+        name: the name by which ``--metrics`` asks for it.
+        title: the heading of its result.
+        over: the images that it reads: ``train``, ``images`` (those that are measured), or ``none``.
+        most: the largest number of images that it reads; None for all.
+        needs: the reasons for which a measure does not apply, in the order in which they are looked at.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    over: ClassVar[Pass] = "images"
+    most: ClassVar[int | None] = None
+    needs: ClassVar[tuple[Obstacle, ...]] = ()
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+
+    @classmethod
+    def obstacle(cls, subject: Subject) -> str | None:
+        """Return why the measure does not apply to a model; None if it does."""
+        return first_obstacle(subject, cls.needs)
+
+    @abstractmethod
+    def update(self, answers: Answers) -> None:
+        """Read the answers for a batch of images."""
+
+    @abstractmethod
+    def result(self) -> MeasureResult:
+        """Return the result for all batches."""
+
+    def metrics(self) -> dict[str, Metric]:
+        """Return the metrics by the names of the attributes that hold them."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Metric)}
+
+    def state(self) -> dict[str, Any]:
+        """Return the running state: tensors and plain values."""
+        return {name: state_of(metric) for name, metric in self.metrics().items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that `state` returned."""
+        for name, metric in self.metrics().items():
+            restore_metric(metric, state[name])
+
+
+def state_of(metric: Metric) -> dict[str, Any]:
+    """Return the states of a metric, in main memory.
+
+    Example:
+        >>> from torchmetrics import MeanMetric
+        >>> first, second = MeanMetric(), MeanMetric()
+        >>> first.update(torch.tensor([1.0, 3.0]))
+        >>> restore_metric(second, state_of(first))
+        >>> second.compute()
+        tensor(2.)
+    """
+    states: dict[str, Any] = {}
+    for name in metric._defaults:
+        value = getattr(metric, name)
+        listed = isinstance(value, list)
+        states[name] = (
+            [item.detach().cpu().clone() for item in value] if listed else value.detach().cpu().clone()
+        )
+    return {"updates": metric._update_count, "states": states}
+
+
+def restore_metric(metric: Metric, state: Mapping[str, Any]) -> None:
+    """Give a metric the states of another one of the same kind."""
+    for name, value in state["states"].items():
+        device = metric.device
+        moved = [item.to(device) for item in value] if isinstance(value, list) else value.to(device)
+        setattr(metric, name, moved)
+    metric._update_count = int(state["updates"])
+    metric._computed = None
+
+
+def item(value: Tensor) -> float:
+    """Return a tensor of one number as a number; for results, after the last batch."""
+    return float(value.detach().double().cpu())
+
+
+def generator(*numbers: int) -> torch.Generator:
+    """Return a generator of random numbers that depends on these numbers alone.
+
+    Example:
+        >>> a, b = torch.rand(2, generator=generator(3, 7)), torch.rand(2, generator=generator(3, 7))
+        >>> torch.equal(a, b)
+        True
+    """
+    seed = 0
+    for value in numbers:
+        seed = (seed * 1_000_003 + value + 0x9E3779B9) % (1 << 63)
+    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,53 @@
+"""The page about an evaluation: what each number means for each model, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from markupsafe import Markup
+
+from resemblance.explain.html import read_style
+from resemblance.metrics.suite.table import result_table
+from resemblance.report.content import ReportFigure
+from resemblance.report.page import PageRenderer
+from resemblance.runs.evaluated_runs import RunsEvaluation
+from resemblance.version import __version__
+
+
+def evaluation_page(
+    evaluation: RunsEvaluation, figures: Sequence[ReportFigure], date: datetime | None = None
+) -> str:
+    """Return the page as HTML, without network or script, with all text escaped.
+
+    Args:
+        evaluation: the results.
+        figures: the figures.
+        date: the date on the page; by default now.
+    """
+    renderer = PageRenderer([])
+    header, rows = result_table(evaluation.groups)
+    names = [run.measured.name for run in evaluation.runs]
+    shown = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+    body = renderer.render(
+        "evaluation.html.j2",
+        runs=evaluation.measured,
+        groups=evaluation.groups,
+        settings=evaluation.settings,
+        notes=evaluation.notes,
+        header=header,
+        rows=rows,
+        figures=figures,
+    )
+    styles = [read_style(renderer.environment, name) for name in ("explanation.css", "page.css")]
+    page = renderer.render(
+        "evaluation_page.html.j2",
+        title=f"Evaluation of {shown}",
+        date=(date or datetime.now()).strftime("%d %B %Y, %H:%M").lstrip("0"),
+        version=__version__,
+        runs=evaluation.measured,
+        figures=figures,
+        style=Markup().join(styles),
+        body=body,
+    )
+    return str(page)
