@@ -54,6 +54,8 @@ def _added(
 ) -> Tensor:
     """Add up the weighted shares of pairs of image and prototype, some at a time."""
     total = torch.zeros_like(latents)
+    if len(rows) == 0:
+        return total
     at_once = max(NUMBERS // max(latents[0].numel(), 1), 1)
     for row, prototype, weight in zip(
         *(torch.split(column, at_once) for column in (rows, which, weights)), strict=True
