@@ -10,6 +10,8 @@ LRP_NOTICE = (
     'The authors of LXT state of their code: "LRP is a patented technology that can only be used free of charge for '
     'personal and scientific purposes" (README of https://github.com/rachtibat/LRP-eXplains-Transformers).'
 )
+Definition = Literal["default", "paper", "released"]  # where the formulas of paper and released code differ
+DEFINITIONS: tuple[Definition, ...] = get_args(Definition)
 MAP_NAMES: dict[MapKind, str] = {
     "similarity": "similarity map",
     "gradient": "input × gradient",

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from resemblance.config.definition import Definition
 from resemblance.config.errors import UserError
+from resemblance.config.relevance import Definition
 from resemblance.prototypes.precision import widest
 
 

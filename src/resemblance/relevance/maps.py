@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from resemblance.config.definition import DEFINITIONS, Definition
 from resemblance.config.errors import UserError
-from resemblance.config.relevance import MAP_KINDS, MapKind
+from resemblance.config.relevance import DEFINITIONS, MAP_KINDS, Definition, MapKind
 from resemblance.config.values import near
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel

@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from resemblance.config.definition import Definition
+from resemblance.config.relevance import Definition
 from resemblance.metrics.measure import Measure
 
 

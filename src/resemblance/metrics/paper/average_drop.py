@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from resemblance.config.definition import Definition
+from resemblance.config.relevance import Definition
 from resemblance.metrics.measure import MeanMeasure
 from resemblance.prototypes.precision import widest
 

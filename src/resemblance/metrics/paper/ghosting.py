@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from resemblance.config.definition import Definition
+from resemblance.config.relevance import Definition
 from resemblance.metrics.measure import Measure
 
 Classes = Literal["all", "own", "own images"]

@@ -181,8 +181,8 @@ class Answers:
         with torch.no_grad():
             return similarity_maps(self._explaining, output, which, (images.shape[2], images.shape[3]))
 
-    def class_maps(self, model: Classifier, classes: Tensor) -> Tensor:
-        """Return the relevance maps (B, H, W) of classes (B,), by the model or by the black box."""
+    def class_maps(self, model: Classifier, classes: Tensor, per_channel: bool = False) -> Tensor:
+        """Return the relevance maps (B, H, W), or (B, C, H, W), of classes (B,), by the model or the black box."""
         kind, settings = self.subject.settings.maps, self.subject.settings
         kind = "smoothgrad" if kind == "similarity" else kind
         if model is self.subject.model:
@@ -190,7 +190,13 @@ class Answers:
         else:
             self.cost.black_box_maps += len(classes)
         maps = class_maps(
-            model, self.images, classes, kind, definition=settings.definition, seed=settings.seed
+            model,
+            self.images,
+            classes,
+            kind,
+            definition=settings.definition,
+            seed=settings.seed,
+            per_channel=per_channel,
         )
         return maps.detach().to(self.images.device)
 

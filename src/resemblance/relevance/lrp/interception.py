@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from resemblance.config.definition import Definition
+from resemblance.config.relevance import Definition
 from resemblance.relevance.lrp.operations import RULES
 from resemblance.relevance.lrp.tracking import Call, NoRuleError, Tracker, tensors
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resemblance.config.definition import Definition
 from resemblance.config.errors import UserError
+from resemblance.config.relevance import Definition
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.encoders.probe import evaluating

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resemblance.config.definition import Definition
 from resemblance.config.errors import UserError
+from resemblance.config.relevance import Definition
 from resemblance.relevance.lrp.rules import Propagation, pass_through
 
 Call = Callable[..., Any]

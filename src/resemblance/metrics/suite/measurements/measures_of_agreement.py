@@ -42,8 +42,8 @@ class DivergenceMeasurement(Measurement):
         black_box, classes = self.subject.black_box, answers.black_box_predicted
         assert black_box is not None
         assert classes is not None
-        mine = answers.class_maps(self.subject.model, classes).cpu()
-        theirs = answers.class_maps(black_box, classes).cpu()
+        mine = answers.class_maps(self.subject.model, classes, per_channel=True).cpu()
+        theirs = answers.class_maps(black_box, classes, per_channel=True).cpu()
         self.divergence.update(mine, theirs)
         self.uniform.update(torch.ones_like(mine), theirs)
 
