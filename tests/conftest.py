@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +28,15 @@ def real_data() -> Callable[[str], Path]:
         return root / name
 
     return find
+
+
+@pytest.fixture(scope="session", autouse=True)
+def latent_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for kept latents instead of the user's, also in processes that tests start."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESEMBLANCE_CACHE", str(folder))
+        yield folder
 
 
 class Trained(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from resemblance.core.recipe import Group, Recipe, Schedule, Stage
 
 
@@ -21,6 +23,11 @@ x 0.1 every 5 epochs; then project']
     ]
 
 
+def least_steps(groups: str) -> str:
+    """The end of the line of a first stage: one that leaves the encoder frozen makes at least 200 steps."""
+    return "" if groups.startswith("encoder") else "; at least 200 steps"
+
+
 def _stage_line(stage: Stage) -> str:
     work = [f"{stage.epochs} epochs of {stage.optimizer}"]
     if stage.momentum:
@@ -32,7 +39,8 @@ def _stage_line(stage: Stage) -> str:
     if stage.fresh:
         marks.append("fresh" if stage.fresh is True else f"fresh {', '.join(stage.fresh)}")
     marks += [] if stage.select == "last" else [stage.select]
-    marks += [name for name in ("candidate", "measured") if getattr(stage, name)]
+    marks += [name for name in ("candidate", "clearly", "measured", "chooses") if getattr(stage, name)]
+    marks += [f"at least {stage.least_steps} steps"] if stage.least_steps else []
     marks += [] if stage.scales else ["not scaled"]
     return f"{stage.name}: " + "; ".join([", ".join(work), *marks])
 
@@ -44,6 +52,8 @@ def _group(name: str, group: Group) -> str:
 
 
 def _schedule(schedule: Schedule) -> str:
+    if schedule.warmup:
+        return f"{_schedule(replace(schedule, warmup=0.0))} after a rise over {schedule.warmup:g}"
     gamma, size = schedule.gamma, schedule.size
     if schedule.kind == "step":
         first = f", {schedule.first} counted as over" if schedule.first else ""

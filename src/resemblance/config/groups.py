@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from resemblance.config.image import INTERPOLATIONS, RESIZES, SMALLEST_SHARE
 from resemblance.config.options import option
 from resemblance.config.training import ACCELERATORS
 
@@ -30,7 +31,7 @@ class SourceOptions:
 
 @dataclass
 class ImageOptions:
-    """Size and normalisation of the images for a new model; what is None follows from the weights or the data."""
+    """The images of a new model: size, preparation, normalisation; None follows the weights or the data."""
 
     group: ClassVar[str] = "data"
 
@@ -45,6 +46,23 @@ class ImageOptions:
     )
     std: tuple[float, ...] | None = option(
         None, "standard deviation of each channel; default as for --image-size"
+    )
+    resize: str | None = option(
+        None,
+        "squash (each side on its own), crop (cut out the middle) or pad; default: as the weights were trained, else "
+        "squash",
+        choices=RESIZES,
+    )
+    crop_share: float | None = option(
+        None,
+        "share of the scaled side that is cut out (default: as the weights were trained, else 1)",
+        least=SMALLEST_SHARE,
+        most=1,
+    )
+    interpolation: str | None = option(
+        None,
+        "filter that scales the images (default: as the weights were trained, else bilinear)",
+        choices=INTERPOLATIONS,
     )
     val_fraction: float = option(
         0.1,

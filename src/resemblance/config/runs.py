@@ -73,6 +73,13 @@ class ConvertOptions(ImageOptions):
     seed: int = option(0, SEED, least=0, title="method")
     batch_size: int = option(128, "images per batch; does not change the results", least=1, title="data")
     workers: int = option(0, "processes that read images", least=0, title="data")
+    latent_cache: float = option(
+        4.0,
+        "gigabytes of disk for the latents, which are computed once and kept for later runs; 0: keep none",
+        least=0,
+        metavar="GB",
+        title="data",
+    )
     accelerator: str = option("auto", "hardware to compute on", choices=ACCELERATORS, title="data")
     allow_import: str | None = option(None, IMPORT, metavar="NAME", title="model")
     force: bool = option(False, "convert even if the classifier does not fit these images", title="method")

@@ -42,6 +42,19 @@ class TrainConfig:
     precision: str = option("32-true", "floating-point precision", choices=PRECISIONS)
     devices: int = option(1, "number of processes or GPUs that train together", least=1)
     accelerator: str = option("auto", "hardware to train on", choices=ACCELERATORS)
+    latent_cache: float = option(
+        4.0,
+        "gigabytes of disk for the latents of frozen encoders, which are computed once and kept for later runs; "
+        "0: compute them whenever they are needed",
+        least=0,
+        metavar="GB",
+    )
+    stored_views: int | None = option(
+        None,
+        "augmented views of each image whose latents are kept, for training behind a frozen encoder "
+        "(default: with augmentation, none is kept)",
+        least=1,
+    )
     accumulate: int = option(
         1, "micro-batches per optimiser step; more micro-batches need less memory", least=1
     )

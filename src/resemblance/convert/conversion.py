@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from resemblance.config.runs import ConvertOptions
 from resemblance.convert.check import Check, check
 from resemblance.convert.original import Original
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.sources.source import DataSplits
@@ -14,6 +16,7 @@ from resemblance.encoders.build import check_map
 from resemblance.methods.kmex.clustering import Clustering, cluster
 from resemblance.methods.kmex.config import KMExConfig
 from resemblance.methods.kmex.model import KMEx
+from resemblance.training.cached.frozen_encoder import kept_latents
 from resemblance.training.engine.devices import DistributedContext, find_accelerator
 
 
@@ -64,7 +67,14 @@ def convert_original(original: Original, splits: DataSplits, options: ConvertOpt
     checked = check(original, splits, options, device)
     model = KMEx(config, original.spec, original.encoder).to(device).eval()
     model.outputs.copy_(original.order)
-    images = loader(ImageDataset(splits.train, original.spec.image), options.batch_size, options.workers)
+    images: Iterable[Batch | EncodedBatch] = loader(
+        ImageDataset(splits.train, original.spec.image), options.batch_size, options.workers
+    )
+    kept = kept_latents(
+        model, splits.train, options.latent_cache, workers=options.workers, progress=options.progress
+    )
+    if kept is not None:
+        images = kept.batches(options.batch_size)
     clustering = cluster(model, images, seed=options.seed, progress=options.progress)
     model.cpu()
     model.facts["original"] = original.name

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resemblance.config.encoder import EncoderConfig
+from resemblance.config.encoder import EncoderConfig, plain_name
 from resemblance.config.errors import UserError
 from resemblance.config.groups import ImageOptions
 from resemblance.config.image import ImageSpec
@@ -22,7 +22,8 @@ from resemblance.core.model_encoder import ModelEncoder
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.spec import infer_image_spec
 from resemblance.data.text import reason
-from resemblance.encoders.build import Encoder, build_encoder, pretrained_image_spec
+from resemblance.encoders.build import Encoder, build_encoder
+from resemblance.encoders.published import image_keywords, published_images
 from resemblance.methods.blackbox.model import BlackBox
 from resemblance.methods.kmex.model import KMEx
 from resemblance.methods.loading import load
@@ -66,6 +67,8 @@ def open_original(model: str | Path | nn.Module, splits: DataSplits, options: Co
     """
     names = None if options.classes is None else read_classes(options.classes)
     weights, stem, cut = options.weights, options.stem, options.cut
+    if isinstance(model, str) and not Path(model).expanduser().exists():
+        model = plain_name(model)
     if isinstance(model, Classifier):
         return _from_model(copy.deepcopy(model), model.name, splits, options, names)
     if isinstance(model, nn.Module):
@@ -76,7 +79,7 @@ def open_original(model: str | Path | nn.Module, splits: DataSplits, options: Co
         opened = load(model, allow_import=options.allow_import)
         return _from_model(opened, Path(model).resolve().name, splits, options, names)
     if weights == "none" and ":" not in str(model) and not options.force:
-        pretrained_image_spec(str(model))  # refuses a misspelt name, which is the more likely mistake
+        published_images(str(model))  # refuses a misspelt name, which is the more likely mistake
         raise UserError(
             f"{model} is an architecture without trained weights: give its trained --weights FILE, "
             "or the folder of a run"
@@ -144,7 +147,7 @@ def _from_model(
     model.eval()
     outputs = names or model.spec.classes
     order = _order(outputs, splits.classes, name, names is not None)
-    image, settings, encoder = model.spec.image, {}, None
+    image, settings, encoder = _prepared(model.spec.image, images), {}, None
     if isinstance(model, BlackBox | KMEx):
         encoder = model.encoder
         settings = {key: getattr(model.config, key) for key in ENCODER_FIELDS}
@@ -170,6 +173,14 @@ def _from_model(
     if names is None and tuple(outputs) != tuple(splits.classes):
         notes.append(f"{name} was trained with its classes in another order; they are matched by name")
     return Original(name, encoder, ModelSpec(splits.classes, image), order, settings, notes)
+
+
+def _prepared(image: ImageSpec, options: ImageOptions) -> ImageSpec:
+    """Return the images of a model, prepared as the options say."""
+    resize = options.resize or image.resize
+    share = options.crop_share or (image.crop_share if resize == image.resize else 1.0)
+    interpolation = options.interpolation or image.interpolation
+    return replace(image, resize=resize, crop_share=share, interpolation=interpolation)
 
 
 def _from_network(
@@ -210,16 +221,13 @@ def _build(
 ) -> tuple[Encoder, ImageSpec]:
     """Build the encoder for the data's number of channels, or else for the other one."""
     pretrained = module is None and config.weights == "pretrained"
-    published = pretrained_image_spec(config.encoder) if pretrained else None
+    published = published_images(config.encoder) if pretrained else None
     required = images.channels or (len(images.mean) if images.mean else None)
     first = required or (3 if published else infer_channels(splits))
     errors: list[UserError] = []
     for channels in (first,) if required else (first, 4 - first):
-        size, mean, std = images.image_size, images.mean, images.std
-        if published and channels == len(published[0]):
-            mean, std, size = mean or published[0], std or published[1], size or published[2]
         try:
-            image = infer_image_spec(splits, size, mean, std, channels=channels)
+            image = infer_image_spec(splits, **image_keywords(images, published, channels))
             for outputs in (classes, None) if headless else (classes,):
                 try:
                     encoder = build_encoder(config, image, outputs, module=module)

@@ -46,6 +46,9 @@ class Classifier(TrainingHooks, nn.Module):
     ``saved`` is a saved state or None: shapes that training has decided (the number of prototypes and their owners)
     are read from it; the values are loaded afterwards.
 
+    Instead of `latents`, a method with an encoder defines `encode` and `refine`, and names its encoder's parameters
+    in the trait ``encoder_groups``: while none of them is trained, `encode` is computed once per image.
+
     Args:
         config: the method's configuration.
         spec: classes and images.
@@ -116,7 +119,7 @@ class Classifier(TrainingHooks, nn.Module):
 
     def latents(self, images: Tensor) -> Tensor:
         """Compute the head's input from images (B, C, H, W) in [0, 1]: a map (B, D, h, w) or embeddings (B, E)."""
-        raise NotImplementedError
+        return self.refine(self.encode(images))
 
     def head(self, latents: Tensor) -> Output:
         """Compute scores from latents, at least in float32, even under autocast."""
@@ -135,6 +138,28 @@ class Classifier(TrainingHooks, nn.Module):
         raise NotImplementedError
 
     # Methods may define these.
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Compute all that the model reads of its encoder: the map (B, D, h, w) or embeddings (B, E)."""
+        raise NotImplementedError(f"{self.name} does not separate its encoder from what follows")
+
+    def refine(self, encoded: Tensor) -> Tensor:
+        """Compute latents from what `encode` returned."""
+        return encoded
+
+    def forward_encoded(self, encoded: Tensor) -> Output:
+        """Compute the output from what `encode` returned."""
+        return self.head(self.refine(encoded))
+
+    @property
+    def trains_on_encoded(self) -> bool:
+        """Whether `forward_encoded` is what `forward` does in training, too."""
+        return self.encodes and type(self).forward is Classifier.forward
+
+    @property
+    def encodes(self) -> bool:
+        """Whether `latents` is `refine` after `encode`; not in a subclass that overrides `latents`."""
+        return bool(self.traits.encoder_groups) and type(self).latents is Classifier.latents
 
     def embed(self, latents: Tensor) -> Tensor:
         """Return one vector per image, (B, E): the mean over the map, or the embedding itself."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
+
+# The papers' frozen stages are some epochs of thousands of steps each. On a small set these epochs would be a handful
+# of steps, which leave prototypes almost where they started.
+LEAST_FROZEN_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,7 @@ class Schedule:
     all stages since its state was last reset; the count starts at ``first``. ``cosine`` decays over the stage, step by
     step, to ``floor`` times the rate; it is repeated ``cycles`` times, and with ``part`` the stage is that part of a
     longer decay, so that several stages can share one. ``milestones`` multiplies by ``gamma`` at each of these shares
-    of the stage, which scale with its epochs.
+    of the stage, which scale with its epochs. In the first share ``warmup`` of the stage the rate also rises linearly.
     """
 
     kind: Literal["constant", "step", "cosine", "milestones"] = "constant"
@@ -26,6 +30,7 @@ class Schedule:
     milestones: tuple[float, ...] = ()
     part: tuple[float, float] = (0.0, 1.0)
     cycles: int = 1
+    warmup: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,9 @@ class Stage:
         candidate: whether the model after this stage is a candidate for the final model, chosen on validation.
         scales: whether ``--epochs`` scales this stage.
         measured: whether to note the validation accuracy after this stage and its end actions.
+        clearly: whether this candidate replaces an earlier one only if it is better by more than a standard error.
+        chooses: whether to choose among the candidates so far before this stage, which then starts from the best.
+        least_steps: optimiser steps that the stage makes at least; a small training set gets more epochs for it.
     """
 
     name: str
@@ -69,6 +77,9 @@ class Stage:
     candidate: bool = False
     scales: bool = True
     measured: bool = False
+    clearly: bool = False
+    chooses: bool = False
+    least_steps: int = 0
 
     def forgets(self, group: str) -> bool:
         """Check whether a group's optimiser state and schedule are reset."""
@@ -114,4 +125,39 @@ class Recipe:
                 count = round(stage.epochs * min(factor, 1.0))
                 count = max(count, 1) if stage.epochs and epochs else count
             stages.append(replace(stage, epochs=max(count, 0)))
+        return replace(self, stages=tuple(stages))
+
+    def lengthened(self, steps: int) -> Recipe:
+        """Return the recipe with at least ``least_steps`` in each stage that is trained, given the steps per epoch.
+
+        Example:
+            >>> recipe = Recipe((Stage("warm", 5, {"head": Group(1e-3)}, least_steps=200), Stage("joint", 15, {})))
+            >>> [stage.epochs for stage in recipe.lengthened(3).stages]
+            [67, 15]
+        """
+        stages = [
+            replace(stage, epochs=max(stage.epochs, -(-stage.least_steps // max(steps, 1))))
+            if stage.epochs and stage.groups
+            else stage
+            for stage in self.stages
+        ]
+        return replace(self, stages=tuple(stages))
+
+    def without(self, groups: Collection[str]) -> Recipe:
+        """Return the recipe without training these parameter groups; a stage that trains nothing else has no epochs.
+
+        Example:
+            >>> both = {"encoder": Group(1e-4), "head": Group(1e-3)}
+            >>> recipe = Recipe((Stage("a", 5, both), Stage("b", 5, {"encoder": Group(1e-4)}, end=("project",))))
+            >>> [(stage.epochs, list(stage.groups)) for stage in recipe.without({"encoder"}).stages]
+            [(5, ['head']), (0, [])]
+        """
+        stages = []
+        for stage in self.stages:
+            kept = {name: group for name, group in stage.groups.items() if name not in groups}
+            fresh = (
+                stage.fresh if isinstance(stage.fresh, bool) else tuple(n for n in stage.fresh if n in kept)
+            )
+            epochs = stage.epochs if kept or not stage.groups else 0
+            stages.append(replace(stage, epochs=epochs, groups=kept, fresh=fresh))
         return replace(self, stages=tuple(stages))

@@ -28,6 +28,8 @@ class Traits:
         boxes_before_push: the box of a projected prototype is cut from its map before projection.
         head_groups: parameter groups that read only the similarities: while only these are trained, similarities
             are computed once (`PrototypeModel.rescore`).
+        encoder_groups: parameter groups of the encoder, ``model.encoder``, that `Classifier.encode` reads: while none
+            of these is trained, its results are computed once. Empty where a method defines `latents` as a whole.
 
     Example:
         >>> Traits(maps=True).score_kind
@@ -45,3 +47,4 @@ class Traits:
     sources: Literal["own", "all"] = "own"
     boxes_before_push: bool = False
     head_groups: frozenset[str] = frozenset()
+    encoder_groups: frozenset[str] = frozenset()

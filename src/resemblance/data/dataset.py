@@ -13,7 +13,7 @@ from resemblance.config.image import ImageSpec
 from resemblance.data.augment import Augment
 from resemblance.data.batch import Batch
 from resemblance.data.sources.source import Source
-from resemblance.data.transforms import scaled, to_pixels
+from resemblance.data.transforms import scaled, to_pixels, unchanged
 
 Key = int | tuple[int, int]
 
@@ -61,7 +61,7 @@ class ImageDataset(Dataset[Batch]):
 
     def _pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         array = self.source.array
-        if array is not None and array.shape[1:] == (*self.spec.size, self.spec.channels):
+        if array is not None and unchanged(array.shape, self.spec):
             return array[indices]
         return np.stack([to_pixels(self.source.read(int(index)), self.spec) for index in indices])
 

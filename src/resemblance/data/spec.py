@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from resemblance.config.errors import UserError
@@ -23,11 +25,15 @@ def infer_image_spec(
     std: tuple[float, ...] | None = None,
     channels: int | None = None,
     seed: int = 0,
+    resize: str | None = None,
+    crop_share: float | None = None,
+    interpolation: str | None = None,
 ) -> ImageSpec:
     """Determine image size, channels and normalisation for a data set; given values are used as they are.
 
     The size is that of the images if all have the same size of at most 256 pixels, and 224 otherwise. If one image is
-    RGB, all are read as RGB. Mean and deviation are measured per channel on at most 10,000 training images.
+    RGB, all are read as RGB. Mean and deviation are measured per channel on at most 10,000 training images, without
+    padding.
 
     Args:
         splits: the data; only training images are measured.
@@ -36,6 +42,9 @@ def infer_image_spec(
         std: per channel, or one number for all.
         channels: 1 or 3.
         seed: the seed of the random sample.
+        resize: see `ImageSpec`; by default ``squash``.
+        crop_share: by default 1.
+        interpolation: by default ``bilinear``.
 
     Example:
         >>> from resemblance.data.open import open_data
@@ -52,11 +61,17 @@ def infer_image_spec(
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     channels = channels or (3 if (shapes[:, 2] == 3).any() else 1)
     mean, std = _expand(mean, channels, "mean"), _expand(std, channels, "std")
+    resize, interpolation = resize or "squash", interpolation or "bilinear"
+    share = 1.0 if crop_share is None else crop_share
     if mean is None or std is None:
-        raw = ImageSpec(height, width, channels, (0.0,) * channels, (1.0,) * channels)
+        raw = ImageSpec(
+            height, width, channels, (0.0,) * channels, (1.0,) * channels, resize, share, interpolation
+        )
+        if resize == "pad":
+            raw = replace(raw, resize="squash", crop_share=1.0)
         measured_mean, measured_std = measure(splits, raw, seed)
         mean, std = mean or measured_mean, std or measured_std
-    return ImageSpec(height, width, channels, mean, std)
+    return ImageSpec(height, width, channels, mean, std, resize, share, interpolation)
 
 
 def measure(

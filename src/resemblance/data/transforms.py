@@ -9,16 +9,18 @@ from PIL import Image
 from torch import Tensor
 
 from resemblance.config.image import ImageSpec
+from resemblance.data.geometry import Preparation, prepare
 
 
 def to_pixels(image: Image.Image, spec: ImageSpec) -> NDArray[np.uint8]:
-    """Return the pixels (H, W, C) uint8 of a picture at the model's size and channels.
+    """Return the pixels (H, W, C) uint8 of a picture as the model reads it: at its size, with its channels.
 
-    The picture is resized bilinearly with antialiasing; the aspect ratio is not kept, as in the papers.
+    By default the picture is resized bilinearly with antialiasing, and the aspect ratio is not kept, as in the papers.
     """
     image = image.convert("L" if spec.channels == 1 else "RGB")
-    if image.size != (spec.width, spec.height):
-        image = image.resize((spec.width, spec.height), Image.Resampling.BILINEAR)
+    fill = tuple(round(255 * value) for value in spec.padding)
+    preparation = Preparation.of(spec, (image.height, image.width))
+    image = prepare(image, preparation, spec.interpolation, fill)
     pixels = np.asarray(image)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
@@ -36,3 +38,8 @@ def to_tensor(image: Image.Image, spec: ImageSpec) -> Tensor:
 def scaled(pixels: NDArray[np.uint8]) -> Tensor:
     """Convert pixels (B, H, W, C) uint8 to a tensor (B, C, H, W) in [0, 1]."""
     return torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32, order="C")).div_(255)
+
+
+def unchanged(shape: tuple[int, ...], spec: ImageSpec) -> bool:
+    """Check whether the model reads images (N, H, W, C) of this shape as they are."""
+    return shape[3] == spec.channels and Preparation.of(spec, (shape[1], shape[2])).changes_nothing

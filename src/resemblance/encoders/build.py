@@ -8,16 +8,9 @@ from resemblance.config.encoder import EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.encoders.base import Encoder
-from resemblance.encoders.names import TORCHVISION, pretrained_image_spec
+from resemblance.encoders.names import TORCHVISION
 
-__all__ = [
-    "Encoder",
-    "build_encoder",
-    "build_map_encoder",
-    "check_map",
-    "check_part",
-    "pretrained_image_spec",
-]
+__all__ = ["Encoder", "build_encoder", "build_map_encoder", "check_map", "check_part"]
 
 MINIMUM_MAP = 4
 

@@ -14,6 +14,7 @@ from resemblance.encoders.surgery import grey_weight
 from resemblance.encoders.weights import State, read_weights
 
 COUNTER = "num_batches_tracked"
+RENAMED = "names differ"  # in the note about weights that were matched by their order
 LONGEST = 200  # characters of a tensor's name, or of a shape, in messages
 
 
@@ -57,22 +58,21 @@ def load_weights(
     """
     stored = read_weights(path)
     target = network.state_dict()
-    state, others = _strip_prefix(stored, target, path)
-    if convert is not None and _problems(state, target, head):
-        converted = convert(state, network)
-        if not _problems(converted, target, head):
-            state = converted
-    notes = _fit_first_convolution(state, target, network)
-    problems = _problems(state, target, head)
-    if problems:
-        raise UserError(
-            f"weights file '{path}' does not fit encoder {name}: {problems}; "
-            "check --encoder, --stem and --image-size"
-        )
+    try:
+        state, others, notes = _by_name(stored, network, path, name, head, convert)
+    except UserError:
+        ordered = in_order(stored, target, head)
+        if ordered is None:
+            raise
+        state, others, notes = ordered, {}, [f"{RENAMED}: {_renaming(stored, target)}"]
+        notes += _fit_first_convolution(state, target, network)
     head_keys = [key for key in target if _below(key, head)]
     head_state = {key: state[key] for key in head_keys if key in state}
     if not head_state:
         head_state = _head_by_shape(state, others, target, head_keys, notes)
+    if list(head_state) == [f"{head}.weight"] and f"{head}.bias" in target:
+        head_state[f"{head}.bias"] = torch.zeros(len(head_state[f"{head}.weight"]))
+        notes.append("its head has no bias")
     fits = bool(head_keys) and all(
         key in head_state and head_state[key].shape == target[key].shape for key in head_keys
     )
@@ -88,6 +88,69 @@ def load_weights(
         raise UserError(f"weights file '{path}' contains infinite or undefined numbers (in {broken})")
     network.load_state_dict(chosen, strict=False)
     return Loaded("; ".join([f"weights from {Path(path).name}", *notes]), fits)
+
+
+def _by_name(
+    stored: State,
+    network: nn.Module,
+    path: str | Path,
+    name: str,
+    head: str,
+    convert: Callable[[State, nn.Module], State] | None,
+) -> tuple[State, State, list[str]]:
+    """Return the network's tensors, the other ones and notes, if the names fit, perhaps after a prefix."""
+    target = network.state_dict()
+    state, others = _strip_prefix(stored, target, path)
+    if convert is not None and _problems(state, target, head):
+        converted = convert(state, network)
+        if not _problems(converted, target, head):
+            state = converted
+    notes = _fit_first_convolution(state, target, network)
+    problems = _problems(state, target, head)
+    if problems:
+        raise UserError(
+            f"weights file '{path}' does not fit encoder {name}: {problems}; "
+            "check --encoder, --stem and --image-size"
+        )
+    return state, others, notes
+
+
+def in_order(stored: State, target: Mapping[str, Tensor], head: str) -> State | None:
+    """Return a file's tensors under the network's names, if they come in the same order with the same shapes.
+
+    The last parts of the names (``weight``, ``bias``, ``running_mean``) have to be the same too, so that files with
+    another order, like the alphabetical one of safetensors, do not fit. The head may have other classes, or be missing.
+
+    Returns:
+        None if they do not fit.
+
+    Example:
+        >>> in_order({"0.weight": torch.ones(2, 3), "0.bias": torch.ones(2)}, nn.Linear(3, 2).state_dict(), "").keys()
+        dict_keys(['weight', 'bias'])
+    """
+    names = [key for key in stored if not key.endswith(COUNTER)]
+    everything = [key for key in target if not key.endswith(COUNTER)]
+    body = [key for key in everything if not _below(key, head)]
+    without_bias = [key for key in everything if key != f"{head}.bias"]
+    keys = next((keys for keys in (everything, without_bias, body) if len(keys) == len(names)), None)
+    if keys is None:
+        return None
+    for position, (name, key) in enumerate(zip(names, keys, strict=True)):
+        expected, shape = tuple(target[key].shape), tuple(stored[name].shape)
+        if name.rpartition(".")[2] != key.rpartition(".")[2] or len(shape) != len(expected):
+            return None
+        if _below(key, head):  # of other classes, perhaps
+            expected, shape = expected[1:], shape[1:]
+        elif position == 0 and len(shape) == 4 and expected[1] == 1 and shape[1] == 3:  # for grey images
+            expected, shape = expected[2:], shape[2:]
+        if shape != expected:
+            return None
+    return {key: stored[name] for name, key in zip(names, keys, strict=True)}
+
+
+def _renaming(stored: State, target: Mapping[str, Tensor]) -> str:
+    first, key = next(iter(stored))[:LONGEST], next(iter(target))
+    return f"tensors are taken in their order, which fits in all shapes ({first} as {key}, ...); check the accuracy"
 
 
 def _strip_prefix(stored: State, target: Mapping[str, Tensor], path: str | Path) -> tuple[State, State]:

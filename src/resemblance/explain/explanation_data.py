@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from resemblance.config.relevance import MapKind
 from resemblance.config.words import PROTOTYPES, Words
+from resemblance.data.geometry import Preparation
 from resemblance.data.images import Pixels
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import finite
@@ -38,6 +39,8 @@ class ExplanationData:
         chosen: whether the caller chose the prototypes.
         words: the method's terms for its prototypes and their numbers.
         abstained: whether the model makes no prediction; ``prediction`` then has no meaning.
+        preparation: the mapping between places of the picture and of ``image``, in which boxes and maps are:
+            ``preparation.to_original(reason.box)``.
         maps: the kind of the reasons' maps; None if there are none.
     """
 
@@ -57,6 +60,7 @@ class ExplanationData:
     chosen: bool = False
     words: Words = PROTOTYPES
     abstained: bool = False
+    preparation: Preparation | None = None
     maps: MapKind | None = None
 
     @property
@@ -132,6 +136,7 @@ class ExplanationData:
             "label": self.true,
             "correct": self.correct,
             "abstained": self.abstained,
+            "preparation": None if self.preparation is None else self.preparation.to_dict(),
             "score_kind": self.score_kind,
             "scores": {name: finite(score) for name, score in zip(self.classes, self.scores, strict=True)},
             "probabilities": None

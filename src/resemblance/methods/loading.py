@@ -29,6 +29,7 @@ FACTS = {
     "data": str,
     "accuracy": dict[str, float],
     "black_box": dict[str, float],
+    "class_means": dict[str, float],
     "prototypes": int,
     "original": str,
     "notes": list[str],

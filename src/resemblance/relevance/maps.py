@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from resemblance.config.definition import DEFINITIONS, Definition
 from resemblance.config.errors import UserError
 from resemblance.config.relevance import MAP_KINDS, MapKind
 from resemblance.config.values import near
@@ -39,12 +40,14 @@ class Settings:
         steps: for ``integrated``: the number of points on the path.
     """
 
-    definition: str = "default"
+    definition: Definition = "default"
     seed: int = 0
     samples: int = SAMPLES
     steps: int = STEPS
 
     def __post_init__(self) -> None:
+        if self.definition not in DEFINITIONS:
+            raise UserError(f"the definition must be {', '.join(DEFINITIONS)}, not {self.definition!r}")
         for name in ("samples", "steps"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -61,7 +64,7 @@ def prototype_maps(
     which: Tensor,
     kind: str = "similarity",
     *,
-    definition: str = "default",
+    definition: Definition = "default",
     seed: int = 0,
     samples: int = SAMPLES,
     steps: int = STEPS,
@@ -115,7 +118,7 @@ def class_maps(
     classes: Tensor,
     kind: str = "gradient",
     *,
-    definition: str = "default",
+    definition: Definition = "default",
     seed: int = 0,
     samples: int = SAMPLES,
     steps: int = STEPS,

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
-from resemblance.data.sources.source import DataSplits, Source
+from resemblance.data.sources.source import DataSplits, Source, Subset
+from resemblance.data.text import share
 from resemblance.methods.saving import save
+from resemblance.metrics.class_means import class_means_accuracy, compares_with_class_means
 from resemblance.metrics.evaluation import Evaluation, evaluate
 from resemblance.runs.config_file import versions
 from resemblance.runs.folders import METRICS, MODEL, read_config
 from resemblance.runs.opening import computing_on
 from resemblance.runs.run import RunRecord
+from resemblance.training.cached.frozen_encoder import kept_latents
 from resemblance.training.ends.gallery import build_gallery
 from resemblance.training.ends.usage import count_usage
 from resemblance.writing import write_text
+
+AVERAGED = 5000  # training images whose embeddings are averaged, at most, where they are not kept
 
 
 def finish(
@@ -36,6 +44,7 @@ def finish(
     workers: int = 0,
     progress: bool = False,
     accelerator: str = "auto",
+    latent_cache: float = 0.0,
 ) -> RunRecord:
     """Measure a trained model on the validation and test images, and save it with the results.
 
@@ -53,16 +62,24 @@ def finish(
         workers: the number of processes that read images.
         progress: whether to show progress bars.
         accelerator: the hardware to compute on.
+        latent_cache: gigabytes of disk in which latents of the encoder are kept already; 0 if it was trained.
     """
     model.cpu()
+    notes = list(notes)
     with computing_on(model, accelerator):
-        describe_prototypes(model, source or splits.train, batch_size, workers, progress)
+        images = _batches(model, source or splits.train, batch_size, workers, latent_cache)
+        describe_prototypes(model, source or splits.train, images, progress)
+        if compares_with_class_means(model) and len(splits.val):
+            train = _sample(source or splits.train) if latent_cache == 0 else source or splits.train
+            averaged = _batches(model, train, batch_size, workers, latent_cache)
+            classified = _batches(model, splits.val, batch_size, workers, latent_cache)
+            model.facts["class_means"] = {"val": class_means_accuracy(model, averaged, classified, progress)}
         evaluations = {
             name: evaluate(model, part, batch_size=batch_size, workers=workers, progress=progress)
             for name, part in (("val", splits.val), ("test", splits.test))
             if part is not None and len(part)
         }
-    notes = [*splits.notes, *notes]
+    notes = [*splits.notes, *notes, *_below_class_means(model, evaluations)]
     _add_facts(model, splits, evaluations, notes)
     save(model, folder / MODEL)
     sizes = {"train": len(splits.train)}
@@ -82,22 +99,47 @@ def finish(
     return RunRecord(name, model, folder, read_config(folder), splits)
 
 
+def _batches(
+    model: Classifier, source: Source, batch_size: int, workers: int, latent_cache: float
+) -> Iterable[Batch | EncodedBatch]:
+    """Return images, or what is kept of them."""
+    latents = kept_latents(model, source, latent_cache, workers=workers)
+    if latents is not None:
+        return latents.batches(batch_size)
+    return loader(ImageDataset(source, model.spec.image), batch_size, workers)
+
+
+def _sample(source: Source) -> Source:
+    """Return at most `AVERAGED` images: every n-th, so that all classes are among them wherever their images stand."""
+    step = -(-len(source) // AVERAGED)
+    return source if step <= 1 else Subset(source, np.arange(0, len(source), step))
+
+
+def _below_class_means(model: Classifier, evaluations: dict[str, Evaluation]) -> list[str]:
+    """Return a note if class means on the model's own encoder are more accurate than its prototypes."""
+    means = model.facts.get("class_means", {}).get("val")
+    if means is None or "val" not in evaluations or evaluations["val"].accuracy >= means:
+        return []
+    return [
+        f"the prototypes classify {share(evaluations['val'].accuracy)} of the validation images correctly, class means "
+        f"on the same encoder (KMEx with one prototype per class) {share(means)}: train longer, or convert the encoder"
+    ]
+
+
 def describe_prototypes(
-    model: Classifier, source: Source, batch_size: int, workers: int, progress: bool
+    model: Classifier, source: Source, images: Iterable[Batch | EncodedBatch], progress: bool
 ) -> None:
     """Count the usage of the prototypes, if it is not counted yet, and collect their pictures.
 
     Args:
         model: any model; one without prototypes does not change.
         source: the training images that its prototypes come from.
-        batch_size: images per batch.
-        workers: the number of processes that read images.
+        images: the same images in batches, or what is kept of them.
         progress: whether to show a progress bar.
     """
     if not isinstance(model, PrototypeModel):
         return
     if not model.prototypes.usage_counted:
-        images = loader(ImageDataset(source, model.spec.image), batch_size, workers)
         count_usage(model, images, progress=progress)
     model.gallery = build_gallery(model, source, progress=progress)
 

@@ -10,13 +10,13 @@ from resemblance.config.start import describe
 from resemblance.config.values import flag
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.spec import infer_image_spec
-from resemblance.encoders.build import pretrained_image_spec
+from resemblance.encoders.published import image_keywords, published_images
 
 
 def image_spec(
     splits: DataSplits, options: ImageOptions, encoder: str | None, weights: str = "none"
 ) -> ImageSpec:
-    """Return the size, channels and normalisation that the options give, else those of the weights, else of the data.
+    """Return the size, channels, normalisation and preparation of the options, else of the weights, else of the data.
 
     Args:
         splits: the images; statistics are computed from the training images.
@@ -24,13 +24,9 @@ def image_spec(
         encoder: the encoder's name; None for methods without one.
         weights: ``none``, ``pretrained`` or a file.
     """
-    size, channels, mean, std = options.image_size, options.channels, options.mean, options.std
-    if encoder is not None and weights == "pretrained" and (published := pretrained_image_spec(encoder)):
-        published_mean, published_std, published_size = published
-        size, channels = size or published_size, channels or 3
-        if channels == len(published_mean):
-            mean, std = mean or published_mean, std or published_std
-    return infer_image_spec(splits, size, mean, std, channels=channels)
+    published = published_images(encoder) if encoder is not None and weights == "pretrained" else None
+    channels = options.channels or (3 if published else None)
+    return infer_image_spec(splits, **image_keywords(options, published, channels))
 
 
 def start_spec(start: str, splits: DataSplits, options: ImageOptions) -> ModelSpec:
@@ -58,6 +54,9 @@ def start_spec(start: str, splits: DataSplits, options: ImageOptions) -> ModelSp
         "channels": (options.channels, image.channels),
         "mean": (options.mean, image.mean),
         "std": (options.std, image.std),
+        "resize": (options.resize, image.resize),
+        "crop_share": (options.crop_share, image.crop_share),
+        "interpolation": (options.interpolation, image.interpolation),
     }
     for name, (option, required) in pairs.items():
         if option is not None and option != required:
@@ -73,4 +72,8 @@ def overview(splits: DataSplits, spec: ModelSpec) -> str:
     listed = ", ".join(f"{len(part)} {name}" for name, part in counts.items() if part is not None)
     kind = "grey" if spec.image.channels == 1 else "RGB"
     size = f"{spec.image.height}x{spec.image.width}"
-    return f"{splits.name}: {spec.num_classes} classes, {listed} images at {size}, {kind}"
+    share = f" to {100 * spec.image.crop_share:g} %" if spec.image.crop_share < 1 else ""
+    prepared = {"squash": "", "crop": ", cropped", "pad": ", padded"}[spec.image.resize] or (
+        share and ", cropped"
+    )
+    return f"{splits.name}: {spec.num_classes} classes, {listed} images at {size}{prepared}{share}, {kind}"

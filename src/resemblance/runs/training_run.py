@@ -105,6 +105,7 @@ def _train(
             workers=options.workers,
             progress=options.progress,
             accelerator=options.accelerator,
+            latent_cache=options.latent_cache if getattr(method, "freeze_encoder", False) else 0.0,
         )
 
 

@@ -9,7 +9,7 @@ from recipe_lines import recipe_lines
 def test_the_recipe():
     assert recipe_lines(models.make("blackbox", encoder="small").recipe()) == [
         "batches of 128, augment none",
-        "classifier: 20 epochs of adamw, encoder 0.001 decay 0.0001, cosine to x 0; best",
+        "classifier: 20 epochs of adamw, encoder 0.001 decay 0.0001, head 0.001 decay 0.0001, cosine to x 0; best",
     ]
 
 

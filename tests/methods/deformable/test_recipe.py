@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from methods.deformable.small_models import make
-from recipe_lines import recipe_lines
+from recipe_lines import least_steps, recipe_lines
 from resemblance.config.errors import UserError
 from resemblance.core.training_step import TrainingStep
 from resemblance.methods.registry import build
@@ -63,7 +63,7 @@ def test_the_recipe_is_the_authors(weights, warm, joint):
         marks = "" if variant == "paper" else "; candidate"
         assert recipe_lines(model.recipe()) == [
             "batches of 80, augment none",
-            f"warm: 5 epochs of adam, {warm}prototypes 0.003, constant",
+            f"warm: 5 epochs of adam, {warm}prototypes 0.003, constant{least_steps(warm)}",
             f"warm encoder: 5 epochs of adam, {joint}prototypes 0.003, constant; fresh",
             f"joint 1: 10 epochs of adam, {joint}prototypes 0.003, offsets 0.0001, {decay}; then project; fresh{marks}",
             *last[0],

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 import models
-from recipe_lines import recipe_lines
+from recipe_lines import least_steps, recipe_lines
 
 make = partial(models.make, "protopnet", encoder="small", prototypes_per_class=2, prototype_depth=8)
 DECAY = "x 0.1 every 5 epochs, 1 counted as over"  # the authors' scheduler steps before each joint epoch
@@ -27,7 +27,7 @@ def test_the_recipe_is_the_papers(variant, weights, warm, joint):
     parts = "addon 0.003 decay 0.001, prototypes 0.003"
     assert recipe_lines(model.recipe()) == [
         "batches of 80, augment none",
-        f"warm: 5 epochs of adam, {warm}{parts}, constant",
+        f"warm: 5 epochs of adam, {warm}{parts}, constant{least_steps(warm)}",
         f"joint 1: 5 epochs of adam, {joint}{parts}, {DECAY}; then project; fresh",
         "last layer 1: 20 epochs of adam, last 0.0001, constant; candidate; not scaled",
         f"joint 2: 10 epochs of adam, {joint}{parts}, {DECAY}; then project",

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from methods.protopool.small_models import make
-from recipe_lines import recipe_lines
+from recipe_lines import least_steps, recipe_lines
 from resemblance.config.errors import UserError
 from resemblance.core.training_step import TrainingStep
 from resemblance.methods.protopool.config import ProtoPoolConfig
 from resemblance.methods.protopool.slots import gumbel_scale
-from resemblance.training.engine.cached_outputs import CachedOutputs
+from resemblance.training.cached.cached_outputs import CachedOutputs
 
 
 def scales(recipe, model):
@@ -91,7 +91,7 @@ def test_the_recipe_is_the_authors(variant, weights, warm, joint):
     recipe = model.recipe()
     assert recipe_lines(recipe) == [
         "batches of 80, augment none",
-        f"warm: 9 epochs of adam, {warm}{pool}, constant",
+        f"warm: 9 epochs of adam, {warm}{pool}, constant{least_steps(warm)}",
         f"joint: 21 epochs of adam, {joint}{pool}, x 0.1 every 5 epochs; then assign, project, usage; fresh",
         "last layer: 25 epochs of adam, last 0.0001 decay 0.001, x 0.95 every 5 epochs; not scaled",
     ]

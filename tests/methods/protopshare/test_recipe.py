@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from methods.protopshare.small_models import make
-from recipe_lines import recipe_lines
+from recipe_lines import least_steps, recipe_lines
 from resemblance.methods.protopshare.config import ProtoPShareConfig
 
 
@@ -38,7 +38,7 @@ def test_the_recipe_is_protopnets_then_the_authors(variant, weights, warm, joint
     recipe = model.recipe()
     assert recipe_lines(recipe) == [
         "batches of 60, augment none",
-        f"warm: 5 epochs of adam, {warm}{parts}, constant",
+        f"warm: 5 epochs of adam, {warm}{parts}, constant{least_steps(warm)}",
         f"joint 1: 15 epochs of adam, {joint}{parts}, {decay}; then project; fresh",
         "last layer 1: 25 epochs of adam, last 0.0001, constant; not scaled",
         MERGE.format(1, "merge"),

@@ -59,7 +59,7 @@ def test_the_recipe_is_the_papers(variant):
     model.config.weights = "trained"
     assert recipe_lines(model.recipe()) == [
         "batches of 64, augment none",
-        "frozen: 30 epochs of adamw, addon 0.001, prototypes 0.001, constant",
+        "frozen: 30 epochs of adamw, addon 0.001, prototypes 0.001, constant; at least 200 steps",
         # Halved after 60, 70, 80 and 90 of 100 epochs: 30/70, 40/70, 50/70 and 60/70 of this stage.
         "all: 70 epochs of adamw, encoder 1e-05, addon 0.001, prototypes 0.001, "
         "x 0.5 at 0.4286, 0.5714, 0.7143, 0.8571; measured",

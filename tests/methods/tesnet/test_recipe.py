@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from methods.tesnet.small_models import make
-from recipe_lines import recipe_lines
+from recipe_lines import least_steps, recipe_lines
 from resemblance.config.errors import UserError
 from resemblance.methods.registry import build
 
@@ -41,7 +41,7 @@ def test_the_recipe_is_protopnets_and_ends_projected(variant, weights, warm, joi
     parts, decay = "addon 0.003 decay 0.001, prototypes 0.003", "x 0.1 every 5 epochs, 1 counted as over"
     assert recipe_lines(model.recipe()) == [
         "batches of 80, augment none",
-        f"warm: 5 epochs of adam, {warm}{parts}, constant",
+        f"warm: 5 epochs of adam, {warm}{parts}, constant{least_steps(warm)}",
         f"joint 1: 5 epochs of adam, {joint}{parts}, {decay}; then project; fresh",
         "last layer 1: 20 epochs of adam, last 0.0001, constant; candidate; not scaled",
         f"joint 2: 10 epochs of adam, {joint}{parts}, {decay}; then project",

@@ -56,6 +56,24 @@ def test_estimate(monkeypatch):
     assert out.getvalue().count("about") == 1
 
 
+def test_fast_steps_do_not_count(monkeypatch):
+    now = {"time": 0.0}
+    monkeypatch.setattr("resemblance.training.watch.bar.time.monotonic", lambda: now["time"])
+    out = io.StringIO()
+    bar = RunBar(2000, 30, console=Console(file=out, width=100), fast=1000)
+    bar.is_fast = True
+    for _ in range(600):
+        now["time"] += 0.001
+        bar.step()
+    assert out.getvalue() == ""
+    bar.is_fast = False
+    bar.skip_to(600)
+    for seconds in (3.0, 0.5, 0.5):
+        now["time"] += seconds
+        bar.step()
+    assert out.getvalue() == "about 8 minutes for 30 epochs\n"
+
+
 def test_short_runs_have_no_estimate(capsys):
     bar = RunBar(1000, 30)
     for _ in range(10):

@@ -73,6 +73,11 @@ class FileSource(Source):
         """Return the path within the tree."""
         return one_line(self.names[index])
 
+    def stamp(self, index: int) -> str:
+        """Return the stamp of the image's file: that file's name, size and time, or its checksum in an archive."""
+        name = self.names[index]
+        return f"{name} {self.tree.stamp(name)}"
+
     def check(self) -> dict[int, str]:
         """Decode every image once: fill `shapes`, and return the reason for each one that cannot be read."""
         reasons: dict[int, str] = {}

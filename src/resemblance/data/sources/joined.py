@@ -38,6 +38,11 @@ class Joined(Source):
         source, index = self._find(index)
         return source.name(index)
 
+    def stamp(self, index: int) -> str:
+        """Return the stamp of the image at ``index``."""
+        source, index = self._find(index)
+        return source.stamp(index)
+
     def _find(self, index: int) -> tuple[Source, int]:
         split = len(self.first)
         return (self.first, index) if index < split else (self.second, index - split)

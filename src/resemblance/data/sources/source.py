@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,11 @@ class Source(ABC):
     @abstractmethod
     def name(self, index: int) -> str:
         """Return the name of the image at ``index`` for messages and reports."""
+
+    def stamp(self, index: int) -> str:
+        """Return a text that changes whenever the image at ``index`` does; by default a checksum of its pixels."""
+        image = self.read(index)
+        return f"{image.mode} {image.size} {hashlib.sha256(image.tobytes()).hexdigest()}"
 
 
 def picture(pixels: NDArray[np.uint8]) -> Image.Image:
@@ -104,6 +110,10 @@ class Subset(Source):
     def name(self, index: int) -> str:
         """Return the name of the image in the other source."""
         return self.source.name(int(self.indices[index]))
+
+    def stamp(self, index: int) -> str:
+        """Return the stamp of the image in the other source."""
+        return self.source.stamp(int(self.indices[index]))
 
 
 @dataclass

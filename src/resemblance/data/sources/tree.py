@@ -38,6 +38,10 @@ class Tree(ABC):
     def shown(self, name: str) -> str:
         """Return the name of a file for messages."""
 
+    @abstractmethod
+    def stamp(self, name: str) -> str:
+        """Return a text that changes whenever a file does, without reading it."""
+
     @cached_property
     def children(self) -> dict[str, list[str]]:
         """The names of the folders directly in each folder; the root is ``""``."""
@@ -109,6 +113,14 @@ class Folder(Tree):
         """Return the path with the root."""
         return one_line(self.root / name)
 
+    def stamp(self, name: str) -> str:
+        """Return the size of a file, and the times of its last changes."""
+        try:
+            status = (self.root / name).stat()
+        except OSError as error:
+            raise UserError(f"{self.shown(name)}: {reason(error)}") from None
+        return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
 
 class Archive(Tree):
     """Files in a zip archive; each process opens it for itself.
@@ -174,6 +186,11 @@ class Archive(Tree):
         """Return the path of the archive and of the entry."""
         return one_line(f"{self.path}:{name}")
 
+    def stamp(self, name: str) -> str:
+        """Return the size and the checksum of an entry."""
+        entry = self._zip().getinfo(self._entries[name])
+        return f"{entry.file_size} {entry.CRC}"
+
 
 class Bundle(Tree):
     """Several trees as one, each in its own folder.
@@ -201,3 +218,8 @@ class Bundle(Tree):
         """Return the name of a file in messages, from its tree."""
         tree, inner_name = self._places[name]
         return tree.shown(inner_name)
+
+    def stamp(self, name: str) -> str:
+        """Return the stamp of a file, from its tree."""
+        tree, inner_name = self._places[name]
+        return tree.stamp(inner_name)

@@ -9,27 +9,13 @@ from torch.nn import functional as F
 
 from resemblance.config.model import ModelSpec
 from resemblance.core.output import Output
-from resemblance.core.recipe import Group, Recipe, Schedule, Stage
+from resemblance.core.recipe import Recipe
+from resemblance.core.traits import Traits
 from resemblance.encoders.build import Encoder, build_encoder
 from resemblance.methods.base import Method
 from resemblance.methods.blackbox.config import BlackBoxConfig
+from resemblance.methods.blackbox.stages import batch_size, blackbox_stages, encoder_and_head
 from resemblance.prototypes.precision import full_precision, widened
-
-EPOCHS = 20
-
-
-def blackbox_stage(config: BlackBoxConfig, end: tuple[str, ...] = ()) -> Stage:
-    """Return the stage that trains an encoder and its classifier: AdamW, with a cosine schedule down to 0."""
-    group = Group(config.rate, config.weight_decay)
-    return Stage(
-        "classifier",
-        EPOCHS,
-        {"encoder": group},
-        optimizer="adamw",
-        schedule=Schedule("cosine"),
-        select="best",
-        end=end,
-    )
 
 
 class BlackBox(Method):
@@ -49,6 +35,9 @@ class BlackBox(Method):
         >>> build("blackbox", {"encoder": "small"}, spec).eval()(torch.rand(3, 1, 28, 28)).scores.shape
         torch.Size([3, 2])
     """
+
+    traits = Traits(encoder_groups=frozenset({"encoder"}))
+    end_actions = {"probe": "resemblance.methods.blackbox.linear_probe"}  # noqa: RUF012
 
     def __init__(
         self,
@@ -73,7 +62,7 @@ class BlackBox(Method):
         """Make the encoder with its classifier."""
         return build_encoder(config, spec.image, spec.num_classes, load_weights=load_weights, module=module)
 
-    def latents(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
         """Return the embeddings (B, E) that the classifier reads."""
         return self.encoder.embed(self.encoder.features(self.normalize(images)))
 
@@ -89,9 +78,9 @@ class BlackBox(Method):
         return {"cross_entropy": F.cross_entropy(output.scores, labels, label_smoothing=smoothing)}
 
     def recipe(self) -> Recipe:
-        """Return one stage, of which the epoch with the best validation score is kept."""
-        return Recipe((blackbox_stage(self.config),), batch_size=128)
+        """Return one stage for an encoder without weights; for one with weights, first a linear probe."""
+        return Recipe(tuple(blackbox_stages(self.config, self.encoder)), batch_size(self.config))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return all parameters as those of the encoder."""
-        return {"encoder": list(self.encoder.parameters())}
+        """Return the parameters of the encoder and of its classifier."""
+        return encoder_and_head(self.encoder)

@@ -29,7 +29,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.output import Output
-from resemblance.core.recipe import Group, Recipe, Schedule, Stage
+from resemblance.core.recipe import LEAST_FROZEN_STEPS, Group, Recipe, Schedule, Stage
 from resemblance.core.training_step import TrainingStep
 from resemblance.encoders.build import Encoder
 from resemblance.methods.deformable.angles import (
@@ -107,9 +107,9 @@ class Deformable(WeightedParts):
 
     # forward
 
-    def latents(self, images: Tensor) -> Tensor:
+    def refine(self, encoded: Tensor) -> Tensor:
         """Return ẑ with the offsets as more channels, (B, E + 2ρ, H, W); offsets are 0 where a cell has no window."""
-        z = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
+        z = self.addon(encoded)
         with full_precision(z):
             # Squares and roots lose signs. The paper's encoders have none; other maps are rectified.
             z = F.relu(widened(z))
@@ -169,8 +169,9 @@ class Deformable(WeightedParts):
         """Return the schedule: prototypes, then the encoder too, then the offsets too, interrupted by projections."""
         config = self.config
         warm, joint = self.stage_groups()
+        least = 0 if "encoder" in warm else LEAST_FROZEN_STEPS
         stages = [
-            Stage("warm", config.warm_epochs, warm),
+            Stage("warm", config.warm_epochs, warm, least_steps=least),
             Stage("warm encoder", config.encoder_epochs, joint, fresh=True),
         ]
         done = config.warm_epochs + config.encoder_epochs

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.data.batch import Batch
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.training.ends.actions import ActionContext, action
 from resemblance.training.ends.passes import evaluating, latents_of, training_images
 
@@ -37,7 +37,9 @@ def count_relevant(contributions: Tensor, factors: Sequence[float] = FACTORS) ->
     return (contributions[:, :, None] > limits[:, None]).sum(dim=1)
 
 
-def class_relevance(model: PrototypeModel, loader: Iterable[Batch], *, progress: bool = False) -> Tensor:
+def class_relevance(
+    model: PrototypeModel, loader: Iterable[Batch | EncodedBatch], *, progress: bool = False
+) -> Tensor:
     """Compute the mean local relevance of each reason for the images that are predicted as a class.
 
     Args:

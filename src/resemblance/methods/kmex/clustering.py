@@ -12,7 +12,7 @@ from torch import Tensor
 
 from resemblance.config.errors import UserError
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.data.batch import Batch
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.progress import track
 from resemblance.methods.kmex.embeddings import BUDGET, Embeddings, Vectors
 from resemblance.methods.kmex.kmeans import centres
@@ -82,7 +82,12 @@ class Clustering:
 
 
 def cluster(
-    model: KMEx, loader: Iterable[Batch], *, seed: int = 0, budget: int = BUDGET, progress: bool = False
+    model: KMEx,
+    loader: Iterable[Batch | EncodedBatch],
+    *,
+    seed: int = 0,
+    budget: int = BUDGET,
+    progress: bool = False,
 ) -> Clustering:
     """Compute the prototypes of each class by k-means, and count how often they are used.
 
@@ -110,7 +115,7 @@ def cluster(
 
 
 def _cluster_images(
-    model: KMEx, loader: Iterable[Batch], seed: int, budget: int, progress: bool
+    model: KMEx, loader: Iterable[Batch | EncodedBatch], seed: int, budget: int, progress: bool
 ) -> Clustering:
     with Embeddings(budget) as store:
         for latents, labels, indices in latents_of(model, loader, "embedding", progress):
@@ -148,7 +153,7 @@ def _stored(model: KMEx, store: Embeddings) -> LatentBatches:
 
 
 def _cluster_patches(
-    model: KMEx, loader: Iterable[Batch], seed: int, budget: int, progress: bool
+    model: KMEx, loader: Iterable[Batch | EncodedBatch], seed: int, budget: int, progress: bool
 ) -> Clustering:
     classes, requested = model.spec.num_classes, model.config.prototypes_per_class
     affordable = max(budget // (classes * model.encoder.channels * 4 * 3), 20 * requested)

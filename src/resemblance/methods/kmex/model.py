@@ -31,12 +31,12 @@ from resemblance.config.model import ModelSpec
 from resemblance.core.classifier import Classifier
 from resemblance.core.model_encoder import ModelEncoder
 from resemblance.core.output import Evidence, Output
-from resemblance.core.recipe import Recipe
-from resemblance.core.traits import ScoreKind
+from resemblance.core.recipe import Recipe, Stage
+from resemblance.core.traits import ScoreKind, Traits
 from resemblance.encoders.build import Encoder, build_encoder, check_map
 from resemblance.methods import registry
 from resemblance.methods.base import PrototypeMethod
-from resemblance.methods.blackbox.model import blackbox_stage
+from resemblance.methods.blackbox.stages import batch_size, blackbox_stages, encoder_and_head
 from resemblance.methods.kmex.config import KMExConfig
 from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.precision import full_precision, widened
@@ -102,7 +102,11 @@ class KMEx(PrototypeMethod):
         True
     """
 
-    end_actions = {"cluster": "resemblance.methods.kmex.clustering"}  # noqa: RUF012
+    traits = Traits(encoder_groups=frozenset({"encoder"}))
+    end_actions = {  # noqa: RUF012
+        "cluster": "resemblance.methods.kmex.clustering",
+        "probe": "resemblance.methods.blackbox.linear_probe",
+    }
 
     outputs: Tensor
 
@@ -167,7 +171,21 @@ class KMEx(PrototypeMethod):
             output.extras["blackbox"] = widened(logits)[:, self.outputs]
         return output
 
-    def latents(self, images: Tensor) -> Tensor:
+    @property
+    def trains_on_encoded(self) -> bool:
+        """Whether the original classifier, which is what is trained, reads the embeddings alone."""
+        return not self.config.patches and self.config.base is None
+
+    def forward_encoded(self, encoded: Tensor) -> Output:
+        """Classify embeddings (B, E); the original classifier's logits are in ``extras["blackbox"]``."""
+        output = self.head(encoded)
+        if self.encoder.classifier is not None:
+            with full_precision(encoded):
+                logits = self.encoder.classify(widened(encoded))
+            output.extras["blackbox"] = widened(logits)[:, self.outputs]
+        return output
+
+    def encode(self, images: Tensor) -> Tensor:
         """Return z = f(x): embeddings (B, E), or the map (B, D, h, w) of patch embeddings."""
         features = self.encoder.features(self.normalize(images))
         return self.encoder.map(features) if self.config.patches else self.encoder.embed(features)
@@ -220,12 +238,16 @@ class KMEx(PrototypeMethod):
 
     def recipe(self) -> Recipe:
         """Return the schedule of the black box, with k-means at its end."""
-        stage = blackbox_stage(self.config, end=("cluster",))
-        return Recipe((stage,), batch_size=128)
+        stages = blackbox_stages(self.config, self.encoder)
+        if any(stage.candidate for stage in stages):
+            stages.append(Stage("cluster", 0, {}, end=("cluster",), chooses=True, scales=False))
+        else:
+            stages[-1] = replace(stages[-1], end=("cluster",))
+        return Recipe(tuple(stages), batch_size(self.config))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return the parameters of the encoder with its classifier."""
-        return {"encoder": list(self.encoder.parameters())}
+        """Return the parameters of the encoder and of its classifier."""
+        return encoder_and_head(self.encoder)
 
 
 def _base_model(

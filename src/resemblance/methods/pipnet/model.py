@@ -72,7 +72,7 @@ class PIPNet(PrototypeMethod):
         (torch.Size([3, 128]), True)
     """
 
-    traits = Traits(maps=True, sources="all")
+    traits = Traits(maps=True, sources="all", encoder_groups=frozenset({"free", "later"}))
     renamed_tensors = {  # noqa: RUF012
         name: f"prototypes.{name}" for name in ("channels", "examples", "strengths")
     }
@@ -121,9 +121,18 @@ class PIPNet(PrototypeMethod):
 
     # image → patches' prototypes → presences → scores
 
-    def latents(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the encoder's map (B, D', H, W)."""
+        return self.encoder.map(self.encoder.features(self.normalize(images)))
+
+    @property
+    def trains_on_encoded(self) -> bool:
+        """False: in training, an image is two random views."""
+        return False
+
+    def refine(self, encoded: Tensor) -> Tensor:
         """Return z = softmax_d f(x), (B, D, H, W)."""
-        features = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
+        features = self.addon(encoded)
         with full_precision(features):
             z: Tensor = widened(features).softmax(dim=1)
         return z

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from resemblance.config.model import ModelSpec
 from resemblance.core.output import Evidence, Output
-from resemblance.core.recipe import Group, Recipe, Schedule, Stage
+from resemblance.core.recipe import LEAST_FROZEN_STEPS, Group, Recipe, Schedule, Stage
 from resemblance.core.training_step import TrainingStep
 from resemblance.core.traits import Traits
 from resemblance.encoders.build import Encoder, build_map_encoder
@@ -73,7 +73,12 @@ class ProtoPool(PrototypeMethod):
         True
     """
 
-    traits = Traits(maps=True, projects=True, head_groups=frozenset({"last"}))
+    traits = Traits(
+        maps=True,
+        projects=True,
+        head_groups=frozenset({"last"}),
+        encoder_groups=frozenset({"encoder"}),
+    )
 
     own_slots: Tensor
 
@@ -143,10 +148,19 @@ class ProtoPool(PrototypeMethod):
 
     # image → latents → similarities → slots → scores
 
-    def latents(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the encoder's map (B, D', H, W)."""
+        return self.encoder.map(self.encoder.features(self.normalize(images)))
+
+    def refine(self, encoded: Tensor) -> Tensor:
         """Return z = f(x), (B, D, H, W)."""
-        latents: Tensor = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
+        latents: Tensor = self.addon(encoded)
         return latents
+
+    @property
+    def trains_on_encoded(self) -> bool:
+        """Whether images are not mixed in training."""
+        return self.encodes and not self.config.mixup
 
     def forward(self, images: Tensor) -> Output:
         """Classify images (B, C, H, W) in [0, 1]; in training, mixtures of two, λx + (1 − λ)x′."""
@@ -257,7 +271,12 @@ class ProtoPool(PrototypeMethod):
         end = ("assign", "project", "usage")
         falling, falling_slowly = Schedule("step", size=5, gamma=0.1), Schedule("step", size=5, gamma=0.95)
         stages = (
-            Stage("warm", config.warm_epochs, joint if scratch else warm),
+            Stage(
+                "warm",
+                config.warm_epochs,
+                joint if scratch else warm,
+                least_steps=0 if scratch else LEAST_FROZEN_STEPS,
+            ),
             Stage("joint", config.joint_epochs, joint, schedule=falling, fresh=True, end=end),
             Stage(
                 LAST,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from resemblance.config.errors import UserError
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.data.batch import Batch
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.methods.protopshare.model import ProtoPShare
 from resemblance.training.ends.actions import ActionContext, action
 from resemblance.training.ends.passes import evaluating, latents_of, training_images
@@ -160,7 +160,9 @@ def merge_down_to(differences: Matrix, count: int) -> NDArray[np.int64]:
     return into
 
 
-def merge(model: PrototypeModel, loader: Iterable[Batch], *, progress: bool = False) -> MergeReport:
+def merge(
+    model: PrototypeModel, loader: Iterable[Batch | EncodedBatch], *, progress: bool = False
+) -> MergeReport:
     """Merge prototypes according to the model's configuration, in one pass over the images.
 
     Source: Rymarczyk et al. 2021; with ``--merge``, by the threshold of their released code.

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from resemblance.config.model import ModelSpec
 from resemblance.core.distributed import world
 from resemblance.core.output import Evidence, Output, Paths
-from resemblance.core.recipe import Group, Recipe, Schedule, Stage
+from resemblance.core.recipe import LEAST_FROZEN_STEPS, Group, Recipe, Schedule, Stage
 from resemblance.core.training_step import TrainingStep
 from resemblance.core.traits import Traits
 from resemblance.encoders.build import Encoder, build_map_encoder, check_part
@@ -64,7 +64,12 @@ class ProtoTree(PrototypeMethod):
     """
 
     end_actions = {"prune_tree": "resemblance.methods.prototree.pruning"}  # noqa: RUF012
-    traits = Traits(maps=True, projects=True, score_kind="probability")
+    traits = Traits(
+        maps=True,
+        projects=True,
+        score_kind="probability",
+        encoder_groups=frozenset({"encoder", "free"}),
+    )
 
     counts: Tensor
     counts_before: Tensor
@@ -115,9 +120,13 @@ class ProtoTree(PrototypeMethod):
 
     # image → latents → presence of parts → paths → scores
 
-    def latents(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the encoder's map (B, D', H, W)."""
+        return self.encoder.map(self.encoder.features(self.normalize(images)))
+
+    def refine(self, encoded: Tensor) -> Tensor:
         """Return z = f(x), (B, D, H, W)."""
-        latents: Tensor = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
+        latents: Tensor = self.addon(encoded)
         return latents
 
     def head(self, latents: Tensor) -> Output:
@@ -239,7 +248,11 @@ class ProtoTree(PrototypeMethod):
         # Halved after 60, 70, 80 and 90 of 100 epochs.
         shares = tuple((total * share - before) / max(total - before, 1) for share in (0.6, 0.7, 0.8, 0.9))
         halves = Schedule("milestones", gamma=0.5, milestones=shares)
-        stages = [Stage("frozen", before, frozen, optimizer="adamw")] if before else []
+        stages = (
+            [Stage("frozen", before, frozen, optimizer="adamw", least_steps=LEAST_FROZEN_STEPS)]
+            if before
+            else []
+        )
         stages.append(Stage("all", total - before, joint, optimizer="adamw", schedule=halves, measured=True))
         stages.append(Stage("prune", 0, {}, end=("prune_tree",), measured=True, scales=False))
         stages.append(Stage("project", 0, {}, end=("project", "usage"), measured=True, scales=False))

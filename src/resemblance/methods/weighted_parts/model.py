@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from resemblance.config.model import ModelSpec
 from resemblance.core.output import Evidence, Output
-from resemblance.core.recipe import Group, Recipe, Schedule, Stage
+from resemblance.core.recipe import LEAST_FROZEN_STEPS, Group, Recipe, Schedule, Stage
 from resemblance.core.traits import Traits
 from resemblance.encoders.addon import AddOn
 from resemblance.encoders.build import Encoder, build_map_encoder
@@ -42,7 +42,9 @@ class WeightedParts(PrototypeMethod):
             which are compared with the mean of the map.
     """
 
-    traits = Traits(projects=True, prunes=True, head_groups=frozenset({"last"}))
+    traits = Traits(
+        projects=True, prunes=True, head_groups=frozenset({"last"}), encoder_groups=frozenset({"encoder"})
+    )
 
     prototypes: VectorPrototypes
 
@@ -86,9 +88,13 @@ class WeightedParts(PrototypeMethod):
         """Make an encoder of which only the map is used; refuse one whose map is too small for parts."""
         return build_map_encoder(config, spec.image, module, load_weights, parts=config.part_size != ())
 
-    def latents(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the encoder's map (B, D', H, W)."""
+        return self.encoder.map(self.encoder.features(self.normalize(images)))
+
+    def refine(self, encoded: Tensor) -> Tensor:
         """Return z = f(x): the add-on's map (B, D, H, W), or its mean (B, D) for whole images."""
-        latents: Tensor = self.addon(self.encoder.map(self.encoder.features(self.normalize(images))))
+        latents: Tensor = self.addon(encoded)
         return latents if self.traits.maps else latents.flatten(2).mean(dim=2)
 
     def head(self, latents: Tensor) -> Output:
@@ -148,7 +154,8 @@ class WeightedParts(PrototypeMethod):
         # The authors' scheduler steps before each joint epoch: only four of the first five run at the full rate.
         decay = Schedule("step", size=5, gamma=0.1, first=1)
         epochs = self.config.warm_epochs
-        stages = (Stage("warm", epochs, warm), *self.pushed_stages(epochs, joint, decay))
+        least = 0 if "encoder" in warm else LEAST_FROZEN_STEPS
+        stages = (Stage("warm", epochs, warm, least_steps=least), *self.pushed_stages(epochs, joint, decay))
         return Recipe(stages, batch_size=80)
 
     def pushed_stages(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.data.batch import EncodedBatch
 from resemblance.data.sources.source import Source
 
 
@@ -31,6 +33,7 @@ class ActionContext:
         notes: messages for the user; an action may add some.
         kept: a pruning action stores here the indices (K,) of the prototypes that it kept, so that the
             optimiser's state can be cut in the same way.
+        encoded: returns the training images as a frozen encoder's results, in batches of a size; None to read images.
     """
 
     train: Source
@@ -41,9 +44,10 @@ class ActionContext:
     progress: bool = False
     notes: list[str] = field(default_factory=list)
     kept: Tensor | None = None
+    encoded: Callable[[int], Iterable[EncodedBatch]] | None = None
 
 
-Action = Callable[[PrototypeModel, ActionContext], None]
+Action = Callable[[Any, ActionContext], None]  # of the model that names it
 
 END_ACTIONS: dict[str, Action] = {}
 # Actions that several methods share; those of one method are named in its model's `end_actions`.
@@ -72,7 +76,7 @@ def run(name: str, model: Classifier, context: ActionContext) -> None:
     Raises:
         KeyError: if there is no such action.
     """
-    if not isinstance(model, PrototypeModel):
+    if not isinstance(model, PrototypeModel) and name not in model.end_actions:
         raise UserError(f"{model.name} has no prototypes, which the end action {name!r} needs")
     action_ = find(name, model)
     model.eval()

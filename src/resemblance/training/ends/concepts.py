@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.data.batch import Batch
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.training.ends.actions import ActionContext, action
 from resemblance.training.ends.passes import evaluating, latents_of, training_images
 
@@ -34,7 +34,9 @@ def strongest(values: Tensor, indices: Tensor, count: int) -> tuple[Tensor, Tens
     return values.gather(0, order), indices.gather(0, order)
 
 
-def find_concepts(model: PrototypeModel, loader: Iterable[Batch], *, progress: bool = False) -> None:
+def find_concepts(
+    model: PrototypeModel, loader: Iterable[Batch | EncodedBatch], *, progress: bool = False
+) -> None:
     """Find the strongest images and the mean contributions of all concepts, in one pass.
 
     Args:

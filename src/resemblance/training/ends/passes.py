@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from resemblance.core.classifier import Classifier
-from resemblance.data.batch import Batch
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.progress import track
@@ -25,14 +25,17 @@ def evaluating(model: Classifier) -> Iterator[None]:
 
 
 def latents_of(
-    model: Classifier, loader: Iterable[Batch], title: str, progress: bool = False
+    model: Classifier, loader: Iterable[Batch | EncodedBatch], title: str, progress: bool = False
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield latents (float32), labels and indices of each batch, on the model's device; for use in `evaluating`."""
     for batch in track(loader, title, progress):
-        images, labels, indices = (tensor.to(model.device, non_blocking=True) for tensor in batch)
-        yield model.latents(images).float(), labels, indices
+        inputs, labels, indices = (tensor.to(model.device, non_blocking=True) for tensor in batch)
+        latents = model.refine(inputs) if isinstance(batch, EncodedBatch) else model.latents(inputs)
+        yield latents.float(), labels, indices
 
 
-def training_images(model: Classifier, context: ActionContext) -> Iterable[Batch]:
-    """Return a loader of the un-augmented training images in index order."""
+def training_images(model: Classifier, context: ActionContext) -> Iterable[Batch | EncodedBatch]:
+    """Return the un-augmented training images in index order, for `latents_of`: images, or what is kept of them."""
+    if context.encoded is not None:
+        return context.encoded(context.batch_size)
     return loader(ImageDataset(context.train, model.spec.image), context.batch_size, context.workers)

@@ -15,7 +15,7 @@ from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
 from resemblance.core.distributed import world
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.data.batch import Batch
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.maps import percentile_boxes, upsample
 from resemblance.training.ends.actions import ActionContext, action
@@ -84,7 +84,11 @@ class ProjectionReport:
 
 
 def project(
-    model: Classifier, loader: Iterable[Batch], *, progress: bool = False, distributed: bool = False
+    model: Classifier,
+    loader: Iterable[Batch | EncodedBatch],
+    *,
+    progress: bool = False,
+    distributed: bool = False,
 ) -> ProjectionReport:
     """Replace each prototype by the nearest latent patch of the images of its own classes.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.data.batch import Batch
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.training.ends.actions import ActionContext, action
 from resemblance.training.ends.passes import evaluating, latents_of, training_images
 
@@ -85,7 +85,12 @@ class NearestImages:
 
 
 def prune(
-    model: Classifier, loader: Iterable[Batch], *, k: int = 6, threshold: int = 3, progress: bool = False
+    model: Classifier,
+    loader: Iterable[Batch | EncodedBatch],
+    *,
+    k: int = 6,
+    threshold: int = 3,
+    progress: bool = False,
 ) -> PruningReport:
     """Drop each prototype of whose ``k`` nearest images fewer than ``threshold`` belong to its classes.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from resemblance.config.errors import UserError
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.data.batch import Batch
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.prototypes.maps import cell_boxes
 from resemblance.training.ends.actions import ActionContext, action
 from resemblance.training.ends.nearest import NearestPatches
@@ -74,7 +74,9 @@ def _winners(choices: Tensor, mask: Tensor) -> Tensor:
     return used.scatter(1, first, True).sum(dim=0)[:count]
 
 
-def count_usage(model: PrototypeModel, loader: Iterable[Batch], *, progress: bool = False) -> None:
+def count_usage(
+    model: PrototypeModel, loader: Iterable[Batch | EncodedBatch], *, progress: bool = False
+) -> None:
     """Count in one pass how the prototypes are used, and store the counts in ``model.prototypes``.
 
     All models get ``activations``, ``own_activations`` (−1 where no class owns the prototype) and

@@ -42,12 +42,14 @@ class CheckedRun:
         distributed: the processes to run in.
         resumed: ``""`` for a new run, ``"resumed"``, or ``"finished"`` if there is nothing left to do.
         content: the pickled job for the processes of several devices.
+        notes: messages for the user about the recipe.
     """
 
     job: Job
     distributed: DistributedContext
     resumed: str
     content: bytes = b""
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -114,16 +116,22 @@ def check_fit(
     """
     config, run = config or TrainConfig(), Path(run)
     recipe = apply_config(model.recipe(), config)
+    if getattr(model.config, "freeze_encoder", False):
+        recipe = recipe.without(encoder_groups(model))
     accelerator = find_accelerator(config.accelerator, config.devices)
     if config.precision == "16-mixed" and accelerator == "cpu":
         raise UserError("--precision 16-mixed needs a GPU; on a CPU use bf16-mixed")
     get_augment(recipe.augment)  # refuses an unknown name
-    plan(len(splits.train), recipe.batch_size, config.devices, config.accumulate)
+    steps = plan(len(splits.train), recipe.batch_size, config.devices, config.accumulate).steps
+    planned, recipe = recipe, recipe.lengthened(steps)
+    if not len(splits.val):  # nothing could tell that these stages improve the model
+        recipe = replace(recipe, stages=tuple(stage for stage in recipe.stages if not stage.clearly))
     job = Job(model, splits, run, config, recipe, identify(model, recipe, splits, config))
     resumed = _resumed(job)
     distributed = DistributedContext(accelerator, world=config.devices)
     several = config.devices > 1 and resumed != "finished"
-    return CheckedRun(job, distributed, resumed, pickle_job(job) if several else b"")
+    notes = _longer_stages(planned, recipe)
+    return CheckedRun(job, distributed, resumed, pickle_job(job) if several else b"", notes)
 
 
 def run_fit(checked: CheckedRun) -> FitResult:
@@ -135,7 +143,7 @@ def run_fit(checked: CheckedRun) -> FitResult:
     """
     job = checked.job
     if not checked.resumed:
-        _write_start(job)
+        _write_start(job, checked.notes)
     if checked.content:
         run_processes(run_job, checked.content, checked.distributed, resume_hint(job.folder))
     elif checked.resumed != "finished":
@@ -157,6 +165,32 @@ def run_job(distributed: DistributedContext, job: Job) -> None:
         if distributed.world > 1:
             receive_signals()
         Run(distributed, job, interrupts).finish()
+
+
+def _longer_stages(planned: Recipe, recipe: Recipe) -> list[str]:
+    """Return a note for each stage that has more epochs than planned."""
+    before = {stage.name: stage.epochs for stage in planned.stages}
+    return [
+        f"stage {stage.name!r} has {stage.epochs} epochs instead of {before[stage.name]}, to make at least "
+        f"{stage.least_steps} steps"
+        for stage in recipe.stages
+        if stage.epochs > before[stage.name]
+    ]
+
+
+def encoder_groups(model: Classifier) -> frozenset[str]:
+    """Return the parameter groups of the encoder that ``--freeze-encoder`` freezes.
+
+    Raises:
+        UserError: if the encoder cannot be frozen: it is no part of its own, or nothing has trained it.
+    """
+    config: Any = model.config
+    if not model.traits.encoder_groups:
+        raise UserError(f"{model.name} trains its encoder together with the rest; leave out --freeze-encoder")
+    trained = config.weights != "none" or ":" in config.encoder or getattr(config, "start", None) is not None
+    if not trained:
+        raise UserError("--freeze-encoder keeps random weights: add --weights, pretrained or a file")
+    return model.traits.encoder_groups
 
 
 def _check_weights(model: Classifier) -> None:
@@ -203,9 +237,9 @@ def _remove_obsolete(job: Job, state: RunState) -> None:
         path.unlink()
 
 
-def _write_start(job: Job) -> None:
+def _write_start(job: Job, notes: list[str]) -> None:
     """Write the state of a new run."""
-    state = RunState(job.identity, {})
+    state = RunState(job.identity, {}, notes=notes)
     state.copy_from(job.model)
     if job.config.refit_on_all:
         atomic_save({"model": state.model, "facts": state.facts}, job.start_path)

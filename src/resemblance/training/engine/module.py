@@ -18,8 +18,8 @@ from resemblance.core.classifier import Classifier
 from resemblance.core.distributed import world
 from resemblance.core.recipe import Stage
 from resemblance.core.training_step import TrainingStep
-from resemblance.data.batch import Batch
-from resemblance.training.engine.cached_outputs import CachedBatch, compute_output
+from resemblance.data.batch import Batch, EncodedBatch
+from resemblance.training.cached.cached_outputs import CachedBatch, compute_output
 from resemblance.training.engine.optimizers import OptimizerState, build_optimizer, rate_factor
 from resemblance.training.engine.order import Plan
 from resemblance.training.engine.randomness import Purpose, derive, seed_noise
@@ -124,7 +124,7 @@ class StageModule(LightningModule):
             TrainingStep(stage.name, epoch, stage.epochs, before, within, settings.plan.steps, micro)
         )
 
-    def training_step(self, batch: Batch | CachedBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch | EncodedBatch | CachedBatch, batch_idx: int) -> Tensor:
         """Return the sum of the model's loss terms."""
         output = compute_output(self.model, batch)
         terms = self.model.loss(output, batch.labels)
@@ -271,14 +271,16 @@ class StageModule(LightningModule):
 
 
 def train_mode(model: nn.Module) -> None:
-    """Switch to training mode, but keep the batch norm statistics of modules whose parameters are all frozen."""
+    """Switch to training mode, but leave modules whose parameters are all frozen in evaluation mode.
+
+    Their batch norm keeps its statistics, and they have no dropout: what they compute for an image stays the same, and
+    is computed once where it can be kept.
+    """
     model.train()
     for module in model.modules():
         parameters = list(module.parameters())
         if parameters and not any(parameter.requires_grad for parameter in parameters):
-            for part in module.modules():
-                if isinstance(part, nn.modules.batchnorm._BatchNorm):
-                    part.eval()
+            module.eval()
 
 
 def _describe(row: dict[str, Any], epochs: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
 import torch
@@ -139,10 +139,14 @@ def rate_factor(schedule: Schedule, age: int, progress: float) -> float:
         >>> again = Schedule("cosine", cycles=2, part=(0.5, 1.0))
         >>> [round(rate_factor(again, 0, progress), 3) for progress in (0.0, 0.5)]
         [1.0, 0.5]
+        >>> [rate_factor(Schedule(warmup=0.1), 0, progress) for progress in (0.05, 0.1, 0.5)]
+        [0.5, 1.0, 1.0]
         >>> halves = Schedule("milestones", gamma=0.5, milestones=(30 / 70, 40 / 70))
         >>> [rate_factor(halves, 0, epoch / 70) for epoch in (29, 30, 39, 40)]
         [1.0, 0.5, 0.5, 0.25]
     """
+    if progress < schedule.warmup:
+        return progress / schedule.warmup * rate_factor(replace(schedule, warmup=0.0), age, progress)
     if schedule.kind == "step":
         return float(schedule.gamma ** ((age + schedule.first) // schedule.size))
     if schedule.kind == "milestones":

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-from torch.utils.data import Dataset
 
 from resemblance.core.distributed import any_process
 from resemblance.core.recipe import Stage
 from resemblance.data.dataset import ImageDataset
-from resemblance.data.loader import loader
 from resemblance.training.ends import actions
-from resemblance.training.engine.cached_outputs import CachedOutputs, can_cache_outputs
 from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint
 from resemblance.training.engine.devices import DistributedContext
 from resemblance.training.engine.interrupts import Interrupts
@@ -23,10 +18,11 @@ from resemblance.training.engine.module import StageSettings
 from resemblance.training.engine.optimizers import OptimizerState, select_state
 from resemblance.training.engine.order import Plan
 from resemblance.training.engine.randomness import Purpose, derive, seed_noise
+from resemblance.training.engine.stage_data import StageData
 from resemblance.training.engine.stage_record import StageRecord, read_record
 from resemblance.training.engine.stages import StageResult, train_stage
 from resemblance.training.engine.state import RunState
-from resemblance.training.engine.validation import Score, autocast, validate
+from resemblance.training.engine.validation import Score
 from resemblance.training.watch.bar import RunBar
 from resemblance.training.watch.logs import RunLog
 from resemblance.training.watch.snapshots import due, write_snapshot
@@ -47,6 +43,7 @@ class Run:
         self.state = RunState.load(job.state_path)
         self.state.load_into(self.model)
         self.model.to(distributed.device)
+        self.data = StageData(job, distributed)
         self.restored = job.state_path if job.config.resume else None
         self.stage_checkpoint = self._read_stage_checkpoint()
         self.bar: RunBar | None = None
@@ -55,15 +52,11 @@ class Run:
             rows = [] if self.stage_checkpoint is None else self.stage_checkpoint["progress"]["history"]
             step = self.state.step + (0 if self.stage_checkpoint is None else self.stage_checkpoint["step"])
             self.log = RunLog(job.folder / "logs", self.state.history + rows, step)
-            phases = 1 + self.config.refit_on_all
-            epochs = phases * sum(stage.epochs for stage in job.recipe.stages)
-            cached = phases * sum(
-                stage.epochs for stage in job.recipe.stages if self._can_cache_outputs(stage)
-            )
-            steps = self._plan.steps
-            self.bar = RunBar(
-                epochs * steps, epochs - cached, step, self.config.progress, cached=cached * steps
-            )
+            again, stages, steps = self.config.refit_on_all, job.recipe.stages, self._plan.steps
+            epochs = (1 + again) * sum(stage.epochs for stage in stages)
+            left = [*stages[self.state.stage :], *(stages if again and not self.state.phase else ())]
+            fast = sum(stage.epochs for stage in left if self.data.is_fast(stage, self.state))
+            self.bar = RunBar(epochs * steps, epochs - fast, step, self.config.progress, fast=fast * steps)
 
     def finish(self) -> None:
         """Make one transition after the other until the run is finished."""
@@ -90,7 +83,14 @@ class Run:
 
     def _train_stage(self, stage: Stage) -> None:
         state, epochs = self.state, 0
-        if stage.epochs and stage.groups:
+        if stage.chooses:
+            self._choose()
+        if stage.clearly and self._is_settled():
+            state.notes.append(
+                f"stage {stage.name!r} was left out: too few validation images were misclassified before it to tell "
+                "whether it makes the model better"
+            )
+        elif stage.epochs and stage.groups:
             result = self._fit(stage)
             self.restored = None
             epochs = result.epochs
@@ -121,6 +121,7 @@ class Run:
                 device=self.distributed.device,
                 seed=seed,
                 progress=self.config.progress,
+                encoded=self.data.end_actions(state),
             )
             before = {name: parameter.shape for name, parameter in self.model.named_parameters()}
             actions.run(stage.end[state.done - 1], self.model, context)
@@ -137,13 +138,15 @@ class Run:
         score = self._score() if needs_score else None
         if score is not None and stage.measured:
             state.notes.append(f"validation accuracy after stage {stage.name!r}: {score.accuracy:.2%}")
-        if score is not None and stage.candidate:
+        if score is not None and stage.candidate and not (stage.clearly and self._is_settled()):
             row = {**self._label(stage), "step": state.step, "candidate": 1, **score.row()}
             state.history.append(row)
             if self.log is not None:
                 self.log.epoch(row)
             best = state.candidate
-            if score.beats(None if best is None else Score(best["accuracy"], best["loss"])):
+            other = None if best is None else Score(best["accuracy"], best["loss"])
+            images = len(self.job.splits.val)
+            if score.clearly_beats(other, images) if stage.clearly else score.beats(other):
                 state.candidate = {"stage": state.stage, "accuracy": score.accuracy, "loss": score.loss}
                 if self.distributed.rank == 0:
                     state.copy_from(self.model)
@@ -153,13 +156,10 @@ class Run:
 
     def _finish_phase(self) -> None:
         """End the last stage: choose the model; then finish, or train again on all images."""
-        state, stages = self.state, self.job.recipe_of(self.state).stages
+        state = self.state
         refit = False
         if state.phase == 0:
-            if state.candidate is not None and state.candidate["stage"] < len(stages) - 1:
-                self._load_model(self.job.candidate_path)
-                chosen = stages[state.candidate["stage"]].name
-                state.notes.append(f"chosen on validation: the model after stage {chosen!r}")
+            self._load_best()
             score = self._score()
             state.score = None if score is None else {"accuracy": score.accuracy, "loss": score.loss}
             refit = self.config.refit_on_all and score is not None
@@ -174,15 +174,38 @@ class Run:
 
     # Parts of the transitions.
 
+    def _choose(self) -> None:
+        """Continue with the best candidate so far; when training again, leave out the stages after it."""
+        if (best := self.state.candidate) is None:
+            return
+        self._load_best()
+        epochs = self.state.epochs
+        self.state.epochs = [count if stage <= best["stage"] else 0 for stage, count in enumerate(epochs)]
+        self.state.candidate = None
+
+    def _is_settled(self) -> bool:
+        """Check whether not even a model without errors would clearly beat the best candidate so far."""
+        best = self.state.candidate
+        if best is None or self.state.phase > 0:
+            return False
+        other, images = Score(best["accuracy"], best["loss"]), len(self.job.splits.val)
+        return not Score(1.0, 0.0).clearly_beats(other, images)
+
+    def _load_best(self) -> None:
+        """Load the best candidate, unless it is the model after the last stage."""
+        state, stages = self.state, self.job.recipe_of(self.state).stages
+        if state.candidate is not None and state.candidate["stage"] < min(state.stage, len(stages)) - 1:
+            self._load_model(self.job.candidate_path)
+            chosen = stages[state.candidate["stage"]].name
+            state.notes.append(f"chosen on validation: the model after stage {chosen!r}")
+
     def _fit(self, stage: Stage) -> StageResult:
         state, config = self.state, self.config
         choosing = state.phase == 0 and self.job.has_validation
         keep_best = choosing and (stage.select == "best" or config.patience is not None)
-        images = self.job.training_set(state)
-        dataset: Dataset[Any] = images
-        score = self._validate
-        if self._can_cache_outputs(stage):
-            dataset, score = self._cache_outputs(images, choosing)
+        if self.bar is not None:
+            self.bar.is_fast = self.data.is_fast(stage, state)
+        dataset, score = self.data.training(stage, state, choosing)
         settings = StageSettings(
             seed=config.seed,
             number=self.job.stage_number(self.state),
@@ -208,32 +231,11 @@ class Run:
             path=self.job.stage_path,
             resume=self.stage_checkpoint is not None,
             restored=self.restored,
-            workers=config.workers if dataset is images else 0,
+            workers=config.workers if isinstance(dataset, ImageDataset) else 0,
             precision=config.precision,
             every=config.checkpoint_every_steps,
             interrupts=self.interrupts,
         )
-
-    def _can_cache_outputs(self, stage: Stage) -> bool:
-        images = len(self.job.source(self.state))
-        return self.distributed.world == 1 and can_cache_outputs(
-            self.model, stage, self.job.recipe.augment, images
-        )
-
-    def _cache_outputs(
-        self, images: ImageDataset, choosing: bool
-    ) -> tuple[CachedOutputs, Callable[[], Score]]:
-        """Return the cached outputs of all training images, and a validation that also uses cached outputs."""
-        device, precision = self.distributed.device, self.config.precision
-        batches = loader(images, min(self.job.recipe.batch_size, 256), self.config.workers)
-        training = CachedOutputs(self.model, batches, autocast(precision, device))
-        validation = (
-            [CachedOutputs(self.model, self._validation_batches, autocast(precision, device))]
-            if choosing
-            else []
-        )
-        cached = [batch for outputs in validation for batch in outputs.batches(1024)]
-        return training, lambda: validate(self.model, cached, device, autocast(precision, device))
 
     def _keep_snapshot(self, stage: Stage, epoch: int) -> None:
         """Write a snapshot of the prototypes, numbered by the epochs done in all stages."""
@@ -264,15 +266,7 @@ class Run:
         self.model.to(self.distributed.device)
 
     def _score(self) -> Score | None:
-        return self._validate() if self.job.has_validation else None
-
-    def _validate(self) -> Score:
-        context = autocast(self.config.precision, self.distributed.device)
-        return validate(self.model, self._validation_batches, self.distributed.device, context)
-
-    @cached_property
-    def _validation_batches(self) -> Any:
-        return self.job.validation_batches(self.distributed)
+        return self.data.validate(self.state) if self.job.has_validation else None
 
     @property
     def _plan(self) -> Plan:

@@ -14,8 +14,8 @@ from lightning.fabric.utilities.apply_func import move_data_to_device
 from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
 from resemblance.core.distributed import alone, world
-from resemblance.data.batch import Batch
-from resemblance.training.engine.cached_outputs import CachedBatch, compute_output
+from resemblance.data.batch import Batch, EncodedBatch
+from resemblance.training.cached.cached_outputs import CachedBatch, compute_output
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,26 @@ class Score:
         """Check whether the accuracy is higher, or equal with a smaller loss."""
         return other is None or (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
 
+    def clearly_beats(self, other: Score | None, images: int) -> bool:
+        """Check whether the accuracy is higher by more than a standard error of the difference.
+
+        The difference of the numbers of correct images has a variance of at most the sum of the errors of both.
+
+        Args:
+            other: another model's score.
+            images: the number of images of both.
+
+        Example:
+            >>> Score(30 / 30, 0.1).clearly_beats(Score(29 / 30, 0.2), 30)
+            False
+            >>> Score(29 / 30, 0.1).clearly_beats(Score(26 / 30, 0.2), 30)
+            True
+        """
+        if other is None:
+            return True
+        gain, errors = self.accuracy - other.accuracy, 2 - self.accuracy - other.accuracy
+        return gain * images > math.sqrt(errors * images) + 1e-9  # the rounding of shares decides no tie
+
     def row(self) -> dict[str, float]:
         """Return the columns of the history."""
         return {"val/accuracy": self.accuracy, "val/loss": self.loss}
@@ -54,7 +74,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Non
 @torch.no_grad()
 def validate(
     model: Classifier,
-    batches: Iterable[Batch | CachedBatch],
+    batches: Iterable[Batch | EncodedBatch | CachedBatch],
     device: torch.device,
     context: AbstractContextManager[None] | None = None,
 ) -> Score:
@@ -62,7 +82,7 @@ def validate(
 
     Args:
         model: left in evaluation mode.
-        batches: images (B, C, H, W) in [0, 1], or their cached outputs, and labels (B,).
+        batches: images (B, C, H, W) in [0, 1], or what was computed for them, and labels (B,).
         device: the model's device.
         context: entered while the model runs, for autocast.
 

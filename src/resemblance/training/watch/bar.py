@@ -18,11 +18,14 @@ class RunBar:
 
     Args:
         steps: optimiser steps of the run.
-        epochs: epochs of the run, without those on cached outputs.
+        epochs: epochs of the run, without the fast ones.
         done: steps that a resumed run has already made.
         show: whether to show anything; the bar itself needs a terminal.
         console: where to write; by default the error stream.
-        cached: steps of stages that train on cached outputs, whose time is negligible.
+        fast: steps of stages that train on what was computed once, whose time is negligible.
+
+    Attributes:
+        is_fast: whether the present steps are such steps.
     """
 
     def __init__(
@@ -32,11 +35,12 @@ class RunBar:
         done: int = 0,
         show: bool = True,
         console: Console | None = None,
-        cached: int = 0,
+        fast: int = 0,
     ) -> None:
         self.console = console or Terminal()
-        self.show, self.steps, self.epochs, self.done, self.cached = show, steps, epochs, done, cached
+        self.show, self.steps, self.epochs, self.done, self.fast = show, steps, epochs, done, fast
         self.text = ""
+        self.is_fast = False
         self._first = done
         self._started = self._drawn = time.monotonic()
         self._estimated = False
@@ -49,7 +53,9 @@ class RunBar:
         """Count one more optimiser step."""
         self.done += 1
         now = time.monotonic()
-        if not self._estimated and self.show:
+        if self.is_fast:
+            self.fast -= 1
+        elif not self._estimated and self.show:
             self._estimate(now)
         if now - self._drawn > REFRESH:
             self._drawn = now
@@ -85,5 +91,5 @@ class RunBar:
             return
         self._estimated = True
         each = (now - self._after_first) / (steps - 1) if steps > 1 else elapsed
-        if (left := each * (self.steps - self.cached - self.done)) > LONG:
+        if (left := each * (self.steps - self.fast - self.done)) > LONG:
             self.console.print(f"about {duration(left)} for {self.epochs} epochs", highlight=False)

@@ -12,8 +12,8 @@ from resemblance.core.recipe import Group, Recipe, Stage
 from resemblance.data import open_data
 from resemblance.data.sources.source import DataSplits, Subset
 from resemblance.methods.registry import build
-from resemblance.training.engine import run as run_module
-from resemblance.training.engine.cached_outputs import can_cache_outputs
+from resemblance.training.cached.cached_outputs import can_cache_outputs
+from resemblance.training.engine import stage_data
 from resemblance.training.engine.fit import fit
 
 STAGE = Stage("last", 3, {"last": Group(1e-2)}, select="best")
@@ -38,7 +38,7 @@ def test_the_result_is_the_same_as_with_images(tmp_path, monkeypatch):
     cached = model_with_one_stage()
     result = fit(cached, digits(), tmp_path / "a", TrainConfig(progress=False))
     uncached = model_with_one_stage()
-    monkeypatch.setattr(run_module, "can_cache_outputs", lambda *_: False)
+    monkeypatch.setattr(stage_data, "can_cache_outputs", lambda *_: False)
     expected = fit(uncached, digits(), tmp_path / "b", TrainConfig(progress=False))
     assert torch.allclose(cached.last.weight, uncached.last.weight, atol=1e-5)
     assert not torch.allclose(cached.last.weight, model_with_one_stage().last.weight, atol=1e-3)

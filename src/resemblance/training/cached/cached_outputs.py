@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
+from lightning.fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -18,7 +19,7 @@ from resemblance.core.classifier import Classifier
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.core.recipe import Stage
-from resemblance.data.batch import Batch
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.progress import track
 from resemblance.training.ends.passes import evaluating
 
@@ -33,8 +34,10 @@ class CachedBatch(NamedTuple):
     indices: Tensor
 
 
-def compute_output(model: Classifier, batch: Batch | CachedBatch) -> Output:
-    """Compute the model's output for a batch of images, or again from cached similarities."""
+def compute_output(model: Classifier, batch: Batch | EncodedBatch | CachedBatch) -> Output:
+    """Compute the model's output for images, for what its encoder computed, or again from cached similarities."""
+    if isinstance(batch, EncodedBatch):
+        return model.forward_encoded(batch.encoded)
     if isinstance(batch, CachedBatch):
         assert isinstance(model, PrototypeModel)
         return model.rescore(batch.output)
@@ -56,7 +59,7 @@ class CachedOutputs(Dataset[CachedBatch]):
 
     Args:
         model: is run in evaluation mode.
-        batches: of un-augmented images, in the order of their indices.
+        batches: of un-augmented images, or of what the encoder computed for them, in the order of their indices.
         context: entered while the model runs, for autocast.
         progress: whether to show progress.
     """
@@ -64,14 +67,14 @@ class CachedOutputs(Dataset[CachedBatch]):
     def __init__(
         self,
         model: Classifier,
-        batches: Iterable[Batch],
+        batches: Iterable[Batch | EncodedBatch],
         context: AbstractContextManager[None] | None = None,
         progress: bool = False,
     ) -> None:
         parts: list[dict[str, Tensor]] = []
         with evaluating(model), context or nullcontext():
             for batch in track(batches, "caching similarities", progress):
-                output = model(batch.images.to(model.device))
+                output = compute_output(model, move_data_to_device(batch, model.device))
                 part = {"similarities": output.similarities, "labels": batch.labels, **output.extras}
                 parts.append({name: tensor.cpu() for name, tensor in part.items()})
         self.columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -1,0 +1,135 @@
+"""A model's encoder while it is not trained: what it computes for an image is computed once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resemblance.core.classifier import Classifier
+from resemblance.data.augment import get_augment
+from resemblance.data.dataset import ImageDataset
+from resemblance.data.loader import loader
+from resemblance.data.progress import track
+from resemblance.data.sources.joined import Joined
+from resemblance.data.sources.source import Source
+from resemblance.encoders.base import Encoder
+from resemblance.training.cached.encoded_images import STORED_AS, EncodedImages, to_array
+from resemblance.training.cached.latent_cache import GIGABYTE, LatentCache, cache_folder
+from resemblance.training.cached.latent_file import Array
+from resemblance.training.ends.passes import evaluating
+
+BATCH = 32  # images at a time, always: the last bit of a result can depend on the size of the batch
+
+
+def bytes_per_image(model: Classifier) -> int:
+    """Return the bytes that the result of `Classifier.encode` for an image needs on the disk."""
+    image = model.spec.image
+    with evaluating(model):
+        output = model.encode(torch.zeros(1, image.channels, *image.size, device=model.device))
+    return output.numel() * np.dtype(STORED_AS[output.dtype]).itemsize
+
+
+def kept_latents(
+    model: Classifier, source: Source, gigabytes: float, *, workers: int = 0, progress: bool = False
+) -> EncodedImages | None:
+    """Return the latents of all images, computed now or before; None if they cannot be kept.
+
+    Args:
+        model: any model, whose encoder will not change.
+        source: the images.
+        gigabytes: the budget of disk.
+        workers: processes that read images.
+        progress: whether to show progress.
+    """
+    if not model.encodes or not gigabytes or not len(source):
+        return None
+    if len(source) * bytes_per_image(model) > gigabytes * GIGABYTE:
+        return None
+    return FrozenEncoder(model, gigabytes, workers=workers, progress=progress).encode(source)
+
+
+class FrozenEncoder:
+    """Computes `Classifier.encode` of images in evaluation mode, once, and keeps it in a `LatentCache`.
+
+    Latents are found again by all that they depend on: the encoder's tensors, its output for two test images (which
+    changes with its code, its layers and the hardware), the images, their preparation and their augmentation.
+
+    Args:
+        model: with the property ``encodes``; its encoder must not change while this object is used.
+        gigabytes: the budget of disk.
+        context: returns a context that is entered while the encoder runs, for autocast.
+        workers: processes that read images.
+        progress: whether to show progress.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        gigabytes: float,
+        context: Callable[[], AbstractContextManager[None]] = nullcontext,
+        workers: int = 0,
+        progress: bool = False,
+    ) -> None:
+        self.model, self.context, self.workers, self.progress = model, context, workers, progress
+        self.cache = LatentCache(cache_folder(), gigabytes)
+        image = model.spec.image
+        pixels = np.random.default_rng(0).random((2, image.channels, *image.size), np.float32)
+        output = self._encode(torch.from_numpy(pixels))
+        self.shape, self.dtype = tuple(output.shape[1:]), output.dtype
+        digest = hashlib.sha256(json.dumps([str(output.dtype), self.shape, asdict(image)]).encode())
+        digest.update(to_array(output).tobytes())
+        encoder = model.get_submodule("encoder")
+        assert isinstance(encoder, Encoder)
+        for name, tensor in encoder.state_dict().items():
+            if not name.startswith("classifier."):
+                digest.update(name.encode())
+                digest.update(
+                    tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+                )
+        self._digest = digest
+
+    def encode(self, source: Source, augment: str = "none", views: int = 1, seed: int = 0) -> EncodedImages:
+        """Return the latents of all images, from the cache or computed now.
+
+        Args:
+            source: the images.
+            augment: the name of an augmentation.
+            views: how many augmented views of each image.
+            seed: of the augmentation.
+        """
+        sources = [source.first, source.second] if isinstance(source, Joined) else [source]
+        sources = [part for part in sources if len(part)]
+        arrays = [[self._array(part, augment, view, seed) for part in sources] for view in range(views)]
+        return EncodedImages(arrays, source.labels, self.dtype)
+
+    def _array(self, source: Source, augment: str, view: int, seed: int) -> Array:
+        key = self._digest.copy()
+        if augment != "none":
+            key.update(f"{augment} {seed} {view}".encode())
+        if source.array is not None:
+            key.update(np.ascontiguousarray(source.array).data)
+        else:
+            for index in range(len(source)):
+                key.update(source.stamp(index).encode(errors="backslashreplace") + b"\n")
+        images = ImageDataset(source, self.model.spec.image, get_augment(augment), seed)
+        title = "computing latents" if augment == "none" else f"computing latents of view {view + 1}"
+
+        def compute() -> Iterator[Array]:
+            order = [(view, index) for index in range(len(source))]
+            batches = loader(images, BATCH, self.workers, sampler=order)
+            for batch in track(batches, title, self.progress):
+                yield to_array(self._encode(batch.images))
+
+        shape = (len(source), *self.shape)
+        return self.cache.array(key.hexdigest()[:40], shape, STORED_AS[self.dtype], compute)
+
+    def _encode(self, images: Tensor) -> Tensor:
+        with evaluating(self.model), self.context():
+            return self.model.encode(images.to(self.model.device))

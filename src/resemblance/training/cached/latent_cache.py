@@ -1,0 +1,125 @@
+"""The folder in which latents are kept from run to run, within a budget."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from resemblance.config.errors import UserError
+from resemblance.printing.lines import FolderWarning
+from resemblance.training.cached.cached_outputs import MAX_CACHE_BYTES
+from resemblance.training.cached.latent_file import Array, read_latents, write_latents
+from resemblance.writing import CannotWriteError, clean
+
+GIGABYTE = 10**9
+SUFFIX = ".latents"
+
+
+def cache_folder() -> Path:
+    """Return where latents are kept: in ``$RESEMBLANCE_CACHE``, else below the user's cache folder."""
+    if folder := os.environ.get("RESEMBLANCE_CACHE"):
+        return Path(folder).expanduser() / "latents"
+    user = os.environ.get("XDG_CACHE_HOME")
+    return (Path(user) if user else Path.home() / ".cache") / "resemblance" / "latents"
+
+
+class LatentCache:
+    """Arrays of latents by key. The least recently used are removed when the budget is used up.
+
+    Several runs may use the folder at once: files appear complete, equal keys have equal contents, and a file that is
+    removed stays readable for the run that has mapped it.
+
+    Args:
+        folder: where the files are.
+        gigabytes: the budget for all files together.
+    """
+
+    def __init__(self, folder: Path, gigabytes: float) -> None:
+        self.folder, self.budget = folder, int(gigabytes * GIGABYTE)
+        self._used: set[Path] = set()
+
+    def array(
+        self, key: str, shape: tuple[int, ...], dtype: str, compute: Callable[[], Iterable[Array]]
+    ) -> Array:
+        """Return the array of that key; compute and keep it if it is not there.
+
+        If the disk is full, an array of at most 2 GiB stays in memory, with a warning. What is returned never depends
+        on where it was kept.
+
+        Args:
+            key: letters and digits.
+            shape: of the array.
+            dtype: its NumPy type.
+            compute: yields its rows, block by block.
+
+        Raises:
+            UserError: if the disk is full and the array too large for the memory.
+
+        Warns:
+            FolderWarning: if the latents cannot be kept.
+        """
+        path = self.folder / f"{key}{SUFFIX}"
+        self._used.add(path)
+        array = read_latents(path)
+        if array is not None and array.shape == shape and array.dtype == dtype:
+            with suppress(OSError):
+                os.utime(path)  # used last now
+            return array
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        self._make_room(size)
+        if size <= MAX_CACHE_BYTES:
+            computed = np.concatenate([np.empty((0, *shape[1:]), dtype), *compute()])
+            try:
+                write_latents(path, shape, dtype, [computed])
+            except CannotWriteError as error:
+                warnings.warn(f"{error.problem}; the latents stay in memory", FolderWarning, stacklevel=2)
+                return computed
+            return self._read(path)
+        try:
+            if shutil.disk_usage(self.folder.parent if not self.folder.exists() else self.folder).free < size:
+                raise self._no_room(size)
+            write_latents(path, shape, dtype, compute())
+        except OSError:
+            raise self._no_room(size) from None
+        except CannotWriteError:
+            raise self._no_room(size) from None
+        return self._read(path)
+
+    def _read(self, path: Path) -> Array:
+        written = read_latents(path)
+        if written is None:
+            raise UserError(
+                f"{path} was written, but cannot be read again; set RESEMBLANCE_CACHE to another folder, or use "
+                "--latent-cache 0"
+            )
+        return written
+
+    def _no_room(self, size: int) -> UserError:
+        return UserError(
+            f"no room for {size / GIGABYTE:.1f} GB of latents in {self.folder}; make room, set RESEMBLANCE_CACHE to a "
+            "folder with more, or train without them: --latent-cache 0"
+        )
+
+    def _make_room(self, size: int) -> None:
+        """Remove the least recently used files until another one of that size is within the budget."""
+        clean(self.folder)
+        files: list[tuple[float, int, Path]] = []
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            with suppress(OSError):
+                status = path.stat()
+                files.append((status.st_mtime, status.st_size, path))
+        total = sum(file_size for _, file_size, _ in files)
+        for _, file_size, path in sorted(files):
+            if total + size <= self.budget:
+                break
+            if path not in self._used:
+                with suppress(OSError):
+                    path.unlink()
+                    total -= file_size

@@ -1,0 +1,165 @@
+"""The images of a run as its stages read them: as pixels, as kept latents, or as outputs computed once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from functools import cached_property, partial
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from resemblance.core.recipe import Stage
+from resemblance.data.batch import Batch, EncodedBatch
+from resemblance.data.loader import loader
+from resemblance.printing.lines import FolderWarning
+from resemblance.training.cached.cached_outputs import CachedBatch, CachedOutputs, can_cache_outputs
+from resemblance.training.cached.encoded_images import EncodedBatches, EncodedImages
+from resemblance.training.cached.frozen_encoder import FrozenEncoder, bytes_per_image
+from resemblance.training.cached.latent_cache import GIGABYTE
+from resemblance.training.engine.devices import DistributedContext
+from resemblance.training.engine.job import Job
+from resemblance.training.engine.state import RunState
+from resemblance.training.engine.validation import Score, autocast, validate
+
+Batches = Iterable[Batch | EncodedBatch | CachedBatch]
+
+
+class StageData:
+    """Decides what is computed once. It depends on the job and the state alone, so that a resumed run does the same.
+
+    Latents are kept while no stage has trained the encoder yet: later ones would be of use to this run alone.
+
+    Args:
+        job: the model, the images and the recipe.
+        distributed: the processes of the run; with several, nothing is kept.
+    """
+
+    def __init__(self, job: Job, distributed: DistributedContext) -> None:
+        self.job, self.distributed, self.model = job, distributed, job.model
+        self._sets: dict[tuple[int, str, bool], EncodedImages] = {}
+
+    def is_fast(self, stage: Stage, state: RunState) -> bool:
+        """Check whether the stage trains without running the encoder in each step."""
+        return self._caches_outputs(stage, state) or self._trains_on_latents(stage)
+
+    def training(
+        self, stage: Stage, state: RunState, choosing: bool
+    ) -> tuple[Dataset[Any], Callable[[], Score]]:
+        """Return the training images of a stage, and its validation."""
+        if self._caches_outputs(stage, state):
+            return self._cached_outputs(state, choosing)
+        score = partial(self.validate, state)
+        if self._trains_on_latents(stage):
+            return self._encoded(state, "training" if self.job.recipe.augment == "none" else "views"), score
+        return self.job.training_set(state), score
+
+    def end_actions(self, state: RunState) -> Callable[[int], EncodedBatches] | None:
+        """Return how end actions read the kept latents of the training images; None if there are none."""
+        return (
+            self._encoded(state, "training", exact=True).batches if self._keeps_latents_now(state) else None
+        )
+
+    def validate(self, state: RunState) -> Score:
+        """Measure the model on the validation images."""
+        return self._validate(self._validation(state))
+
+    def _validate(self, batches: Batches) -> Score:
+        device = self.distributed.device
+        return validate(self.model, batches, device, autocast(self.job.config.precision, device))
+
+    def _validation(self, state: RunState) -> Iterable[Batch | EncodedBatch]:
+        if self.model.trains_on_encoded and self._keeps_latents_now(state):
+            return self._encoded(state, "validation").batches(self._size)
+        return self._validation_images
+
+    def _cached_outputs(self, state: RunState, choosing: bool) -> tuple[CachedOutputs, Callable[[], Score]]:
+        """Return the cached outputs of all training images, and a validation that also uses cached outputs."""
+        device, precision, workers = (
+            self.distributed.device,
+            self.job.config.precision,
+            self.job.config.workers,
+        )
+        batches: Iterable[Batch | EncodedBatch] = loader(self.job.training_set(state), self._size, workers)
+        if self.model.trains_on_encoded and self._keeps_latents_now(state):
+            batches = self._encoded(state, "training").batches(self._size)
+        training = CachedOutputs(self.model, batches, autocast(precision, device))
+        validation = (
+            CachedOutputs(self.model, self._validation(state), autocast(precision, device))
+            if choosing
+            else None
+        )
+        cached = [] if validation is None else validation.batches(1024)
+        return training, lambda: self._validate(cached)
+
+    def _caches_outputs(self, stage: Stage, state: RunState) -> bool:
+        images = len(self.job.source(state))
+        return self.distributed.world == 1 and can_cache_outputs(
+            self.model, stage, self.job.recipe.augment, images
+        )
+
+    def _trains_on_latents(self, stage: Stage) -> bool:
+        trained = stage.epochs > 0 and bool(stage.groups)
+        varied = self.job.recipe.augment != "none" and self.job.config.stored_views is None
+        return trained and not varied and self.model.trains_on_encoded and self._keeps_latents(stage.name)
+
+    def _keeps_latents(self, stage: str) -> bool:
+        """Check whether the stage and all before it leave the encoder as it is, and its latents can be kept."""
+        if not self.model.encodes or self.distributed.world > 1 or not self.job.config.latent_cache:
+            return False
+        groups, stages = self.model.traits.encoder_groups, self.job.recipe.stages
+        count = 1 + [other.name for other in stages].index(stage)
+        return (
+            not any(other.epochs and groups & other.groups.keys() for other in stages[:count]) and self._fit
+        )
+
+    def _keeps_latents_now(self, state: RunState) -> bool:
+        stages = self.job.recipe.stages
+        return self._keeps_latents(stages[min(state.stage, len(stages) - 1)].name)
+
+    def _encoded(self, state: RunState, part: str, exact: bool = False) -> EncodedImages:
+        """Return the latents of the ``training`` images, of their ``views``, or of the ``validation`` images.
+
+        Args:
+            state: of a stage that keeps latents, so that the encoder is as the run began.
+            part: the images.
+            exact: whether they are computed in full precision, as end actions need them, instead of that of training.
+        """
+        config, augment, views = self.job.config, "none", 1
+        exact = exact or config.precision == "32-true"
+        if part == "views":
+            augment, views = self.job.recipe.augment, config.stored_views or 1
+        if (key := (state.phase, part, exact)) not in self._sets:
+            context = nullcontext if exact else partial(autocast, config.precision, self.distributed.device)
+            encoder = FrozenEncoder(self.model, config.latent_cache, context, config.workers, config.progress)
+            source = self.job.splits.val if part == "validation" else self.job.source(state)
+            self._sets[key] = encoder.encode(source, augment, views, config.seed)
+        return self._sets[key]
+
+    @cached_property
+    def _fit(self) -> bool:
+        """Whether the latents of the run are within the budget."""
+        config, splits = self.job.config, self.job.splits
+        images = len(splits.train) + len(splits.val)
+        if self.job.recipe.augment != "none" and config.stored_views is not None:
+            images *= 1 + config.stored_views
+        with autocast(config.precision, self.distributed.device):
+            needed = images * bytes_per_image(self.model)
+        fit = needed <= config.latent_cache * GIGABYTE
+        if not fit:
+            warnings.warn(
+                f"the latents of the frozen encoder need {needed / GIGABYTE:.1f} GB, more than "
+                f"--latent-cache {config.latent_cache:g}: they are computed whenever they are needed",
+                FolderWarning,
+                stacklevel=2,
+            )
+        return fit
+
+    @cached_property
+    def _validation_images(self) -> Iterable[Batch]:
+        return self.job.validation_batches(self.distributed)
+
+    @property
+    def _size(self) -> int:
+        return min(self.job.recipe.batch_size, 256)
