@@ -35,9 +35,9 @@ def test_boxes_36_pixels_apart():
 
 
 def plain_box(map, size, clip=True):
-    y, x = (
-        divmod(int(enlarged(map, size).flatten().argmax()), size[1]) if map.unique().numel() > 1 else (0, 0)
-    )
+    large = enlarged(map, size).flatten()
+    top = large >= large.max() - 1e-5 * (large.max() - large.min())
+    y, x = divmod(int(top.nonzero()[0]), size[1]) if map.unique().numel() > 1 else (0, 0)
     half_x, half_y = round(36 * size[1] / 224), round(36 * size[0] / 224)
     box = [x - half_x, y - half_y, x + half_x, y + half_y]
     return [max(box[0], 0), max(box[1], 0), min(box[2], size[1]), min(box[3], size[0])] if clip else box

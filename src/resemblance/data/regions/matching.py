@@ -82,9 +82,10 @@ def match_names(source: Source, names: Sequence[str], where: str, what: str) -> 
         )
     notes = []
     if missing:
-        count = "1 image has" if len(missing) == 1 else f"{len(missing)} of {len(rows)} images have"
+        one = len(missing) == 1
+        count = "1 image has" if one else f"{len(missing)} of {len(rows)} images have"
         shown = listed([source.name(index) for index in missing])
-        notes.append(f"{one_line(where)}: {count} no {what}, and do not count: {shown}")
+        notes.append(f"{one_line(where)}: {count} no {what} and {'is' if one else 'are'} left out: {shown}")
     return Matches(rows, missing, notes)
 
 
