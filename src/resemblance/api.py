@@ -206,15 +206,9 @@ def explain(
     if path is not None:
         check_explanation_output(path, len(listed))
     check = path is not None if check_maps is None else check_maps
-    shown: dict[str, Any] = {
-        "top": top,
-        "prototypes": prototypes,
-        "classes": classes,
-        "maps": maps,
-        "check_maps": check,
-    }
+    chosen: dict[str, Any] = {"top": top, "prototypes": prototypes, "classes": classes}
     bad = (skip_bad_images, messages or Messages())
-    explanations = explain_images(run.model, listed, labels, *bad, **shown)
+    explanations = explain_images(run.model, listed, labels, *bad, **chosen, maps=maps, check_maps=check)
     if path is not None:
         write_explanations(run, explanations, path)
     return explanations
