@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from resemblance.config.evaluation.measure_names import SETS
 from resemblance.config.image import ImageSpec
-from resemblance.config.measures import SETS
 from resemblance.config.model import ModelSpec
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel

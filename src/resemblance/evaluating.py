@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from resemblance.config.errors import UserError
-from resemblance.config.measures import MeasureOptions, check_measures
+from resemblance.config.evaluation.measure_options import MeasureOptions, check_measures
 from resemblance.data.sources.source import DataSplits, Source, Subset
 from resemblance.metrics.ensemble import evaluate_ensemble
 from resemblance.metrics.evaluation import Evaluation

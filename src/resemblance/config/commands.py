@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from resemblance.config.evaluation.measure_options import MeasureOptions
 from resemblance.config.groups import IMPORT, RUN, SKIP, JsonOption, RunOptions, SourceOptions
-from resemblance.config.measures import MeasureOptions
 from resemblance.config.method import MethodConfig
 from resemblance.config.options import option
 from resemblance.config.relevance import CHECK_HELP, MAPS_HELP, NO_CHECK_HELP, SHOWN_MAPS

@@ -7,7 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resemblance.config.measures import DEFINITIONS, MeasureOptions, chosen_measures, map_kind
+from resemblance.config.evaluation.measure_options import (
+    DEFINITIONS,
+    MeasureOptions,
+    chosen_measures,
+    map_kind,
+)
 from resemblance.config.relevance import LRP_NOTICE
 from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import DataSplits

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from resemblance.config.measures import AGAINST_KMEX, MeasureOptions
+from resemblance.config.evaluation.measure_names import AGAINST_KMEX
+from resemblance.config.evaluation.measure_options import MeasureOptions
 from resemblance.config.runs import ConvertOptions
 from resemblance.convert.conversion import convert_original
 from resemblance.convert.original import open_original
 from resemblance.core.prototype_model import prototypes_of
+from resemblance.data.dataset import ImageDataset
+from resemblance.data.loader import loader
 from resemblance.data.sources.source import DataSplits
 from resemblance.metrics.suite.aggregate import MeasuredRun
 from resemblance.metrics.suite.runner import measure
@@ -62,7 +65,8 @@ def kmex_of(
     trained_on = DataSplits(source, splits.val, None, splits.classes, splits.name)
     kmex = convert_original(open_original(model, trained_on, converting), trained_on, converting).model
     kmex.to(model.device)
-    describe_prototypes(kmex, source, subject.settings.batch_size, workers, progress)
+    batches = loader(ImageDataset(source, kmex.spec.image), subject.settings.batch_size, workers)
+    describe_prototypes(kmex, source, batches, progress)
     name = f"kmex of {run.name}"
     of_kmex = Subject(
         name,

@@ -15,7 +15,7 @@ import torch
 
 from cases import METHODS, made
 from models import make, noise_for
-from resemblance.config.measures import MEASURES
+from resemblance.config.evaluation.measure_names import MEASURES
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.dataset import ImageDataset

@@ -10,7 +10,7 @@ from resemblance.cli.console import Screen, screen
 from resemblance.cli.measured_runs import run_measures
 from resemblance.config.commands import EvaluateCommand
 from resemblance.config.errors import UserError
-from resemblance.config.measures import check_measures, chosen_measures
+from resemblance.config.evaluation.measure_options import check_measures, chosen_measures
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.data.text import share
 from resemblance.evaluating import evaluate

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from resemblance.config.measures import MEASURES
+from resemblance.config.evaluation.measure_names import MEASURES
 from resemblance.metrics.suite.result import Curve, Value, finite
 from resemblance.metrics.suite.runner import SuiteResult
 

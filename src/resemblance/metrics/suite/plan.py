@@ -63,7 +63,7 @@ def planned(subject: Subject, names: Sequence[str]) -> tuple[list[Measurement], 
 
     Args:
         subject: the model, and all that the measures read.
-        names: names of `config.measures.MEASURES`.
+        names: names of `config.evaluation.measure_names.MEASURES`.
     """
     measurements, left_out = [], []
     for name in names:

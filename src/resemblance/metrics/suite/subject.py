@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from resemblance.config.definition import Definition
 from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.regions import RegionReader
 from resemblance.data.sources.source import Source, Subset
-from resemblance.metrics.measure import Definition
 from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.relevance.maps import class_maps, prototype_maps
 from resemblance.relevance.similarity import default_kind
@@ -169,7 +169,7 @@ def choose(source: Source, count: int | None, seed: int) -> tuple[Subset, NDArra
         >>> from resemblance.data.sources.source import ArraySource
         >>> source = ArraySource(np.zeros((5, 2, 2, 1), np.uint8), range(5), "abcde")
         >>> choose(source, 3, 0)[0].labels.tolist(), choose(source, 9, 0)[1].tolist()
-        ([4, 2, 3], [4, 2, 3, 1, 0])
+        ([2, 4, 3], [2, 4, 3, 0, 1])
     """
     order = np.random.default_rng(seed).permutation(len(source))[:count]
     return Subset(source, order), order
