@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, get_args
 
-from resemblance.config.definition import Definition
 from resemblance.config.errors import UserError
 from resemblance.config.evaluation.measure_names import AGAINST_KMEX, MEASURES, SETS
 from resemblance.config.options import option
-from resemblance.config.relevance import MAP_KINDS
+from resemblance.config.relevance import MAP_KINDS, Definition
 from resemblance.config.training import SEED
 from resemblance.config.values import check_fields, near
 

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resemblance.config.definition import Definition
 from resemblance.config.errors import UserError
+from resemblance.config.relevance import Definition
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.dataset import ImageDataset
