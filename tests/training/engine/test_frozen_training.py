@@ -62,7 +62,7 @@ def test_the_result_is_that_of_training_on_images(method, tmp_path):
     expected = train(without, tmp_path / "b", latent_cache=0.0)
     rows = [row for row in result.history if "train/loss" in row]
     others = [row for row in expected.history if "train/loss" in row]
-    assert len(rows) == len(others) > 6
+    assert len(rows) == len(others) >= 6
     for row, other in zip(rows[:3], others[:3], strict=True):
         assert row["train/loss"] == pytest.approx(other["train/loss"], rel=1e-4)
     assert result.validation_accuracy == pytest.approx(expected.validation_accuracy, abs=0.06)
@@ -185,7 +185,8 @@ def test_kmex_clusters_the_embeddings_of_the_chosen_encoder(tmp_path):
     frozen = made_with_weights("kmex", tmp_path, freeze_encoder=True)
     train(frozen, tmp_path / "frozen", images=(96, 1))
     assert any("left out" in note for note in result.notes)
-    assert same(model, frozen)
+    assert same(model.encoder, frozen.encoder)
+    assert model.prototypes.owners.any(dim=0).all()
     assert model.prototypes.usage_counted
 
 
