@@ -31,6 +31,7 @@ FLOORS = [
     "convert",
     "methods",
     "explain",
+    "relevance",
     "training",
     "drawing",
     "core",
@@ -66,7 +67,9 @@ SAME_NAME = {
     "gallery.py": {"prototypes", "training/ends"},  # the pictures, and their collection after training
     "geometry.py": {"data", "prototypes"},  # of the picture and of the similarity
     "images.py": {"data", "runs"},  # reading image files, and choosing the images of a run
+    "maps.py": {"prototypes", "relevance"},  # from places to pixels, and maps of every kind
     "run.py": {"runs", "training/engine"},  # a run folder, and the loop over a run's stages
+    "similarity.py": {"prototypes", "relevance"},  # of vectors, and its map over the image
     "text.py": {"data", "explain"},  # texts from outside, and an explanation in words
 }
 

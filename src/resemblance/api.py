@@ -10,22 +10,20 @@ from typing import Any
 from torch import nn
 
 from resemblance.config.method import MethodConfig
-from resemblance.config.runs import ConvertOptions, TrainOptions
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.explain.explanation import Explanation
 from resemblance.metrics.ensemble import evaluate_ensemble
 from resemblance.metrics.evaluation import Evaluation
 from resemblance.metrics.evaluation import evaluate as evaluate_model
 from resemblance.report.explanation_page import check_explanation_output, write_explanations
-from resemblance.report.run_pages import write_run_report
+from resemblance.report.run_pages import reported, write_run_report
 from resemblance.runs.conversion_run import convert_run
 from resemblance.runs.explained_images import Labels, explain_images, list_images
 from resemblance.runs.keywords import convert_options, train_options
 from resemblance.runs.messages import Messages, messages_for
-from resemblance.runs.opening import Openable, as_runs, computing_on, read_run
+from resemblance.runs.opening import Openable, as_runs, read_run
 from resemblance.runs.run import RunRecord, choose_split
 from resemblance.runs.training_run import train_run
-from resemblance.training.engine.interrupts import resumable
 
 
 class Run(RunRecord):
@@ -84,7 +82,7 @@ def train(
     config, settings = train_options(method, config, options, data, output)
     splits = data if isinstance(data, DataSplits) else None
     record = train_run(config, settings, splits, messages or messages_for(settings.progress))
-    return _finished(record, settings, messages)
+    return _run(reported(record, settings, messages))
 
 
 def convert(
@@ -122,7 +120,7 @@ def convert(
     settings = convert_options(name, options, data, output)
     splits = data if isinstance(data, DataSplits) else None
     record = convert_run(module, settings, splits, messages or messages_for(settings.progress))
-    return _finished(record, settings, messages)
+    return _run(reported(record, settings, messages))
 
 
 def open_run(
@@ -159,6 +157,8 @@ def explain(
     prototypes: Sequence[int] | None = None,
     classes: Sequence[int | str] | None = None,
     labels: Labels = None,
+    maps: str = "auto",
+    check_maps: bool | None = None,
     output: Path | str | None = None,
     skip_bad_images: bool = False,
     messages: Messages | None = None,
@@ -172,6 +172,8 @@ def explain(
         prototypes: the prototypes to show instead, whatever class they belong to.
         classes: names or indices of the classes whose scores are explained; by default, the predicted class.
         labels: the true class of each image, or one for all of them, if known.
+        maps: the map of each reason: auto, none, similarity, gradient, smoothgrad, integrated or prp.
+        check_maps: whether to check maps by deletion (30 forward passes each); by default if there is an output.
         output: a folder for a page and figures, or a picture or .html file; by default nothing is written.
         skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
         messages: receives a warning for each image that is left out.
@@ -190,9 +192,16 @@ def explain(
     path = None if output is None else Path(output).expanduser()
     if path is not None:
         check_explanation_output(path, len(listed))
-    explanations = explain_images(
-        run.model, listed, top, prototypes, classes, labels, skip_bad_images, messages or Messages()
-    )
+    check = path is not None if check_maps is None else check_maps
+    shown: dict[str, Any] = {
+        "top": top,
+        "prototypes": prototypes,
+        "classes": classes,
+        "maps": maps,
+        "check_maps": check,
+    }
+    bad = (skip_bad_images, messages or Messages())
+    explanations = explain_images(run.model, listed, labels, *bad, **shown)
     if path is not None:
         write_explanations(run, explanations, path)
     return explanations
@@ -244,6 +253,8 @@ def report(
     title: str = "",
     explain: int = 8,
     top: int = 5,
+    maps: str = "auto",
+    check_maps: bool = True,
     seed: int = 0,
     batch_size: int = 128,
     workers: int = 0,
@@ -259,6 +270,8 @@ def report(
         title: the page's heading; by default it has the runs' names.
         explain: the number of images to explain per run, misclassified ones first.
         top: the number of reasons per image.
+        maps: the map of each reason, as for `explain`; the default where a run has none of this kind.
+        check_maps: whether to check maps by deletion.
         seed: the seed of the choice of images.
         batch_size: images per batch; it does not change the results.
         workers: the number of processes that read images.
@@ -278,6 +291,8 @@ def report(
         title=title,
         explain=explain,
         top=top,
+        maps=maps,
+        check_maps=check_maps,
         seed=seed,
         batch_size=batch_size,
         workers=workers,
@@ -288,13 +303,3 @@ def report(
 
 def _run(record: RunRecord) -> Run:
     return Run(**{item.name: getattr(record, item.name) for item in fields(RunRecord)})
-
-
-def _finished(record: RunRecord, options: TrainOptions | ConvertOptions, messages: Messages | None) -> Run:
-    """Write the report of a new run, if the options ask for one, without opening its model and images again."""
-    if options.report:
-        # A conversion is not resumed but repeated as it was.
-        folder = record.folder if isinstance(options, TrainOptions) else None
-        with resumable(folder), computing_on(record.model, options.accelerator):
-            write_run_report([record], None, workers=options.workers, messages=messages)
-    return _run(record)

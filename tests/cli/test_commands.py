@@ -269,3 +269,16 @@ def test_broken_images_can_be_left_out(runs: Path, images: list[str], tmp_path: 
     )
     assert code == 0
     assert "broken.png" in err
+
+
+def test_explain_with_a_kind_of_map(runs: Path, images: list[str], tmp_path: Path, command: Run) -> None:
+    arguments = ("explain", runs / "kmex", images[0], "--top", "1", "--output", tmp_path / "a.html")
+    code, out, _ = command(*arguments, "--maps", "integrated")
+    assert code == 0
+    assert "(integrated gradients): Removing the" in out
+    code, out, _ = command(*arguments, "--maps", "gradient", "--no-check-maps")
+    assert code == 0
+    assert "Removing the" not in out
+    code, _, err = command(*arguments, "--maps", "similarity")
+    assert code != 0
+    assert "compares whole images" in err

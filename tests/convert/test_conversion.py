@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import resemblance
@@ -49,6 +50,14 @@ class Quadrants(nn.Module):
 
     def forward(self, images):
         return self.last(self.pool(self.scale(images)).flatten(1))
+
+
+class Scaled(Quadrants):
+    """Reads images from 0 to 255: on images from 0 to 1, the last layer reads zeros."""
+
+    def forward(self, images):
+        pooled = self.pool(self.scale(images)).flatten(1)
+        return self.last((pooled - 3).relu())
 
 
 class Levels(nn.Module):
@@ -144,6 +153,39 @@ def test_images_on_another_scale_are_detected_and_corrected(convert):
         convert(network, splits)
     model = convert(network, splits, mean=(0.0,), std=(1 / 255,))
     assert model.facts["black_box"]["val"] == 1
+
+
+def wide(count):
+    """Put square images between two others, so that only the middle third shows the class."""
+    middle, generator = quadrants(count), np.random.default_rng(1)
+    left, right = (middle.array[generator.permutation(count)] for _ in range(2))
+    return ArraySource(np.concatenate([left, middle.array, right], axis=2), middle.labels, CLASSES)
+
+
+def test_a_classifier_of_centre_crops_is_recognized(convert, tmp_path):
+    splits, side = splits_of(wide), 16
+    options = {"image_size": side, "mean": (0.0,), "std": (1.0,)}
+    with pytest.raises(UserError, match=r"the middle of the images cut out; give --resize crop;"):
+        convert(Quadrants(), splits, **options)
+    with pytest.raises(
+        UserError, match=r"cut out and values from 0 to 255.*; give --mean 0 --std 0\.00392157 --resize"
+    ):
+        convert(Scaled(), splits, **options)
+    model = convert(Quadrants(), splits, resize="crop", **options)
+    assert model.facts["black_box"]["val"] == 1
+    assert model.spec.image.resize == "crop"
+    model.save(tmp_path / "saved")
+    loaded = resemblance.load(tmp_path / "saved", module=Quadrants())
+    assert loaded.spec == model.spec
+    explanation = loaded.explain(Image.fromarray(splits.val.array[0][:, :, 0]))
+    np.testing.assert_array_equal(explanation.image[..., 0], splits.val.array[0][:, side : 2 * side, 0])
+    assert explanation.preparation.to_original([0, 0, side, side]).tolist() == [side, 0, 2 * side, side]
+    assert explanation.to_dict()["preparation"]["shown"] == [side, 0, 2 * side, side]
+    again = convert(loaded, splits)  # a converted model keeps its preparation
+    assert again.spec.image.resize == "crop"
+    for square in ("squash", "pad"):
+        changed = convert(loaded, splits, resize=square, force=True)
+        assert changed.spec.image.resize == square
 
 
 def test_an_untrained_classifier_is_refused_unless_forced(convert):

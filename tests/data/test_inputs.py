@@ -17,7 +17,7 @@ RGB = ImageSpec(8, 8, 3, (0.5,) * 3, (0.5,) * 3)
 def test_every_kind_of_pil_image_is_read_by_its_colours(mode):
     blue = Image.new("RGB", (8, 8), (0, 0, 255)).convert("RGBA" if mode == "RGBa" else "RGB")
     image = (blue.convert("P").convert("PA") if mode == "PA" else blue.convert(mode)).copy()
-    tensor, _ = as_tensor(image, RGB)
+    tensor, _, _ = as_tensor(image, RGB)
     if mode == "LA":
         assert tensor.max() < 0.2
     else:
@@ -37,6 +37,6 @@ def test_pictures_without_pixels():
 
 def test_grey_pictures_for_colour_models_and_the_reverse():
     grey, colour = noise(0, (8, 8), 1), noise(1, (8, 8), 3)
-    tensor, _ = as_tensor(grey, RGB)
+    tensor, _, _ = as_tensor(grey, RGB)
     assert (tensor == tensor[:1]).all()
     assert as_tensor(colour, ImageSpec(8, 8, 1, (0.5,), (0.5,)))[0].shape == (1, 8, 8)

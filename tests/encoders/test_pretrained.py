@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.error
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from resemblance.config.encoder import EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.groups import ImageOptions
 from resemblance.config.image import ImageSpec
+from resemblance.core.classifier import Normalize
+from resemblance.data import ImageDataset, Source, Subset, loader, open_data
 from resemblance.encoders import hub
 from resemblance.encoders.build import build_encoder
 from resemblance.encoders.fitting import in_order, load_weights
 from resemblance.encoders.published import image_keywords, published_images
 from resemblance.methods.registry import get_config
+from resemblance.runs.images import image_spec
 
 IMAGE = ImageSpec(64, 64, 3, (0.5,) * 3, (0.5,) * 3)
 LITE0 = EncoderConfig(encoder="tf_efficientnet_lite0", weights="pretrained")
@@ -184,3 +188,25 @@ def test_another_order_is_refused(tmp_path: Path) -> None:
     swapped = list(state.items())
     swapped[1], swapped[2] = swapped[2], swapped[1]  # a batch norm's weight and bias
     assert in_order(dict(swapped), target, "fc") is None
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("offline")
+def test_class_means_of_photographs(real_data: Callable[[str], Path]) -> None:
+    """97.3 % with all images; wrong weights, normalisation or order of the tensors give about a third."""
+    pytest.importorskip(PACKAGE)
+    splits = open_data(str(real_data("oxford-pets-three") / "images.zip"))
+    assert splits.test is not None
+    spec = image_spec(splits, ImageOptions(), LITE0.encoder, "pretrained")
+    encoder, normalize = build_encoder(LITE0, spec, None).eval(), Normalize(spec.mean, spec.std)
+
+    def embedded(source: Source) -> tuple[torch.Tensor, torch.Tensor]:
+        batches = list(loader(ImageDataset(Subset(source, list(range(0, len(source), 2))), spec), 32))
+        with torch.no_grad():
+            parts = [encoder.embed(encoder.features(normalize(batch.images))) for batch in batches]
+        return torch.cat(parts), torch.cat([batch.labels for batch in batches])
+
+    (x, y), (tests, labels) = embedded(splits.train), embedded(splits.test)
+    means = torch.stack([x[y == c].mean(0) for c in range(3)])
+    accuracy = (torch.cdist(tests, means).argmin(1) == labels).double().mean()
+    assert accuracy > 0.94

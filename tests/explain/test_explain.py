@@ -85,7 +85,18 @@ def test_reasons_shown_have_heat_and_box(images):
         inside = reason.heat >= np.percentile(reason.heat, 95)
         rows, columns = np.where(inside)
         assert reason.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-    assert explain(Nearest(), images[0]).reasons[0].heat is None
+
+
+def test_whole_images_have_no_place_but_a_map_of_another_kind(images):
+    explanation = explain(Nearest(), images[0])
+    assert explanation.maps == "smoothgrad"
+    assert explanation.reasons[0].heat.shape == (16, 16)
+    assert explanation.reasons[0].box is None
+    assert not explanation.located
+    without = explain(Nearest(), images[0], maps="none")
+    assert without.maps is None
+    assert without.reasons[0].heat is None
+    assert without.to_dict()["maps"] is None
 
 
 def test_batches_and_single_images_agree(images):

@@ -9,6 +9,7 @@ from typing import ClassVar
 from resemblance.config.groups import IMPORT, RUN, SKIP, JsonOption, RunOptions, SourceOptions
 from resemblance.config.method import MethodConfig
 from resemblance.config.options import option
+from resemblance.config.relevance import CHECK_HELP, MAPS_HELP, NO_CHECK_HELP, SHOWN_MAPS
 from resemblance.config.runs import ConvertOptions, TrainOptions
 from resemblance.config.training import SEED
 
@@ -67,6 +68,8 @@ class ExplainCommand(RunOptions):
         None, "classes whose scores are explained (default: the predicted class)"
     )
     label: str | None = option(None, "true class of the images", metavar="CLASS")
+    maps: str = option("auto", MAPS_HELP, choices=SHOWN_MAPS)
+    check_maps: bool = option(True, CHECK_HELP, off=NO_CHECK_HELP)
     skip_bad_images: bool = option(False, SKIP)
     output: Path | None = option(
         None,
@@ -115,6 +118,8 @@ class ReportCommand(SourceOptions):
     runs: list[str] = option(list, RUN, positional=True, many=True, metavar="RUN")
     explain: int = option(8, "number of test images to explain, misclassified ones first", least=0)
     top: int = option(5, "number of reasons to show for each image", least=1)
+    maps: str = option("auto", MAPS_HELP, choices=SHOWN_MAPS)
+    check_maps: bool = option(True, CHECK_HELP, off=NO_CHECK_HELP)
     title: str | None = option(None, "title of the page")
     seed: int = option(0, "seed of the choice of images", least=0)
     allow_import: str | None = option(None, IMPORT, metavar="NAME", title="output")

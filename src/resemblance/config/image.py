@@ -28,9 +28,10 @@ class ImageSpec:
         mean: per channel, in units of [0, 1].
         std: per channel, in units of [0, 1].
         resize: ``squash`` scales each side, ``crop`` keeps the aspect ratio and cuts out the middle, ``pad`` keeps it
-            and fills up with the mean; see `data.geometry.Preparation`.
+            and fills up with a colour; see `data.geometry.Preparation`.
         crop_share: the share of the scaled side that the model sees, in [0.1, 1].
         interpolation: the filter that scales pictures, always with antialiasing.
+        padding: the colour of padding, per channel, in [0, 1]; by default the mean.
 
     Raises:
         UserError: if the values are not valid or contradict each other.
@@ -48,6 +49,7 @@ class ImageSpec:
     resize: str = "squash"
     crop_share: float = 1.0
     interpolation: str = "bilinear"
+    padding: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
@@ -72,6 +74,11 @@ class ImageSpec:
             raise UserError(f"mean must lie in [0, 1], the range of the pixels, not {_listed(self.mean)}")
         if not all(0 < value < inf for value in self.std):
             raise UserError(f"std must be positive, not {_listed(self.std)}")
+        object.__setattr__(self, "padding", tuple(float(value) for value in self.padding or self.mean))
+        if len(self.padding) != self.channels or not all(0 <= value <= 1 for value in self.padding):
+            raise UserError(
+                f"padding needs {self.channels} values in [0, 1], not {_listed(self.padding) or 'none'}"
+            )
         if self.resize not in RESIZES:
             raise UserError(f"there is no resize {self.resize!r}; choose from {', '.join(RESIZES)}")
         if self.interpolation not in INTERPOLATIONS:

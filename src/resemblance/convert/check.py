@@ -26,6 +26,7 @@ from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.progress import track
 from resemblance.data.sources.source import DataSplits, Source
+from resemblance.encoders.fitting import RENAMED
 from resemblance.encoders.probe import evaluating
 
 SAMPLE = 1000  # the number of training images in the sample
@@ -126,8 +127,9 @@ def _find_problem(
     noise = chance * float(np.sqrt((chance * (1 - chance) / images[images > 0]).sum()))  # of random guessing
     if recall > chance + 3 * noise + 0.05 * (1 - chance):
         return ""
+    renamed = ", whose names differ from the encoder's" if RENAMED in original.encoder.description else ""
     return (
         f"{measured}, no better than chance ({100 * chance:.1f} % of each class); neither another order of "
-        "the classes nor a usual normalisation, crop or padding solves this: check the weights, the data and "
+        f"the classes nor a usual normalisation, crop or padding solves this: check the weights{renamed}, the data and "
         "--image-size"
     )

@@ -59,6 +59,10 @@ class PrototypeModel(Classifier):
         """Return which prototypes each image uses, (B, P) bool; None: the one that it is most similar to."""
         return None
 
+    def prototype_similarities(self) -> Tensor | None:
+        """Return the similarities of the prototypes to each other, (P, P) float64, row by row; None where undefined."""
+        return self.prototypes.between()
+
     def abstains(self, output: Output) -> Tensor | None:
         """Return for which images (B,) the model abstains from a prediction; None for a model that never does."""
         return None

@@ -130,6 +130,20 @@ class Preparation:
         (top, left), (height, width), (rows, columns) = self.offset, self.scaled, self.size
         return max(-left, 0), max(-top, 0), min(width - left, columns), min(height - top, rows)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dictionary that JSON can hold: sizes, and the part of the picture that the input shows.
+
+        ``shown`` is in pixels of the picture, ``at`` is the same part in pixels of the input.
+        """
+        return {
+            "picture": list(self.original),
+            "input": list(self.size),
+            "resize": self.resize,
+            "crop_share": self.crop_share,
+            "shown": [round(value, 3) for value in self.visible],
+            "at": list(self.filled),
+        }
+
     def _affine(self) -> tuple[tuple[float, float], Sides]:
         """Return the scale and the shift of x and of y."""
         scale = self.scaled[1] / self.original[1], self.scaled[0] / self.original[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
+from resemblance.data.geometry import Preparation
 from resemblance.data.images import Pixels, read_image
 from resemblance.data.transforms import to_tensor
 
@@ -21,26 +22,34 @@ from resemblance.data.transforms import to_tensor
 SAVED_AS = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
 
 
-def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> tuple[Tensor, str]:
+class ModelInput(NamedTuple):
+    """An image as the model reads it: a tensor (C, H, W) in [0, 1], its name, and how the picture was prepared."""
+
+    tensor: Tensor
+    name: str
+    preparation: Preparation
+
+
+def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInput:
     """Convert one image to the tensor that a model of ``spec`` reads.
 
     Args:
         image: a path, encoded bytes or an open file; a PIL image; a uint8 array (H, W) or (H, W, C); a float
             array (H, W) or (H, W, C), or a tensor (C, H, W) or (1, C, H, W), in [0, 1] at the model's size.
-        spec: size and channels.
+        spec: size, channels and preparation; arrays of floats and tensors are not prepared.
         name: the name in messages; by default the path, or "image".
 
     Returns:
-        A tensor (C, H, W) in [0, 1] and the image's name.
+        The tensor, the image's name, and the mapping of places between the picture and the tensor.
 
     Raises:
         UserError: for anything that is not an image of these kinds.
 
     Example:
         >>> spec = ImageSpec(8, 8, 1, (0.5,), (0.5,))
-        >>> tensor, name = as_tensor(np.full((16, 16), 255, np.uint8), spec)
-        >>> tensor.shape, tensor.max().item(), name
-        (torch.Size([1, 8, 8]), 1.0, 'image')
+        >>> tensor, name, preparation = as_tensor(np.full((16, 16), 255, np.uint8), spec)
+        >>> tensor.shape, tensor.max().item(), name, preparation.original
+        (torch.Size([1, 8, 8]), 1.0, 'image', (16, 16))
     """
     if isinstance(image, (str, os.PathLike)):
         name = name or os.fspath(image)
@@ -49,17 +58,17 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> tuple[Ten
             raise UserError(f"{name!r} is a folder, not an image; choose an image file in it")
         if not path.is_file():
             raise UserError(f"no such image: {name!r}")
-        return to_tensor(read_image(path, name), spec), name
+        return _prepared(read_image(path, name), spec, name)
     name = name or "image"
     if isinstance(image, Tensor):
-        return _from_tensor(image, spec, name), name
+        return _from_tensor(image, spec, name)
     if isinstance(image, Image.Image):
         # Through a file format, so that modes, palettes and rotation are handled in one place.
-        return to_tensor(_upright(image, name), spec), name
+        return _prepared(_upright(image, name), spec, name)
     if isinstance(image, np.ndarray):
-        return _from_array(image, spec, name), name
+        return _from_array(image, spec, name)
     if isinstance(image, bytes) or hasattr(image, "read"):
-        return to_tensor(read_image(image, name), spec), name
+        return _prepared(read_image(image, name), spec, name)
     raise UserError(
         f"{name}: a {type(image).__name__} is not an image; use a path, a PIL image, a uint8 array (H, W, C) "
         "or a tensor (C, H, W) in [0, 1]"
@@ -102,14 +111,18 @@ def _upright(image: Image.Image, name: str) -> Image.Image:
     return read_image(buffer.getvalue(), name)
 
 
-def _from_array(array: np.ndarray[Any, Any], spec: ImageSpec, name: str) -> Tensor:
+def _prepared(image: Image.Image, spec: ImageSpec, name: str) -> ModelInput:
+    return ModelInput(to_tensor(image, spec), name, Preparation.of(spec, (image.height, image.width)))
+
+
+def _from_array(array: np.ndarray[Any, Any], spec: ImageSpec, name: str) -> ModelInput:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise UserError(
             f"{name}: an array of shape {array.shape} is not an image; expected (H, W) or (H, W, 3)"
         )
     if array.dtype == np.uint8:
         squeezed = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
-        return to_tensor(_upright(Image.fromarray(np.ascontiguousarray(squeezed)), name), spec)
+        return _prepared(_upright(Image.fromarray(np.ascontiguousarray(squeezed)), name), spec, name)
     if not np.issubdtype(array.dtype, np.floating):
         raise UserError(
             f"{name}: an array of {array.dtype} is not an image; expected uint8, or floats in [0, 1]"
@@ -118,7 +131,7 @@ def _from_array(array: np.ndarray[Any, Any], spec: ImageSpec, name: str) -> Tens
     return _from_tensor(tensor[None] if array.ndim == 2 else tensor.permute(2, 0, 1), spec, name)
 
 
-def _from_tensor(tensor: Tensor, spec: ImageSpec, name: str) -> Tensor:
+def _from_tensor(tensor: Tensor, spec: ImageSpec, name: str) -> ModelInput:
     shape = tuple(tensor.shape)
     if tensor.dim() == 4 and len(tensor) == 1:
         tensor = tensor[0]
@@ -135,4 +148,4 @@ def _from_tensor(tensor: Tensor, spec: ImageSpec, name: str) -> Tensor:
             f"{name}: values from {low:.3g} to {high:.3g}; the model reads images in [0, 1] "
             "and normalises them itself"
         )
-    return tensor.float().clamp(0, 1)
+    return ModelInput(tensor.float().clamp(0, 1), name, Preparation(spec.size, spec.size))

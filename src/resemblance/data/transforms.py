@@ -18,7 +18,7 @@ def to_pixels(image: Image.Image, spec: ImageSpec) -> NDArray[np.uint8]:
     By default the picture is resized bilinearly with antialiasing, and the aspect ratio is not kept, as in the papers.
     """
     image = image.convert("L" if spec.channels == 1 else "RGB")
-    fill = tuple(round(255 * value) for value in spec.mean)
+    fill = tuple(round(255 * value) for value in spec.padding)
     preparation = Preparation.of(spec, (image.height, image.width))
     image = prepare(image, preparation, spec.interpolation, fill)
     pixels = np.asarray(image)

@@ -1,9 +1,9 @@
-"""Draw similarity maps as colours over an image.
+"""Draw maps as colours over an image.
 
 The papers add JET at 0.3 to the image at 0.5, which darkens the whole image, and the brightness of JET's colours does
 not increase evenly with the map. The default here is inferno, whose brightness does, with an opacity that also
 increases: the image stays visible, and the most similar place is the brightest. ``paper=True`` draws the papers'
-picture.
+picture. Signed maps have a diverging scale.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
 from resemblance.data.images import Pixels
+from resemblance.drawing.style import AGAINST, FOR
 
 OPACITY = (0.35, 0.6)  # at the least and the most similar place
+VEIL = 0.5  # grey, where a signed map is zero
+SIGNED_OPACITY = (0.6, 0.95)  # at zero and at its largest magnitude
 
 
 def rescaled(heat: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -34,6 +38,37 @@ def rescaled(heat: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray((heat - low) / (high - low), dtype=np.float32)
 
 
+def balanced(relevance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale a signed map (H, W) to [−1, 1] by its largest magnitude; zeros if it is zero everywhere or not finite.
+
+    Example:
+        >>> balanced(np.array([[1.0, -4.0], [0.0, 2.0]], dtype=np.float32)).tolist()
+        [[0.25, -1.0], [0.0, 0.5]]
+    """
+    largest = float(np.abs(relevance).max(initial=0.0))
+    if not np.isfinite(largest) or largest == 0:
+        return np.zeros_like(relevance)
+    return np.asarray(relevance / largest, dtype=np.float32)
+
+
+def signed_layer(relevance: NDArray[np.float32]) -> Pixels:
+    """Return a transparent colour layer for a signed map: (H, W) → (H, W, 4) uint8.
+
+    Positive relevance is blue, negative is red, as contributions are in all figures; a grey veil lies over the rest, so
+    that both colours are visible on black and on white.
+
+    Example:
+        >>> signed_layer(np.array([[0.0, 1.0]], dtype=np.float32))[0].tolist()
+        [[128, 128, 128, 153], [31, 111, 178, 242]]
+    """
+    value = balanced(relevance)[..., None]
+    strength = np.abs(value) ** 0.7  # lifts weak relevance a little; the order of pixels stays
+    colour = np.where(value >= 0, to_rgb(FOR), to_rgb(AGAINST))
+    layer = np.concatenate([VEIL + (colour - VEIL) * strength, np.zeros_like(value)], axis=2)
+    layer[..., 3:] = SIGNED_OPACITY[0] + (SIGNED_OPACITY[1] - SIGNED_OPACITY[0]) * strength
+    return (layer * 255).round().astype(np.uint8)
+
+
 def heat_layer(heat: NDArray[np.float32]) -> Pixels:
     """Return a transparent colour layer for a map: (H, W) → (H, W, 4) uint8.
 
@@ -48,21 +83,22 @@ def heat_layer(heat: NDArray[np.float32]) -> Pixels:
     return (layer * 255).round().astype(np.uint8)
 
 
-def overlay(image: Pixels, heat: NDArray[np.float32], paper: bool = False) -> Pixels:
+def overlay(image: Pixels, heat: NDArray[np.float32], paper: bool = False, signed: bool = False) -> Pixels:
     """Draw a map (H, W) over its image (H, W, 3).
 
     Args:
         image: uint8.
         heat: of the same height and width.
         paper: draw 0.5 · image + 0.3 · JET, as in Chen et al. 2019.
+        signed: the map has a sign, and zero a meaning; see `signed_layer`. ``paper`` then has no effect.
 
     Example:
         >>> overlay(np.zeros((2, 4, 3), np.uint8), np.eye(2, 4, dtype=np.float32)).shape
         (2, 4, 3)
     """
-    if paper:
+    if paper and not signed:
         jet = colormaps["jet"](rescaled(heat))[..., :3]
         return (0.5 * image + 0.3 * 255 * jet).round().astype(np.uint8)
-    layer = heat_layer(heat).astype(np.float32)
+    layer = (signed_layer if signed else heat_layer)(heat).astype(np.float32)
     alpha = layer[..., 3:] / 255
     return (image * (1 - alpha) + layer[..., :3] * alpha).round().astype(np.uint8)

@@ -14,6 +14,7 @@ from resemblance.encoders.surgery import grey_weight
 from resemblance.encoders.weights import State, read_weights
 
 COUNTER = "num_batches_tracked"
+RENAMED = "names differ"  # in the note about weights that were matched by their order
 LONGEST = 200  # characters of a tensor's name, or of a shape, in messages
 
 
@@ -63,7 +64,7 @@ def load_weights(
         ordered = in_order(stored, target, head)
         if ordered is None:
             raise
-        state, others, notes = ordered, {}, [f"names differ: {_renaming(stored, target)}"]
+        state, others, notes = ordered, {}, [f"{RENAMED}: {_renaming(stored, target)}"]
         notes += _fit_first_convolution(state, target, network)
     head_keys = [key for key in target if _below(key, head)]
     head_state = {key: state[key] for key in head_keys if key in state}

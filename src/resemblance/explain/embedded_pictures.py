@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resemblance.data.images import Pixels
-from resemblance.drawing.heat import heat_layer
+from resemblance.drawing.heat import heat_layer, signed_layer
 from resemblance.drawing.style import SMALL
 from resemblance.prototypes.gallery import Box
 
 QUALITIES = (88, 78, 66, 52, 40)
-HEAT_SIDE = 48
+HEAT_SIDE, SIGNED_SIDE = 48, 128
 
 
 def data_uri(data: bytes, kind: str) -> str:
@@ -138,10 +138,19 @@ class EmbeddedPicture:
         ).format(self.name, self.width, self.height, style, self.uri)
 
 
-def heat_uri(heat: NDArray[np.float32]) -> str:
-    """Return a map's colours as a small transparent picture, which the page enlarges to the image."""
-    layer = Image.fromarray(heat_layer(heat))
-    layer.thumbnail((HEAT_SIDE, HEAT_SIDE), Image.Resampling.BILINEAR)
+def heat_uri(heat: NDArray[np.float32], signed: bool = False) -> str:
+    """Return a map's colours as a small transparent picture, which the page enlarges to the image.
+
+    A signed map is a matter of single pixels: it is kept as it is up to 64 pixels per side.
+    """
+    if not signed:
+        layer = Image.fromarray(heat_layer(heat))
+        layer.thumbnail((HEAT_SIDE, HEAT_SIDE), Image.Resampling.BILINEAR)
+        return data_uri(_encoded(layer, "WEBP", quality=70, alpha_quality=70), "image/webp")
+    layer = Image.fromarray(signed_layer(heat))
+    if max(layer.size) <= SMALL:
+        return data_uri(_encoded(layer, "PNG", optimize=True), "image/png")
+    layer.thumbnail((SIGNED_SIDE, SIGNED_SIDE), Image.Resampling.BOX)
     return data_uri(_encoded(layer, "WEBP", quality=70, alpha_quality=70), "image/webp")
 
 

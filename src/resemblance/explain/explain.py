@@ -13,15 +13,15 @@ from torch import Tensor
 from resemblance.config.errors import UserError
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.data.inputs import as_picture, as_tensor
+from resemblance.data.inputs import ModelInput, as_picture, as_tensor
 from resemblance.encoders.probe import evaluating
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import PrototypeView, prototype_views
 from resemblance.explain.reason import Reason, Step
+from resemblance.explain.reason_maps import NO_MAP, ReasonMap, reason_maps
 from resemblance.explain.request import Request, class_index
 from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.explain.selection import Selection, best_reason, counter_classes, select
-from resemblance.prototypes.maps import percentile_boxes, upsample
 
 
 def explain(
@@ -33,6 +33,8 @@ def explain(
     classes: Sequence[int | str] | None = None,
     label: int | str | None = None,
     name: str | None = None,
+    maps: str = "auto",
+    check_maps: bool = False,
 ) -> Explanation:
     """Explain the scores of one image.
 
@@ -45,9 +47,15 @@ def explain(
         classes: names or indices of the classes whose scores are explained; by default, the predicted class.
         label: the name or index of the true class, if known.
         name: the image's name; by default its path.
+        maps: the kind of map that each reason has: ``similarity``, ``gradient``, ``smoothgrad``, ``integrated`` or
+            ``prp`` (see docs/relevance.md), or ``none``. ``auto`` is the similarity map, which costs nothing; for
+            methods that compare whole images it is SmoothGrad, for the first ten reasons.
+        check_maps: whether to remove the pixels that each map marks and measure what happens to the similarity, against
+            random places; 30 forward passes per map.
 
     Raises:
-        UserError: if the image cannot be read, a class or prototype does not exist, or the model has no evidence.
+        UserError: if the image cannot be read, a class or prototype does not exist, or the model has no evidence or no
+            map of this kind.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
@@ -62,7 +70,15 @@ def explain(
     labels = None if label is None else [label]
     names = None if name is None else [name]
     explanations = explain_batch(
-        model, [image], top=top, prototypes=prototypes, classes=classes, labels=labels, names=names
+        model,
+        [image],
+        top=top,
+        prototypes=prototypes,
+        classes=classes,
+        labels=labels,
+        names=names,
+        maps=maps,
+        check_maps=check_maps,
     )
     return explanations[0]
 
@@ -76,9 +92,11 @@ def explain_batch(
     classes: Sequence[int | str] | None = None,
     labels: Sequence[int | str] | None = None,
     names: Sequence[str] | None = None,
+    maps: str = "auto",
+    check_maps: bool = False,
     batch_size: int = 16,
 ) -> list[Explanation]:
-    """Explain many images, with one forward pass per batch.
+    """Explain many images, with one forward pass per batch, and those of the maps.
 
     Args:
         model: a model with prototypes.
@@ -88,12 +106,14 @@ def explain_batch(
         classes: as for `explain`, for every image.
         labels: the true class of each image.
         names: the name of each image.
+        maps: as for `explain`.
+        check_maps: as for `explain`.
         batch_size: images per forward pass.
 
     Raises:
         UserError: as `explain`.
     """
-    request = Request.of(model, top, prototypes, classes)
+    request = Request.of(model, top, prototypes, classes, maps, check_maps)
     count = len(images)
     for values, kind in ((labels, "labels"), (names, "names")):
         if values is not None and len(values) != count:
@@ -102,14 +122,14 @@ def explain_batch(
     explanations: list[Explanation] = []
     for start in range(0, count, batch_size):
         rows = range(start, min(start + batch_size, count))
-        named = [
+        inputs = [
             as_tensor(images[i], model.spec.image, names[i] if names is not None else None) for i in rows
         ]
-        batch = torch.stack([tensor for tensor, _ in named])
+        batch = torch.stack([one.tensor for one in inputs])
         with torch.no_grad(), evaluating(model):
             output = model(batch.to(model.device))
             explanations += _explain_output(
-                model, output, batch, request, [true_classes[i] for i in rows], [name for _, name in named]
+                model, output, batch, request, [true_classes[i] for i in rows], inputs
             )
     return explanations
 
@@ -120,12 +140,14 @@ def _explain_output(
     images: Tensor,
     request: Request,
     labels: list[int | None],
-    names: list[str],
+    inputs: list[ModelInput],
 ) -> list[Explanation]:
     scores = output.scores.float()
     broken = (~output.finite).nonzero().flatten()
     if len(broken):
-        raise UserError(f"{names[int(broken[0])]}: the model's scores are not finite; its weights are broken")
+        raise UserError(
+            f"{inputs[int(broken[0])].name}: the model's scores are not finite; its weights are broken"
+        )
     predictions = scores.argmax(dim=1)
     if request.classes is None:
         explained = [predictions]
@@ -143,20 +165,20 @@ def _explain_output(
     ]
     pairs = list(dict.fromkeys(pairs))
     views = {view.index: view for view in prototype_views(model, sorted({p for _, p in pairs}))}
-    heats = _heats(model, output, pairs, (images.shape[2], images.shape[3]))
+    maps = reason_maps(model, output, images, pairs, shown, request)
 
     # Scores that are similarities without weights (KMEx) were not trained by a loss: their softmax has no meaning.
     logits = model.traits.score_kind == "logit" and selections[0].evidence.weights is not None
     probabilities = model.probabilities(scores).cpu().numpy() if logits else None
     abstained = model.abstains(output)
     scores_array = scores.cpu().numpy()
-    details = _PrototypeDetails(views, heats, dict(zip(pairs, _similarities(output, pairs), strict=True)))
+    details = _PrototypeDetails(views, maps, dict(zip(pairs, _similarities(output, pairs), strict=True)))
     explanations = []
     for row in rows:
         counter = _reasons(counter_selection, row, details)
         explanations.append(
             Explanation(
-                name=names[row],
+                name=inputs[row].name,
                 image=as_picture(images[row]),
                 method=model.name,
                 classes=model.spec.classes,
@@ -174,6 +196,8 @@ def _explain_output(
                 chosen=request.prototypes is not None,
                 words=model.traits.words,
                 abstained=abstained is not None and bool(abstained[row]),
+                preparation=inputs[row].preparation,
+                maps=request.maps,
             )
         )
     return explanations
@@ -184,19 +208,18 @@ class _PrototypeDetails:
     """The details of the prototypes that are shown; maps and similarities by image and prototype."""
 
     views: dict[int, PrototypeView]
-    heats: dict[tuple[int, int], Any]
+    maps: dict[tuple[int, int], ReasonMap]
     similarities: dict[tuple[int, int], float]
 
-    def heat_and_box(self, row: int, prototype: int) -> tuple[Any, Any]:
-        """Return the similarity map and the box."""
-        heat_and_box: tuple[Any, Any] = self.heats.get((row, prototype), (None, None))
-        return heat_and_box
+    def map(self, row: int, prototype: int) -> ReasonMap:
+        """Return the map with its box and its check, all None where there is no map."""
+        return self.maps.get((row, prototype), NO_MAP)
 
     def steps(self, row: int, path: list[tuple[int, bool]]) -> tuple[Step, ...]:
         """Return the steps of a path; a prototype's similarity is the probability that it is present."""
         presence = [self.similarities[row, prototype] for prototype, _ in path]
         return tuple(
-            Step(self.views[p], present, value if present else 1 - value, *self.heat_and_box(row, p))
+            Step(self.views[p], present, value if present else 1 - value, *self.map(row, p))
             for (p, present), value in zip(path, presence, strict=True)
         )
 
@@ -208,29 +231,6 @@ def _similarities(output: Output, pairs: list[tuple[int, int]]) -> list[float]:
     index = torch.tensor(pairs, device=output.similarities.device)
     values: list[float] = output.similarities.float()[index[:, 0], index[:, 1]].tolist()
     return values
-
-
-def _heats(
-    model: PrototypeModel, output: Output, pairs: list[tuple[int, int]], size: tuple[int, int]
-) -> dict[tuple[int, int], tuple[np.ndarray[Any, np.dtype[np.float32]], tuple[int, int, int, int]]]:
-    """Return upsampled similarity maps and their boxes for the pairs of image and prototype that are shown."""
-    heats: dict[tuple[int, int], Any] = {}
-    for first, layer, latents in model.prototypes.components(output.latents):
-        in_layer = [(row, p) for row, p in pairs if first <= p < first + len(layer)]
-        if not layer.has_maps or not in_layer:
-            continue
-        rows, numbers = torch.tensor(in_layer, device=model.device).T
-        prototypes, column = (numbers - first).unique(return_inverse=True)
-        maps = layer.maps(latents, prototypes).float()[rows, column]
-        upsampled = upsample(maps, size)
-        cells, grid = maps.flatten(1).argmax(dim=1), (maps.shape[1], maps.shape[2])
-        patches = layer.patch_boxes(cells, grid, size)
-        boxes = (percentile_boxes(upsampled) if patches is None else patches).tolist()
-        heats |= {
-            pair: (heat, tuple(box))
-            for pair, heat, box in zip(in_layer, upsampled.cpu().numpy(), boxes, strict=True)
-        }
-    return heats
 
 
 def _breakdown(
@@ -266,7 +266,7 @@ def _reasons(selection: Selection, row: int, details: _PrototypeDetails) -> list
             similarity,
             contribution,
             weight,
-            *details.heat_and_box(row, prototype),
+            *details.map(row, prototype),
             steps=details.steps(row, path),
         )
         for prototype, similarity, contribution, weight, path in zip(

@@ -8,7 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from resemblance.config.relevance import MapKind
 from resemblance.config.words import PROTOTYPES, Words
+from resemblance.data.geometry import Preparation
 from resemblance.data.images import Pixels
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import finite
@@ -37,6 +39,9 @@ class ExplanationData:
         chosen: whether the caller chose the prototypes.
         words: the method's terms for its prototypes and their numbers.
         abstained: whether the model makes no prediction; ``prediction`` then has no meaning.
+        preparation: the mapping between places of the picture and of ``image``, in which boxes and maps are:
+            ``preparation.to_original(reason.box)``.
+        maps: the kind of the reasons' maps; None if there are none.
     """
 
     name: str
@@ -55,6 +60,8 @@ class ExplanationData:
     chosen: bool = False
     words: Words = PROTOTYPES
     abstained: bool = False
+    preparation: Preparation | None = None
+    maps: MapKind | None = None
 
     @property
     def predicted(self) -> str:
@@ -103,11 +110,21 @@ class ExplanationData:
         return any(reason.steps for reason in self.all_reasons)
 
     @property
-    def located(self) -> bool:
-        """Whether the reasons have a place in the image."""
+    def mapped(self) -> list[Reason | Step]:
+        """The reasons and steps that have a map, each prototype once."""
         parts: list[Reason | Step] = [*self.all_reasons]
         parts += [step for reason in self.all_reasons for step in reason.steps]
-        return any(part.heat is not None for part in parts)
+        return list({part.prototype.index: part for part in parts if part.heat is not None}.values())
+
+    @property
+    def located(self) -> bool:
+        """Whether the reasons have a place in the image."""
+        return any(part.box is not None for part in self.mapped)
+
+    @property
+    def signed(self) -> bool:
+        """Whether the maps also mark what speaks against a prototype; similarity maps do not."""
+        return self.maps not in (None, "similarity")
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
         """Return a dictionary that JSON can hold; image, maps and pictures are included only if ``arrays``."""
@@ -119,12 +136,14 @@ class ExplanationData:
             "label": self.true,
             "correct": self.correct,
             "abstained": self.abstained,
+            "preparation": None if self.preparation is None else self.preparation.to_dict(),
             "score_kind": self.score_kind,
             "scores": {name: finite(score) for name, score in zip(self.classes, self.scores, strict=True)},
             "probabilities": None
             if self.probabilities is None
             else {name: finite(p) for name, p in zip(self.classes, self.probabilities, strict=True)},
             "order": self.order,
+            "maps": self.maps,
             "breakdowns": [breakdown.to_dict(arrays) for breakdown in self.breakdowns],
             "counter": None if self.counter is None else self.counter.to_dict(arrays),
             "counter_class": None if self.counter_class is None else self.classes[self.counter_class],

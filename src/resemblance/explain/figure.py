@@ -23,6 +23,7 @@ from resemblance.drawing.style import (
     write,
 )
 from resemblance.explain.explanation_data import ExplanationData
+from resemblance.explain.map_text import check_text, map_legend, map_notice
 from resemblance.explain.path_figure import draw_path, strip_height, strip_width
 from resemblance.explain.reason import Reason
 from resemblance.explain.rounding import signed
@@ -95,7 +96,10 @@ class _Layout:
         self.warnings = [
             line for text in warnings(explanation) for line in _wrap(f"! {text}", text_width, 8.5)
         ]
-        top = max(HEAD, 0.7 + 0.25 * len(self.title) + 0.2 * len(self.warnings))
+        about = " ".join(filter(None, [map_legend(explanation), map_notice(explanation)]))
+        self.legend = _wrap(about, text_width, 8) if about else []
+        lines = 0.25 * len(self.title) + 0.2 * len(self.warnings) + 0.17 * len(self.legend)
+        top = max(HEAD, 0.7 + lines)
         height = MARGIN + top + sum(self._height(breakdown) for breakdown in explanation.breakdowns)
         if explanation.counter is not None:
             height += self._row(explanation.counter) + 0.75
@@ -133,6 +137,9 @@ class _Layout:
         for line in self.warnings:
             write(self.figure, x, y, line, color=WARN, fontsize=8.5)
             y += 0.2
+        for line in self.legend:
+            write(self.figure, x, y, line, color=MUTED, fontsize=8)
+            y += 0.17
 
     def _breakdown(self, breakdown: ScoreBreakdown, y: float) -> float:
         explanation = self.explanation
@@ -196,8 +203,9 @@ class _Layout:
             x = MARGIN + number * (SIDE + GAP)
             if column == "image":
                 image = self.explanation.image
-                shown = image if reason.heat is None else overlay(image, reason.heat, self.paper)
-                show(self.figure, x, y, SIDE, shown, reason.box)
+                if reason.heat is not None:
+                    image = overlay(image, reason.heat, self.paper, self.explanation.signed)
+                show(self.figure, x, y, SIDE, image, reason.box)
             elif column == "prototype":
                 show(self.figure, x, y, SIDE, view.picture, whole=view.source)
             elif view.source is not None and (view.box or view.decoded):
@@ -215,6 +223,10 @@ class _Layout:
             lines[0] = (0.33, f"{view.title}, never the most similar", 8.5, WARN)
         if not view.words.owned:  # the heading is then the title
             lines = [(0.33, lines[1][1], 8, MUTED), (0.56, numbers, 8.5, INK)]
+        text = check_text(self.explanation, reason)
+        down = lines[-1][0] + 0.22
+        for number, line in enumerate(_wrap(text, self.width - MARGIN - x, 7) if text else []):
+            lines.append((down + 0.14 * number, line, 7, MUTED))
         write(self.figure, x, y + 0.1, plain(view.heading, 34), fontweight="bold", fontsize=10)
         for down, line, size, color in lines:
             write(self.figure, x, y + down, line, color=color, fontsize=size)
@@ -240,7 +252,9 @@ class _Layout:
         write(self.figure, self.width - MARGIN, y, value, **right)
         if span is not None:
             self._bar(reason.contribution, span, y + 0.02, 0.16)
-        draw_path(self.figure, self.explanation.image, reason, MARGIN, y + 0.3, self.paper)
+        draw_path(
+            self.figure, self.explanation.image, reason, MARGIN, y + 0.3, self.paper, self.explanation.signed
+        )
 
     def _line(self, label: str, value: float | None, text: str, span: tuple[float, float], y: float) -> None:
         weight = "bold" if value is None else "normal"

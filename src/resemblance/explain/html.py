@@ -8,7 +8,8 @@ from functools import lru_cache
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from resemblance.explain import text
+from resemblance.drawing.deletion_curve import deletion_curve
+from resemblance.explain import map_text, text
 from resemblance.explain.embedded_pictures import EmbeddedPicture, EmbeddedPictures, PictureLimit, heat_uri
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.prototype_view import PrototypeView
@@ -16,6 +17,7 @@ from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import signed
 from resemblance.printing.characters import printable
 from resemblance.prototypes.gallery import Box
+from resemblance.relevance.deletion_check import DeletionCheck
 
 IMAGE = PictureLimit(288, 40_000)
 CROP = PictureLimit(128, 8000)
@@ -57,7 +59,7 @@ def template_environment(*packages: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(wording=text, signed=signed)
+    environment.globals.update(wording=text, map_wording=map_text, signed=signed)
     return environment
 
 
@@ -90,15 +92,23 @@ class HtmlRenderer:
         return _svg(picture, f"The image {explanation.name}")
 
     def heat_map(self, explanation: ExplanationData, reason: Reason | Step) -> Markup:
-        """Show the image with the similarity map and the box of a reason or a step."""
+        """Show the image with the map and the box of a reason or a step."""
         picture = self.pictures.add_pixels("image", explanation.image)
         layer = ""
         if reason.heat is not None:
-            layer = Markup('<image width="{}" height="{}" preserveAspectRatio="none" href="{}"/>').format(
-                picture.width, picture.height, heat_uri(reason.heat)
+            signed = explanation.signed
+            style = Markup(' style="image-rendering:pixelated"') if signed and picture.small else ""
+            layer = Markup('<image width="{}" height="{}" preserveAspectRatio="none"{} href="{}"/>').format(
+                picture.width, picture.height, style, heat_uri(reason.heat, signed)
             )
         alt = f"Where {explanation.name} resembles {reason.prototype.title}"
+        if explanation.signed and reason.heat is not None:
+            alt = f"Map of {explanation.name} for {reason.prototype.title}: {map_text.map_name(explanation)}"
         return _svg(picture, alt, layer, reason.box)
+
+    def curve(self, check: DeletionCheck) -> Markup:
+        """Show the curve of a deletion check."""
+        return deletion_curve(check.shares, check.marked, check.random, check.spread, check.sentence())
 
     def prototype(self, view: PrototypeView) -> Markup:
         """Show the part or image that represents a prototype."""

@@ -23,7 +23,15 @@ def strip_height(reason: Reason) -> float:
     return -(-len(reason.steps) // IN_A_ROW) * STRIP
 
 
-def draw_path(figure: Figure, image: Pixels, reason: Reason, x: float, y: float, paper: bool = False) -> None:
+def draw_path(
+    figure: Figure,
+    image: Pixels,
+    reason: Reason,
+    x: float,
+    y: float,
+    paper: bool = False,
+    signed: bool = False,
+) -> None:
     """Draw the steps of a path with its upper left corner at x, y.
 
     Each step shows the image, with its place most similar to the prototype, above the prototype. The colour and the
@@ -36,6 +44,7 @@ def draw_path(figure: Figure, image: Pixels, reason: Reason, x: float, y: float,
         x: inches from the left.
         y: inches from the top.
         paper: whether to overlay maps as the papers do (see `drawing.heat`).
+        signed: whether the maps have a sign.
     """
     for number, step in enumerate(reason.steps):
         left, top = x + number % IN_A_ROW * PITCH, y + number // IN_A_ROW * STRIP
@@ -52,7 +61,7 @@ def draw_path(figure: Figure, image: Pixels, reason: Reason, x: float, y: float,
                 fontsize=13,
                 ha="center",
             )
-        shown = image if step.heat is None else overlay(image, step.heat, paper)
+        shown = image if step.heat is None else overlay(image, step.heat, paper, signed)
         show(figure, left, top + 0.37, CELL, shown, step.box)
         view = step.prototype
         show(figure, left, top + 0.37 + CELL + 0.08, CELL, view.picture, whole=view.source)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.rounding import finite
 from resemblance.prototypes.gallery import Box
+from resemblance.relevance.deletion_check import DeletionCheck
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,10 @@ class Step:
         prototype: the prototype that is looked for.
         present: whether the path continues because the prototype is present, or else because it is absent.
         probability: the probability of this step.
-        heat: (H, W) float32, the similarity map upsampled to the image; None if the model has no maps.
-        box: x0, y0, x1, y1 (exclusive), around the image's pixels at or above the map's 95th percentile, or the patch
-            that the method defines.
+        heat: (H, W) float32, the map, in the size of the image; None if there is none.
+        box: x0, y0, x1, y1 (exclusive), around the image's pixels at or above the similarity map's 95th percentile, or
+            the patch that the method defines; None for methods that compare whole images.
+        check: what removing the pixels that the map marks does to the similarity; None if that was not asked.
     """
 
     prototype: PrototypeView
@@ -31,6 +33,7 @@ class Step:
     probability: float
     heat: NDArray[np.float32] | None = None
     box: Box | None = None
+    check: DeletionCheck | None = None
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
         """Return a dictionary that JSON can hold; the map and the picture are included only if ``arrays``."""
@@ -38,6 +41,7 @@ class Step:
             "present": self.present,
             "probability": finite(self.probability),
             "box": list(self.box) if self.box else None,
+            "check": None if self.check is None else self.check.to_dict(),
         }
         if arrays:
             record["heat"] = None if self.heat is None else self.heat.tolist()
@@ -53,9 +57,10 @@ class Reason:
         similarity: the similarity of the image to the prototype.
         contribution: the value that is added to the score.
         weight: the factor between the similarity and the contribution, if there is one.
-        heat: (H, W) float32, the similarity map upsampled to the image; None if the model has no maps.
-        box: x0, y0, x1, y1 (exclusive), around the image's pixels at or above the map's 95th percentile, or the patch
-            that the method defines.
+        heat: (H, W) float32, the map, in the size of the image; None if there is none.
+        box: x0, y0, x1, y1 (exclusive), around the image's pixels at or above the similarity map's 95th percentile, or
+            the patch that the method defines; None for methods that compare whole images.
+        check: what removing the pixels that the map marks does to the similarity; None if that was not asked.
         steps: the steps, if the reason is a path; ``prototype`` is then the last one, ``similarity`` the probability
             of the path and ``weight`` the probability of the class in its leaf.
 
@@ -71,6 +76,7 @@ class Reason:
     weight: float | None = None
     heat: NDArray[np.float32] | None = None
     box: Box | None = None
+    check: DeletionCheck | None = None
     steps: tuple[Step, ...] = ()
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
@@ -80,6 +86,7 @@ class Reason:
             "weight": finite(self.weight),
             "contribution": finite(self.contribution),
             "box": list(self.box) if self.box else None,
+            "check": None if self.check is None else self.check.to_dict(),
         }
         if self.steps:
             record["steps"] = [step.to_dict(arrays) for step in self.steps]

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resemblance.config.errors import UserError
+from resemblance.config.relevance import MAP_KINDS, SHOWN_MAPS, MapKind
 from resemblance.config.values import near
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.relevance.similarity import default_kind
 
 
 def class_index(model: Classifier, value: int | str) -> int:
@@ -51,11 +53,17 @@ class Request:
         top: the number of reasons to show; None for all.
         prototypes: the numbers of the prototypes to show, if the caller chose them.
         classes: the indices of the classes whose scores are explained; None for the predicted class.
+        maps: the kind of the maps; None for no maps.
+        asked: whether the caller named this kind.
+        check: whether to check the maps by deletion.
     """
 
     top: int | None
     prototypes: list[int] | None
     classes: list[int] | None
+    maps: MapKind | None = None
+    asked: bool = False
+    check: bool = False
 
     @classmethod
     def of(
@@ -64,11 +72,13 @@ class Request:
         top: int | None,
         prototypes: Sequence[int] | None,
         classes: Sequence[int | str] | None,
+        maps: str = "auto",
+        check: bool = False,
     ) -> Request:
         """Check the arguments of `explain.explain.explain`.
 
         Raises:
-            UserError: if the model has no prototypes, or a prototype or class does not exist.
+            UserError: if the model has no prototypes, or a prototype, class or kind of map does not exist.
         """
         explainable(model)
         if top is not None and (not isinstance(top, int) or top < 1):
@@ -89,4 +99,18 @@ class Request:
         if classes is not None and len(classes):
             values = [classes] if isinstance(classes, str) else classes
             indices = list(dict.fromkeys(class_index(model, value) for value in values))
-        return cls(top, chosen or None, indices)
+        return cls(top, chosen or None, indices, _map_kind(model, maps), maps != "auto", check)
+
+
+def _map_kind(model: PrototypeModel, name: str) -> MapKind | None:
+    """Return the kind of map to show; ``auto`` is the model's default, ``none`` no map."""
+    if name == "none":
+        return None
+    if name == "auto":
+        return default_kind(model)
+    for kind in MAP_KINDS:
+        if name == kind:
+            return kind
+    raise UserError(
+        f"there is no map {name!r}{near(str(name), SHOWN_MAPS)}; the maps are {', '.join(SHOWN_MAPS)}"
+    )

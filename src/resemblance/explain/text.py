@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from resemblance.explain.explanation_data import ExplanationData
+from resemblance.explain.map_text import map_lines
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import decimals_for, signed
 from resemblance.explain.score_breakdown import ScoreBreakdown
@@ -241,6 +242,7 @@ def text_table(explanation: ExplanationData) -> str:
             f"{similarity_word(explanation)} {similarity_text(explanation, reason)}, "
             f"contribution {signed(reason.contribution, 3)}."
         )
+    blocks += map_lines(explanation)
     blocks += [f"Warning: {text}" for text in warnings(explanation)]
     return printable("\n".join(blocks), lines=True)
 

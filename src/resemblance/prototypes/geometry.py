@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resemblance.prototypes.precision import widest
+from resemblance.prototypes.shares import distance_shares, product_shares
 from resemblance.prototypes.similarity import nearest_patches, pairwise_squared, squared_distances
 
 SMALLEST = 1e-12  # lengths are clamped to this
@@ -37,6 +38,16 @@ class Geometry(ABC):
     @abstractmethod
     def measure(self, patches: Tensor, vectors: Tensor) -> Tensor:
         """Return the exact distances (...) of flat patches (..., L) to flat vectors (..., L), in float64."""
+
+    @abstractmethod
+    def shares(self, patches: Tensor, vectors: Tensor, released: bool = False) -> Tensor:
+        """Return the share of each channel in the similarity of flat patches (n, L) to vectors (n, L): (n, L).
+
+        Args:
+            patches: (n, L).
+            vectors: (n, L).
+            released: compute them by the formula of the authors' code, also where it fails.
+        """
 
     def normalized(self, vectors: Tensor) -> Tensor:
         """Return vectors (P, *shape) as they are compared; of unit length where only the direction counts."""
@@ -86,6 +97,10 @@ class SquaredDistance(Geometry):
         squares = (patches.to(wide) - vectors.to(wide)).square()
         return squares.contiguous().sum(dim=-1)
 
+    def shares(self, patches: Tensor, vectors: Tensor, released: bool = False) -> Tensor:
+        """Return the shares of the channels: those in which patch and vector agree have most (PRP)."""
+        return distance_shares(patches, vectors, released)
+
     def error_scale(self, longest: Tensor, vectors: Tensor) -> Tensor:
         """Return the scale of ‖z‖² − 2zp + ‖p‖²."""
         lengths: Tensor = torch.linalg.vector_norm(vectors, dim=1)
@@ -131,6 +146,10 @@ class InnerProduct(Geometry):
         if self.unit_patches:
             products = products / torch.linalg.vector_norm(patches, dim=-1).clamp_min(SMALLEST)
         return -products
+
+    def shares(self, patches: Tensor, vectors: Tensor, released: bool = False) -> Tensor:
+        """Return the shares of the channels in the product: z_j p_j, as in a linear layer; a length is constant."""
+        return product_shares(patches, self.normalized(vectors))
 
     def normalized(self, vectors: Tensor) -> Tensor:
         """Return vectors of unit length, where only their direction counts."""

@@ -109,6 +109,24 @@ class PrototypeLayer(nn.Module):
         """
         return None
 
+    def shares(self, latents: Any, which: Tensor, released: bool = False) -> Tensor:
+        """Return the share of each number of the latents in the similarity of image b to prototype ``which[b]``.
+
+        Relevance begins with them (PRP). Only the place of the largest similarity has shares.
+
+        Args:
+            latents: of B images.
+            which: (B,).
+            released: by the formula of the authors' code, where it differs.
+
+        Returns:
+            As the latents, with sums of 1 for each image, or 0 where nothing can be shared.
+
+        Raises:
+            NotImplementedError: for prototypes without a settled rule.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no rule of relevance")
+
     def rounding_error(self, latents: Tensor) -> Tensor:
         """Return a bound (P,) of the difference between the values of `match` and of `at`."""
         return torch.full((len(self),), 1e-5, device=latents.device)
@@ -123,6 +141,13 @@ class PrototypeLayer(nn.Module):
     def normalized(self, vectors: Tensor) -> Tensor:
         """Return vectors as they are compared; normalised where only the direction counts."""
         return vectors
+
+    def between(self) -> Tensor | None:
+        """Return the similarity of each prototype, as if it were a patch, to all prototypes: (P, P) float64.
+
+        None for prototypes without vectors, which are not compared.
+        """
+        return None
 
     def components(self, latents: Any) -> Iterator[tuple[int, PrototypeLayer, Any]]:
         """Yield the layers of which this one consists, each with the index of its first prototype and its latents."""

@@ -43,3 +43,7 @@ class ScalarPrototypes(PrototypeLayer):
         if self.absent_at_zero:
             match.values = torch.where(match.values < 0, match.values, torch.inf)
         return match
+
+    def shares(self, latents: Tensor, which: Tensor, released: bool = False) -> Tensor:
+        """Return 1 for the prototype's own number."""
+        return torch.zeros_like(latents).scatter(1, which[:, None], 1.0)

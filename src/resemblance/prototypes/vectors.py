@@ -10,6 +10,7 @@ from torch import Tensor
 from resemblance.prototypes.comparison import Comparison, Match, Places
 from resemblance.prototypes.geometry import Geometry, SquaredDistance
 from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.prototypes.pairwise import pairwise_measures
 from resemblance.prototypes.precision import full_precision, widened, widest
 from resemblance.prototypes.similarity import log_similarity
 
@@ -136,6 +137,28 @@ class VectorPrototypes(PrototypeLayer):
         ]
         return self.activation(torch.cat(parts).float()).reshape(-1, *grid)
 
+    @torch.no_grad()
+    def shares(self, latents: Tensor, which: Tensor, released: bool = False) -> Tensor:
+        """Return the shares of the channels in all cells of the nearest window, or of the whole embedding."""
+        compared, vectors = self.compared(latents), self.vectors[which].to(widened(latents).dtype)
+        result = torch.zeros_like(widened(latents))
+        if not self.has_maps:
+            flat = self.geometry.shares(compared, vectors.flatten(1), released)
+            part = result.flatten(1)
+            part[:, : flat.shape[1]] = flat
+            return part.reshape(latents.shape)
+        rows, (height, width) = torch.arange(len(which), device=which.device), self.window
+        cells = self.at(latents, rows, which).cells
+        columns = self.grid(latents)[1]
+        y = (cells // columns)[:, None, None] + torch.arange(height, device=cells.device)[:, None]
+        x = (cells % columns)[:, None, None] + torch.arange(width, device=cells.device)
+        window = compared[rows[:, None, None], :, y, x].flatten(1)  # (n, h·w·D)
+        flat = self.geometry.shares(window, vectors.permute(0, 2, 3, 1).flatten(1), released)
+        channels = torch.arange(compared.shape[1], device=cells.device)
+        place = (rows[:, None, None, None], channels, y[..., None], x[..., None])
+        result[place] = flat.reshape(len(rows), height, width, compared.shape[1])
+        return result
+
     def patches(self, latents: Tensor, rows: Tensor) -> Tensor:
         """Return all windows of the images ``rows`` (n,), in the order of their cells: (n, cells, *shape)."""
         latents = self.compared(latents)[rows]
@@ -153,6 +176,11 @@ class VectorPrototypes(PrototypeLayer):
         """Return exact distances (n, cells), float64, between patches (n, cells, *shape) and vectors (n, 1, *shape)."""
         dims = self.vectors.dim() - 1
         return self.geometry.measure(patches.flatten(-dims), vectors.flatten(-dims))
+
+    @torch.no_grad()
+    def between(self) -> Tensor:
+        """Return the similarities of all prototypes to each other, from exact distances."""
+        return self.activation(pairwise_measures(self.vectors, self.vectors, self.measure))
 
     def rounding_error(self, latents: Tensor) -> Tensor:
         """Return more than twice the error of the fast distances, in the present arithmetic."""

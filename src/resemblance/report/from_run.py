@@ -38,6 +38,8 @@ def run_report(
     *,
     explain: int = 8,
     top: int = 5,
+    maps: str = "auto",
+    check_maps: bool = True,
     seed: int = 0,
     batch_size: int = 128,
     workers: int = 0,
@@ -50,10 +52,12 @@ def run_report(
         splits: its images; None if they are not available: then no image is explained.
         explain: the number of images to explain, misclassified ones first.
         top: the number of reasons per image.
+        maps: the kind of map of each reason; a run that has none of this kind gets the default, with a note.
+        check_maps: whether to check the maps by deletion.
         seed: the seed of the choice of images.
         batch_size: images per batch.
         workers: the number of processes that read images.
-        messages: receives a warning for each snapshot that is left out.
+        messages: receives a warning for each snapshot that is left out, and for a kind of map that the run has not.
 
     Raises:
         UserError: if metrics.json cannot be read or holds its measurements in another form.
@@ -75,7 +79,14 @@ def run_report(
             same = metrics.get("data") == splits.name and metrics.get("images", {}).get(name) == len(source)
             wrong = metrics.get(name, {}).get("wrong") if same else None
             indices = choose_images(run, source, explain, seed, wrong, batch_size, workers)
-            explanations = explain_images(model, source, indices, top)
+            try:
+                explanations = explain_images(model, source, indices, top, maps, check_maps)
+            except UserError as error:
+                if maps in ("auto", "none"):
+                    raise
+                notes.append(f"There are no {maps} maps here, but the default ones: {error}.")
+                (messages or Messages()).warn(f"{run.name} is shown with its default maps: {error}")
+                explanations = explain_images(model, source, indices, top, "auto", check_maps)
         refit = bool(run.config.get("refit_on_all"))
         train = Joined(splits.train, splits.val) if refit else splits.train
         figures = _figures(run, source, train, seed, batch_size, workers, messages or Messages())
@@ -140,7 +151,14 @@ def choose_images(
     return [*incorrect[:half], *correct[: count - len(incorrect[:half])]]
 
 
-def explain_images(model: PrototypeModel, source: Source, indices: list[int], top: int) -> list[Explanation]:
+def explain_images(
+    model: PrototypeModel,
+    source: Source,
+    indices: list[int],
+    top: int,
+    maps: str = "auto",
+    check_maps: bool = False,
+) -> list[Explanation]:
     """Explain images of a source, with their true classes."""
     return explain_batch(
         model,
@@ -148,6 +166,8 @@ def explain_images(model: PrototypeModel, source: Source, indices: list[int], to
         top=top,
         labels=[int(source.labels[index]) for index in indices],
         names=[source.name(index) for index in indices],
+        maps=maps,
+        check_maps=check_maps,
     )
 
 

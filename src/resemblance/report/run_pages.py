@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from resemblance.config.errors import UserError
+from resemblance.config.runs import ConvertOptions, TrainOptions
 from resemblance.data.sources.source import DataSplits
 from resemblance.report.from_run import read_confusions, run_report
 from resemblance.report.page import write_report
 from resemblance.runs.folders import PAGE
 from resemblance.runs.messages import Messages
+from resemblance.runs.opening import computing_on
 from resemblance.runs.run import RunRecord
+from resemblance.training.engine.interrupts import resumable
 
 
 def write_run_report(
@@ -23,6 +26,8 @@ def write_run_report(
     title: str = "",
     explain: int = 8,
     top: int = 5,
+    maps: str = "auto",
+    check_maps: bool = True,
     seed: int = 0,
     batch_size: int = 128,
     workers: int = 0,
@@ -38,6 +43,8 @@ def write_run_report(
         title: the page's heading; by default it has the runs' names.
         explain: the number of images to explain per run, misclassified ones first.
         top: the number of reasons per image.
+        maps: the kind of map of each reason; a run that has none of this kind gets the default, with a note.
+        check_maps: whether to check the maps by deletion.
         seed: the seed of the choice of images.
         batch_size: images per batch.
         workers: the number of processes that read images.
@@ -58,6 +65,8 @@ def write_run_report(
             _images(run, data, skip_bad_images, messages),
             explain=explain,
             top=top,
+            maps=maps,
+            check_maps=check_maps,
             seed=seed,
             batch_size=batch_size,
             workers=workers,
@@ -66,6 +75,18 @@ def write_run_report(
         for run in _measured(runs, messages)
     ]
     return write_report(path, pages, title)
+
+
+def reported(
+    record: RunRecord, options: TrainOptions | ConvertOptions, messages: Messages | None
+) -> RunRecord:
+    """Write the report of a new run, if the options ask for one, without opening its model and images again."""
+    if options.report:
+        # A conversion is not resumed but repeated as it was.
+        folder = record.folder if isinstance(options, TrainOptions) else None
+        with resumable(folder), computing_on(record.model, options.accelerator):
+            write_run_report([record], None, workers=options.workers, messages=messages)
+    return record
 
 
 def _measured(runs: Sequence[RunRecord], messages: Messages) -> list[RunRecord]:

@@ -22,24 +22,20 @@ Labels = list[int | str | None] | tuple[int | str | None, ...] | int | str | Non
 def explain_images(
     model: Classifier,
     images: Sequence[Any],
-    top: int | None,
-    prototypes: Sequence[int] | None,
-    classes: Sequence[int | str] | None,
     labels: Labels,
     skip_bad_images: bool,
     messages: Messages,
+    **options: Any,
 ) -> list[Explanation]:
     """Explain images one by one.
 
     Args:
         model: a model with prototypes.
         images: the images, as `list_images` returns them.
-        top: the number of reasons to show; None for all.
-        prototypes: the prototypes to show instead.
-        classes: the classes whose scores are explained; by default, the predicted class.
         labels: the true class of each image, or one for all of them; None if it is not known.
         skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
         messages: receives a warning for each image that is left out.
+        **options: the choice of reasons and maps, as for `explain.explain.explain`.
 
     Raises:
         UserError: if an image cannot be read, a class or prototype does not exist, or the model has no prototypes.
@@ -51,9 +47,7 @@ def explain_images(
     explanations = []
     for image, label in zip(images, labels, strict=True):
         try:
-            explanations.append(
-                explain(model, image, top=top, prototypes=prototypes, classes=classes, label=label)
-            )
+            explanations.append(explain(model, image, label=label, **options))
         except UserError as error:
             if not skip_bad_images or not (isinstance(image, Path) and image.is_file()):
                 raise

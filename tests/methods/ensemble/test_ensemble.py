@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -225,3 +227,14 @@ def test_what_is_not_an_ensemble_is_refused():
         black_boxes.loss(black_boxes(torch.rand(1, 1, 32, 32)), torch.tensor([0]))
     with pytest.raises(UserError, match="no images"):
         evaluate_ensemble([one, one], source(0))
+
+
+def test_members_that_prepare_images_in_different_ways_are_refused():
+    one, two = member(seed=0), member(seed=1)
+    for model in (one, two):
+        model.spec = replace(model.spec, image=replace(model.spec.image, resize="pad", crop_share=0.9))
+    assert make_ensemble([one, two]).spec.image.resize == "pad"
+    assert make_ensemble([one, two]).spec.image.padding == (0.5,)  # the mean of the members
+    two.spec = replace(two.spec, image=replace(two.spec.image, resize="crop"))
+    with pytest.raises(UserError, match=r"in the same way, not by crop 0\.9 bilinear, pad 0\.9 bilinear"):
+        make_ensemble([one, two])

@@ -26,6 +26,8 @@ def run(options: ExplainCommand) -> int:
             prototypes=options.prototypes,
             classes=options.classes,
             labels=options.label,
+            maps=options.maps,
+            check_maps=options.check_maps,
             output=output,
             skip_bad_images=options.skip_bad_images,
             messages=out,

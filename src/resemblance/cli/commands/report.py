@@ -21,6 +21,8 @@ def run(options: ReportCommand) -> int:
             title=options.title or "",
             explain=options.explain,
             top=options.top,
+            maps=options.maps,
+            check_maps=options.check_maps,
             seed=options.seed,
             batch_size=options.batch_size,
             workers=options.workers,

@@ -16,7 +16,9 @@ from resemblance.methods.deformable.deform import (
     window_grid,
 )
 from resemblance.prototypes.comparison import Comparison, Match, Places
+from resemblance.prototypes.pairwise import pairwise_measures
 from resemblance.prototypes.precision import full_precision, widened, widest
+from resemblance.prototypes.shares import product_shares
 from resemblance.prototypes.similarity import linear_similarity
 from resemblance.prototypes.vectors import VectorPrototypes
 
@@ -118,6 +120,25 @@ class DeformablePrototypes(VectorPrototypes):
         size = corner.new_tensor([latents.shape[2], latents.shape[3]])
         return torch.cat([(corner / size).flip(-1), ((corner + 1) / size).flip(-1)], dim=-1)
 
+    @torch.no_grad()
+    def shares(self, latents: Tensor, which: Tensor, released: bool = False) -> Tensor:
+        """Return the shares at the four cells that each part reads: those of the squares that are interpolated."""
+        z, offsets = self._split(widened(latents))
+        rows = torch.arange(len(which), device=which.device)
+        window = super().at(latents, rows, which).cells
+        cells, weights = (
+            values[rows, window] for values in corners(offsets, (z.shape[2], z.shape[3]), self.parts)
+        )
+        places = cells.flatten(1)[:, None].expand(-1, self.channels, -1)  # (B, E, ρ·4)
+        squares = z.square().flatten(2).gather(2, places).reshape(*places.shape[:2], -1, 4) * weights[:, None]
+        mixed = squares.sum(dim=3)
+        parts = self.normalized(self.vectors[which].to(z.dtype)).flatten(2)
+        shares = product_shares(mixed.sqrt().flatten(1), parts.flatten(1)).reshape(mixed.shape)
+        split = shares[..., None] * squares / mixed.clamp_min(torch.finfo(z.dtype).tiny)[..., None]
+        result = torch.zeros_like(widened(latents)).flatten(2)
+        result[:, : self.channels].scatter_add_(2, places, split.flatten(2))
+        return result.reshape(latents.shape)
+
     def patches(self, latents: Tensor, rows: Tensor) -> Tensor:
         """Return what the parts of all windows of the images ``rows`` (n,) read: (n, windows, E, k, k)."""
         z, offsets = self._split(widened(latents)[rows])
@@ -141,6 +162,12 @@ class DeformablePrototypes(VectorPrototypes):
         parts = self.normalized(vectors.to(wide).reshape(-1, *shape[-3:])).reshape(shape)
         similarities: Tensor = (patches.to(wide) * parts).flatten(-3).contiguous().sum(dim=-1)
         return -similarities
+
+    @torch.no_grad()
+    def between(self) -> Tensor:
+        """Return the similarities of all prototypes to each other, each part at its regular place."""
+        patches = self.unit_vectors(self.vectors[:, : self.depth].to(widest(self.vectors.device)))
+        return self.activation(pairwise_measures(patches, self.vectors, self.measure))
 
     def error_scale(self, latents: Tensor) -> Tensor:
         """Return 1: both sides of the product have length 1."""

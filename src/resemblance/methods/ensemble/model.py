@@ -245,9 +245,19 @@ def ensemble_class(models: Sequence[Classifier]) -> type[Ensemble]:
 
 def _largest(images: Sequence[ImageSpec]) -> ImageSpec:
     """Return a specification with the largest size and number of channels; the members normalise by themselves."""
+    prepared = {(image.resize, image.crop_share, image.interpolation) for image in images}
+    if len(prepared) > 1:
+        listed = ", ".join(sorted(f"{resize} {share:g} {filter}" for resize, share, filter in prepared))
+        raise UserError(
+            f"the models of an ensemble must prepare their images in the same way, not by {listed}; train them with "
+            "the same --resize, --crop-share and --interpolation"
+        )
     channels = max(image.channels for image in images)
     height, width = max(image.height for image in images), max(image.width for image in images)
-    return ImageSpec(height, width, channels, (0.0,) * channels, (1.0,) * channels)
+    padding = next(image.padding for image in images if image.channels == channels)
+    return ImageSpec(
+        height, width, channels, (0.0,) * channels, (1.0,) * channels, *prepared.pop(), padding=padding
+    )
 
 
 def _pictures(model: PrototypeModel) -> Sequence[GalleryItem]:

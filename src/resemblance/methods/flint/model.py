@@ -43,6 +43,8 @@ from resemblance.methods.flint.networks import (
     build_decoder,
     choose_predictor,
 )
+from resemblance.prototypes.geometry import InnerProduct
+from resemblance.prototypes.pairwise import pairwise_similarities
 from resemblance.prototypes.precision import full_precision, widened
 from resemblance.prototypes.scalars import ScalarPrototypes
 
@@ -228,6 +230,10 @@ class FLINT(PrototypeMethod):
     def reconstruct(self, images: Tensor) -> Tensor:
         """Return d(Φ(x)) as images (B, C, H, W) in [0, 1]."""
         return self.as_images(self.decoder(self.embed(self.latents(images))).float())
+
+    def prototype_similarities(self) -> Tensor:
+        """Return the dot products of the attributes' weights, as Gautam et al. 2024 compare them."""
+        return pairwise_similarities(self.attributes.linear.weight, InnerProduct(), torch.neg)
 
     def assign_owners(self) -> None:
         """Let each attribute belong to the classes for which its relevance is above the threshold."""

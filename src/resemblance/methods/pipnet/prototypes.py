@@ -57,6 +57,14 @@ class ChannelPrototypes(PrototypeLayer):
         """Return the prototypes' channels, (B, K, H, W)."""
         return widened(latents)[:, self.channels if which is None else self.channels[which]]
 
+    def shares(self, latents: Tensor, which: Tensor, released: bool = False) -> Tensor:
+        """Return 1 for the prototype's channel at the cell of its presence."""
+        channels = self.channels[which]
+        maps = latents[torch.arange(len(which), device=which.device), channels].flatten(1)
+        first = torch.zeros_like(latents).flatten(2)
+        first[torch.arange(len(which), device=which.device), channels, maps.argmax(dim=1)] = 1.0
+        return first.reshape(latents.shape)
+
     def patch_boxes(self, cells: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> Tensor:
         """Return the boxes of patches as in the authors' code: 32 of 224 pixels, evenly spread over the image."""
         cells, sides = cells.cpu(), []

@@ -1,0 +1,51 @@
+"""The words about the maps of an explanation, for the terminal, figures and pages."""
+
+from __future__ import annotations
+
+from resemblance.config.relevance import LRP_NOTICE, MAP_NAMES
+from resemblance.explain.explanation_data import ExplanationData
+from resemblance.explain.reason import Reason, Step
+
+
+def map_name(explanation: ExplanationData) -> str:
+    """Return the name of the kind of the maps; empty if there are none."""
+    return "" if explanation.maps is None else MAP_NAMES[explanation.maps]
+
+
+def map_legend(explanation: ExplanationData) -> str:
+    """Return one sentence about signed maps and their colours; empty for similarity maps and without maps."""
+    if not explanation.signed or not explanation.mapped:
+        return ""
+    words = explanation.words
+    return (
+        f"Maps: {map_name(explanation)}. Blue pixels raise the {words.similarity} of the {words.one}, red ones "
+        "lower it; colours compare pixels of one map."
+    )
+
+
+def map_notice(explanation: ExplanationData) -> str:
+    """Return the notice that belongs to the kind of the maps; empty if there is none."""
+    return LRP_NOTICE if explanation.maps == "prp" and explanation.mapped else ""
+
+
+def empty_map(explanation: ExplanationData, part: Reason | Step) -> bool:
+    """Return whether a signed map is zero everywhere, so that nothing is drawn."""
+    return explanation.signed and part.heat is not None and not part.heat.any()
+
+
+def check_text(explanation: ExplanationData, part: Reason | Step) -> str:
+    """Return the sentence of the deletion check of a map, or that the map is empty; empty if there is none."""
+    if part.check is not None:
+        return part.check.sentence()
+    return "This map is empty: no pixel has any relevance." if empty_map(explanation, part) else ""
+
+
+def map_lines(explanation: ExplanationData) -> list[str]:
+    """Return the sentences about the maps for a text without pictures."""
+    lines = []
+    for part in explanation.mapped:
+        text = check_text(explanation, part)
+        if text:
+            name = f"part {part.prototype.index}" if explanation.paths else part.prototype.title
+            lines.append(f"map of {name} ({map_name(explanation)}): {text}")
+    return [*lines, *filter(None, [map_notice(explanation)])]

@@ -1,0 +1,1 @@
+"""Perturbations of images as pure functions: attacks by gradients, and noise."""
