@@ -190,6 +190,15 @@ def test_kmex_clusters_the_embeddings_of_the_chosen_encoder(tmp_path):
     assert model.prototypes.usage_counted
 
 
+def test_the_classifier_beside_patches_is_fitted_on_embeddings(tmp_path):
+    whole = made_with_weights("kmex", tmp_path, freeze_encoder=True)
+    patches = made_with_weights("kmex", tmp_path, freeze_encoder=True, patches=True)
+    train(whole, tmp_path / "whole")
+    train(patches, tmp_path / "patches")
+    assert close(whole.encoder, patches.encoder)
+    assert patches.prototypes.vectors.shape[1:] == (patches.encoder.channels, 1, 1)
+
+
 def test_a_classifier_that_comes_with_the_weights_is_not_fitted_again(tmp_path):
     path = tmp_path / "whole.pt"
     torch.manual_seed(1)
