@@ -10,6 +10,7 @@ images: with few images, validation images are too few to choose by, and are lef
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +18,17 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
-from torch import nn
+from torch import Tensor, nn
 
 from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
+from resemblance.data.batch import Batch, EncodedBatch
+from resemblance.data.dataset import ImageDataset
+from resemblance.data.loader import loader
+from resemblance.data.progress import track
+from resemblance.encoders.base import Encoder
 from resemblance.training.ends.actions import ActionContext, action
-from resemblance.training.ends.passes import evaluating, latents_of, training_images
+from resemblance.training.ends.passes import evaluating, training_images
 
 Rows = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -155,16 +161,30 @@ def probe(model: Classifier, context: ActionContext) -> None:
     """Set an encoder's linear classifier to the linear probe on its embeddings of the training images."""
     head = model.get_submodule("encoder.classifier")
     assert isinstance(head, nn.Linear)
-    parts = []
-    with evaluating(model):
-        for latents, labels, _ in latents_of(
-            model, training_images(model, context), "embedding", context.progress
-        ):
-            parts.append((latents.cpu().numpy(), labels.cpu().numpy()))
+    parts = [(rows.cpu().numpy(), labels.cpu().numpy()) for rows, labels in _embeddings(model, context)]
     embeddings = np.concatenate([rows for rows, _ in parts]).astype(np.float64)
-    numbers = np.concatenate([classes for _, classes in parts])
+    numbers = np.concatenate([labels for _, labels in parts])
     fitted = fit_probe(embeddings, numbers, model.spec.num_classes, context.seed)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(fitted.weights))
         if head.bias is not None:
             head.bias.copy_(torch.from_numpy(fitted.bias))
+
+
+def _embeddings(model: Classifier, context: ActionContext) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield what the classifier reads of the training images (B, E), and the labels (B,), batch by batch."""
+    encoder = model.get_submodule("encoder")
+    assert isinstance(encoder, Encoder)
+    # Where the latents are the map, as for prototypes of patches, they do not hold what the classifier reads.
+    images: Iterable[Batch | EncodedBatch]
+    if model.trains_on_encoded:
+        images = training_images(model, context)
+    else:
+        dataset = ImageDataset(context.train, model.spec.image)
+        images = loader(dataset, context.batch_size, context.workers)
+    with evaluating(model):
+        for batch in track(images, "embedding", context.progress):
+            inputs = batch[0].to(model.device)
+            if not isinstance(batch, EncodedBatch):
+                inputs = encoder.embed(encoder.features(model.normalize(inputs)))
+            yield inputs.float(), batch.labels

@@ -25,7 +25,7 @@ from resemblance.training.cached.latent_cache import GIGABYTE, LatentCache, cach
 from resemblance.training.cached.latent_file import Array
 from resemblance.training.ends.passes import evaluating
 
-BATCH = 32  # images at a time, always: the last bit of a result can depend on the size of the batch
+PIXELS = 1 << 22  # in a batch, about
 
 
 def bytes_per_image(model: Classifier) -> int:
@@ -123,12 +123,18 @@ class FrozenEncoder:
 
         def compute() -> Iterator[Array]:
             order = [(view, index) for index in range(len(source))]
-            batches = loader(images, BATCH, self.workers, sampler=order)
+            batches = loader(images, self._size, self.workers, sampler=order)
             for batch in track(batches, title, self.progress):
                 yield to_array(self._encode(batch.images))
 
         shape = (len(source), *self.shape)
         return self.cache.array(key.hexdigest()[:40], shape, STORED_AS[self.dtype], compute)
+
+    @property
+    def _size(self) -> int:
+        """Images at a time, always: the last bit of a result can depend on the size of the batch."""
+        image = self.model.spec.image
+        return min(max(PIXELS // (image.height * image.width), 32), 512)
 
     def _encode(self, images: Tensor) -> Tensor:
         with evaluating(self.model), self.context():

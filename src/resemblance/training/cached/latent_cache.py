@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import shutil
@@ -28,6 +29,14 @@ def cache_folder() -> Path:
         return Path(folder).expanduser() / "latents"
     user = os.environ.get("XDG_CACHE_HOME")
     return (Path(user) if user else Path.home() / ".cache") / "resemblance" / "latents"
+
+
+def _in_memory(shape: tuple[int, ...], dtype: str, blocks: Iterable[Array]) -> Array:
+    array, start = np.empty(shape, dtype), 0
+    for block in blocks:
+        array[start : start + len(block)] = block
+        start += len(block)
+    return array
 
 
 class LatentCache:
@@ -74,32 +83,26 @@ class LatentCache:
             return array
         size = math.prod(shape) * np.dtype(dtype).itemsize
         self._make_room(size)
-        if size <= MAX_CACHE_BYTES:
-            computed = np.concatenate([np.empty((0, *shape[1:]), dtype), *compute()])
-            try:
-                write_latents(path, shape, dtype, [computed])
-            except CannotWriteError as error:
-                warnings.warn(f"{error.problem}; the latents stay in memory", FolderWarning, stacklevel=2)
-                return computed
-            return self._read(path)
         try:
-            if shutil.disk_usage(self.folder.parent if not self.folder.exists() else self.folder).free < size:
-                raise self._no_room(size)
+            self._check_disk(path, size)
             write_latents(path, shape, dtype, compute())
-        except OSError:
-            raise self._no_room(size) from None
-        except CannotWriteError:
-            raise self._no_room(size) from None
-        return self._read(path)
-
-    def _read(self, path: Path) -> Array:
+        except CannotWriteError as error:
+            if size > MAX_CACHE_BYTES:
+                raise self._no_room(size) from None
+            warnings.warn(f"{error.problem}; the latents stay in memory", FolderWarning, stacklevel=2)
+            return _in_memory(shape, dtype, compute())
         written = read_latents(path)
-        if written is None:
-            raise UserError(
-                f"{path} was written, but cannot be read again; set RESEMBLANCE_CACHE to another folder, or use "
-                "--latent-cache 0"
-            )
-        return written
+        if written is None and size > MAX_CACHE_BYTES:
+            raise UserError(f"{path} was written, but is gone or damaged; repeat the command")
+        # A run with a smaller budget may have removed it.
+        return _in_memory(shape, dtype, compute()) if written is None else written
+
+    def _check_disk(self, path: Path, size: int) -> None:
+        """Raise the error of a full disk now, and not after hours of computing."""
+        with suppress(OSError):  # the folder cannot be made, or nothing is known of its disk
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(self.folder).free < size:
+                raise CannotWriteError(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def _no_room(self, size: int) -> UserError:
         return UserError(
