@@ -4,8 +4,8 @@ It minimises, over weights W and biases b,
 
     mean over the images of −log softmax(W z + b)_label + λ/2 |W|²
 
-to convergence, by L-BFGS in float64. λ is the largest of a grid whose loss in cross-validation on the training images is
-within one standard error of the smallest (Breiman et al. 1984): few images cannot tell these apart, and the simpler
+to convergence, by L-BFGS in float64. λ is the largest of a grid whose loss in cross-validation on the training images
+is within one standard error of the smallest (Breiman et al. 1984): few images cannot tell these apart, and the simpler
 classifier errs less on others. Validation images are even fewer, and are left for choosing the model.
 """
 
