@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import resemblance
+import resemblance.metrics
 from resemblance.cli.main import main
 from resemblance.config.errors import UserError
 from resemblance.methods import PrototypeDLConfig
@@ -293,7 +294,7 @@ def test_the_verbs_stay_functions_whatever_is_imported() -> None:
 
 def test_what_the_documentation_lists_is_what_is_public() -> None:
     page = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
-    for package in (resemblance, resemblance.methods):
+    for package in (resemblance, resemblance.methods, resemblance.metrics):
         for name in package.__all__:
             assert name == "__version__" or f"`{name}`" in page, f"docs/api.md does not list {name}"
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -115,6 +118,29 @@ def test_one_run(runs: Path, tmp_path: Path, command: Command) -> None:
 def test_the_default_folder_is_in_the_run(runs: Path, command: Command) -> None:
     assert command("evaluate", runs / "kmex-0", "--metrics", "ghosting", *FEW)[0] == 0
     assert (runs / "kmex-0" / "evaluation" / "evaluation.html").is_file()
+
+
+def test_report_and_evaluation_link_to_each_other(runs: Path, tmp_path: Path, command: Command) -> None:
+    run = tmp_path / "a run: 50% #1"
+    shutil.copytree(runs / "kmex-1", run)
+    evaluate = ["evaluate", run, "--metrics", "ghosting", *FEW]
+    report = ["report", run, "--explain", "0"]
+    evaluation, beside = run / "evaluation" / "evaluation.html", tmp_path / "pages" / "page.html"
+
+    assert command(*evaluate)[0] == 0
+    assert links(evaluation) == []
+    assert command(*report)[0] == 0
+    assert links(run / "report.html") == [evaluation.resolve()]
+    assert command(*report, "--output", beside)[0] == 0
+    assert links(beside) == [evaluation.resolve()]
+    assert command(*evaluate)[0] == 0
+    assert links(evaluation) == [(run / "report.html").resolve()]
+
+
+def links(page: Path) -> list[Path]:
+    """Return the files to which a page links."""
+    addresses = re.findall(r'<a href="([^"#]+)"', page.read_text(encoding="utf-8"))
+    return [(page.parent / unquote(address)).resolve() for address in addresses]
 
 
 def test_several_runs_and_seeds(runs: Path, tmp_path: Path, command: Command) -> None:

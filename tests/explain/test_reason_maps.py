@@ -127,6 +127,11 @@ def test_a_tree_checks_the_parts_that_the_image_has():
     assert all(step.check is not None for step in steps if step.present)
     assert all(step.heat is not None for step in steps)
     assert 'class="curve"' in explanation._repr_html_()
+    drawn = " ".join(text.get_text() for text in explanation.plot().findobj(Text)).split()
+    for step in steps:
+        if step.check is not None:
+            words = f"part {step.prototype.index}: {step.check.sentence()}".split()
+            assert any(drawn[place : place + len(words)] == words for place in range(len(drawn)))
 
 
 def test_an_ensemble_shows_maps_where_its_members_have_them():

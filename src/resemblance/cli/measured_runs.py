@@ -13,7 +13,7 @@ from resemblance.metrics.suite.aggregate import MeasuredRun
 from resemblance.metrics.suite.table import result_table
 from resemblance.report.evaluation.outputs import write_evaluation
 from resemblance.runs.evaluated_runs import evaluate_runs, finish_evaluation
-from resemblance.runs.folders import check_writable, make_folder
+from resemblance.runs.folders import EVALUATION, check_writable, make_folder
 
 
 def run_measures(options: EvaluateCommand, out: Screen) -> int:
@@ -63,7 +63,7 @@ def _folder(options: EvaluateCommand) -> Path:
             )
         return output
     first = Path(options.runs[0]).expanduser()
-    return Path(os.path.abspath(first)) / "evaluation" if first.is_dir() else Path("evaluation")
+    return Path(os.path.abspath(first)) / EVALUATION if first.is_dir() else Path(EVALUATION)
 
 
 def _open(path: str, options: EvaluateCommand) -> Run:

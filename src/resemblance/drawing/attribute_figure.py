@@ -115,13 +115,16 @@ def _draw(axes: Axes, points: Sequence[AttributePoint], name: str, series: int, 
         markersize=4.5,
         linewidth=1.3,
         capsize=2,
+        clip_on=False,  # a marker at 0 is whole
+        zorder=3,
     )
 
 
 def _finish(axes: Axes, title: str, ticks: Sequence[int], whole: bool) -> None:
     axes.set_xlabel("prototypes trained", fontsize=8, color=INK)
     axes.set_ylabel(title, fontsize=8, color=INK)
-    axes.set_ylim(bottom=0)
+    top = max(1.0, axes.get_ylim()[1]) if whole else axes.get_ylim()[1]  # no fractions of what is counted
+    axes.set_ylim(0, top)
     axes.margins(x=0.08)
     if len(ticks) <= 6:
         axes.set_xticks(ticks)

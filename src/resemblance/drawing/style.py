@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,11 @@ def write(figure: Figure, x: float, y: float, text: str, **options: Any) -> Text
 def inches(words: str, size: float) -> float:
     """Estimate the width of a line in DejaVu Sans: 0.6 of the size in points per letter, 0.68 when bold and mixed."""
     return 0.62 * size / 72 * len(words)
+
+
+def wrap(text: str, width: float, size: float) -> list[str]:
+    """Break a text of ``size`` points into lines that fit into ``width`` inches."""
+    return textwrap.wrap(text, max(12, int(width / inches("a", size)))) or [""]
 
 
 def place(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:

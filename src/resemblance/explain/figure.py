@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -15,16 +13,16 @@ from resemblance.drawing.style import (
     INK,
     MUTED,
     WARN,
-    inches,
     new_figure,
     place,
     plain,
     show,
+    wrap,
     write,
 )
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.map_text import check_text, map_legend, map_notice
-from resemblance.explain.path_figure import draw_path, strip_height, strip_width
+from resemblance.explain.path_figure import check_lines, draw_path, strip_height, strip_width
 from resemblance.explain.reason import Reason
 from resemblance.explain.rounding import signed
 from resemblance.explain.score_breakdown import ScoreBreakdown
@@ -43,7 +41,7 @@ from resemblance.explain.text import (
 
 MARGIN, SIDE, GAP, HEAD = 0.3, 1.3, 0.2, 2.35
 TEXT, BAR = 3.1, 2.1
-LINE = 0.26
+LINE, SMALL = 0.26, 0.14
 
 
 def explanation_figure(explanation: ExplanationData, paper: bool = False) -> Figure:
@@ -92,12 +90,12 @@ class _Layout:
         """Draw the figure."""
         explanation = self.explanation
         text_width = self.width - 2 * MARGIN - HEAD
-        self.title = _wrap(_upper(plain(headline(explanation), 160)), text_width, 14.5)
+        self.title = wrap(_upper(plain(headline(explanation), 160)), text_width, 14.5)
         self.warnings = [
-            line for text in warnings(explanation) for line in _wrap(f"! {text}", text_width, 8.5)
+            line for text in warnings(explanation) for line in wrap(f"! {text}", text_width, 8.5)
         ]
         about = " ".join(filter(None, [map_legend(explanation), map_notice(explanation)]))
-        self.legend = _wrap(about, text_width, 8) if about else []
+        self.legend = wrap(about, text_width, 8) if about else []
         lines = 0.25 * len(self.title) + 0.2 * len(self.warnings) + 0.17 * len(self.legend)
         top = max(HEAD, 0.7 + lines)
         height = MARGIN + top + sum(self._height(breakdown) for breakdown in explanation.breakdowns)
@@ -121,7 +119,12 @@ class _Layout:
         return 0.55 + rows + lines * LINE + share
 
     def _row(self, reason: Reason) -> float:
-        return strip_height(reason) + 0.3 if reason.steps else SIDE
+        if not reason.steps:
+            return SIDE
+        return strip_height(reason) + 0.3 + SMALL * len(self._checks(reason))
+
+    def _checks(self, reason: Reason) -> list[str]:
+        return check_lines(self.explanation, reason, self.width - 2 * MARGIN)
 
     def _head(self) -> None:
         explanation = self.explanation
@@ -192,7 +195,7 @@ class _Layout:
         return y + 0.32
 
     def _share(self, breakdown: ScoreBreakdown) -> list[str]:
-        return _wrap(share_text(breakdown), self.width - MARGIN - self.text_x, 7.6)
+        return wrap(share_text(breakdown), self.width - MARGIN - self.text_x, 7.6)
 
     def _reason(self, reason: Reason, y: float, value: str, span: tuple[float, float] | None) -> None:
         view = reason.prototype
@@ -225,8 +228,8 @@ class _Layout:
             lines = [(0.33, lines[1][1], 8, MUTED), (0.56, numbers, 8.5, INK)]
         text = check_text(self.explanation, reason)
         down = lines[-1][0] + 0.22
-        for number, line in enumerate(_wrap(text, self.width - MARGIN - x, 7) if text else []):
-            lines.append((down + 0.14 * number, line, 7, MUTED))
+        for number, line in enumerate(wrap(text, self.width - MARGIN - x, 7) if text else []):
+            lines.append((down + SMALL * number, line, 7, MUTED))
         write(self.figure, x, y + 0.1, plain(view.heading, 34), fontweight="bold", fontsize=10)
         for down, line, size, color in lines:
             write(self.figure, x, y + down, line, color=color, fontsize=size)
@@ -255,6 +258,9 @@ class _Layout:
         draw_path(
             self.figure, self.explanation.image, reason, MARGIN, y + 0.3, self.paper, self.explanation.signed
         )
+        below = y + 0.3 + strip_height(reason)
+        for number, line in enumerate(self._checks(reason)):
+            write(self.figure, MARGIN, below + SMALL * number, line, color=MUTED, fontsize=7)
 
     def _line(self, label: str, value: float | None, text: str, span: tuple[float, float], y: float) -> None:
         weight = "bold" if value is None else "normal"
@@ -278,11 +284,6 @@ class _Layout:
         axes = place(self.figure, x, y, self.width - MARGIN - x, 0.02)
         axes.axhline(0.5, color=FAINT if style == "-" else MUTED, linestyle=style, linewidth=1.0)
         axes.axis("off")
-
-
-def _wrap(text: str, width: float, size: float) -> list[str]:
-    """Break a text of ``size`` points into lines that fit into ``width`` inches."""
-    return textwrap.wrap(text, max(12, int(width / inches("a", size)))) or [""]
 
 
 def _upper(text: str) -> str:

@@ -6,7 +6,9 @@ from matplotlib.figure import Figure
 
 from resemblance.data.images import Pixels
 from resemblance.drawing.heat import overlay
-from resemblance.drawing.style import AGAINST, FOR, MUTED, plain, show, write
+from resemblance.drawing.style import AGAINST, FOR, MUTED, plain, show, wrap, write
+from resemblance.explain.explanation_data import ExplanationData
+from resemblance.explain.map_text import check_text
 from resemblance.explain.reason import Reason
 from resemblance.explain.text import percent
 
@@ -21,6 +23,12 @@ def strip_width(steps: int) -> float:
 def strip_height(reason: Reason) -> float:
     """Return the height of a path in inches."""
     return -(-len(reason.steps) // IN_A_ROW) * STRIP
+
+
+def check_lines(explanation: ExplanationData, reason: Reason, width: float) -> list[str]:
+    """Return what the check of each map of a path says, with the number of its part, in lines of ``width`` inches."""
+    texts = ((step.prototype.index, check_text(explanation, step)) for step in reason.steps)
+    return [line for part, text in texts if text for line in wrap(f"part {part}: {text}", width, 7)]
 
 
 def draw_path(

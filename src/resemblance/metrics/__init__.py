@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from resemblance.metrics.paper.ghosting import Ghosting
     from resemblance.metrics.paper.radar import radar_values
     from resemblance.metrics.paper.relevance_ordering import RelevanceOrdering
+    from resemblance.metrics.since.comprehensiveness import Comprehensiveness
+    from resemblance.metrics.since.consistency import Consistency
+    from resemblance.metrics.since.distinctiveness import Distinctiveness
+    from resemblance.metrics.since.max_sensitivity import MaximumSensitivity
+    from resemblance.metrics.since.misalignment import Misalignment
+    from resemblance.metrics.since.parameter_randomization import ParameterRandomization
+    from resemblance.metrics.since.pointing_game import PointingGame
+    from resemblance.metrics.since.purity import Purity
+    from resemblance.metrics.since.relevance_mass import RelevanceMass
+    from resemblance.metrics.since.stability import Stability
+    from resemblance.metrics.since.summary import Summary
 
 _HOMES = {
     "AccuracyGap": "metrics.paper.accuracy_gap",
@@ -29,12 +40,23 @@ _HOMES = {
     "AverageIncrease": "metrics.paper.average_increase",
     "BrierScore": "metrics.paper.brier",
     "CalibrationError": "metrics.paper.calibration",
+    "Comprehensiveness": "metrics.since.comprehensiveness",
+    "Consistency": "metrics.since.consistency",
+    "Distinctiveness": "metrics.since.distinctiveness",
     "Diversity": "metrics.paper.diversity",
     "ExplanationDivergence": "metrics.paper.explanation_divergence",
     "Ghosting": "metrics.paper.ghosting",
+    "MaximumSensitivity": "metrics.since.max_sensitivity",
     "Measure": "metrics.measure",
-    "RelevanceOrdering": "metrics.paper.relevance_ordering",
+    "Misalignment": "metrics.since.misalignment",
+    "ParameterRandomization": "metrics.since.parameter_randomization",
+    "PointingGame": "metrics.since.pointing_game",
+    "Purity": "metrics.since.purity",
     "radar_values": "metrics.paper.radar",
+    "RelevanceMass": "metrics.since.relevance_mass",
+    "RelevanceOrdering": "metrics.paper.relevance_ordering",
+    "Stability": "metrics.since.stability",
+    "Summary": "metrics.since.summary",
 }
 
 __all__ = [
@@ -45,11 +67,22 @@ __all__ = [
     "AverageIncrease",
     "BrierScore",
     "CalibrationError",
+    "Comprehensiveness",
+    "Consistency",
+    "Distinctiveness",
     "Diversity",
     "ExplanationDivergence",
     "Ghosting",
+    "MaximumSensitivity",
     "Measure",
+    "Misalignment",
+    "ParameterRandomization",
+    "PointingGame",
+    "Purity",
+    "RelevanceMass",
     "RelevanceOrdering",
+    "Stability",
+    "Summary",
     "radar_values",
 ]
 

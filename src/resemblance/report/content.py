@@ -89,6 +89,7 @@ class RunReport:
         notes: sentences that the reader should know: "class x had no image to project to".
         configuration: the complete configuration as text.
         figures: further figures.
+        evaluation: the address of the page about the run's evaluation; empty if there is none.
 
     Example:
         >>> views = [PrototypeView(0, ("cat",), activations=4), PrototypeView(1, ("dog",), activations=0)]
@@ -111,6 +112,7 @@ class RunReport:
     notes: list[str] = field(default_factory=list)
     configuration: str = ""
     figures: list[ReportFigure] = field(default_factory=list)
+    evaluation: str = ""
 
     @property
     def words(self) -> Words:

@@ -10,6 +10,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.runs import ConvertOptions, TrainOptions
 from resemblance.data.sources.source import DataSplits
 from resemblance.report.from_run import read_confusions, run_report
+from resemblance.report.links import evaluation_link
 from resemblance.report.page import write_report
 from resemblance.runs.folders import PAGE
 from resemblance.runs.messages import Messages
@@ -59,8 +60,9 @@ def write_run_report(
     path = runs[0].output_path(output, PAGE)
     if path.suffix not in (".html", ".htm"):
         raise UserError(f"{path}: the name of the page must end in .html")
-    pages = [
-        run_report(
+    pages = []
+    for run in _measured(runs, messages):
+        page = run_report(
             run,
             _images(run, data, skip_bad_images, messages),
             explain=explain,
@@ -72,8 +74,8 @@ def write_run_report(
             workers=workers,
             messages=messages,
         )
-        for run in _measured(runs, messages)
-    ]
+        page.evaluation = evaluation_link(run.folder, path)
+        pages.append(page)
     return write_report(path, pages, title)
 
 

@@ -23,6 +23,15 @@ def network(seed=0):
     return nn.Sequential(*layers).double()
 
 
+def test_gradients_are_computed_where_they_are_switched_off():
+    batch, model = images(), network()
+    expected = pgd(model, batch, eps=0.1, step=0.05, steps=3)
+    with torch.no_grad():
+        attacked = pgd(model, batch, eps=0.1, step=0.05, steps=3)
+    assert not attacked.blind.any()
+    assert torch.equal(attacked.images, expected.images)
+
+
 def plain_pgd(objective, image, eps, step, steps):
     """One image at a time; return the best of all steps."""
     best, largest, current = image, objective(image[None]).item(), image

@@ -113,6 +113,7 @@ class Consistency(SummarizedMetric):
     labels: list[Tensor]
     points: list[Tensor]
     shown: list[Tensor]
+    parts: list[Tensor]
     flat: list[Tensor]
 
     def __init__(
@@ -133,9 +134,7 @@ class Consistency(SummarizedMetric):
         self.reach = scaled_half(half, size)
         self.least_share, self.least_visible = least_share, least_visible
         self.usage, self.definition, self.seed = usage, definition, seed
-        self._parts: Tensor | None = None
-        self._names: tuple[str, ...] = ()
-        self._add_rows("hits", "which", "labels", "points", "shown", "flat")
+        self._add_rows("hits", "which", "labels", "points", "shown", "parts", "flat")
 
     def update(self, maps: Tensor, which: Tensor, labels: Tensor, regions: Regions) -> None:
         """Add a batch of images.
@@ -151,12 +150,12 @@ class Consistency(SummarizedMetric):
         hits = part_hits(boxes, regions).hits
         if self.definition == "default":
             hits = hits & ~flat[..., None]
-        self._parts, self._names = regions.part_of, regions.names
         self.hits.append(hits)
         self.which.append(which)
         self.labels.append(labels)
         self.points.append(regions.as_points())
         self.shown.append(regions.shown)
+        self.parts.append(regions.part_of.expand(len(regions), -1))
         self.flat.append(flat & (which >= 0))
 
     def _value(self) -> float:
@@ -165,16 +164,17 @@ class Consistency(SummarizedMetric):
 
     def _gathered(self) -> tuple[Tensor, Regions, Tensor, Tensor] | None:
         """Return hits, regions, prototypes and labels of all images, on the CPU."""
-        if self._parts is None or not self._rows("hits").numel():
+        hits = self._rows("hits").cpu()
+        if not hits.numel():
             return None
         regions = Regions(
             self.size,
             points=self._rows("points").cpu(),
             visible=self._rows("shown").cpu(),
-            parts=self._parts.cpu(),
-            names=self._names,
+            parts=self._rows("parts")[0].cpu(),
+            names=tuple(f"part {part}" for part in range(hits.shape[-1])),
         )
-        return self._rows("hits").cpu(), regions, self._rows("which").cpu(), self._rows("labels").cpu()
+        return hits, regions, self._rows("which").cpu(), self._rows("labels").cpu()
 
     def _score(
         self,

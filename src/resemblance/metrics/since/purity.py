@@ -13,6 +13,7 @@ from resemblance.metrics.since.summary import SummarizedMetric, Summary
 
 BEST = 10
 LEAST_VISIBLE = 5
+ROWS = ("patches", "points", "shown", "parts")
 RELEVANT = 1e-5  # weight from which a prototype counts, in PIP-Net's code
 CHANCE_DRAWS = 20
 
@@ -120,6 +121,7 @@ class Purity(SummarizedMetric):
     patches: list[Tensor]
     points: list[Tensor]
     shown: list[Tensor]
+    parts: list[Tensor]
 
     def __init__(
         self,
@@ -140,9 +142,7 @@ class Purity(SummarizedMetric):
         self.least_similarity, self.least_visible = least_similarity, least_visible
         self.relevant = torch.ones(prototypes, dtype=torch.bool) if relevant is None else relevant.cpu()
         self.definition, self.seed = definition, seed
-        self._parts: Tensor | None = None
-        self._names: tuple[str, ...] = ()
-        self._add_rows("patches", "points", "shown")
+        self._add_rows(*ROWS)
 
     def update(self, similarities: Tensor, boxes: Tensor, regions: Regions, indices: Tensor) -> None:
         """Add a batch of images.
@@ -162,29 +162,28 @@ class Purity(SummarizedMetric):
         kept = best_rows(which, values, images, limit)
         rows, which = rows[kept], which[kept]
         head = torch.stack([which.double(), images[kept].double(), values[kept]], dim=1)
-        self._parts, self._names = regions.part_of, regions.names
         self.patches.append(torch.cat([head, cut_to(boxes[rows, which], self.side)], dim=1))
         self.points.append(regions.as_points()[rows])
         self.shown.append(regions.shown[rows])
+        self.parts.append(regions.part_of.expand(len(rows), -1))
         if self.least_similarity is None:  # memory stays bounded
             self._keep_best()
 
     def _keep_best(self) -> None:
-        patches, points, shown = (self._rows(name) for name in ("patches", "points", "shown"))
+        patches = self._rows("patches")
         kept = best_rows(patches[:, 0].long(), patches[:, 2], patches[:, 1].long(), self.best)
-        self.patches, self.points, self.shown = [patches[kept]], [points[kept]], [shown[kept]]
+        for name in ROWS:
+            setattr(self, name, [self._rows(name)[kept]])
 
     def _gathered(self) -> tuple[Tensor, Tensor, Tensor, Regions] | None:
         """Return prototypes, images and boxes of the chosen patches, and the regions of their images, on the CPU."""
-        patches, points, shown = (self._rows(name).cpu() for name in ("patches", "points", "shown"))
-        if self._parts is None or not len(patches):
+        patches, points, shown, parts = (self._rows(name).cpu() for name in ROWS)
+        if not len(patches):
             return None
         which, images = patches[:, 0].long(), patches[:, 1].long()
         limit = self.best if self.least_similarity is None else len(patches)
         kept = best_rows(which, patches[:, 2], images, limit)
-        regions = Regions(
-            self.size, points=points[kept], visible=shown[kept], parts=self._parts.cpu(), names=self._names
-        )
+        regions = Regions(self.size, points=points[kept], visible=shown[kept], parts=parts[0])
         return which[kept], images[kept], patches[kept, 3:], regions
 
     def _value(self) -> float:

@@ -51,8 +51,12 @@ def summary_text(summary: Summary, runs: int) -> str:
     Example:
         >>> summary_text(Summary(0.5, 0.1, 3), 3), summary_text(Summary(0.5, None, 1), 3)
         ('0.500 ± 0.100', '0.500 (n = 1)')
+        >>> summary_text(Summary(float("nan"), None, 0), 3)
+        '–'
     """
     text = number(summary.mean)
+    if not summary.count:
+        return text
     if summary.deviation is not None:
         text += f" ± {number(summary.deviation)}"
     return text if summary.count == runs else f"{text} (n = {summary.count})"

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 from markupsafe import Markup
 
 from resemblance.explain.html import read_style
 from resemblance.metrics.suite.table import result_table
 from resemblance.report.content import ReportFigure
+from resemblance.report.links import report_link
 from resemblance.report.page import PageRenderer
 from resemblance.runs.evaluated_runs import RunsEvaluation
 from resemblance.version import __version__
 
 
 def evaluation_page(
-    evaluation: RunsEvaluation, figures: Sequence[ReportFigure], date: datetime | None = None
+    evaluation: RunsEvaluation,
+    figures: Sequence[ReportFigure],
+    path: Path,
+    date: datetime | None = None,
 ) -> str:
     """Return the page as HTML, without network or script, with all text escaped.
 
     Args:
         evaluation: the results.
         figures: the figures.
+        path: where the page will be, for its links to the reports of the runs.
         date: the date on the page; by default now.
     """
     renderer = PageRenderer([])
@@ -38,6 +44,7 @@ def evaluation_page(
         header=header,
         rows=rows,
         figures=figures,
+        reports=[report_link(run.record.folder, path) for run in evaluation.runs],
     )
     styles = [read_style(renderer.environment, name) for name in ("explanation.css", "page.css")]
     page = renderer.render(

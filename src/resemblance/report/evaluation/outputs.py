@@ -16,9 +16,10 @@ from resemblance.report.evaluation.evaluation_page import evaluation_page
 from resemblance.report.evaluation.measure_figures import attributes_figure, ordering_figure, radar_figure
 from resemblance.report.figure_files import save_figure
 from resemblance.runs.evaluated_runs import RunsEvaluation
+from resemblance.runs.folders import EVALUATION_PAGE
 from resemblance.writing import write_text
 
-DOCUMENT, TABLE, PAGE = "evaluation.json", "evaluation.csv", "evaluation.html"
+DOCUMENT, TABLE = "evaluation.json", "evaluation.csv"
 
 
 def write_evaluation(evaluation: RunsEvaluation, folder: Path, maps_figure: int = 0) -> list[Path]:
@@ -32,7 +33,7 @@ def write_evaluation(evaluation: RunsEvaluation, folder: Path, maps_figure: int 
     Raises:
         UserError: if a file cannot be written, or a model has no map of the kind.
     """
-    document, table, page = folder / DOCUMENT, folder / TABLE, folder / PAGE
+    document, table, page = folder / DOCUMENT, folder / TABLE, folder / EVALUATION_PAGE
     figures = evaluation_figures(evaluation, maps_figure)
     written = [document, table]
     write_text(document, json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
@@ -41,7 +42,7 @@ def write_evaluation(evaluation: RunsEvaluation, folder: Path, maps_figure: int 
     for name, (title, figure, caption) in figures.items():
         written.append(save_figure(figure, folder / f"{name}.png"))
         shown.append(ReportFigure(title, png(figure), title, caption))
-    write_text(page, evaluation_page(evaluation, shown))
+    write_text(page, evaluation_page(evaluation, shown, page))
     return [*written, page]
 
 

@@ -43,8 +43,8 @@ def pgd(
     """Raise an objective by projected gradient ascent on the images.
 
     Each step costs one forward and one backward pass of the batch; one forward pass before the first step and one after
-    the last measure the objective. The caller puts the model into evaluation mode. Source: Madry et al. 2018,
-    section 2.1.
+    the last measure the objective. The caller puts the model into evaluation mode; gradients are computed even under
+    ``torch.no_grad()``. Source: Madry et al. 2018, section 2.1.
 
     Args:
         objective: computes (B,) from (B, C, H, W), each entry from its own image alone.
@@ -91,7 +91,7 @@ def pgd(
             break
         # An objective that no pixel reaches has no graph at all: the attack is blind to it.
         if value.requires_grad:
-            (gradient,) = torch.autograd.grad(value.sum(), current, allow_unused=True)
+            (gradient,) = torch.autograd.grad(value, current, torch.ones_like(value), allow_unused=True)
         else:
             gradient = None
         direction = torch.zeros_like(images) if gradient is None else gradient.nan_to_num(0).sign()

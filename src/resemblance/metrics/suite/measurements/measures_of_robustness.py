@@ -78,16 +78,15 @@ class MisalignmentMeasurement(SummaryMeasurement):
             return similarities.gather(1, top[:, None])[:, 0]
 
         def attacked(definition: str) -> tuple[Tensor, Tensor]:
-            with torch.enable_grad():
-                result = outside_attack(
-                    similarity,
-                    images,
-                    outside,
-                    definition=definition,
-                    std=model.spec.image.std,
-                    seed=settings.seed,
-                    indices=answers.indices.cpu(),
-                )
+            result = outside_attack(
+                similarity,
+                images,
+                outside,
+                definition=definition,
+                std=model.spec.image.std,
+                seed=settings.seed,
+                indices=answers.indices.cpu(),
+            )
             return result.images, result.blind
 
         answers.cost.forward += 4 * len(answers)

@@ -10,24 +10,12 @@ from resemblance.metrics.suite.measurement import Measurement
 from resemblance.metrics.suite.result import Better, MeasureResult, Value, finite
 
 TOTALS = ("images", "pairs", "prototypes", "patches")  # what a summary counts other than what it leaves out
-UNSAVED = ("_parts", "_names")  # what metrics of regions take from their first batch, and is no state
 
 
 class SummaryMeasurement(Measurement):
     """A measurement of one metric, ``metric``, with a summary."""
 
     metric: SummarizedMetric
-
-    def state(self) -> dict[str, Any]:
-        """Return the states of the metric, with the parts that its regions have."""
-        taken = {name: value for name in UNSAVED if (value := getattr(self.metric, name, None)) is not None}
-        return {**super().state(), "taken": taken}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state that `state` returned."""
-        super().restore(state)
-        for name, value in state["taken"].items():
-            setattr(self.metric, name, value)
 
     def summarized(
         self,
