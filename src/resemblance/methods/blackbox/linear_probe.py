@@ -4,8 +4,9 @@ It minimises, over weights W and biases b,
 
     mean over the images of −log softmax(W z + b)_label + λ/2 |W|²
 
-to convergence, by L-BFGS in float64. λ is the one of a grid with the smallest loss in cross-validation on the training
-images: with few images, validation images are too few to choose by, and are left for choosing the model.
+to convergence, by L-BFGS in float64. λ is the largest of a grid whose loss in cross-validation on the training images
+is within one standard error of the smallest (Breiman et al. 1984): few images cannot tell these apart, and the simpler
+classifier errs less on others. Validation images are even fewer, and are left for choosing the model.
 """
 
 from __future__ import annotations
@@ -103,10 +104,10 @@ def _basis(rows: Rows) -> Rows:
 
 
 def _chosen_penalty(rows: Rows, labels: Labels, classes: int, seed: int) -> float:
-    """Return the λ with the smallest mean loss on images that were left out; ties go to the largest."""
+    """Return the largest λ whose mean loss on images that were left out is within a standard error of the smallest."""
     folds = _folds(labels, seed)
     left_out = range(FOLDS) if len(rows) <= MANY else range(1)
-    losses = np.zeros(len(PENALTIES))
+    losses: list[list[Rows]] = [[] for _ in PENALTIES]
     for fold in left_out:
         held = folds == fold
         if not held.any() or len(np.unique(labels[~held])) < classes:
@@ -117,10 +118,14 @@ def _chosen_penalty(rows: Rows, labels: Labels, classes: int, seed: int) -> floa
             start = weights, bias
             scores = rows[held] @ weights.T + bias
             chosen = scores[np.arange(len(scores)), labels[held]]
-            losses[number] += float((logsumexp(scores, axis=1) - chosen).sum())
-    if not losses.any():  # too few images to leave any out
+            losses[number].append(logsumexp(scores, axis=1) - chosen)
+    if not losses[0]:  # too few images to leave any out
         return 1e-3
-    return PENALTIES[int(losses.argmin())]
+    each = np.stack([np.concatenate(parts) for parts in losses])  # (penalties, images left out)
+    means = each.mean(axis=1)
+    best = int(means.argmin())
+    error = each[best].std(ddof=1) / np.sqrt(each.shape[1]) if each.shape[1] > 1 else 0.0
+    return PENALTIES[int((means <= means[best] + error).argmax())]
 
 
 def _folds(labels: Labels, seed: int) -> Labels:
