@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from cases import METHODS, case_of
+from resemblance.metrics.suite import partial
 from robustness.outputs import differences, digest, incomplete, leftovers
 from robustness.processes import Ended, run_command
 from tiny import digits
@@ -60,6 +61,11 @@ def commands() -> list[Command]:
         Command("convert patches", f"{convert} --patches"),
         Command("report", "report kmex --explain 3 --output out/page.html", earlier="--explain 1"),
         Command("evaluate", "evaluate kmex --output out/evaluation.json", earlier="--split val"),
+        Command(
+            "evaluate measures",
+            "evaluate kmex --metrics all --images 8 --steps 2 --batch-size 4 --output out",
+            earlier="--split val",
+        ),
         Command("explain", "explain kmex data/test/0 --output out", earlier="--top 1"),
         Command("prototypes", "prototypes kmex --output out/prototypes.png", earlier="--classes 0"),
         Command("embed", "embed kmex --output out/latents.png", earlier="--limit 5"),
@@ -74,6 +80,7 @@ class Workplace:
     """
 
     def __init__(self, where: Path) -> None:
+        partial.SECONDS = 0.0  # the forked commands keep the state of evaluations after each batch
         self.out, self.log = where / "out", where / "log.txt"
         make_data(where / "data")
         for words in (

@@ -23,7 +23,7 @@ os.environ["HF_HUB_OFFLINE"] = (
     "1"  # before the hub's client is imported; a foreign name must not be looked up
 )
 
-from robustness import arrays, configs, images, model_folders, run_folders, weights
+from robustness import arrays, configs, images, measures, model_folders, run_folders, weights
 from robustness.judging import Judgement
 from robustness.kind import Kind
 from robustness.malice import Trap
@@ -36,6 +36,7 @@ KINDS: dict[str, Kind] = {
     "configs": configs.KIND,
     "model-folders": model_folders.KIND,
     "run-folders": run_folders.KIND,
+    "measures": measures.KIND,
 }
 
 

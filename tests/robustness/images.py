@@ -121,4 +121,4 @@ def _train_on(rng: Random, seeds: Seeds, place: Path, name: str, data: bytes) ->
             assert batch.images.isfinite().all()
 
 
-KIND = Kind(30, prepare, attempt)
+KIND = Kind(26, prepare, attempt)

@@ -41,6 +41,8 @@ PARTS = (
     "runs",
     "report",
     "explain",
+    "metrics.suite",
+    "metrics.suite.partial",
     "convert",
     "training.engine",
     "training.watch",
