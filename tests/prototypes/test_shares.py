@@ -22,6 +22,20 @@ def test_values_of_the_fact_sheet():
     assert torch.allclose(0.182302 * shares, double(0.145841, 0.036460), atol=1e-6)
 
 
+def test_other_versions_of_the_authors_code_begin_otherwise():
+    """Fourth powers, ProtoVAE's intended weights, and the gradient that its code really starts from."""
+    z = double(1.0, 2.0).requires_grad_()
+    fourth = 1 / (z**4 + 1e-12)
+    assert torch.allclose(fourth / fourth.sum(), double(0.941176, 0.058824), atol=1e-6)
+    intended = 1 / (z**2 + 1e-4)
+    assert torch.allclose(intended, double(0.999900, 0.249994), atol=1e-6)
+    (as_run,) = torch.autograd.grad(intended.sum(), z)
+    assert torch.allclose(as_run, double(-1.999600, -0.249988), atol=1e-6)
+    ours = distance_shares(z.detach(), double(0.0, 0.0))
+    for other in (fourth / fourth.sum(), intended, as_run):
+        assert not torch.allclose(ours, other.detach(), atol=1e-3)
+
+
 def test_a_channel_of_zero_has_no_share_but_in_the_released_formula():
     z, p = double(0.0, 1.0, 2.0), double(0.0, 0.5, 1.0)
     assert torch.allclose(distance_shares(z, p), double(0.0, 0.8, 0.2))
