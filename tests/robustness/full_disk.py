@@ -61,7 +61,7 @@ class Filler:
             self.unnoticed += 1
         else:
             self.full += 1
-            lines = [line for line in ended.output.splitlines() if "error" in line.lower()]
+            lines = [line for line in ended.output.splitlines() if "error: " in line.lower()]
             if ended.code != 2 or len(lines) != 1 or "Traceback" in ended.output:
                 problems.append(f"the exit code is {ended.code}")
             elif RESUME not in lines[0] and AGAIN not in lines[0]:
