@@ -1,4 +1,4 @@
-"""Real data, where there is some; and every method trained, once."""
+"""Real data, where there is some; every method trained, once; and commands in this process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from cases import OPTIONS, made, train
+from commanding import Command
+from resemblance.cli.main import main
 from resemblance.core.classifier import Classifier
 from resemblance.training.engine.fit import FitResult
 from stopping import stopping
@@ -59,3 +61,24 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained
         return Trained(model, result, len(written))
 
     return whole
+
+
+@pytest.fixture(scope="module")
+def show_traces() -> Iterator[None]:
+    """Show the trace of an error that nobody expected."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESEMBLANCE_DEBUG", "1")
+        yield
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Return a function that runs a command and returns its exit code, standard output and error stream."""
+    capsys.readouterr()
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,12 @@ import yaml
 from PIL import Image
 
 import resemblance
+from commanding import Command
 from resemblance.cli.main import main
 
-Run = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.usefixtures("show_traces")
 QUICK = ["--encoder", "small", "--batch-size", "64", "--no-report", "--no-progress"]
 PARTS = ["--prototypes-per-class", "2", "--warm-epochs", "1", "--joint-epochs", "1", "--push-every", "2"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _show_traces() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RESEMBLANCE_DEBUG", "1")
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +47,6 @@ def images(tmp_path: Path) -> list[str]:
     return paths
 
 
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Return a function that runs a command and returns its exit code, standard output and error stream."""
-    capsys.readouterr()
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
 def test_run_folder(runs: Path) -> None:
     config = yaml.safe_load((runs / "kmex" / "config.yaml").read_text())
     assert config["command"] == "convert"
@@ -90,7 +70,7 @@ def test_a_run_can_be_repeated_from_its_configuration(runs: Path, tmp_path: Path
     assert all(first[name].equal(second[name]) or first[name].isnan().any() for name in first)
 
 
-def test_a_run_is_not_overwritten(runs: Path, command: Run) -> None:
+def test_a_run_is_not_overwritten(runs: Path, command: Command) -> None:
     arguments = ["train", "blackbox", "--data", "digits", *QUICK, "--output", runs / "blackbox"]
     code, _, err = command(*arguments)
     assert code == 2
@@ -100,7 +80,7 @@ def test_a_run_is_not_overwritten(runs: Path, command: Run) -> None:
     assert "finished" in out
 
 
-def test_explain(runs: Path, images: list[str], tmp_path: Path, command: Run) -> None:
+def test_explain(runs: Path, images: list[str], tmp_path: Path, command: Command) -> None:
     for name in ("kmex", "patches", "protopnet"):
         folder = tmp_path / name
         code, out, _ = command("explain", runs / name, *images, "--label", "1", "--output", folder)
@@ -115,7 +95,9 @@ def test_explain(runs: Path, images: list[str], tmp_path: Path, command: Run) ->
     assert len(explanation["breakdowns"]) == 2
 
 
-def test_outputs_are_files_or_folders(runs: Path, images: list[str], tmp_path: Path, command: Run) -> None:
+def test_outputs_are_files_or_folders(
+    runs: Path, images: list[str], tmp_path: Path, command: Command
+) -> None:
     kmex = runs / "kmex"
     (tmp_path / "there").mkdir()
     for verb, arguments, name, file in [
@@ -143,7 +125,7 @@ def test_outputs_are_files_or_folders(runs: Path, images: list[str], tmp_path: P
     ]
 
 
-def test_prototypes(runs: Path, tmp_path: Path, command: Run) -> None:
+def test_prototypes(runs: Path, tmp_path: Path, command: Command) -> None:
     path = tmp_path / "gallery.svg"
     code, out, _ = command("prototypes", runs / "protopnet", "--json", "--output", path)
     assert code == 0
@@ -156,7 +138,7 @@ def test_prototypes(runs: Path, tmp_path: Path, command: Run) -> None:
     assert "importance" in out
 
 
-def test_evaluate(runs: Path, tmp_path: Path, command: Run) -> None:
+def test_evaluate(runs: Path, tmp_path: Path, command: Command) -> None:
     code, out, _ = command("evaluate", runs / "kmex", "--json", "--output", tmp_path / "e.json")
     assert code == 0
     assert json.loads(out) == json.loads((tmp_path / "e.json").read_text())
@@ -169,7 +151,7 @@ def test_evaluate(runs: Path, tmp_path: Path, command: Run) -> None:
     assert "gap" in out
 
 
-def test_evaluate_ensemble(runs: Path, tmp_path: Path, command: Run) -> None:
+def test_evaluate_ensemble(runs: Path, tmp_path: Path, command: Command) -> None:
     names = [runs / "kmex", runs / "protopnet" / "model"]
     code, out, _ = command("evaluate", *names, "--ensemble", "--json", "--output", tmp_path / "e.json")
     assert code == 0
@@ -189,7 +171,7 @@ def test_evaluate_ensemble(runs: Path, tmp_path: Path, command: Run) -> None:
     assert "precision" in out
 
 
-def test_report_and_embed(runs: Path, tmp_path: Path, command: Run) -> None:
+def test_report_and_embed(runs: Path, tmp_path: Path, command: Command) -> None:
     page = tmp_path / "all.html"
     names = [runs / name for name in ("blackbox", "kmex", "patches", "protopnet")]
     assert command("report", *names, "--output", page)[0] == 0
@@ -203,7 +185,7 @@ def test_report_and_embed(runs: Path, tmp_path: Path, command: Run) -> None:
 
 
 def test_a_model_explains_without_its_training_images(
-    runs: Path, images: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Run
+    runs: Path, images: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
     shutil.copytree(runs / "protopnet" / "model", tmp_path / "elsewhere")
     monkeypatch.chdir(tmp_path)
@@ -217,7 +199,7 @@ def test_a_model_explains_without_its_training_images(
     assert "add --data" in err
 
 
-def test_mistakes(runs: Path, images: list[str], tmp_path: Path, command: Run) -> None:
+def test_mistakes(runs: Path, images: list[str], tmp_path: Path, command: Command) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(Path(images[0]).read_bytes()[:60])
     kmex = runs / "kmex"
@@ -261,7 +243,9 @@ def test_mistakes(runs: Path, images: list[str], tmp_path: Path, command: Run) -
         assert out == "" or arguments[0] not in ("evaluate", "explain")
 
 
-def test_broken_images_can_be_left_out(runs: Path, images: list[str], tmp_path: Path, command: Run) -> None:
+def test_broken_images_can_be_left_out(
+    runs: Path, images: list[str], tmp_path: Path, command: Command
+) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
     code, _, err = command(
@@ -271,7 +255,7 @@ def test_broken_images_can_be_left_out(runs: Path, images: list[str], tmp_path: 
     assert "broken.png" in err
 
 
-def test_explain_with_a_kind_of_map(runs: Path, images: list[str], tmp_path: Path, command: Run) -> None:
+def test_explain_with_a_kind_of_map(runs: Path, images: list[str], tmp_path: Path, command: Command) -> None:
     arguments = ("explain", runs / "kmex", images[0], "--top", "1", "--output", tmp_path / "a.html")
     code, out, _ = command(*arguments, "--maps", "integrated")
     assert code == 0

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -17,10 +16,11 @@ from urllib.parse import unquote
 import pytest
 
 import resemblance
+from commanding import Command
 from resemblance.cli.main import main
 from resemblance.metrics.suite.table import CSV_COLUMNS
 
-Command = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.usefixtures("show_traces")
 QUICK = ["--encoder", "small", "--batch-size", "64", "--no-report", "--no-progress"]
 FEW = ["--images", "24", "--steps", "3", "--batch-size", "8"]
 # Kills itself after the second batch whose state was saved.
@@ -42,13 +42,6 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _show_traces() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RESEMBLANCE_DEBUG", "1")
-        yield
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with two black boxes, a conversion of each, and a ProtoPNet."""
@@ -63,19 +56,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train = ["train", "protopnet", "--data", "digits", *QUICK, *parts, "--last-epochs", "1"]
     assert main([*train, "--output", str(folder / "protopnet")]) == 0
     return folder
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Return a function that runs a command and returns its exit code, standard output and error stream."""
-    capsys.readouterr()
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def read(path: Path) -> Any:
