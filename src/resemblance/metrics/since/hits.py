@@ -70,6 +70,17 @@ def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return large.reshape(*maps.shape[:-2], *large.shape[-2:])
 
 
+def full_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return maps (B, H, W) or (B, K, h, w) as (B, K, H, W), enlarged bilinearly where they are smaller.
+
+    Example:
+        >>> full_maps(torch.zeros(2, 7, 7), (28, 28)).shape
+        torch.Size([2, 1, 28, 28])
+    """
+    maps = maps[:, None] if maps.dim() == 3 else maps
+    return maps if tuple(maps.shape[-2:]) == tuple(size) else enlarge(maps, size)
+
+
 def boxes_about(places: Tensor, half: tuple[int, int], size: tuple[int, int], clip: bool = True) -> Tensor:
     """Return the boxes of ±half about places.
 

@@ -5,13 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from resemblance.data.regions.regions import Regions
-from resemblance.metrics.since.bootstrap import mean_interval
-from resemblance.metrics.since.hits import constant, enlarge
-from resemblance.metrics.since.summary import SummarizedMetric, Summary
-from resemblance.metrics.since.trivial_baselines import place_scores
-
-TOLERANCE = 15.0  # pixels of 224, for points
+from resemblance.metrics.since.hits import constant
+from resemblance.metrics.since.summary import RegionScore
 
 
 def pointing_hits(maps: Tensor, masks: Tensor) -> Tensor:
@@ -35,7 +30,7 @@ def pointing_hits(maps: Tensor, masks: Tensor) -> Tensor:
     return hits.masked_fill(constant(maps) | ~masks.flatten(1).any(dim=1)[:, None], torch.nan)
 
 
-class PointingGame(SummarizedMetric):
+class PointingGame(RegionScore):
     """Share of images in which the maximum of the map lies in the region, in [0, 1].
 
     With several maps per image, their mean. Source: Zhang et al. 2018, with their tolerance of 15 pixels
@@ -48,6 +43,7 @@ class PointingGame(SummarizedMetric):
         seed: of the interval.
 
     Example:
+        >>> from resemblance.data.regions import Regions
         >>> metric = PointingGame((4, 4))
         >>> maps = torch.zeros(2, 4, 4)
         >>> maps[:, 1, 2] = 1.0
@@ -57,72 +53,8 @@ class PointingGame(SummarizedMetric):
         (0.5, 0.25)
     """
 
-    higher_is_better = True
-    values: list[Tensor]
-    flat: list[Tensor]
-    absent: list[Tensor]
-    covered: Tensor
-    images: Tensor
+    title = "pointing game"
+    without = "a maximum"
 
-    def __init__(self, size: tuple[int, int], *, tolerance: float | None = None, seed: int = 0) -> None:
-        super().__init__()
-        self.size, self.tolerance, self.seed = size, tolerance, seed
-        self._add_rows("values", "flat", "absent")
-        self.add_state("covered", default=torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("images", default=torch.tensor(0), dist_reduce_fx="sum")
-
-    def update(self, maps: Tensor, regions: Regions) -> None:
-        """Add a batch of images.
-
-        Args:
-            maps: (B, H, W) or (B, K, h, w); smaller maps are enlarged bilinearly.
-            regions: masks, boxes or points.
-        """
-        maps = full_maps(maps, self.size)
-        tolerance = (
-            (TOLERANCE if regions.kind == "points" else 0.0) if self.tolerance is None else self.tolerance
-        )
-        masks = regions.as_masks(tolerance * min(self.size) / 224)
-        hits = pointing_hits(maps, masks)
-        present = masks.flatten(1).any(dim=1)
-        counted = ~hits.isnan().all(dim=1)
-        self.values.append(hits.nanmean(dim=1))
-        self.flat.append(constant(maps).sum(dim=1))
-        self.absent.append(~present)
-        self.covered += masks[counted].sum(dim=0)
-        self.images += counted.sum()
-
-    def _value(self) -> float:
-        return float(self._rows("values").nanmean())
-
-    def _summary(self) -> Summary:
-        values = self._rows("values").cpu()
-        places = place_scores(self.covered, self.images)
-        return Summary(
-            "pointing game",
-            self._value(),
-            mean_interval(values, seed=self.seed),
-            True,
-            baselines={
-                "best constant place": places.best,
-                "centre": places.centre,
-                "random place": places.random,
-            },
-            counts={
-                "images": int(values.numel()),
-                "images left out": int(values.isnan().sum()),
-                "images without a visible region": int(self._rows("absent").sum()),
-                "maps without a maximum": int(self._rows("flat").sum()),
-            },
-        )
-
-
-def full_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return maps (B, H, W) or (B, K, h, w) as (B, K, H, W), enlarged bilinearly where they are smaller.
-
-    Example:
-        >>> full_maps(torch.zeros(2, 7, 7), (28, 28)).shape
-        torch.Size([2, 1, 28, 28])
-    """
-    maps = maps[:, None] if maps.dim() == 3 else maps
-    return maps if tuple(maps.shape[-2:]) == tuple(size) else enlarge(maps, size)
+    def _scores(self, maps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        return pointing_hits(maps, masks), constant(maps)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from resemblance.data.regions.regions import Regions
-from resemblance.metrics.since.bootstrap import mean_interval
-from resemblance.metrics.since.pointing_game import TOLERANCE, full_maps
-from resemblance.metrics.since.summary import SummarizedMetric, Summary
-from resemblance.metrics.since.trivial_baselines import place_scores
+from resemblance.metrics.since.summary import RegionScore, Summary
 
 
 def mass_inside(maps: Tensor, masks: Tensor) -> Tensor:
@@ -35,7 +33,7 @@ def mass_inside(maps: Tensor, masks: Tensor) -> Tensor:
     return shares.masked_fill(~usable, torch.nan)
 
 
-class RelevanceMass(SummarizedMetric):
+class RelevanceMass(RegionScore):
     """Mean share of the positive relevance that lies in the region, in [0, 1].
 
     With several maps per image, their mean. Source: Arras et al. 2022, "relevance mass accuracy". A map without any
@@ -48,70 +46,26 @@ class RelevanceMass(SummarizedMetric):
         seed: of the interval.
 
     Example:
+        >>> from resemblance.data.regions import Regions
         >>> metric = RelevanceMass((4, 4))
         >>> metric.update(torch.ones(1, 4, 4), Regions((4, 4), boxes=torch.tensor([[[0.0, 0.0, 2.0, 2.0]]])))
         >>> metric.compute().item(), metric.summary().baselines["area of the region"]
         (0.25, 0.25)
     """
 
-    higher_is_better = True
-    values: list[Tensor]
-    areas: list[Tensor]
-    empty: list[Tensor]
-    absent: list[Tensor]
-    covered: Tensor
-    images: Tensor
+    title = "relevance mass"
+    without = "positive relevance"
 
-    def __init__(self, size: tuple[int, int], *, tolerance: float | None = None, seed: int = 0) -> None:
-        super().__init__()
-        self.size, self.tolerance, self.seed = size, tolerance, seed
-        self._add_rows("values", "areas", "empty", "absent")
-        self.add_state("covered", default=torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("images", default=torch.tensor(0), dist_reduce_fx="sum")
-
-    def update(self, maps: Tensor, regions: Regions) -> None:
-        """Add a batch of images.
-
-        Args:
-            maps: (B, H, W) or (B, K, h, w), signed; smaller maps are enlarged bilinearly.
-            regions: masks, boxes or points.
-        """
-        maps = full_maps(maps, self.size)
-        tolerance = (
-            (TOLERANCE if regions.kind == "points" else 0.0) if self.tolerance is None else self.tolerance
-        )
-        masks = regions.as_masks(tolerance * min(self.size) / 224)
+    def _scores(self, maps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         shares = mass_inside(maps, masks)
-        present = masks.flatten(1).any(dim=1)
-        counted = ~shares.isnan().all(dim=1)
-        self.values.append(shares.nanmean(dim=1))
-        self.areas.append(masks.flatten(1).double().mean(dim=1).masked_fill(~counted, torch.nan))
-        self.empty.append((shares.isnan() & present[:, None]).sum(dim=1))
-        self.absent.append(~present)
-        self.covered += masks[counted].sum(dim=0)
-        self.images += counted.sum()
-
-    def _value(self) -> float:
-        return float(self._rows("values").nanmean())
+        return shares, shares.isnan() & masks.flatten(1).any(dim=1)[:, None]
 
     def _summary(self) -> Summary:
         values, areas = self._rows("values").cpu(), self._rows("areas").cpu()
-        places = place_scores(self.covered, self.images)
-        return Summary(
-            "relevance mass",
-            self._value(),
-            mean_interval(values, seed=self.seed),
-            True,
-            baselines={
-                "area of the region": float(areas.nanmean()),
-                "best constant place": places.best,
-                "centre": places.centre,
-            },
+        summary = super()._summary()
+        places = {name: summary.baselines[name] for name in ("best constant place", "centre")}
+        return replace(
+            summary,
+            baselines={"area of the region": float(areas.nanmean()), **places},
             variants={"mean gain over the area": float((values / areas).nanmean())},
-            counts={
-                "images": int(values.numel()),
-                "images left out": int(values.isnan().sum()),
-                "images without a visible region": int(self._rows("absent").sum()),
-                "maps without positive relevance": int(self._rows("empty").sum()),
-            },
         )

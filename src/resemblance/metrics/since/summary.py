@@ -6,14 +6,19 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-from resemblance.metrics.since.bootstrap import Interval
+from resemblance.data.regions.regions import Regions
+from resemblance.metrics.since.bootstrap import Interval, mean_interval
+from resemblance.metrics.since.hits import full_maps
+from resemblance.metrics.since.trivial_baselines import place_scores
+
+TOLERANCE = 15.0  # pixels of 224, for points
 
 
 @dataclass(frozen=True)
@@ -105,3 +110,83 @@ class SummarizedMetric(Metric):
         if isinstance(rows, list) and not rows:
             return torch.zeros(0, dtype=torch.float64)
         return dim_zero_cat(rows)
+
+
+class RegionScore(SummarizedMetric):
+    """A mean over images of how well maps point at the region; of several maps per image, their mean.
+
+    Args:
+        size: height and width of the model's input.
+        tolerance: distance from the region, in pixels of an image of 224; by default 15 for points, otherwise 0.
+        seed: of the interval.
+
+    Attributes:
+        title: the name of the measure.
+        without: what a map lacks that has no score; the name of its count.
+    """
+
+    higher_is_better = True
+    title: ClassVar[str]
+    without: ClassVar[str]
+    values: list[Tensor]
+    areas: list[Tensor]
+    unscored: list[Tensor]
+    absent: list[Tensor]
+    covered: Tensor
+    images: Tensor
+
+    def __init__(self, size: tuple[int, int], *, tolerance: float | None = None, seed: int = 0) -> None:
+        super().__init__()
+        self.size, self.tolerance, self.seed = size, tolerance, seed
+        self._add_rows("values", "areas", "unscored", "absent")
+        self.add_state("covered", default=torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("images", default=torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, maps: Tensor, regions: Regions) -> None:
+        """Add a batch of images.
+
+        Args:
+            maps: (B, H, W) or (B, K, h, w), signed; smaller maps are enlarged bilinearly.
+            regions: masks, boxes or points.
+        """
+        maps = full_maps(maps, self.size)
+        tolerance = self.tolerance
+        if tolerance is None:
+            tolerance = TOLERANCE if regions.kind == "points" else 0.0
+        masks = regions.as_masks(tolerance * min(self.size) / 224)
+        scores, unscored = self._scores(maps, masks)
+        counted = ~scores.isnan().all(dim=1)
+        self.values.append(scores.nanmean(dim=1))
+        self.areas.append(masks.flatten(1).double().mean(dim=1).masked_fill(~counted, torch.nan))
+        self.unscored.append(unscored.sum(dim=1))
+        self.absent.append(~masks.flatten(1).any(dim=1))
+        self.covered += masks[counted].sum(dim=0)
+        self.images += counted.sum()
+
+    @abstractmethod
+    def _scores(self, maps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the score of each map (B, K), NaN where there is none, and which maps to count as such, (B, K)."""
+
+    def _value(self) -> float:
+        return float(self._rows("values").nanmean())
+
+    def _summary(self) -> Summary:
+        values = self._rows("values").cpu()
+        places = place_scores(self.covered, self.images)
+        return Summary(
+            self.title,
+            self._value(),
+            mean_interval(values, seed=self.seed),
+            True,
+            baselines={
+                "best constant place": places.best,
+                "centre": places.centre,
+                "random place": places.random,
+            },
+            counts={
+                "images": int(values.numel()),
+                "images left out": int(values.isnan().sum()),
+                "images without a visible region": int(self._rows("absent").sum()),
+                f"maps without {self.without}": int(self._rows("unscored").sum()),
+            },
+        )

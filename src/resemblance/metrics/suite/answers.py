@@ -63,10 +63,7 @@ class Answers:
     @cached_property
     def output(self) -> Output:
         """The model's output."""
-        self.cost.forward += len(self)
-        with torch.no_grad():
-            output: Output = self.subject.model(self.images)
-        return output
+        return self.ask(self.images)
 
     @cached_property
     def probabilities(self) -> Tensor:
@@ -87,7 +84,8 @@ class Answers:
             return None if logits is None else logits.argmax(dim=1)
         self.cost.black_box += len(self)
         with torch.no_grad():
-            return black_box(self.images).scores.argmax(dim=1).to(self.images.device)  # type: ignore[no-any-return]
+            output: Output = black_box(self.images)
+        return output.scores.argmax(dim=1).to(self.images.device)
 
     def probability(self, classes: Tensor) -> Tensor:
         """Return the probability of one class per image, (B,)."""
@@ -183,8 +181,7 @@ class Answers:
 
     def class_maps(self, model: Classifier, classes: Tensor, per_channel: bool = False) -> Tensor:
         """Return the relevance maps (B, H, W), or (B, C, H, W), of classes (B,), by the model or the black box."""
-        kind, settings = self.subject.settings.maps, self.subject.settings
-        kind = "smoothgrad" if kind == "similarity" else kind
+        settings = self.subject.settings
         if model is self.subject.model:
             self.cost.class_maps += len(classes)
         else:
@@ -193,7 +190,7 @@ class Answers:
             model,
             self.images,
             classes,
-            kind,
+            self.subject.class_kind,
             definition=settings.definition,
             seed=settings.seed,
             per_channel=per_channel,
@@ -219,7 +216,7 @@ class Answers:
     # Other images
 
     def ask(self, images: Tensor) -> Output:
-        """Return the model's output for changed images."""
+        """Return the model's output for images, changed ones too."""
         self.cost.forward += len(images)
         with torch.no_grad():
             output: Output = self.subject.model(images)

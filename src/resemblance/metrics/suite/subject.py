@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -113,6 +113,12 @@ class Subject:
         asked = self.settings.maps
         return default_kind(self.model) if asked == "similarity" else asked
 
+    @property
+    def class_kind(self) -> str:
+        """The kind of the maps of classes, which have no similarity maps: SmoothGrad instead."""
+        asked = self.settings.maps
+        return "smoothgrad" if asked == "similarity" else asked
+
     @cached_property
     def map_problem(self) -> str | None:
         """Why the maps that were asked for cannot be made; None if they can."""
@@ -127,7 +133,7 @@ class Subject:
     @cached_property
     def class_map_problem(self) -> str | None:
         """Why maps of classes cannot be made by the model or the black box; None if they can."""
-        kind = "smoothgrad" if self.settings.maps == "similarity" else self.settings.maps
+        kind = self.class_kind
         for model in (self.model, self.black_box):
             if model is not None:
                 first, classes = self._first_image(model), torch.zeros(1, dtype=torch.int64)
@@ -202,10 +208,9 @@ def _problem(make: Callable[[], Tensor]) -> str | None:
 Obstacle = Callable[[Subject], str | None]
 
 
-def first_obstacle(subject: Subject, obstacles: Mapping[str, Obstacle] | tuple[Obstacle, ...]) -> str | None:
+def first_obstacle(subject: Subject, obstacles: tuple[Obstacle, ...]) -> str | None:
     """Return the first reason why a measure does not apply to a subject; None if it does."""
-    listed = obstacles.values() if isinstance(obstacles, Mapping) else obstacles
-    return next((reason for obstacle in listed if (reason := obstacle(subject)) is not None), None)
+    return next((reason for obstacle in obstacles if (reason := obstacle(subject)) is not None), None)
 
 
 def no_prototypes(subject: Subject) -> str | None:

@@ -41,7 +41,7 @@ def compared_maps(runs: Sequence[Evaluated], count: int) -> tuple[Figure, str]:
         The figure and its caption.
     """
     first = runs[0].subject
-    kind = "smoothgrad" if first.settings.maps == "similarity" else first.settings.maps
+    kind = first.class_kind
     models: dict[str, Classifier] = {}
     black_box = next((run.subject.black_box for run in runs if run.subject.black_box is not None), None)
     if black_box is not None and not any(run.subject.model is black_box for run in runs):
