@@ -125,11 +125,6 @@ class PIPNet(PrototypeMethod):
         """Return the encoder's map (B, D', H, W)."""
         return self.encoder.map(self.encoder.features(self.normalize(images)))
 
-    @property
-    def trains_on_encoded(self) -> bool:
-        """False: in training, an image is two random views."""
-        return False
-
     def refine(self, encoded: Tensor) -> Tensor:
         """Return z = softmax_d f(x), (B, D, H, W)."""
         features = self.addon(encoded)
