@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resemblance.config.errors import UserError
-from resemblance.data.regions.matching import match_names
+from resemblance.data.matching import match_names
 from resemblance.data.regions.reader import TableReader
 from resemblance.data.sources.source import Source
 from resemblance.data.sources.tree import Tree, open_tree

@@ -14,7 +14,7 @@ from PIL import Image
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.data.images import FORMATS, SUFFIXES
-from resemblance.data.regions.matching import match_names
+from resemblance.data.matching import match_names
 from resemblance.data.regions.reader import RegionReader
 from resemblance.data.regions.regions import Regions
 from resemblance.data.sources.source import Source
