@@ -20,12 +20,11 @@ def schedule(config: ProtoTreeConfig, present: Collection[str]) -> Recipe:
         >>> [stage.name for stage in schedule(ProtoTreeConfig(weights="FILE"), ("encoder", "prototypes")).stages]
         ['frozen', 'all', 'prune', 'project']
     """
-    scratch = config.weights == "none" and ":" not in config.encoder
-    rates = {"encoder": 1e-3 if scratch else 1e-5}
+    rates = {"encoder": 1e-3 if config.from_scratch else 1e-5}
     joint = {name: Group(rates.get(name, 1e-3)) for name in present}
     frozen = {name: group for name, group in joint.items() if name != "encoder"}
     total = config.frozen_epochs + config.joint_epochs
-    before = 0 if scratch else config.frozen_epochs
+    before = 0 if config.from_scratch else config.frozen_epochs
     halved = tuple((total * share - before) / max(total - before, 1) for share in HALVED_AFTER)
     halves = Schedule("milestones", gamma=0.5, milestones=halved)
     stages = [

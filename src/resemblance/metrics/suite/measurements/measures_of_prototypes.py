@@ -66,7 +66,8 @@ class GhostingMeasurement(Measurement):
                 "lower",
                 says
                 if ghosted
-                else f"Each of the {count} {words.many} is the most similar one for some of {counted['images']} {points}.",
+                else f"Each of the {count} {words.many} is the most similar one for some of "
+                f"{counted['images']} {points}.",
                 "0: every prototype that is shown is one that the model uses.",
                 count=count,
                 of="prototypes",
@@ -82,7 +83,8 @@ class GhostingMeasurement(Measurement):
                     "ghosting, images of the own class",
                     own,
                     "lower",
-                    f"{share(own)} of the {words.many} are not the most similar one for any of the {points} of their class.",
+                    f"{share(own)} of the {words.many} are not the most similar one for any of the {points} of "
+                    "their class.",
                     "0, and not above the line before by much: a prototype that only images of other classes "
                     "resemble says nothing about its class.",
                     count=count,
