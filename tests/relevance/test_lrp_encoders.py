@@ -9,7 +9,9 @@ from torch.nn import functional as F
 
 from models import batch, make
 from resemblance.config.errors import UserError
-from resemblance.relevance.lrp import lrp_maps, operations
+from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.prototypes.vectors import VectorPrototypes
+from resemblance.relevance.lrp import lrp_maps, operations, prp_maps
 from resemblance.relevance.lrp.conservation import conserved
 from resemblance.relevance.lrp.interception import Rules
 from resemblance.relevance.lrp.rules import shared_sum
@@ -73,6 +75,30 @@ class TestEncoders:
         model = make("blackbox", encoder="small")
         model.encoder.layers = Changed(model.encoder.layers, lambda x: x.square().sqrt())
         with pytest.raises(UserError, match=r"blackbox: .*relevance.*smoothgrad"):
+            lrp_maps(model, *batch(model))
+
+    def test_batch_norm_without_running_statistics_is_refused(self):
+        model = make("blackbox", encoder="small")
+        norm = nn.BatchNorm2d(128, track_running_stats=False)
+        model.encoder.layers = nn.Sequential(model.encoder.layers, norm)
+        with pytest.raises(UserError, match="statistics from the batch"):
+            lrp_maps(model, *batch(model))
+
+    def test_prototypes_without_a_rule_are_refused_by_name(self, monkeypatch):
+        monkeypatch.setattr(VectorPrototypes, "shares", PrototypeLayer.shares)
+        model = make("protopnet", encoder="small")
+        with pytest.raises(
+            UserError, match=r"protopnet: .*VectorPrototypes has no rule of relevance.*smoothgrad"
+        ):
+            prp_maps(model, batch(model)[0], torch.tensor([0]))
+
+    def test_other_errors_of_a_network_are_not_taken_for_a_refusal(self):
+        def broken(x):
+            raise NotImplementedError("not for this device")
+
+        model = make("blackbox", encoder="small")
+        model.encoder.layers = Changed(model.encoder.layers, broken)
+        with pytest.raises(NotImplementedError, match="not for this device"):
             lrp_maps(model, *batch(model))
 
     def test_a_part_that_depends_on_the_image_by_a_length_only_is_constant(self):

@@ -40,6 +40,11 @@ class EncoderConfig:
         if check is not None:
             check()
 
+    @property
+    def from_scratch(self) -> bool:
+        """Whether nothing has trained the encoder yet; the user's own network counts as trained."""
+        return self.weights == "none" and ":" not in self.encoder
+
 
 def plain_name(name: str) -> str:
     """Return the name of a timm encoder without the prefix of the hub; other names stay as they are.

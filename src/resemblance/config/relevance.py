@@ -20,11 +20,6 @@ MAP_NAMES: dict[MapKind, str] = {
     "prp": "PRP, layer-wise relevance propagation",
 }
 SHOWN_MAPS = ("auto", "none", *MAP_KINDS)  # what explanations can show
-
-LRP_NOTICE = (
-    'The authors of LXT state of their code: "LRP is a patented technology that can only be used free of charge for '
-    'personal and scientific purposes" (README of https://github.com/rachtibat/LRP-eXplains-Transformers).'
-)
 MAPS_HELP = (
     "map over the image for each reason: similarity (exact, free), gradient (input x gradient), smoothgrad, integrated "
     "(integrated gradients) or prp (relevance propagation); none; auto is similarity, and smoothgrad for methods that "

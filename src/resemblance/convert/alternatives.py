@@ -19,8 +19,8 @@ from resemblance.data.geometry import Preparation
 from resemblance.data.loader import loader
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.data.spec import infer_image_spec
+from resemblance.encoders.published import IMAGENET
 
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PREPARATIONS = {
     "the middle of the images cut out": ("crop", 1.0),
     "the middle of the images cut out, at 87.5 %": ("crop", 0.875),  # torchvision: 224 of 256 pixels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resemblance.config.errors import UserError
-from resemblance.data.attribute_rows import rows_of
+from resemblance.data.matching import match_names
 from resemblance.data.sources.source import Source
 from resemblance.data.text import one_line, reason
 
 VALUES = {"1": 1, "0": 0, "-1": -1, "true": 1, "false": 0}
 UNKNOWN = 2
 DELIMITERS = ",;\t"
+NUMBERED = re.compile(r".* #(\d+)")  # the name of an image of an array
 LARGEST = 1 << 30  # bytes; CelebA's table has 26 MB
 
 Row = tuple[int, list[str]]  # its line in the file, from 1, and its fields
@@ -49,15 +51,26 @@ class AttributeTable:
     def of(self, source: Source) -> NDArray[np.bool_]:
         """Return the attributes of a source's images, (len(source), A), in their order.
 
-        A row belongs to the image whose path it names, whole or from some folder on; to the only image of its file
-        name, if one row only has that name; or, where the images are of arrays, to the image of its number in the file
-        of the data. If no row has the ending of an image file, endings of images are ignored. Rows for other images are
-        ignored.
+        A row belongs to the image whose path it names, whole or from some folder on (see `match_names`), or, where the
+        images are of arrays, to the image of its number in the file of the data. Rows for other images are ignored.
 
         Raises:
             UserError: if an image has no row or several, or two images have the same row.
         """
-        return self.values[rows_of(self.images, source, self.shown)]
+        names = [source.name(index) for index in range(len(source))]
+        numbered = all(map(str.isdecimal, self.images)) and all(map(NUMBERED.fullmatch, names))
+        if numbered:
+            places = {int(row): place for place, row in enumerate(self.images)}
+            rows = [places.get(int(name.rpartition("#")[2])) for name in names]
+        else:
+            rows = match_names(source, self.images, self.shown, "row").rows
+        missing = [name for name, row in zip(names, rows, strict=True) if row is None]
+        if missing:
+            raise UserError(
+                f"{self.shown}: no row for {len(missing)} of {len(names)} images, for instance '{missing[0]}'; its "
+                f"rows are named like '{self.images[0]}'; add the missing rows, or name images as the data does"
+            )
+        return self.values[np.array(rows, dtype=np.int64)]
 
 
 def read_attributes(path: Path | str) -> AttributeTable:

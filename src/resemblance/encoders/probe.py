@@ -30,6 +30,28 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
+@contextmanager
+def without_gradients(network: nn.Module) -> Iterator[None]:
+    """Let no parameter require a gradient inside the block.
+
+    Example:
+        >>> network = nn.Linear(2, 2)
+        >>> with without_gradients(network):
+        ...     print(network.weight.requires_grad)
+        False
+        >>> network.weight.requires_grad
+        True
+    """
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
 def used_parameters(
     network: nn.Module, images: Tensor, compute: Callable[[Tensor], Tensor]
 ) -> set[nn.Parameter]:

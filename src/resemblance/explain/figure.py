@@ -42,6 +42,7 @@ from resemblance.explain.text import (
 MARGIN, SIDE, GAP, HEAD = 0.3, 1.3, 0.2, 2.35
 TEXT, BAR = 3.1, 2.1
 LINE, SMALL = 0.26, 0.14
+VALUES, DIGIT = 0.75, 0.084  # the room of the contributions, and of one of their characters
 
 
 def explanation_figure(explanation: ExplanationData, paper: bool = False) -> Figure:
@@ -84,6 +85,7 @@ class _Layout:
         ):
             self.columns.append("source")
         self.text_x = MARGIN + len(self.columns) * (SIDE + GAP)
+        self.value_width = VALUES
         self.width = max(self.text_x + TEXT + BAR + MARGIN, 2 * MARGIN + strip_width(steps), 7.4)
 
     def draw(self) -> Figure:
@@ -176,6 +178,7 @@ class _Layout:
             breakdown.bias,
         ]
         span = min([0.0, *values]), max([1e-12, *values])
+        self.value_width = max(VALUES, DIGIT * (1 + max(len(line.value) for line in lines)))
         for line in lines:
             if line.reason is not None:
                 self._reason(line.reason, y, line.value, span)
@@ -273,7 +276,7 @@ class _Layout:
     def _bar(self, value: float, span: tuple[float, float], y: float, height: float) -> None:
         """Draw a bar on a scale of 1.1 inches that all lines of the breakdown share."""
         width = 1.1
-        axes: Axes = place(self.figure, self.width - MARGIN - 0.75 - width, y, width, height)
+        axes: Axes = place(self.figure, self.width - MARGIN - self.value_width - width, y, width, height)
         axes.barh([0], [value], color=FOR if value >= 0 else AGAINST, height=0.9)
         axes.axvline(0, color=MUTED, linewidth=0.8)
         axes.set_xlim(*span)

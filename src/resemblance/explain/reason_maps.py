@@ -19,6 +19,7 @@ from resemblance.prototypes.maps import percentile_boxes, upsample
 from resemblance.relevance.deletion import check_prototype_maps
 from resemblance.relevance.deletion_check import DeletionCheck
 from resemblance.relevance.maps import prototype_maps
+from resemblance.relevance.similarity import place_maps
 
 LARGEST = 10  # reasons per class and image whose maps are computed, if no kind was asked for, and are checked
 
@@ -116,19 +117,16 @@ def _similarity_maps(
 ) -> dict[Pair, ReasonMap]:
     """Return upsampled similarity maps and their boxes for the pairs of image and prototype that are shown."""
     heats: dict[Pair, ReasonMap] = {}
-    for first, layer, latents in model.prototypes.components(output.latents):
-        in_layer = [(row, p) for row, p in pairs if first <= p < first + len(layer)]
-        if not layer.has_maps or not in_layer:
+    rows, prototypes = torch.tensor(pairs, device=model.device).T
+    for numbers, layer, maps in place_maps(model, output, rows, prototypes):
+        if maps is None:
             continue
-        rows, numbers = torch.tensor(in_layer, device=model.device).T
-        prototypes, column = (numbers - first).unique(return_inverse=True)
-        maps = layer.maps(latents, prototypes).float()[rows, column]
         upsampled = upsample(maps, size)
         cells, grid = maps.flatten(1).argmax(dim=1), (maps.shape[1], maps.shape[2])
         patches = layer.patch_boxes(cells, grid, size)
         boxes = (percentile_boxes(upsampled) if patches is None else patches).tolist()
         heats |= {
-            pair: ReasonMap(heat, tuple(box))
-            for pair, heat, box in zip(in_layer, upsampled.cpu().numpy(), boxes, strict=True)
+            pairs[number]: ReasonMap(heat, tuple(box))
+            for number, heat, box in zip(numbers.tolist(), upsampled.cpu().numpy(), boxes, strict=True)
         }
     return heats

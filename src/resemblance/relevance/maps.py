@@ -25,6 +25,7 @@ from resemblance.relevance.gradients import (
     integrated_gradients,
     smooth_relevance,
 )
+from resemblance.relevance.lrp import lrp_maps, prp_maps
 from resemblance.relevance.similarity import similarity_maps
 
 
@@ -221,14 +222,10 @@ def _no_similarity(model: Classifier, images: Tensor, classes: Tensor, _: Settin
 
 
 def _prp(model: PrototypeModel, images: Tensor, which: Tensor, settings: Settings) -> Tensor:
-    from resemblance.relevance.lrp import prp_maps  # loaded for this kind only: its rules are many modules
-
     return prp_maps(model, images, which, definition=settings.definition)
 
 
 def _lrp(model: Classifier, images: Tensor, classes: Tensor, settings: Settings) -> Tensor:
-    from resemblance.relevance.lrp import lrp_maps
-
     return lrp_maps(model, images, classes, definition=settings.definition, per_channel=True)
 
 

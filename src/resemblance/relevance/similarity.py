@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,7 @@ from resemblance.config.relevance import MapKind
 from resemblance.core.classifier import Classifier
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel, prototypes_of
+from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.maps import upsample
 
 
@@ -48,22 +51,48 @@ def similarity_maps(model: PrototypeModel, output: Output, which: Tensor, size: 
         UserError: if one of the prototypes has no map: it compares whole images.
     """
     which = which.to(model.device)
+    rows = torch.arange(len(which), device=which.device)[:, None].expand_as(which).flatten()
     maps: Tensor | None = None
-    for first, layer, latents in model.prototypes.components(output.latents):
-        inside = (which >= first) & (which < first + len(layer))
-        rows, columns = inside.nonzero().T
-        if not len(rows):
-            continue
-        if not layer.has_maps:
+    for pairs, _, cells in place_maps(model, output, rows, which.flatten()):
+        if cells is None:
             raise UserError(
-                f"{model.name} compares whole images: prototype {int(which[inside][0])} has no similarity map; "
-                "choose smoothgrad, integrated, gradient or prp"
+                f"{model.name} compares whole images: prototype {int(which.flatten()[pairs[0]])} has no similarity "
+                "map; choose smoothgrad, integrated, gradient or prp"
             )
-        chosen, position = torch.unique(which[inside] - first, return_inverse=True)
-        device = layer.owners.device
-        cells = layer.maps(latents, chosen.to(device))[rows.to(device), position.to(device)]
         enlarged = upsample(cells, size).to(which.device)
         if maps is None:
-            maps = enlarged.new_zeros(*which.shape, *size)
-        maps[rows, columns] = enlarged
-    return torch.zeros(*which.shape, *size, device=which.device) if maps is None else maps
+            maps = enlarged.new_zeros(which.numel(), *size)
+        maps[pairs] = enlarged
+    whole = torch.zeros(which.numel(), *size, device=which.device) if maps is None else maps
+    return whole.reshape(*which.shape, *size)
+
+
+def place_maps(
+    model: PrototypeModel, output: Output, rows: Tensor, which: Tensor
+) -> Iterator[tuple[Tensor, PrototypeLayer, Tensor | None]]:
+    """Yield the similarities of all places for pairs of image and prototype, layer by layer.
+
+    Args:
+        model: a model with prototypes.
+        output: its output for B images.
+        rows: (n,) int64, the images of the pairs.
+        which: (n,) int64, their prototypes.
+
+    Yields:
+        The numbers (m,) of the pairs whose prototypes are in a layer, the layer, and the maps (m, h, w); None for
+        prototypes that compare whole images.
+    """
+    for first, layer, latents in model.prototypes.components(output.latents):
+        (pairs,) = ((which >= first) & (which < first + len(layer))).nonzero(as_tuple=True)
+        if not len(pairs):
+            continue
+        if not layer.has_maps:
+            yield pairs, layer, None
+            continue
+        device = layer.owners.device
+        chosen, position = torch.unique(which[pairs] - first, return_inverse=True)
+        yield (
+            pairs,
+            layer,
+            layer.maps(latents, chosen.to(device))[rows[pairs].to(device), position.to(device)],
+        )

@@ -104,8 +104,9 @@ def test_work_is_shared_and_counted() -> None:
     assert own * 20 <= both.prototype_maps <= own * 20 + 20
 
 
-def test_ghosting_counts_as_usage_does() -> None:
-    model = made("protopnet")
+@pytest.mark.parametrize("patches", [None, False, True])
+def test_ghosting_counts_as_usage_does(patches: bool | None) -> None:
+    model = made("protopnet") if patches is None else make("kmex", encoder="small", patches=patches)
     subject = subject_of(model)
     [result] = measure(subject, ("ghosting",)).results
     assert result.details["ghosted"] == model.prototypes.unused().tolist()

@@ -105,6 +105,7 @@ def test_a_loss_without_gradient_is_reported_and_changes_nothing():
 def test_gradients_that_are_not_numbers_do_not_reach_the_image():
     attacked = pgd(lambda x: (x - x.detach()).abs().sqrt().sum(dim=(1, 2, 3)), images())
     assert attacked.images.isfinite().all()
+    assert attacked.blind.all()
 
 
 def test_parameters_receive_no_gradient():

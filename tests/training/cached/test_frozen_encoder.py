@@ -12,10 +12,11 @@ from PIL import Image
 
 from frozen import counting_images, made_with_weights
 from resemblance.data import open_data
-from resemblance.data.augment import get_augment
+from resemblance.data.augment import AUGMENTATIONS, get_augment
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import Subset
+from resemblance.data.transforms import to_pixels
 from resemblance.training.cached.encoded_images import EncodedImages
 from resemblance.training.cached.frozen_encoder import FrozenEncoder, bytes_per_image, kept_latents
 from resemblance.training.ends.passes import evaluating
@@ -86,6 +87,21 @@ def test_code_that_changed_has_its_own_latents(model):
     original = model.encode
     model.encode = lambda images: original(images) + 1
     assert images_read(model, source) == 40
+
+
+def test_preparation_that_changed_has_its_own_latents(model, tmp_path, monkeypatch):
+    """The same files, other pixels: as between two versions of Pillow."""
+    source = photographs(tmp_path / "data")
+    images_read(model, source)
+    monkeypatch.setattr("resemblance.data.dataset.to_pixels", lambda *image: to_pixels(*image) // 2)
+    assert images_read(model, source) == len(source)
+
+
+def test_augmentation_that_changed_has_its_own_latents(model, monkeypatch):
+    source = digits(40, 5).train
+    images_read(model, source, augment="crop")
+    monkeypatch.setitem(AUGMENTATIONS, "crop", lambda images, random: images)
+    assert images_read(model, source, augment="crop") == 40
 
 
 def test_views_are_the_augmented_images(model):

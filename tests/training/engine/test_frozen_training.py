@@ -14,6 +14,8 @@ from resemblance.config.training import TrainConfig
 from resemblance.methods.registry import build
 from resemblance.printing.lines import FolderWarning
 from resemblance.training.cached import latent_cache
+from resemblance.training.cached.frozen_encoder import bytes_per_image
+from resemblance.training.cached.latent_cache import GIGABYTE
 from resemblance.training.engine.fit import fit
 from resemblance.writing import CannotWriteError
 from stopping import Stop, stopping
@@ -123,6 +125,17 @@ def test_latents_beyond_the_budget_are_computed_in_each_step(tmp_path, own_cache
     with pytest.warns(FolderWarning, match="need 0.0 GB, more than --latent-cache 1e-06"):
         train(model, tmp_path / "run", latent_cache=1e-6)
     assert not own_cache.exists()
+
+
+def test_the_budget_counts_what_end_actions_read_in_full_precision(tmp_path, own_cache):
+    model = made_with_weights("protopnet", tmp_path, freeze_encoder=True)
+    each = bytes_per_image(model)
+    needed = (96 + 40) * each / 2 + 96 * each
+    with pytest.warns(FolderWarning, match="more than --latent-cache"):
+        train(model, tmp_path / "a", precision="bf16-mixed", latent_cache=(needed - 1) / GIGABYTE)
+    assert not own_cache.exists()
+    train(model, tmp_path / "b", precision="bf16-mixed", latent_cache=(needed + 1) / GIGABYTE)
+    assert 0 < sum(path.stat().st_size for path in own_cache.glob("*")) < 1.01 * needed
 
 
 def test_augmented_images_are_not_kept_unless_asked_for(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from resemblance.config.errors import UserError
-from resemblance.data.regions.matching import match_names
+from resemblance.data.matching import match_names
 from resemblance.data.regions.reader import TableReader
 from resemblance.data.sources.source import Source
 from resemblance.data.text import one_line, reason

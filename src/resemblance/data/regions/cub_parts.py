@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resemblance.config.errors import UserError
-from resemblance.data.regions.matching import match_names
+from resemblance.data.matching import match_names
 from resemblance.data.regions.reader import TableReader
 from resemblance.data.sources.source import Source
-from resemblance.data.sources.tree import Archive, Folder, Tree
+from resemblance.data.sources.tree import Tree, open_tree
 from resemblance.data.text import one_line, reason
 
 PARTS = (
@@ -57,9 +57,7 @@ def read_cub(path: Path) -> CubAnnotations:
     Raises:
         UserError: if a file is missing, damaged, or does not fit the others.
     """
-    if not path.exists():
-        raise UserError(f"{one_line(path)}: no such folder or zip archive of CUB-200-2011")
-    tree: Tree = Folder(path) if path.is_dir() else Archive(path)
+    tree = open_tree(path, "CUB-200-2011")
     names = _table(tree, "images.txt", 2)
     count = len(names)
     numbers = {name: row for row, (name, _) in enumerate(names)}

@@ -14,11 +14,11 @@ from PIL import Image
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.data.images import FORMATS, SUFFIXES
-from resemblance.data.regions.matching import match_names
+from resemblance.data.matching import match_names
 from resemblance.data.regions.reader import RegionReader
 from resemblance.data.regions.regions import Regions
 from resemblance.data.sources.source import Source
-from resemblance.data.sources.tree import Archive, Folder, Tree
+from resemblance.data.sources.tree import open_tree
 from resemblance.data.text import one_line, reason
 
 TRIMAP = (1,)  # the animal; 2 is background, 3 the border or not classified
@@ -63,9 +63,7 @@ class MaskFiles(RegionReader):
         name: str = "object",
     ) -> None:
         self.source, self.values, self.above, self.names = source, values, above, (name,)
-        if not path.exists():
-            raise UserError(f"{one_line(path)}: no such folder or zip archive of masks")
-        self.tree: Tree = Folder(path) if path.is_dir() else Archive(path)
+        self.tree = open_tree(path, "masks")
         self.files = [file for file in self.tree.names if file.lower().endswith(SUFFIXES)]
         if not self.files:
             raise UserError(f"{one_line(path)}: contains no image files; expected one mask per image")

@@ -223,3 +223,18 @@ class Bundle(Tree):
         """Return the stamp of a file, from its tree."""
         tree, inner_name = self._places[name]
         return tree.stamp(inner_name)
+
+
+def open_tree(path: Path, what: str) -> Tree:
+    """Open a folder or a zip archive.
+
+    Args:
+        path: the folder or the archive.
+        what: what it should contain, for messages.
+
+    Raises:
+        UserError: if there is none, or the archive is damaged.
+    """
+    if not path.exists():
+        raise UserError(f"{one_line(path)}: no such folder or zip archive of {what}")
+    return Folder(path) if path.is_dir() else Archive(path)

@@ -165,11 +165,7 @@ class KMEx(PrototypeMethod):
         features = self.encoder.features(self.normalize(images))
         embedding = self.encoder.embed(features)
         output = self.head(self.encoder.map(features) if self.config.patches else embedding)
-        with full_precision(images):
-            logits = self.encoder.answer(_widened(features), widened(embedding))
-        if logits is not None:
-            output.extras["blackbox"] = widened(logits)[:, self.outputs]
-        return output
+        return self._with_answer(output, features, embedding)
 
     @property
     def trains_on_encoded(self) -> bool:
@@ -178,10 +174,12 @@ class KMEx(PrototypeMethod):
 
     def forward_encoded(self, encoded: Tensor) -> Output:
         """Classify embeddings (B, E); the original classifier's logits are in ``extras["blackbox"]``."""
-        output = self.head(encoded)
-        if self.encoder.classifier is not None:
-            with full_precision(encoded):
-                logits = self.encoder.classify(widened(encoded))
+        return self._with_answer(self.head(encoded), encoded, encoded)
+
+    def _with_answer(self, output: Output, features: Any, embedding: Tensor) -> Output:
+        with full_precision(embedding):
+            logits = self.encoder.answer(_widened(features), widened(embedding))
+        if logits is not None:
             output.extras["blackbox"] = widened(logits)[:, self.outputs]
         return output
 

@@ -80,7 +80,7 @@ class PIPNetConfig(EncoderConfig, MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.free_layers is not None and self.weights == "none" and ":" not in self.encoder:
+        if self.free_layers is not None and self.from_scratch:
             raise UserError(
                 "--free-layers needs an encoder with weights; without weights, all of its layers train"
             )

@@ -125,11 +125,6 @@ class PIPNet(PrototypeMethod):
         """Return the encoder's map (B, D', H, W)."""
         return self.encoder.map(self.encoder.features(self.normalize(images)))
 
-    @property
-    def trains_on_encoded(self) -> bool:
-        """False: in training, an image is two random views."""
-        return False
-
     def refine(self, encoded: Tensor) -> Tensor:
         """Return z = softmax_d f(x), (B, D, H, W)."""
         features = self.addon(encoded)
@@ -239,8 +234,7 @@ class PIPNet(PrototypeMethod):
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the encoder's parameters that train first, those that train later, add-on and scoring sheet."""
         config = self.config
-        pretrained = config.weights != "none" or ":" in config.encoder
-        free, later = first_and_later(self.encoder, pretrained, config.free_layers)
+        free, later = first_and_later(self.encoder, not config.from_scratch, config.free_layers)
         groups = {
             "free": free,
             "later": later,

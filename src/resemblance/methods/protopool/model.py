@@ -265,7 +265,7 @@ class ProtoPool(PrototypeMethod):
     def recipe(self) -> Recipe:
         """Return the schedule: warm, joint, projection, last layer; encoders without weights train from the start."""
         config, rate = self.config, self.config.rate
-        scratch = config.weights == "none" and ":" not in config.encoder
+        scratch = config.from_scratch
         warm = {"addon": Group(3 * rate, 1e-3), "slots": Group(3 * rate), "prototypes": Group(3 * rate)}
         joint = {"encoder": Group(rate if scratch else rate / 10, 1e-3), **warm}
         end = ("assign", "project", "usage")

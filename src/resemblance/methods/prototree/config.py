@@ -63,7 +63,7 @@ class ProtoTreeConfig(EncoderConfig, MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.free_layer is not None and self.weights == "none" and ":" not in self.encoder:
+        if self.free_layer is not None and self.from_scratch:
             raise UserError(
                 "--free-layer needs an encoder with weights; without weights, all of its layers train"
             )

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from resemblance.config.model import ModelSpec
 from resemblance.core.distributed import world
 from resemblance.core.output import Evidence, Output, Paths
-from resemblance.core.recipe import LEAST_FROZEN_STEPS, Group, Recipe, Schedule, Stage
+from resemblance.core.recipe import Recipe
 from resemblance.core.training_step import TrainingStep
 from resemblance.core.traits import Traits
 from resemblance.encoders.build import Encoder, build_map_encoder, check_part
@@ -34,6 +34,7 @@ from resemblance.methods.base import PrototypeMethod
 from resemblance.methods.prototree.config import ProtoTreeConfig
 from resemblance.methods.prototree.presence import log_absence
 from resemblance.methods.prototree.prototypes import PresencePrototypes
+from resemblance.methods.prototree.schedule import schedule
 from resemblance.methods.prototree.tree import Tree
 from resemblance.prototypes.precision import full_precision
 
@@ -232,31 +233,8 @@ class ProtoTree(PrototypeMethod):
         return {name: parameters for name, parameters in groups.items() if parameters}
 
     def recipe(self) -> Recipe:
-        """Return the schedule: frozen encoder, all layers, pruning, projection (sections 4.3 and 5.1).
-
-        An encoder without pretrained weights has nothing to preserve: it is trained from the start, at 1e-3. The user's
-        own network counts as pretrained.
-        """
-        config = self.config
-        scratch = config.weights == "none" and ":" not in config.encoder
-        present = self.parameter_groups().keys()
-        rates = {"encoder": 1e-3 if scratch else 1e-5}
-        joint = {name: Group(rates.get(name, 1e-3)) for name in present}
-        frozen = {name: group for name, group in joint.items() if name != "encoder"}
-        total = config.frozen_epochs + config.joint_epochs
-        before = 0 if scratch else config.frozen_epochs
-        # Halved after 60, 70, 80 and 90 of 100 epochs.
-        shares = tuple((total * share - before) / max(total - before, 1) for share in (0.6, 0.7, 0.8, 0.9))
-        halves = Schedule("milestones", gamma=0.5, milestones=shares)
-        stages = (
-            [Stage("frozen", before, frozen, optimizer="adamw", least_steps=LEAST_FROZEN_STEPS)]
-            if before
-            else []
-        )
-        stages.append(Stage("all", total - before, joint, optimizer="adamw", schedule=halves, measured=True))
-        stages.append(Stage("prune", 0, {}, end=("prune_tree",), measured=True, scales=False))
-        stages.append(Stage("project", 0, {}, end=("project", "usage"), measured=True, scales=False))
-        return Recipe(tuple(stages), batch_size=64)
+        """Return the schedule: frozen encoder, all layers, pruning, projection (sections 4.3 and 5.1)."""
+        return schedule(self.config, self.parameter_groups().keys())
 
     # pruning
 

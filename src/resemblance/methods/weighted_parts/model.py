@@ -138,7 +138,7 @@ class WeightedParts(PrototypeMethod):
         pretrained weights has nothing to preserve: it is trained from the start, at 1e-3. The user's own network counts
         as pretrained.
         """
-        scratch = self.config.weights == "none" and ":" not in self.config.encoder
+        scratch = self.config.from_scratch
         present = self.parameter_groups().keys()
         warm = {"addon": Group(3e-3, 1e-3), "prototypes": Group(3e-3)}
         joint = {"encoder": Group(1e-3 if scratch else 1e-4, 1e-3), **warm}

@@ -76,6 +76,10 @@ def batch_norm(
     """Merge a batch norm with the layer that it directly follows; elsewhere relevance passes through it."""
     names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
     inputs, mean, variance, weight, bias, *_, eps = _arguments(list(args), dict(kwargs), *names)
+    if variance is None:
+        raise NoRuleError(
+            "relevance has no rule for a batch norm that computes its statistics from the batch"
+        )
     scale = (variance + (1e-5 if eps is None else eps)).rsqrt().detach()
     scale = scale if weight is None else scale * weight.detach()
     shift = (0 if bias is None else bias.detach()) - mean * scale
@@ -193,74 +197,30 @@ def rearrangement(
     return tracker.through(function, args, kwargs, tracked[0], result, not_negative=positive, gate=known.gate)
 
 
+def _names(text: str) -> list[str]:
+    return text.split()
+
+
 # Activations that are never negative, those that are factors, and the others.
-_NOT_NEGATIVE = ("relu", "relu6", "abs", "softplus", "threshold")
-_GATES = ("sigmoid", "hardsigmoid", "tanh", "softmax")
-_SIGNED = (
-    *("leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish", "hardtanh"),
-    *("clamp", "clamp_min", "clamp_max"),
+_NOT_NEGATIVE = _names("relu relu6 abs softplus threshold")
+_GATES = _names("sigmoid hardsigmoid tanh softmax")
+_SIGNED = _names("leaky_relu prelu elu selu celu gelu silu mish hardswish hardtanh clamp clamp_min clamp_max")
+_NORMS = _names("layer_norm group_norm instance_norm normalize neg")
+_AVERAGES = _names("avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d mean sum")
+_CONSTANTS = _names(
+    """
+    square sqrt rsqrt pow norm vector_norm linalg_vector_norm var std exp log reciprocal rsub
+    detach argmax floor long int bool eq ne lt le gt ge isnan isinf isfinite logical_not
+    """
 )
-_NORMS = ("layer_norm", "group_norm", "instance_norm", "normalize", "neg")
-_AVERAGES = (
-    "avg_pool1d",
-    "avg_pool2d",
-    "avg_pool3d",
-    "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d",
-    "mean",
-    "sum",
-)
-_CONSTANTS = (
-    *(
-        "square",
-        "sqrt",
-        "rsqrt",
-        "pow",
-        "norm",
-        "vector_norm",
-        "linalg_vector_norm",
-        "var",
-        "std",
-        "exp",
-        "log",
-    ),
-    *("size", "dim", "isnan", "isfinite", "detach", "argmax", "floor", "long", "int", "bool", "rsub"),
-    *("eq", "ne", "lt", "le", "gt", "ge", "isinf", "logical_not", "reciprocal"),
-)
-_REARRANGEMENTS = (
-    *(
-        "max_pool1d",
-        "max_pool2d",
-        "max_pool3d",
-        "max_pool2d_with_indices",
-        "adaptive_max_pool2d",
-        "interpolate",
-    ),
-    *("flatten", "unflatten", "reshape", "view", "view_as", "permute", "transpose", "movedim", "squeeze"),
-    *("unsqueeze", "contiguous", "clone", "cat", "concat", "stack", "split", "chunk", "unbind", "getitem"),
-    *("narrow", "select", "pad", "float", "double", "half", "bfloat16", "to", "type", "type_as", "expand"),
-    *(
-        "expand_as",
-        "repeat",
-        "flip",
-        "roll",
-        "t",
-        "get",
-        "dropout",
-        "dropout1d",
-        "dropout2d",
-        "feature_dropout",
-    ),
-    *(
-        "pixel_shuffle",
-        "pixel_unshuffle",
-        "channel_shuffle",
-        "broadcast_to",
-        "ravel",
-        "index_select",
-        "unfold",
-    ),
-    *("split_with_sizes", "tensor_split", "swapaxes", "identity", "alpha_dropout", "boolean_dispatch"),
+_REARRANGEMENTS = _names(
+    """
+    max_pool1d max_pool2d max_pool3d max_pool2d_with_indices adaptive_max_pool2d interpolate pad dropout dropout1d
+    dropout2d feature_dropout alpha_dropout flatten unflatten ravel reshape view view_as permute transpose t movedim
+    swapaxes squeeze unsqueeze contiguous clone cat concat stack split split_with_sizes tensor_split chunk unbind
+    getitem get narrow select index_select unfold expand expand_as broadcast_to repeat flip roll pixel_shuffle
+    pixel_unshuffle channel_shuffle float double half bfloat16 to type type_as boolean_dispatch
+    """
 )
 
 RULES: dict[str, Rule] = {

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from resemblance.config.errors import UserError
 from resemblance.config.relevance import Definition
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.encoders.probe import evaluating
+from resemblance.encoders.probe import evaluating, without_gradients
 from resemblance.relevance.lrp.conservation import check
 from resemblance.relevance.lrp.interception import Rules
 from resemblance.relevance.lrp.seeds import class_seed, prototype_seed
@@ -129,10 +129,10 @@ def _propagated(
     """Propagate relevance from seeds at the result of ``compute`` to the images, some at a time: (B, K, C, H, W)."""
     at_once = max(PIXELS // (images.shape[2] * images.shape[3]), 1)
     maps = []
-    with evaluating(model), without_parameter_gradients(model), torch.enable_grad(), refusing(model):
+    with evaluating(model), without_gradients(model), torch.enable_grad(), refusing(model):
         check(model, images, compute)
         for part, chosen in zip(torch.split(images, at_once), torch.split(targets, at_once), strict=True):
-            x = part.detach().to(model.device).clone().requires_grad_()
+            x = part.detach().clone().to(model.device, model.normalize.mean.dtype).requires_grad_()
             with Rules(x, definition):
                 outputs = compute(x)
             ends = [t for t in tensors(outputs) if t.requires_grad]
@@ -155,24 +155,11 @@ def detached(values: Any) -> Any:
 
 
 @contextmanager
-def without_parameter_gradients(model: nn.Module) -> Iterator[None]:
-    """Let no parameter require a gradient inside the block."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
-
-
-@contextmanager
 def refusing(model: Classifier) -> Iterator[None]:
     """Name the model in the messages about missing rules."""
     try:
         yield
-    except (NoRuleError, NotImplementedError) as error:
+    except NoRuleError as error:
         raise UserError(
             f"{model.name}: no relevance map (prp), because {error}; use smoothgrad or integrated instead"
         ) from error

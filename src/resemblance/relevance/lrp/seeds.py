@@ -60,7 +60,10 @@ def _added(
     for row, prototype, weight in zip(
         *(torch.split(column, at_once) for column in (rows, which, weights)), strict=True
     ):
-        shares = layer.shares(latents[row], prototype, released).to(total.dtype)
+        try:
+            shares = layer.shares(latents[row], prototype, released).to(total.dtype)
+        except NotImplementedError as error:
+            raise NoRuleError(str(error)) from error
         weight = weight.to(total.dtype).reshape(-1, *[1] * (total.dim() - 1))
         total.index_add_(0, row, shares * weight)
     return total

@@ -18,7 +18,7 @@ from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.progress import track
 from resemblance.data.sources.joined import Joined
-from resemblance.data.sources.source import Source
+from resemblance.data.sources.source import ArraySource, Source
 from resemblance.encoders.base import Encoder
 from resemblance.training.cached.encoded_images import STORED_AS, EncodedImages, to_array
 from resemblance.training.cached.latent_cache import GIGABYTE, LatentCache, cache_folder
@@ -59,7 +59,8 @@ class FrozenEncoder:
     """Computes `Classifier.encode` of images in evaluation mode, once, and keeps it in a `LatentCache`.
 
     Latents are found again by all that they depend on: the encoder's tensors, its output for two test images (which
-    changes with its code, its layers and the hardware), the images, their preparation and their augmentation.
+    changes with its code, its layers and the hardware), the images, and what their preparation and augmentation make of
+    another test image (which changes with their code and Pillow's).
 
     Args:
         model: with the property ``encodes``; its encoder must not change while this object is used.
@@ -111,9 +112,11 @@ class FrozenEncoder:
 
     def _array(self, source: Source, augment: str, view: int, seed: int) -> Array:
         key = self._digest.copy()
+        key.update(self._test_image(augment, view, seed))
         if augment != "none":
             key.update(f"{augment} {seed} {view}".encode())
         if source.array is not None:
+            key.update(str(source.array.shape).encode())
             key.update(np.ascontiguousarray(source.array).data)
         else:
             for index in range(len(source)):
@@ -129,6 +132,14 @@ class FrozenEncoder:
 
         shape = (len(source), *self.shape)
         return self.cache.array(key.hexdigest()[:40], shape, STORED_AS[self.dtype], compute)
+
+    def _test_image(self, augment: str, view: int, seed: int) -> bytes:
+        """Return the values of a picture that has to be scaled and perhaps cut, as the encoder would read it."""
+        image = self.model.spec.image
+        shape = 1, 2 * image.height + 1, 3 * image.width, image.channels
+        pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        images = ImageDataset(ArraySource(pixels, [0], ["test"]), image, get_augment(augment), seed)
+        return images[view, 0].images.numpy().tobytes()
 
     @property
     def _size(self) -> int:

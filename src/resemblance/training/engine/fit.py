@@ -187,8 +187,7 @@ def encoder_groups(model: Classifier) -> frozenset[str]:
     config: Any = model.config
     if not model.traits.encoder_groups:
         raise UserError(f"{model.name} trains its encoder together with the rest; leave out --freeze-encoder")
-    trained = config.weights != "none" or ":" in config.encoder or getattr(config, "start", None) is not None
-    if not trained:
+    if config.from_scratch and getattr(config, "start", None) is None:
         raise UserError("--freeze-encoder keeps random weights: add --weights, pretrained or a file")
     return model.traits.encoder_groups
 

@@ -140,12 +140,14 @@ class StageData:
     @cached_property
     def _fit(self) -> bool:
         """Whether the latents of the run are within the budget."""
-        config, splits = self.job.config, self.job.splits
-        images = len(splits.train) + len(splits.val)
+        config, train, val = self.job.config, len(self.job.splits.train), len(self.job.splits.val)
+        images = train + val
         if self.job.recipe.augment != "none" and config.stored_views is not None:
-            images *= 1 + config.stored_views
+            images += config.stored_views * (train + config.refit_on_all * val)
         with autocast(config.precision, self.distributed.device):
             needed = images * bytes_per_image(self.model)
+        if config.precision != "32-true":  # end actions read them in full precision, too
+            needed += (train + config.refit_on_all * val) * bytes_per_image(self.model)
         fit = needed <= config.latent_cache * GIGABYTE
         if not fit:
             warnings.warn(

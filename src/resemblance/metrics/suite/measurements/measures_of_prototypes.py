@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from resemblance.data.text import share
@@ -31,10 +32,17 @@ class GhostingMeasurement(Measurement):
         owners = subject.prototypes.owners.cpu()
         self.everywhere = Ghosting(owners)
         self.own = Ghosting(owners, "own images")
+        self.patches_vote = subject.model.traits.score_kind == "votes"
 
     def update(self, answers: Answers) -> None:
-        """Count the most similar prototype of each training image."""
-        similarities, labels = answers.output.similarities.cpu(), answers.labels.cpu()
+        """Count the most similar prototype of each training image, or of each of its patches where these vote."""
+        similarities, labels = answers.output.similarities, answers.labels
+        if self.patches_vote:
+            with torch.no_grad():
+                places = self.subject.prototypes.maps(answers.output.latents).flatten(2)  # (B, P, cells)
+            similarities = places.transpose(1, 2).flatten(0, 1)
+            labels = labels.repeat_interleave(places.shape[2])
+        similarities, labels = similarities.cpu(), labels.cpu()
         self.everywhere.update(similarities, labels)
         if self.subject.owned:
             self.own.update(similarities, labels)
@@ -45,9 +53,10 @@ class GhostingMeasurement(Measurement):
         ghosts = self.everywhere.ghosted()
         count, ghosted = len(ghosts), int(ghosts.sum())
         counted = self.everywhere.counted()
+        points = "patches of training images" if self.patches_vote else "training images"
         says = (
             f"{ghosted} of {count} {words.many} {'is' if ghosted == 1 else 'are'} not the most similar one for any of "
-            f"{counted['images']} training images."
+            f"{counted['images']} {points}."
         )
         values = [
             Value(
@@ -57,11 +66,12 @@ class GhostingMeasurement(Measurement):
                 "lower",
                 says
                 if ghosted
-                else f"Each of the {count} {words.many} is the most similar one for some image.",
+                else f"Each of the {count} {words.many} is the most similar one for some of "
+                f"{counted['images']} {points}.",
                 "0: every prototype that is shown is one that the model uses.",
                 count=count,
                 of="prototypes",
-                left_out={"images with a similarity that is not a number": counted["undefined"]},
+                left_out={f"{points} with a similarity that is not a number": counted["undefined"]},
                 share=True,
             )
         ]
@@ -73,13 +83,14 @@ class GhostingMeasurement(Measurement):
                     "ghosting, images of the own class",
                     own,
                     "lower",
-                    f"{share(own)} of the {words.many} are not the most similar one for any image of their class.",
+                    f"{share(own)} of the {words.many} are not the most similar one for any of the {points} of "
+                    "their class.",
                     "0, and not above the line before by much: a prototype that only images of other classes "
                     "resemble says nothing about its class.",
                     count=count,
                     of="prototypes",
                     left_out={
-                        "images that resemble a prototype of another class most": self.own.counted()[
+                        f"{points} that resemble a prototype of another class most": self.own.counted()[
                             "foreign"
                         ]
                     },
@@ -102,7 +113,7 @@ class GhostingMeasurement(Measurement):
             )
         ties = counted["ties"]
         notes = (
-            (f"{ties} images have several most similar prototypes; the first of them counts.",)
+            (f"{ties} {points} have several most similar prototypes; the first of them counts.",)
             if ties
             else ()
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from resemblance.config.errors import UserError
+from resemblance.data.images import SUFFIXES
 from resemblance.data.sources.layout import listed
 from resemblance.data.sources.source import Source
 from resemblance.data.text import one_line
@@ -28,9 +28,10 @@ class Matches(NamedTuple):
 
 
 def match_names(source: Source, names: Sequence[str], where: str, what: str) -> Matches:
-    """Match the images of a source to annotations by path, without the suffixes of the files.
+    """Match the images of a source to annotations by path, without the suffixes of image files.
 
-    Paths match if one ends with the other, folder by folder: ``train/cats/1.jpg`` and ``pets/train/cats/1.png``.
+    Paths match if one ends with the other, folder by folder: ``train/cats/1.jpg`` and ``pets/train/cats/1.png``. If
+    several match, the one with the same folders does, and of these the one with the same suffix.
 
     Args:
         source: the images.
@@ -39,7 +40,7 @@ def match_names(source: Source, names: Sequence[str], where: str, what: str) -> 
         what: what they are, for messages, in the singular.
 
     Raises:
-        UserError: if an image has several annotations, or none of the images has one.
+        UserError: if an image has several annotations, several images have the same, or no image has any.
 
     Example:
         >>> import numpy as np
@@ -57,8 +58,11 @@ def match_names(source: Source, names: Sequence[str], where: str, what: str) -> 
     for index in range(len(source)):
         parts = _parts(source.name(index))
         candidates = [(other, row) for other, row in by_name[parts[-1]] if _same_end(parts, other)]
-        if len(candidates) > 1:  # the one with the same folders, if there is one
+        if len(candidates) > 1:
             candidates = [(other, row) for other, row in candidates if other == parts] or candidates
+        if len(candidates) > 1:
+            same = [(other, row) for other, row in candidates if names[row] == source.name(index)]
+            candidates = same or candidates
         if len(candidates) > 1:
             found = listed([names[row] for _, row in candidates], 2)
             raise UserError(
@@ -73,12 +77,11 @@ def match_names(source: Source, names: Sequence[str], where: str, what: str) -> 
                 f"{source.name(index)}; name it with the folders of its image"
             )
     missing = tuple(index for index, row in enumerate(rows) if row is None)
-    if len(missing) == len(rows):
+    if rows and len(missing) == len(rows):
         example = f", for instance {one_line(names[0])}" if names else ""
-        wanted = f" like {one_line(source.name(0))}" if len(source) else ""
         raise UserError(
-            f"{one_line(where)}: none of its {len(names)} names{example} fits an image; expected names{wanted}, "
-            "whatever their suffix"
+            f"{one_line(where)}: none of its {len(names)} names{example} fits an image; expected names like "
+            f"{one_line(source.name(0))}, with any suffix of images or none"
         )
     notes = []
     if missing:
@@ -90,9 +93,11 @@ def match_names(source: Source, names: Sequence[str], where: str, what: str) -> 
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """Return the folders and the stem of a path."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    return tuple(part for part in path.with_suffix("").parts if part not in ("/", "."))
+    """Return the folders and the file name of a path, without the suffix of an image file."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")] or [name]
+    if parts[-1].lower().endswith(SUFFIXES):
+        parts[-1] = parts[-1].rpartition(".")[0]
+    return tuple(parts)
 
 
 def _same_end(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
