@@ -13,7 +13,7 @@ from resemblance.config.lazy import import_name
 from resemblance.version import __version__
 
 if TYPE_CHECKING:
-    from resemblance.api import Run, convert, explain, open_run, report, train
+    from resemblance.api import Run, convert, explain, open_run, train
     from resemblance.config.errors import UserError
     from resemblance.config.image import ImageSpec
     from resemblance.config.model import ModelSpec
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from resemblance.methods.registry import build, list_methods
     from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
     from resemblance.metrics.evaluation import Evaluation
+    from resemblance.report.run_pages import report
     from resemblance.training.engine.fit import FitResult, fit
 
 _HOMES = {
@@ -71,7 +72,7 @@ _HOMES = {
     "open_run": "api",
     "prototype_views": "explain.prototype_view",
     "register_source": "data.open",
-    "report": "api",
+    "report": "report.run_pages",
     "train": "api",
 }
 

@@ -15,7 +15,7 @@ from resemblance.evaluating import evaluate
 from resemblance.explain.explanation import Explanation
 from resemblance.metrics.evaluation import Evaluation
 from resemblance.report.explanation_page import check_explanation_output, write_explanations
-from resemblance.report.run_pages import reported, write_run_report
+from resemblance.report.run_pages import report, reported
 from resemblance.runs.conversion_run import convert_run
 from resemblance.runs.evaluated_runs import RunsEvaluation
 from resemblance.runs.explained_images import Labels, explain_images, list_images
@@ -212,62 +212,6 @@ def explain(
     if path is not None:
         write_explanations(run, explanations, path)
     return explanations
-
-
-def report(
-    runs: Openable | Sequence[Openable],
-    output: Path | str | None = None,
-    *,
-    data: str | DataSplits | None = None,
-    title: str = "",
-    explain: int = 8,
-    top: int = 5,
-    maps: str = "auto",
-    check_maps: bool = True,
-    seed: int = 0,
-    batch_size: int = 128,
-    workers: int = 0,
-    skip_bad_images: bool = False,
-    messages: Messages | None = None,
-) -> Path:
-    """Write one HTML page about one or more runs, side by side, and return its path.
-
-    Args:
-        runs: a run, its folder, or a model; or a list of these.
-        output: the page, or a folder for it; by default ``report.html`` in the first run's folder.
-        data: other images of the same classes; by default those that the runs were made with. A model alone needs them.
-        title: the page's heading; by default it has the runs' names.
-        explain: the number of images to explain per run, misclassified ones first.
-        top: the number of reasons per image.
-        maps: the map of each reason, as for `explain`; the default where a run has none of this kind.
-        check_maps: whether to check maps by deletion.
-        seed: the seed of the choice of images.
-        batch_size: images per batch; it does not change the results.
-        workers: the number of processes that read images.
-        skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
-        messages: receives a warning for each run whose images are not available; no image of it is explained.
-
-    Raises:
-        UserError: if a run cannot be opened or the page cannot be written.
-
-    Example:
-        >>> report(["runs/kmex", "runs/protopnet"], "compare.html")  # doctest: +SKIP
-    """
-    return write_run_report(
-        as_runs(runs, "auto"),
-        None if output is None else Path(output).expanduser(),
-        data=data,
-        title=title,
-        explain=explain,
-        top=top,
-        maps=maps,
-        check_maps=check_maps,
-        seed=seed,
-        batch_size=batch_size,
-        workers=workers,
-        skip_bad_images=skip_bad_images,
-        messages=messages,
-    )
 
 
 def _run(record: RunRecord) -> Run:

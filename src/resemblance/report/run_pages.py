@@ -14,14 +14,14 @@ from resemblance.report.links import evaluation_link
 from resemblance.report.page import write_report
 from resemblance.runs.folders import PAGE
 from resemblance.runs.messages import Messages
-from resemblance.runs.opening import computing_on
+from resemblance.runs.opening import Openable, as_runs, computing_on
 from resemblance.runs.run import RunRecord
 from resemblance.training.engine.interrupts import resumable
 
 
-def write_run_report(
-    runs: Sequence[RunRecord],
-    output: Path | None,
+def report(
+    runs: Openable | Sequence[Openable],
+    output: Path | str | None = None,
     *,
     data: str | DataSplits | None = None,
     title: str = "",
@@ -35,33 +35,37 @@ def write_run_report(
     skip_bad_images: bool = False,
     messages: Messages | None = None,
 ) -> Path:
-    """Write one page about one or more runs, side by side, and return its path.
+    """Write one HTML page about one or more runs, side by side, and return its path.
 
     Args:
-        runs: the runs.
+        runs: a run, its folder, or a model; or a list of these.
         output: the page, or a folder for it; by default ``report.html`` in the first run's folder.
-        data: other images of the same classes; by default those that the runs were made with.
+        data: other images of the same classes; by default those that the runs were made with. A model alone needs them.
         title: the page's heading; by default it has the runs' names.
         explain: the number of images to explain per run, misclassified ones first.
         top: the number of reasons per image.
-        maps: the kind of map of each reason; a run that has none of this kind gets the default, with a note.
-        check_maps: whether to check the maps by deletion.
+        maps: the map of each reason, as for `explain`; the default where a run has none of this kind.
+        check_maps: whether to check maps by deletion.
         seed: the seed of the choice of images.
-        batch_size: images per batch.
+        batch_size: images per batch; it does not change the results.
         workers: the number of processes that read images.
-        skip_bad_images: whether to leave out unreadable images instead of stopping.
+        skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
         messages: receives a warning for each run whose images are not available, of which no image is explained, for
             each of several runs whose measurements cannot be read, and for each damaged snapshot.
 
     Raises:
-        UserError: if the page cannot be written there, or the images of ``data`` do not fit.
+        UserError: if a run cannot be opened, the page cannot be written there, or the images of ``data`` do not fit.
+
+    Example:
+        >>> report(["runs/kmex", "runs/protopnet"], "compare.html")  # doctest: +SKIP
     """
     messages = messages or Messages()
-    path = runs[0].output_path(output, PAGE)
+    opened = as_runs(runs, "auto")
+    path = opened[0].output_path(None if output is None else Path(output).expanduser(), PAGE)
     if path.suffix not in (".html", ".htm"):
         raise UserError(f"{path}: the name of the page must end in .html")
     pages = []
-    for run in _measured(runs, messages):
+    for run in _measured(opened, messages):
         page = run_report(
             run,
             _images(run, data, skip_bad_images, messages),
@@ -87,7 +91,7 @@ def reported(
         # A conversion is not resumed but repeated as it was.
         folder = record.folder if isinstance(options, TrainOptions) else None
         with resumable(folder), computing_on(record.model, options.accelerator):
-            write_run_report([record], None, workers=options.workers, messages=messages)
+            report(record, workers=options.workers, messages=messages)
     return record
 
 

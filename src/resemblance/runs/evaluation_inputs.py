@@ -116,7 +116,7 @@ def _size(run: RunRecord) -> str:
 
 
 def seed_of(run: RunRecord) -> int | None:
-    """Return the seed of a run; a conversion has that of the black box if its own says nothing."""
+    """Return the seed of a run; None for a model without one."""
     seed = run.config.get("seed")
     return None if seed is None else int(seed)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resemblance.config.evaluation.measure_names import AGAINST_KMEX
@@ -68,18 +68,7 @@ def kmex_of(
     batches = loader(ImageDataset(source, kmex.spec.image), subject.settings.batch_size, workers)
     describe_prototypes(kmex, source, batches, progress)
     name = f"kmex of {run.name}"
-    of_kmex = Subject(
-        name,
-        kmex.eval(),
-        subject.images,
-        subject.settings,
-        source,
-        subject.black_box,
-        subject.data,
-        None,
-        subject.attributes,
-        subject.order,
-    )
+    of_kmex = replace(subject, name=name, model=kmex.eval(), regions=None)
     wanted = kmex_measures(names)
     outcome = measure(of_kmex, wanted, workers=workers, folder=folder, progress=progress)
     settings = {"prototypes_per_class": per_class, "original_method": model.name}

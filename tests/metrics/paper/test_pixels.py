@@ -12,10 +12,10 @@ from resemblance.metrics.paper.pixels import (
     baseline_images,
     kept_images,
     kept_pixels,
+    pixel_noise,
     pixel_order,
     random_order,
     ranks_of,
-    uniform_noise,
     zero_maps,
 )
 
@@ -71,19 +71,19 @@ def test_drop_and_increase_by_their_formulas(clean, seed):
 
 def test_noise_depends_on_seed_and_image_only():
     indices = torch.tensor([5, 0, 123_456])
-    noise = uniform_noise(7, indices, 10_000)
-    assert torch.equal(uniform_noise(7, indices.flip(0), 10_000), noise.flip(0))
-    assert torch.equal(uniform_noise(7, indices[1:2], 100), noise[1:2, :100])
-    assert not torch.equal(uniform_noise(8, indices, 10_000), noise)
+    noise = pixel_noise(7, indices, 10_000)
+    assert torch.equal(pixel_noise(7, indices.flip(0), 10_000), noise.flip(0))
+    assert torch.equal(pixel_noise(7, indices[1:2], 100), noise[1:2, :100])
+    assert not torch.equal(pixel_noise(8, indices, 10_000), noise)
 
 
 def test_noise_is_uniform_and_independent():
-    noise = uniform_noise(0, torch.arange(200), 1000)
+    noise = pixel_noise(0, torch.arange(200), 1000)
     assert noise.min() >= 0
     assert noise.max() < 1
     shares = torch.histc(noise, 20, 0, 1) / noise.numel()
     assert (shares - 0.05).abs().max() < 0.002
-    rows = torch.cat([noise[:50], uniform_noise(1, torch.arange(50), 1000), noise[:50].roll(1, 1)])
+    rows = torch.cat([noise[:50], pixel_noise(1, torch.arange(50), 1000), noise[:50].roll(1, 1)])
     correlations = torch.corrcoef(rows) - torch.eye(len(rows))
     assert correlations.abs().max() < 0.2
 

@@ -8,13 +8,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from resemblance.api import Run, convert, report, train
+from resemblance.api import Run, convert, train
 from resemblance.cli.console import Screen, screen
 from resemblance.config.commands import DemoCommand
 from resemblance.config.values import flag
 from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.progress import duration
 from resemblance.data.text import share
+from resemblance.report.run_pages import report
 from resemblance.runs.folders import CONFIG, MODEL, check_writable
 
 RUNS = ("blackbox", "kmex", "kmex-patches", "protopnet")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from resemblance.api import open_run, report
+from resemblance.api import open_run
 from resemblance.cli.console import screen
 from resemblance.config.commands import ReportCommand
+from resemblance.report.run_pages import report
 
 
 def run(options: ReportCommand) -> int:

@@ -18,7 +18,7 @@ Baseline = Literal["zero", "noise"]
 MASK = (1 << 63) - 1
 
 
-def uniform_noise(seed: int, indices: Tensor, count: int) -> Tensor:
+def pixel_noise(seed: int, indices: Tensor, count: int) -> Tensor:
     """Return numbers in [0, 1) that depend on seed, image and position only (SplitMix64).
 
     Args:
@@ -30,8 +30,8 @@ def uniform_noise(seed: int, indices: Tensor, count: int) -> Tensor:
         (B, count) float32.
 
     Example:
-        >>> noise = uniform_noise(0, torch.tensor([3, 8]), 5)
-        >>> torch.equal(noise[1:], uniform_noise(0, torch.tensor([8]), 5)), bool((noise < 1).all())
+        >>> noise = pixel_noise(0, torch.tensor([3, 8]), 5)
+        >>> torch.equal(noise[1:], pixel_noise(0, torch.tensor([8]), 5)), bool((noise < 1).all())
         (True, True)
     """
     positions = torch.arange(count, device=indices.device)
@@ -88,7 +88,7 @@ def pixel_order(
     )
     if ties == "stable":
         return relevance.argsort(dim=-1, stable=True)
-    shuffled = uniform_noise(seed, indices.to(maps.device), relevance.shape[-1]).argsort(dim=-1, stable=True)
+    shuffled = pixel_noise(seed, indices.to(maps.device), relevance.shape[-1]).argsort(dim=-1, stable=True)
     shuffled = shuffled.reshape(len(maps), *[1] * (relevance.dim() - 2), -1).expand_as(relevance)
     return shuffled.gather(-1, relevance.gather(-1, shuffled).argsort(dim=-1, stable=True))
 
@@ -100,7 +100,7 @@ def random_order(indices: Tensor, pixels: int, *, seed: int = 0) -> Tensor:
         >>> random_order(torch.tensor([0, 1]), 4).sort(dim=1).values.tolist()
         [[0, 1, 2, 3], [0, 1, 2, 3]]
     """
-    return uniform_noise(seed, indices, pixels).argsort(dim=-1, stable=True)
+    return pixel_noise(seed, indices, pixels).argsort(dim=-1, stable=True)
 
 
 def kept_pixels(
@@ -159,7 +159,7 @@ def baseline_images(images: Tensor, indices: Tensor, kind: Baseline = "zero", *,
     if kind == "zero":
         return torch.zeros_like(images)
     # A stream of its own: the noise must not be that which orders ties.
-    noise = uniform_noise(seed + 0x5EED, indices.to(images.device), images[0].numel())
+    noise = pixel_noise(seed + 0x5EED, indices.to(images.device), images[0].numel())
     return noise.to(images.dtype).reshape(images.shape)
 
 

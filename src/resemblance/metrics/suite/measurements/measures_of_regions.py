@@ -48,9 +48,10 @@ class RegionMeasurement(SummaryMeasurement):
         which, present = answers.own
         return answers.own_maps.cpu(), which.masked_fill(~present, -1).cpu()
 
-    def definition(self, released: bool = True) -> str:
-        """Return the definition that the metric has."""
-        return "released" if released and self.subject.settings.definition == "released" else "default"
+    @property
+    def definition(self) -> str:
+        """The definition that the metric has."""
+        return "released" if self.subject.settings.definition == "released" else "default"
 
 
 class ConsistencyMeasurement(RegionMeasurement):
@@ -63,7 +64,7 @@ class ConsistencyMeasurement(RegionMeasurement):
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         seed, count = subject.settings.seed, len(subject.prototypes)
-        self.metric = Consistency(count, self.size, definition=self.definition(), seed=seed)
+        self.metric = Consistency(count, self.size, definition=self.definition, seed=seed)
 
     def update(self, answers: Answers) -> None:
         """Look which parts the maps of a batch hit."""
@@ -95,7 +96,7 @@ class StabilityMeasurement(RegionMeasurement):
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         seed, count = subject.settings.seed, len(subject.prototypes)
-        self.metric = Stability(count, self.size, definition=self.definition(), seed=seed)
+        self.metric = Stability(count, self.size, definition=self.definition, seed=seed)
 
     def update(self, answers: Answers) -> None:
         """Compare the parts that the maps hit with and without noise."""
@@ -105,7 +106,7 @@ class StabilityMeasurement(RegionMeasurement):
             self.subject.model.spec.image.std,
             seed=self.subject.settings.seed,
             indices=answers.indices.cpu(),
-            clip=self.definition() == "default",
+            clip=self.definition == "default",
         )
         after = answers.maps(noisy, answers.own[0]).cpu()
         self.metric.update(maps, after, which, answers.labels.cpu(), answers.regions)
@@ -132,13 +133,13 @@ class PurityMeasurement(RegionMeasurement):
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         count = len(subject.prototypes)
-        self.metric = Purity(count, self.size, definition=self.definition(), seed=subject.settings.seed)
+        self.metric = Purity(count, self.size, definition=self.definition, seed=subject.settings.seed)
 
     def update(self, answers: Answers) -> None:
         """Find the patches of a batch that are most similar to the prototypes."""
         prototypes, latents = self.subject.prototypes, answers.output.latents
         cells = prototypes.match(latents).cells
-        boxes = cell_patches(cells, prototypes.grid(latents), self.size, definition=self.definition())
+        boxes = cell_patches(cells, prototypes.grid(latents), self.size, definition=self.definition)
         self.metric.update(
             answers.output.similarities.cpu(), boxes.cpu(), answers.regions, answers.indices.cpu()
         )
@@ -163,7 +164,7 @@ class ComprehensivenessMeasurement(RegionMeasurement):
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self.metric = Comprehensiveness(self.size, definition=self.definition(), seed=subject.settings.seed)
+        self.metric = Comprehensiveness(self.size, definition=self.definition, seed=subject.settings.seed)
 
     def update(self, answers: Answers) -> None:
         """Compare what the maps of a batch mark with the masks."""
