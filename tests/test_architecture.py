@@ -27,6 +27,7 @@ FLOORS = [
     "api",
     "report",
     "runs",
+    "audit",
     "metrics",
     "convert",
     "methods",
