@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from resemblance.audit.audit_check import Check
 from resemblance.audit.audited import AuditSubject
+from resemblance.audit.places.head_disappears import HeadDisappears
 from resemblance.audit.places.head_on_stomach import HeadOnStomach
 from resemblance.metrics.suite.result import LeftOut
 
-KINDS: tuple[type[Check], ...] = (HeadOnStomach,)
+KINDS: tuple[type[Check], ...] = (HeadOnStomach, HeadDisappears)
 CHECKS = {kind.name: kind for kind in KINDS}
 
 

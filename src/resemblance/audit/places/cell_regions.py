@@ -73,7 +73,8 @@ def box_pixels(boxes: Tensor, size: Sides) -> Tensor:
     y, x = (torch.arange(length, device=boxes.device) for length in size)
     x0, y0, x1, y1 = boxes.T[..., None]
     rows, columns = (y >= y0) & (y < y1), (x >= x0) & (x < x1)
-    return (rows[:, :, None] & columns[:, None, :])[:, None]
+    inside: Tensor = rows[:, :, None] & columns[:, None, :]
+    return inside[:, None]
 
 
 def filled_rectangle(cells: Tensor) -> Tensor:
