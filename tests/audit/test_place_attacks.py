@@ -247,7 +247,9 @@ def test_the_checks_of_every_method_with_places(name):
             assert (main.count or 0) + sum(main.left_out.values()) == 6
         assert json.dumps(finding.to_dict())
         assert all(example.png.startswith(b"\x89PNG") for example in finding.examples)
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert all(
+        torch.equal(value.nan_to_num(), before[key].nan_to_num()) for key, value in model.state_dict().items()
+    )
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
