@@ -136,6 +136,7 @@ class HeadDisappears(PlaceCheck):
                 "{prototype} disappears",
                 f"Only pixels inside of the box in the upper row were changed, and the {words.one} is no longer among "
                 f"the {self.top} most similar. Both maps have the same colour scale.",
+                moves=False,
             ),
             details={"images": len(joined(records, "held")), "limits": {"passed": PASSED, "failed": FAILED}},
             notes=notes,

@@ -59,7 +59,13 @@ def keep_example(
 
 
 def place_examples(
-    model: PrototypeModel, records: Sequence[Record], count: int, title: str, caption: str
+    model: PrototypeModel,
+    records: Sequence[Record],
+    count: int,
+    title: str,
+    caption: str,
+    *,
+    moves: bool = True,
 ) -> tuple[Example, ...]:
     """Draw the first examples of all records.
 
@@ -69,6 +75,7 @@ def place_examples(
         count: the largest number of pictures.
         title: of each picture, with ``{prototype}``.
         caption: of each picture.
+        moves: whether an arrow shows how the best match moved.
     """
     pictures = []
     for kept in [one for record in records for one in record["examples"]][:count]:
@@ -79,6 +86,7 @@ def place_examples(
             kept["after"].float() / 255,
             *(cells.numpy() for cells in kept["maps"]),
             *(tuple(box) for box in kept["boxes"]),
+            moves=moves,
         )
         figure = place_figure(change, view, (f"predicted {name}", f"still predicted {name}"))
         pictures.append(

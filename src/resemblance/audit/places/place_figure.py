@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -40,6 +41,7 @@ class PlaceChange:
         place: the box where the prototype is found in the image, in pixels.
         found: the box where it is found in the changed image.
         region: the pixels that were allowed to change, if they are to be marked: (H, W) bool.
+        moves: whether an arrow shows how the best match moved.
     """
 
     image: Tensor
@@ -49,13 +51,14 @@ class PlaceChange:
     place: Box
     found: Box
     region: NDArray[np.bool_] | None = None
+    moves: bool = True
 
 
 def place_figure(change: PlaceChange, view: PrototypeView, answers: tuple[str, str]) -> Figure:
     """Draw two rows, before and after: the image with a box, and the map, both maps on one scale.
 
     The upper left picture is the prototype, the lower left one the change × 10. In the lower row an arrow leads from
-    the old place to the new one.
+    the old place to the new one, unless nothing is said to move.
 
     Args:
         change: what to draw.
@@ -77,7 +80,9 @@ def place_figure(change: PlaceChange, view: PrototypeView, answers: tuple[str, s
         text(axes, 0.12, top + SIDE / 2, name, ha="left", size=10, color=(INK, WARN)[row])
         _panel(axes, columns[1], top, images[row], f"image {name}", answers[row], box)
         best = f"largest {view.words.similarity} {number(float(cells.max()))}"
-        _panel(axes, columns[2], top, maps[row], f"{view.words.similarity} map", best, box)
+        _panel(
+            axes, columns[2], top, maps[row], f"{view.words.similarity} map{', same scale' * row}", best, box
+        )
     owner = view.owner if view.words.owned and view.classes else ""
     _panel(axes, columns[0], TOP, view.picture, view.title, owner, whole=view.source)
     noise = (0.5 + AMPLIFIED * (change.changed - change.image)).clamp(0, 1)
@@ -86,13 +91,9 @@ def place_figure(change: PlaceChange, view: PrototypeView, answers: tuple[str, s
     corner = (columns[1] + (SIDE - scale * width) / 2, TOP + ROW + (SIDE - scale * height) / 2)
     if change.region is not None:
         _outline(axes, change.region, corner, scale)
-    _arrow(
-        axes,
-        _best_cell(change.before, (height, width)),
-        _best_cell(change.after, (height, width)),
-        corner,
-        scale,
-    )
+    if change.moves:
+        ends = [_best_cell(cells, (height, width)) for cells in (change.before, change.after)]
+        _arrow(axes, ends[0], ends[1], corner, scale)
     return figure
 
 
@@ -130,11 +131,9 @@ def _arrow(
     if start == end:
         return
     ends = [(corner[0] + scale * x, corner[1] + scale * y) for x, y in (start, end)]
-    for color, width in (("black", 3.4), ("white", 1.6)):
-        arrow = FancyArrowPatch(
-            *ends, arrowstyle="-|>", mutation_scale=11, color=color, linewidth=width, shrinkA=0, shrinkB=0
-        )
-        axes.add_patch(arrow)
+    arrow = FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=14, color="white", linewidth=1.8)
+    arrow.set_path_effects([withStroke(linewidth=4.0, foreground="black")])
+    axes.add_patch(arrow)
 
 
 def _outline(axes: Axes, region: NDArray[np.bool_], corner: tuple[float, float], scale: float) -> None:
