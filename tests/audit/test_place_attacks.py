@@ -23,6 +23,7 @@ from resemblance.core.prototype_model import prototypes_of
 from resemblance.data import ArraySource
 from resemblance.data.inputs import as_tensor
 from resemblance.encoders.probe import evaluating, without_gradients
+from resemblance.methods.ensemble.model import make_ensemble
 from resemblance.prototypes.maps import percentile_boxes, upsample
 from resemblance.prototypes.similarity import log_similarity
 from resemblance.training.attacks.noise import uniform_noise
@@ -256,6 +257,38 @@ def test_the_checks_of_every_method_with_places(name):
         torch.equal(value.nan_to_num(), before[key].nan_to_num()) for key, value in model.state_dict().items()
     )
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_an_ensemble_whose_members_have_maps_of_different_sizes_or_none():
+    members = [
+        make("protopnet", encoder="small", prototypes_per_class=2, prototype_depth=8),
+        make(
+            "protopnet",
+            encoder="small",
+            prototypes_per_class=2,
+            prototype_height=2,
+            prototype_width=2,
+            seed=1,
+        ),
+        make("prototypedl", seed=2),
+    ]
+    model = make_ensemble([member.eval() for member in members]).eval()
+    images = batch(model, 4)[0]
+    with torch.no_grad():
+        output = model(images)
+    ranked = strongest(model, output, output.scores.argmax(dim=1), 5)
+    assert ranked.max() < 12  # prototypes that compare whole images have no place
+    which = torch.tensor([0, 6, 7, 1])  # of two members, so of two sizes
+    aims = aims_of(model, images, which)
+    assert len({aim.place.shape[1:] for aim in aims}) == 2
+    together = move_place(model, images, which, aims, Strength(steps=2))
+    for row in range(4):
+        single = aims_of(model, images[row : row + 1], which[row : row + 1])
+        alone = move_place(
+            model, images[row : row + 1], which[row : row + 1], single, Strength(steps=2), [row]
+        )
+        assert (alone.images[0] != together.images[row]).float().mean() < 0.02
+    assert len(run_checks(subject_of(model), NAMES).findings) == 2
 
 
 @pytest.mark.parametrize("method", ["blackbox", "prototypedl"])

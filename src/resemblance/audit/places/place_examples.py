@@ -81,13 +81,10 @@ def place_examples(
     for kept in [one for record in records for one in record["examples"]][:count]:
         view = prototype_views(model, [kept["prototype"]])[0]
         name = model.spec.classes[kept["class"]]
-        change = PlaceChange(
-            kept["before"].float() / 255,
-            kept["after"].float() / 255,
-            *(cells.numpy() for cells in kept["maps"]),
-            *(tuple(box) for box in kept["boxes"]),
-            moves=moves,
-        )
+        before, after = (cells.numpy() for cells in kept["maps"])
+        place, found = (tuple(box) for box in kept["boxes"])
+        images = (kept["before"].float() / 255, kept["after"].float() / 255)
+        change = PlaceChange(*images, before, after, place, found, moves=moves)
         figure = place_figure(change, view, (f"predicted {name}", f"still predicted {name}"))
         pictures.append(
             Example(plain(f"{name}: {title.format(prototype=view.title)}", 80), png(figure), caption)
