@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
     from resemblance.metrics.evaluation import Evaluation
     from resemblance.report.run_pages import report
+    from resemblance.runs.inspection.inspecting import Inspection, inspect
     from resemblance.training.engine.fit import FitResult, fit
 
 _HOMES = {
@@ -48,6 +49,7 @@ _HOMES = {
     "FitResult": "training.engine.fit",
     "ImageDataset": "data.dataset",
     "ImageSpec": "config.image",
+    "Inspection": "runs.inspection.inspecting",
     "ModelSpec": "config.model",
     "PrototypeModel": "core.prototype_model",
     "PrototypeView": "explain.prototype_view",
@@ -64,6 +66,7 @@ _HOMES = {
     "explain": "api",
     "fit": "training.engine.fit",
     "infer_image_spec": "data.spec",
+    "inspect": "runs.inspection.inspecting",
     "list_methods": "methods.registry",
     "load": "methods.loading",
     "loader": "data.loader",
@@ -87,6 +90,7 @@ __all__ = [
     "FitResult",
     "ImageDataset",
     "ImageSpec",
+    "Inspection",
     "ModelSpec",
     "PrototypeModel",
     "PrototypeView",
@@ -104,6 +108,7 @@ __all__ = [
     "explain",
     "fit",
     "infer_image_spec",
+    "inspect",
     "list_methods",
     "load",
     "loader",
