@@ -179,7 +179,7 @@ def _compare(
         says = f"{by} {claimed:g} {first.figure}, {'but ' if differs else ''}the model has {measured:g}"
     elif not (0 <= claimed <= 1 and 0 <= measured <= 1):
         tolerance = MEAN_TOLERANCE * max(1.0, abs(measured))
-        differs = not (abs(claimed - measured) <= tolerance) and same_images
+        differs = not abs(claimed - measured) <= tolerance and (same_images or first.figure in TITLES)
         says = f"{by} {title} {claimed:g} on {first.split}; measured here: {measured:g}"
     elif same_images:
         tolerance = TOLERANCE if first.figure in ("accuracy", "black box") else MEAN_TOLERANCE

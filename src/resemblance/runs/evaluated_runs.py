@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,9 @@ def evaluate_runs(
                 name,
                 outcome,
             )
-            claims = claims_of_run(run, outcome.evaluation, splits, name, whole=len(images) == len(source))
+            # The folder's claim is about the black box that the model contains, not about another one.
+            own = replace(outcome.evaluation, black_box=None) if subject.black_box else outcome.evaluation
+            claims = claims_of_run(run, own, splits, name, whole=len(images) == len(source))
             result.notes += [f"{run.name}: {says}" for says in differences(claims)]
             result.runs.append(Evaluated(measured, subject, run, tuple(claims)))
             if options.against_kmex and run.model.name not in (BLACK_BOX, "kmex"):

@@ -75,7 +75,7 @@ def check_figures(
     for claim in claimed_figures(facts, metrics):
         title = f"{claim.figure} on {claim.split}" if claim.split else claim.figure
         if claim.split and not 0 <= claim.value <= 1:
-            says = f"{claim.file} claims a {title} of {claim.value:g}, which is not a share from 0 to 1"
+            says = f"{claim.file} claims {claim.value:g} for {title}, which is not a share from 0 to 1"
             findings.add("contradiction", claim.file, says)
             continue
         earlier = first.setdefault((claim.figure, claim.split), claim)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from resemblance.config.errors import UserError
 from resemblance.config.files.json_file import read_json, refuse_controls
 from resemblance.config.files.typed import make, typed
 from resemblance.config.model import DESCRIPTION, FACTS, OPTIONAL, ModelSpec
@@ -65,7 +63,7 @@ def read_description(folder: Path, findings: Findings) -> Description | None:
         findings: receives what is wrong.
     """
     path = find_file(folder, CONFIG, findings)
-    document = None if path is None else findings.trying("unreadable", CONFIG, lambda: _read(path))
+    document = None if path is None else findings.trying("unreadable", CONFIG, partial(read_json, path))
     if document is None:
         return None
     version, checksums = document.pop("format", None), document.pop("checksums", None)
@@ -81,18 +79,6 @@ def read_description(folder: Path, findings: Findings) -> Description | None:
     findings.trying("unreadable", CONFIG, lambda: refuse_controls(document, CONFIG))
     _read_entries(description, findings)
     return description
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return _renamed(lambda: read_json(path), str(path))
-
-
-def _renamed(read: Callable[[], dict[str, Any]], path: str) -> dict[str, Any]:
-    """Read a file, and call it by its name in the folder in errors, as all findings do."""
-    try:
-        return read()
-    except UserError as error:
-        raise UserError(error.args[0].replace(path, Path(path).name)) from None
 
 
 def _read_entries(description: Description, findings: Findings) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from resemblance.config.errors import UserError
+from resemblance.printing.characters import printable
 
 Kind = Literal["unreadable", "missing", "changed", "foreign", "contradiction", "unknown"]
 Content = TypeVar("Content")
@@ -38,6 +41,9 @@ class Finding:
 class Findings:
     """A list of findings, in the order in which they were made.
 
+    Args:
+        folders: the folders whose paths are left out of messages, the innermost first.
+
     Example:
         >>> findings = Findings()
         >>> findings.add("missing", "config.json", "config.json is missing")
@@ -45,6 +51,7 @@ class Findings:
         ['missing']
     """
 
+    folders: Sequence[Path] = ()
     all: list[Finding] = field(default_factory=list)
 
     def add(self, kind: Kind, file: str, says: str) -> None:
@@ -58,7 +65,10 @@ class Findings:
         try:
             return read()
         except UserError as error:
-            self.add(kind, file, str(error))
+            says = str(error.args[0])
+            for folder in self.folders:
+                says = says.replace(f"{folder}{os.sep}", "")
+            self.add(kind, file, printable(says))
             return None
 
 

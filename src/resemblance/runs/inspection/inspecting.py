@@ -129,7 +129,7 @@ def inspect(folder: Path | str) -> Inspection:
     """
     given = Path(folder).expanduser()
     model_folder, run_folder = _locate(given)
-    findings = Findings()
+    findings = Findings([path for path in (model_folder, run_folder) if path is not None])
     if run_folder is not None and leads_out(run_folder, model_folder):
         findings.add("foreign", MODEL, f"{MODEL} is a link that leads out of the run folder")
     run = _read_run(run_folder, findings)
