@@ -59,6 +59,7 @@ def test_a_whole_run(whole: Path) -> None:
         "boxes": sum(item.box is not None for item in model.gallery),
         "pictures": 4,
         "decoded": 0,
+        "other_class": None,
         "unused": len(model.prototypes.unused()),
         "picture_files": len({item.source for item in model.gallery}),
         "matching_files": len({item.source for item in model.gallery}),
@@ -494,6 +495,19 @@ def test_pictures_and_weights_are_tied_by_their_checksums(name: str, run: Path) 
     assert resemblance.inspect(run).provenance.tied
     DAMAGES[name][0](run)
     assert not resemblance.inspect(run).provenance.tied
+
+
+def test_sources_in_the_folders_of_other_classes_are_counted(run: Path) -> None:
+    def rename(document: Any) -> None:
+        for entry, name in zip(
+            document["prototypes"], ("a/dog/1.png", "cat/2.png", "cat/3.png", "cat/dog/4.png"), strict=True
+        ):
+            entry["name"] = name
+
+    forge(run / "model", rename, INDEX)
+    provenance = resemblance.inspect(run).provenance
+    assert provenance is not None
+    assert provenance.other_class == 2  # of cat the first, of dog the third; the fourth is in folders of both
 
 
 def test_files_that_may_be_there(run: Path) -> None:

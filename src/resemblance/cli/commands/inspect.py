@@ -115,6 +115,8 @@ def _provenance(provenance: Provenance) -> list[str]:
         parts.insert(1, f"{provenance.decoded} decoded")
     if provenance.source_image is not None:
         parts.append(f"{provenance.source_image} with a source image in the weights")
+    if provenance.other_class:
+        parts.append(f"{provenance.other_class} with a source image from the folder of another class")
     files = f"{provenance.matching_files} of {provenance.picture_files} pictures match their checksum"
     tied = "pictures and weights belong together, by their checksums"
     untied = "it is not certain that pictures and weights belong together"

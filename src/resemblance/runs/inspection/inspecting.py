@@ -139,8 +139,7 @@ def inspect(folder: Path | str) -> Inspection:
         states = check_files(model_folder, description.checksums, description.document, findings)
     tensors = _read_tensors(model_folder, findings)
     spec = None if description is None else description.spec
-    image = None if spec is None else spec.image
-    provenance = read_provenance(model_folder, states, tensors, image, findings)
+    provenance = read_provenance(model_folder, states, tensors, spec, findings)
     if description is not None:
         _compare(description, run, tensors, findings)
     facts = {} if description is None else description.facts

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from resemblance.config.errors import UserError
 from resemblance.config.files.json_file import parse_object, refuse_controls
 from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
 from resemblance.printing.characters import printable
 from resemblance.prototypes.gallery import FOLDER, INDEX, GalleryItem, Picture, gallery_item
 from resemblance.runs.inspection.findings import Findings, named
@@ -34,6 +35,8 @@ class Provenance:
         boxes: those that are a part of their source image; the others are whole images, or decoded.
         pictures: those with a picture.
         decoded: those with a decoded picture.
+        other_class: those of one class whose source image, by its name, lies in the folder of another class; None if
+            the names do not say. Some methods choose sources among all classes.
         unused: those that are the most similar to no training image; None if usage was not counted.
         picture_files: the number of stored pictures.
         matching_files: those of them that match their checksum.
@@ -46,6 +49,7 @@ class Provenance:
     boxes: int
     pictures: int
     decoded: int
+    other_class: int | None
     unused: int | None
     picture_files: int
     matching_files: int
@@ -60,7 +64,7 @@ def read_provenance(
     folder: Path,
     states: Sequence[FileState],
     tensors: TensorFile | None,
-    image: ImageSpec | None,
+    spec: ModelSpec | None,
     findings: Findings,
 ) -> Provenance | None:
     """Read the index and the pictures of the prototypes, and compare them with the weights.
@@ -69,12 +73,13 @@ def read_provenance(
         folder: the model folder.
         states: its files.
         tensors: its weights; None if they cannot be read.
-        image: the images that the model reads; None if they are not known.
+        spec: the classes and images of the model; None if they are not known.
         findings: receives what is wrong.
 
     Returns:
         The provenance; None for a model without prototypes.
     """
+    image = None if spec is None else spec.image
     readable = {
         state.name for state in states if state.sha256 is not None and state.name.startswith(f"{FOLDER}/")
     }
@@ -110,11 +115,29 @@ def read_provenance(
         boxes=sum(item.box is not None for item in present),
         pictures=sum(item.source is not None or item.decoding is not None for item in present),
         decoded=sum(item.kind == "decoded" for item in present),
+        other_class=None if spec is None else _of_other_classes(items, owners, spec.classes),
         unused=int((activations == 0).sum()) if activations is not None and counted else None,
         picture_files=len(stored),
         matching_files=sum(state.state == "matches" for state in stored),
         tied=len(together) > 1 and all(state.state == "matches" for state in together),
     )
+
+
+def _of_other_classes(
+    items: Sequence[GalleryItem | None], owners: NDArray[Any] | None, classes: tuple[str, ...]
+) -> int | None:
+    """Count the prototypes of one class whose source image lies in the folder of another class."""
+    if owners is None or owners.shape != (len(items), len(classes)):
+        return None
+    known = {name: index for index, name in enumerate(classes)}
+    own = [
+        bool(row[folders.pop()])
+        for item, row in zip(items, owners, strict=True)
+        if item is not None and row.sum() == 1
+        # Folders between which the name does not decide say nothing.
+        if len(folders := {known[part] for part in item.name.split("/")[:-1] if part in known}) == 1
+    ]
+    return own.count(False) if own else None
 
 
 def _read_index(
