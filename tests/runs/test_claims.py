@@ -136,6 +136,14 @@ def test_names_and_seeds_tell_whether_the_images_are_the_same(whole: Path, tmp_p
     assert not same(alone, splits, "val")  # of which the seed is not known
 
 
+def test_measurements_that_cannot_be_read_claim_nothing(whole: Path, tmp_path: Path) -> None:
+    run = read_run(shutil.copytree(whole, tmp_path / "run"))
+    (tmp_path / "run" / "metrics.json").write_text("{")
+    evaluation = resemblance.evaluate(run, splits_of())
+    claims = claims_of_run(run, evaluation, splits_of(), "test")
+    assert {one.files for one in claims} == {("config.json",)}
+
+
 @pytest.mark.parametrize("metrics", [(), ("--metrics", "accuracy")])
 def test_evaluate_finds_a_forged_accuracy(metrics: tuple[str, ...], tmp_path: Path, command: Command) -> None:
     run = make_digits_run(tmp_path / "run")

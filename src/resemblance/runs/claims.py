@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from resemblance.config.errors import UserError
 from resemblance.data.sources.source import DataSplits
 from resemblance.metrics.evaluation import Evaluation
 from resemblance.printing.numbers import share
@@ -117,7 +119,8 @@ def claims_of_run(
     """Compare the figures that a run claims with those measured on a split of some data; see `compare_claims`.
 
     The data is the same if it has the same name as the data of the run, or the same path. Of a model folder alone, the
-    seed of its split is not known, so that its validation images may be others.
+    seed of its split is not known, so that its validation images may be others. A metrics.json that cannot be read
+    claims nothing; `inspect` says what is wrong with it.
 
     Args:
         run: the run.
@@ -125,16 +128,16 @@ def claims_of_run(
         splits: the data.
         split: the split that was measured.
         whole: whether all images of the split were measured.
-
-    Raises:
-        UserError: if metrics.json of the run cannot be read.
     """
+    metrics: Mapping[str, Any] = {}
+    with suppress(UserError):
+        metrics = run.metrics
     own = run.config.get("data")
     same = splits is run.splits or splits.name == run.model.facts.get("data")
     same = same or (own is not None and absolute(splits.name) == own)
     drawn = split in ("train", "val") and not run.config and splits is not run.splits
     return compare_claims(
-        run.model.facts, run.metrics, evaluation, split, same_data=same and not drawn, whole=whole
+        run.model.facts, metrics, evaluation, split, same_data=same and not drawn, whole=whole
     )
 
 

@@ -24,7 +24,8 @@ class Finding:
         kind: ``unreadable`` (damaged), ``missing``, ``changed`` (another content than its checksum says), ``foreign``
             (does not belong there), ``contradiction`` (two parts of the folder say different things) or ``unknown``
             (this version cannot say).
-        file: the file in the folder, with forward slashes; empty for the folder as a whole.
+        file: the file, with forward slashes: relative to the model folder if config.json lists it, else relative to the
+            folder that was inspected; empty for the folder as a whole.
         says: what is wrong, in one sentence.
     """
 

@@ -48,13 +48,16 @@ class _Entry:
         return "a program" if start.startswith((b"#!", b"\x7fELF", b"MZ")) else ""
 
 
-def check_model_folder(folder: Path, listed: Container[str], findings: Findings) -> list[str]:
+def check_model_folder(
+    folder: Path, listed: Container[str], findings: Findings, within: str = ""
+) -> list[str]:
     """Find the files of a model folder that its config.json does not list.
 
     Args:
         folder: the model folder.
         listed: the files that it lists.
         findings: receives those that do not belong there.
+        within: what their names begin with: ``model/`` in a run folder.
 
     Returns:
         All files that are not listed, also those that may be there: README.md, a licence, hidden files.
@@ -64,12 +67,11 @@ def check_model_folder(folder: Path, listed: Container[str], findings: Findings)
     for entry in _entries(folder, findings):
         if entry.name in listed or entry.name == DESCRIPTION:
             continue
-        other.append(entry.name)
-        if _add_danger(entry, findings):
-            continue
-        if entry.name in loose:
-            says = f"{printable(entry.name)} does not belong to the model, and is not read"
-            findings.add("foreign", entry.name, says)
+        name = within + entry.name
+        other.append(name)
+        if not _add_danger(entry, name, findings) and entry.name in loose:
+            says = f"{printable(name)} does not belong to the model, and is not read"
+            findings.add("foreign", name, says)
     return other
 
 
@@ -84,7 +86,7 @@ def check_run_folder_files(folder: Path, findings: Findings) -> list[str]:
         top = entry.name.partition("/")[0]
         if top == CHECKPOINTS and entry.path.suffix in STATES and not entry.out:
             continue  # training states, which are loaded with weights_only
-        if _add_danger(entry, findings):
+        if _add_danger(entry, entry.name, findings):
             continue
         known = top in FOLDERS or entry.name in (CONFIG, METRICS, *ALLOWED)
         if not known and entry.path.suffix.lower() not in WRITTEN:
@@ -92,20 +94,16 @@ def check_run_folder_files(folder: Path, findings: Findings) -> list[str]:
     return other
 
 
-def _add_danger(entry: _Entry, findings: Findings) -> bool:
-    shown = printable(entry.name)
+def _add_danger(entry: _Entry, name: str, findings: Findings) -> bool:
+    shown = printable(name)
     if entry.out:
-        findings.add(
-            "foreign", entry.name, f"{shown} is a link that leads out of the folder, and is not read"
-        )
+        findings.add("foreign", name, f"{shown} is a link that leads out of the folder, and is not read")
     elif entry.path.is_dir():
-        findings.add("foreign", entry.name, f"{shown} is a link to a folder, and is not followed")
+        findings.add("foreign", name, f"{shown} is a link to a folder, and is not followed")
     elif not entry.path.is_file():
-        findings.add("foreign", entry.name, f"{shown} is neither a file nor a folder")
+        findings.add("foreign", name, f"{shown} is neither a file nor a folder")
     elif danger := entry.danger:
-        findings.add(
-            "foreign", entry.name, f"{shown} is {danger}; it does not belong there, and is not opened"
-        )
+        findings.add("foreign", name, f"{shown} is {danger}; it does not belong there, and is not opened")
     else:
         return False
     return True

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -143,8 +141,10 @@ def inspect(folder: Path | str) -> Inspection:
     if description is not None:
         _compare(description, run, tensors, findings)
     facts = {} if description is None else description.facts
-    loose = [] if description is None else check_model_folder(model_folder, _names(states), findings)
-    within = "" if run_folder is None else f"{MODEL}/"
+    loose = []
+    if description is not None:
+        within = "" if run_folder is None else f"{MODEL}/"
+        loose = check_model_folder(model_folder, {state.name for state in states}, findings, within)
     return Inspection(
         run_folder or given,
         model_folder,
@@ -159,7 +159,7 @@ def inspect(folder: Path | str) -> Inspection:
             )
         ),
         tuple(states),
-        (*(within + name for name in loose), *run.other_files),
+        (*loose, *run.other_files),
         tuple(findings.all),
     )
 
@@ -233,7 +233,3 @@ def _compare(description: Description, run: _Run, tensors: TensorFile | None, fi
     if description.facts.get("prototypes", count) != count:
         says = f"{CONFIG} claims {description.facts['prototypes']} prototypes, but the weights have {count}"
         findings.add("contradiction", CONFIG, says)
-
-
-def _names(states: Sequence[FileState]) -> set[str]:
-    return {os.fspath(state.name) for state in states}
