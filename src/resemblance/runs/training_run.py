@@ -16,6 +16,7 @@ from resemblance.config.runs import TrainOptions
 from resemblance.config.training import TrainConfig
 from resemblance.data.open import open_data
 from resemblance.data.progress import duration
+from resemblance.data.sources.compressed import compress_classes
 from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import DataSplits
 from resemblance.methods.registry import build
@@ -70,6 +71,8 @@ def _train(
     split = _split(options, start, messages)
     if splits is None:
         splits = open_data(data, skip_bad_images=options.skip_bad_images, **split)
+    if options.jpeg_classes is not None:
+        splits = compress_classes(splits, options.jpeg_classes, options.jpeg_quality, split["seed"])
     for note in splits.notes:
         messages.warn(note)
     spec = _spec(method, splits, options, start)

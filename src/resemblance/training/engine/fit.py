@@ -208,8 +208,8 @@ def with_remedies(recipe: Recipe, model: Classifier, config: TrainConfig) -> Rec
     if not any(trained):
         option = "--jpeg-augment" if config.adversarial == "none" else f"--adversarial {config.adversarial}"
         raise UserError(
-            f"{option} changes the images of training steps, but this {model.name} makes none: its classifier is fitted "
-            f"to the embeddings of a frozen encoder; leave out {option} or --freeze-encoder"
+            f"{option} changes the images of training steps, but this {model.name} makes none: its classifier is "
+            f"fitted to the embeddings of a frozen encoder; leave out {option} or --freeze-encoder"
         )
     if config.adversarial == "none":
         return recipe
