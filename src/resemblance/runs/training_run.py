@@ -156,5 +156,10 @@ def _split(options: TrainOptions, start: str | None, messages: Messages) -> dict
         messages.warn(
             f"{start} was also trained on the validation images: the accuracies on these are not reliable"
         )
+    if run_config.get("jpeg_classes") and options.jpeg_classes is None:
+        messages.warn(
+            f"{start} was trained with the images of some classes compressed; add --jpeg-classes "
+            f"{','.join(run_config['jpeg_classes'])} to train on the same images"
+        )
     fraction = float(run_config.get("val_fraction", options.val_fraction))
     return {"seed": split_seed(run_config), "val_fraction": fraction}
