@@ -1,0 +1,209 @@
+"""The subject of an audit: a model, the images that it is tried on, and the settings of all checks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resemblance.core.classifier import Classifier
+from resemblance.core.prototype_model import PrototypeModel
+from resemblance.data.batch import Batch
+from resemblance.data.dataset import ImageDataset
+from resemblance.data.sources.source import Source
+from resemblance.metrics.suite.subject import checksum
+from resemblance.prototypes.layer import PrototypeLayer
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """The settings on which the numbers depend.
+
+    Args:
+        eps: the largest change of a pixel by an attack, in the units of [0, 1].
+        step: the change per step.
+        steps: the number of steps.
+        top: the number of prototypes per image that are attacked, those that contribute most.
+        attacked: the largest number of images that are attacked, since an attack takes many passes per image.
+        variant: ``paper``, or ``released`` for what the authors' code does where that differs.
+        seed: the seed of all draws.
+        batch_size: images per batch.
+        examples: the largest number of example pictures per check.
+    """
+
+    eps: float = 8 / 255
+    step: float = 2 / 255
+    steps: int = 40
+    top: int = 5
+    attacked: int = 50
+    variant: Literal["paper", "released"] = "paper"
+    seed: int = 0
+    batch_size: int = 32
+    examples: int = 4
+
+
+@dataclass
+class AuditSubject:
+    """A model, and all that the checks read.
+
+    Args:
+        name: the name of its run.
+        model: in evaluation mode.
+        images: the images that it is tried on, in an order drawn by the seed, so that the first ones are a sample.
+        labelled: whether the labels of the images are known; without labels, the predictions take their place.
+        settings: the settings.
+        train: the training images, un-augmented; None if they are not available.
+        foreign: images of other things, for instance another data set; None if there are none.
+        folder: the model folder; None for a model in memory.
+        data: the name of the data and the split.
+    """
+
+    name: str
+    model: Classifier
+    images: Source
+    labelled: bool = True
+    settings: AuditSettings = field(default_factory=AuditSettings)
+    train: Source | None = None
+    foreign: Source | None = None
+    folder: Path | None = None
+    data: str = ""
+
+    @property
+    def explains(self) -> PrototypeModel | None:
+        """The model, if it has prototypes."""
+        return self.model if isinstance(self.model, PrototypeModel) else None
+
+    @property
+    def prototypes(self) -> PrototypeLayer:
+        """The model's prototypes; only for models that have some."""
+        assert isinstance(self.model, PrototypeModel)
+        return self.model.prototypes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the model's input."""
+        return self.model.spec.image.size
+
+    def read(
+        self, positions: Sequence[int] | NDArray[np.int64] | Tensor, source: Source | None = None
+    ) -> Batch:
+        """Read images at these positions, on the model's device.
+
+        Args:
+            positions: (B,).
+            source: by default, the images that the model is tried on.
+
+        Returns:
+            The batch; its indices are the positions. Without labels, its labels mean nothing.
+        """
+        chosen = [int(position) for position in positions]
+        images, labels, indices = ImageDataset(
+            self.images if source is None else source, self.model.spec.image
+        ).__getitems__(chosen)
+        device = self.model.device
+        return Batch(images.to(device), labels.to(device), indices.to(device))
+
+    def batches(self, source: Source | None = None) -> Iterator[Batch]:
+        """Read all images, batch by batch."""
+        count = len(self.images if source is None else source)
+        for start in range(0, count, self.settings.batch_size):
+            yield self.read(range(start, min(start + self.settings.batch_size, count)), source)
+
+    @cached_property
+    def predictions(self) -> Tensor:
+        """The predicted class of each image, (N,) int64 on the CPU."""
+        with torch.no_grad():
+            rows = [self.model(batch.images).scores.argmax(dim=1).cpu() for batch in self.batches()]
+        return torch.cat(rows) if rows else torch.zeros(0, dtype=torch.int64)
+
+    @cached_property
+    def correct(self) -> Tensor:
+        """The positions of the images that are classified correctly, in their order; without labels, all of them."""
+        if not self.labelled:
+            return torch.arange(len(self.images))
+        return (self.predictions == torch.from_numpy(self.images.labels)).nonzero().flatten()
+
+    def attacked_parts(self) -> list[Tensor]:
+        """Return the positions of the images to attack, batch by batch: correctly classified ones."""
+        chosen, size = self.correct[: self.settings.attacked], self.settings.batch_size
+        return [chosen[start : start + size] for start in range(0, len(chosen), size)]
+
+    def key(self, checks: Sequence[str]) -> str:
+        """Return a checksum of all that the results depend on: weights, images, settings and checks."""
+        content = {
+            "model": checksum(self.model),
+            "data": self.data,
+            "images": [self.images.name(position) for position in range(len(self.images))],
+            "labels": self.images.labels.tolist() if self.labelled else None,
+            "train": None if self.train is None else hashlib.sha256(self.train.labels.tobytes()).hexdigest(),
+            "foreign": None if self.foreign is None else [len(self.foreign), self.foreign.name(0)],
+            "settings": asdict(self.settings),
+            "checks": list(checks),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+Obstacle = Callable[[AuditSubject], str | None]
+
+
+def no_prototypes(subject: AuditSubject) -> str | None:
+    """Explain that the model has no prototypes, if so."""
+    return None if subject.explains is not None else f"{subject.model.name} has no prototypes"
+
+
+def no_owners(subject: AuditSubject) -> str | None:
+    """Explain that no prototype belongs to a class, if so."""
+    if subject.explains is not None and bool(subject.prototypes.owners.any()):
+        return None
+    return f"the prototypes of {subject.model.name} belong to no class"
+
+
+def no_places(subject: AuditSubject) -> str | None:
+    """Explain that similarities belong to no place of the image, if so."""
+    if subject.explains is not None and subject.prototypes.has_maps:
+        return None
+    return f"{subject.model.name} compares whole images, so that a prototype points to no place"
+
+
+def no_gradient(subject: AuditSubject) -> str | None:
+    """Explain that scores have no gradient with respect to the image, if so."""
+    return (
+        None
+        if subject.model.traits.differentiable
+        else f"the scores of this {subject.model.name} have no gradient"
+    )
+
+
+def no_labels(subject: AuditSubject) -> str | None:
+    """Explain that the true classes of the images are not known, if so."""
+    return None if subject.labelled else "the classes of the images are not known"
+
+
+def no_correct_image(subject: AuditSubject) -> str | None:
+    """Explain that no image is classified correctly, if so."""
+    return None if len(subject.correct) else "no image is classified correctly"
+
+
+def no_training_images(subject: AuditSubject) -> str | None:
+    """Explain that the training images are not available, if so."""
+    return (
+        None if subject.train is not None and len(subject.train) else "the training images are not available"
+    )
+
+
+def no_foreign_images(subject: AuditSubject) -> str | None:
+    """Explain that there are no images of other things, if so."""
+    return (
+        None
+        if subject.foreign is not None and len(subject.foreign)
+        else "it needs images of other things: --foreign DATA"
+    )
