@@ -12,6 +12,7 @@ from resemblance.config.audit.thresholds import read_thresholds
 from resemblance.config.commands import AuditCommand
 from resemblance.report.audit.audit_files import write_audit
 from resemblance.runs.audited_run import RunAudit, audit_run, finish_audit
+from resemblance.runs.claims import claim_lines
 from resemblance.runs.folders import AUDIT, check_writable, make_folder
 
 FAILED = 3  # the exit code where a threshold is crossed
@@ -79,5 +80,5 @@ def _print(audit: RunAudit, out: Screen) -> None:
         reasons.setdefault(one.reason, []).append(one.measure)
     for reason, names in reasons.items():
         out.say(f"not checked: {', '.join(names)}: {reason}")
-    for outcome in audit.outcomes:
-        out.say(outcome.says)
+    for line in (*claim_lines(audit.claims), *(outcome.says for outcome in audit.outcomes)):
+        out.say(line)
