@@ -60,7 +60,8 @@ def distance_errors(layer: VectorPrototypes, latents: Tensor, rows: Tensor, whic
     if isinstance(layer.geometry, SquaredDistance):
         now, stored = now.clamp_min(0).sqrt(), stored.clamp_min(0).sqrt()
     errors = (now - stored).abs() / lengths.clamp_min(torch.finfo(torch.float32).tiny)
-    return errors.nan_to_num(nan=torch.inf)
+    differences: Tensor = errors.nan_to_num(nan=torch.inf)
+    return differences
 
 
 def rounding_limit(layer: VectorPrototypes) -> Tensor:
@@ -69,8 +70,8 @@ def rounding_limit(layer: VectorPrototypes) -> Tensor:
     lengths = torch.linalg.vector_norm(vectors, dim=1)
     between = torch.cdist(vectors, vectors).flatten()
     typical = between[between > 0].median() if bool((between > 0).any()) else between.new_tensor(torch.inf)
-    limit = APART * typical / (2 * lengths).clamp_min(torch.finfo(torch.float32).tiny)
-    return limit.clamp_max(ROUNDED)
+    limit: Tensor = APART * typical / (2 * lengths).clamp_min(torch.finfo(torch.float32).tiny)
+    return torch.minimum(limit, torch.full_like(limit, ROUNDED))
 
 
 @torch.no_grad()

@@ -65,7 +65,7 @@ class ProvenanceCheck(Check):
         self.train: Source = subject.train
         index = subject.prototypes.source_index.cpu()
         self.valid = (index >= 0) & (index < len(self.train))
-        self.sources = index[self.valid].unique()
+        self.sources = torch.unique(index[self.valid])
         self.decodes = self.model.traits.decodes and self.model.gallery is not None
 
     def parts(self) -> int:
