@@ -21,6 +21,7 @@ from resemblance.audit.integrity.source_pictures import same_picture
 from resemblance.data.sources.source import ArraySource
 from resemblance.prototypes.gallery import INDEX, Picture
 from resemblance.store import load_folder, save_folder
+from resemblance.training.ends.gallery import build_gallery
 from tiny import same
 
 KINDS = ("protopnet", "kmex", "kmex patches", "protovae", "pipnet", "flint", "tesnet", "deformable")
@@ -171,6 +172,18 @@ def test_exchanged_decodings_are_found(originals, tmp_path):
     assert finding.verdict == "failed"
 
 
+def test_a_decoded_picture_in_place_of_a_source_image_is_found(originals, tmp_path):
+    """The explanation would show it, whatever the source image is."""
+    folder, train = originals("kmex")
+    resemblance.load(folder).save(tmp_path / "model")
+
+    def change(tensors, entries, files):
+        entries[0].update(kind="decoded", decoding=entries[1]["source"])
+
+    finding = audit(Finished(rewritten(tmp_path / "model", change), train).subject())
+    assert finding.value("provenance_picture").value == 1
+
+
 def test_other_training_images_are_noticed(originals):
     folder, train = originals("kmex")
     others = ArraySource(255 - train.array, train.labels, train.classes)
@@ -180,28 +193,50 @@ def test_other_training_images_are_noticed(originals):
 
 
 def test_vectors_rounded_to_16_bits_are_doubtful_and_not_failed(originals):
-    made = Finished(resemblance.load(originals("kmex")[0]), originals("kmex")[1])
-    layer = make("protopnet", encoder="small", prototypes_per_class=2, pool="avg", addon="none").eval()
-    model = layer
-    source = made.train
-    from resemblance.training.ends import actions
-
-    for name in ("project", "usage"):
-        actions.run(name, model, actions.ActionContext(source))
+    """Where prototypes are far apart, as after training, rounding cannot be mistaken for another patch."""
+    folder, train = originals("protopnet avg")
+    model = resemblance.load(folder)
+    vectors, sources = model.prototypes.vectors, model.prototypes.source_index
+    directions = torch.eye(len(vectors), vectors.shape[1])
+    images = AuditSubject("run", model, train).read(sources).images
+    model.latents = lambda batch: directions[equal(batch, images).int().argmax(dim=1)] * 1.003
     with torch.no_grad():
-        vectors = model.prototypes.vectors
-        # Sources that are far apart, as after training: an encoder of noise maps all images to about the same vector.
-        model.addon = torch.nn.Identity()
-        vectors.copy_(vectors.bfloat16().float())
-    finding = audit(Finished(model, source).subject())
-    share = finding.value("provenance_vector").value
-    assert finding.verdict in ("doubtful", "failed")
-    from resemblance.audit.integrity.embedded_sources import rounding_limit
+        vectors.copy_((1.003 * directions).bfloat16().float())
+    finding = audit(Finished(model, train).subject())
+    assert finding.verdict == "doubtful", finding.sentence
+    assert finding.value("provenance").value == 0
+    assert any("16 bits" in note for note in finding.notes)
+    with torch.no_grad():
+        vectors.mul_(1.03)
+    assert audit(Finished(model, train).subject()).value("provenance_vector").value == len(vectors)
 
-    wide = torch.nn.functional.normalize(torch.randn(6, vectors.shape[1]), dim=1)
-    vectors.data.copy_(wide)
-    assert bool((rounding_limit(model.prototypes) == 2.0**-7).all())
-    assert 0 <= share <= 6
+
+def equal(batch, images):
+    """Which of the images each image of the batch is, (B, N) bool; sources of the prototypes differ here."""
+    return (batch[:, None] == images).flatten(2).all(dim=2)
+
+
+@pytest.mark.parametrize("name", ["kmex", "protovae", "flint", "senn"])
+def test_an_image_that_is_not_the_nearest_is_found(name, originals):
+    """All else fits the other image: distance, box, picture and name."""
+    folder, train = originals(name)
+    model = resemblance.load(folder)
+    layer, subject = model.prototypes, Finished(model, train).subject()
+    with torch.no_grad():
+        latents = model.latents(subject.read(range(len(train))).images)
+        values = layer.match(latents).values[:, 0]
+    own = layer.owners[0] if bool(layer.owners[0].any()) else torch.ones(3, dtype=torch.bool)
+    mine = own[torch.from_numpy(train.labels)]
+    farthest = int(values.masked_fill(~mine, -torch.inf).argmax())
+    assert values[farthest] > values[layer.source_index[0]]
+    layer.source_index[0], layer.source_distance[0] = farthest, values[farthest]
+    if not layer.has_vectors:
+        layer.source_distance[0] = torch.nan
+    model.gallery = build_gallery(model, train)
+    finding = audit(subject)
+    assert finding.value("provenance_nearest").value == 1
+    assert sum(finding.value(f"provenance_{reason}").value for reason in REASONS) == 1
+    assert REASONS["nearest"] in finding.details["failed"][0]["reasons"]
 
 
 def test_the_model_stays_as_it_was_and_ensembles_are_refused(originals):

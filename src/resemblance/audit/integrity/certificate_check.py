@@ -104,7 +104,7 @@ class CertificateCheck(Check):
             f"For {held} of {count} images the answer provably stays if latents move by {number(scale)} ({unit}), the "
             "median distance of two copies of an image, moved by up to a pixel and up to 5 % brighter or darker."
         )
-        good = "1: every answer is certain within such a change of the latents."
+        good = "1: every answer is certain within this change of the latents; 0.5 and more passes."
         finite = radii[radii.isfinite()].tolist()
         figure = histogram(
             finite, f"certified radius ({unit})", scale, "dashed: median change by a pixel and 5 % brightness"

@@ -56,12 +56,14 @@ class CertifiedHead:
         space: where distances are taken.
         weights: (C, P) float64; None for the class of the nearest prototype.
         bias: (C,) float64.
+        between: (P, P) float64, the distances of prototypes of whole images; None where they are not needed.
     """
 
     layer: VectorPrototypes
     space: Space
     weights: Tensor | None = None
     bias: Tensor | None = None
+    between: Tensor | None = None
 
     @torch.no_grad()
     def radii(self, latents: Tensor, predicted: Tensor) -> Tensor:
@@ -74,9 +76,7 @@ class CertifiedHead:
         layer, space = self.layer, self.space
         distances = space.distances(layer.nearest(layer.compared(latents))[0].double())
         if self.weights is None or self.bias is None:
-            vectors = layer.vectors.detach().double().flatten(1)
-            between = None if layer.has_maps else pairwise_distances(vectors, vectors)
-            radii = nearest_radius(distances, layer.owners, predicted, between)
+            radii = nearest_radius(distances, layer.owners, predicted, self.between)
         else:
             radii = linear_radius(
                 distances,
@@ -123,7 +123,9 @@ def certified_head(model: PrototypeModel) -> CertifiedHead | str:
             return f"the similarities of {model.name} do not fall with the distance"
         if _is_nearest(layer, output):
             if isinstance(layer.geometry, SquaredDistance):
-                return CertifiedHead(layer, space)
+                vectors = layer.vectors.detach().double().flatten(1)
+                between = None if layer.has_maps else pairwise_distances(vectors, vectors)
+                return CertifiedHead(layer, space, between=between)
         elif (pair := _linear(model, latents, output)) is not None:
             return CertifiedHead(layer, space, *pair)
     return f"the scores of {model.name} are neither the nearest prototype's nor a fixed weighted sum of similarities"

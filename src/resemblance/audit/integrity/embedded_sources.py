@@ -75,41 +75,49 @@ def rounding_limit(layer: VectorPrototypes) -> Tensor:
 
 
 @torch.no_grad()
-def boxes_agree(model: PrototypeModel, latents: Tensor, rows: Tensor, which: Tensor) -> Tensor:
-    """Return whether the stored boxes are where the source images have the prototypes, (n,) bool.
+def compare_boxes(
+    model: PrototypeModel, latents: Tensor, rows: Tensor, which: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compare the stored boxes with the places that the prototypes have in their source images.
 
     Boxes that were cut from the map before projection (``boxes_before_push``) cannot be computed again: they agree.
+
+    Args:
+        model: its prototypes have the stored boxes.
+        latents: of B images.
+        rows: (n,), the image of each pair.
+        which: (n,), its prototype.
+
+    Returns:
+        Whether each box agrees (n,), and the boxes as they should be (n, 4).
     """
     layer, size = model.prototypes, model.spec.image.size
     stored = layer.source_box[which]
-    whole = stored.new_tensor([0, 0, size[1], size[0]])
-    if layer.grid(latents) == (1, 1) and not layer.has_maps:
-        return (stored == whole).all(dim=1)
-    if model.traits.projects:
-        if model.traits.boxes_before_push:
-            return torch.ones_like(which, dtype=torch.bool)
-        maps = layer.source_maps(latents, rows, which, layer.vectors.detach()[which])
-        return (stored == whole).all(dim=1) if maps is None else _between(stored, upsample(maps, size))
-    return _cell_agrees(layer, latents, rows, which, size)
+    if not layer.has_maps:
+        whole = stored.new_tensor([0, 0, size[1], size[0]]).expand_as(stored)
+        return (stored == whole).all(dim=1), whole
+    if not model.traits.projects:
+        return _best_cells(layer, latents, rows, which, size)
+    maps = layer.source_maps(latents, rows, which, layer.vectors.detach()[which])
+    if maps is None or model.traits.boxes_before_push:
+        return torch.ones_like(which, dtype=torch.bool), stored
+    large = upsample(maps, size)
+    outer, inner = (percentile_boxes(large, percent) for percent in PERCENTS)
+    sign = stored.new_tensor([1, 1, -1, -1])  # left and upper edges grow inwards
+    between = (sign * outer <= sign * stored) & (sign * stored <= sign * inner)
+    return between.all(dim=1), percentile_boxes(large)
 
 
-def _between(boxes: Tensor, maps: Tensor) -> Tensor:
-    """Check that boxes (n, 4) lie between those of a lower and a higher percentile of maps (n, H, W)."""
-    outer, inner = (percentile_boxes(maps, percent).to(boxes.device) for percent in PERCENTS)
-    sign = boxes.new_tensor([1, 1, -1, -1])  # left and upper edges grow inwards
-    return ((sign * outer <= sign * boxes) & (sign * boxes <= sign * inner)).all(dim=1)
-
-
-def _cell_agrees(
+def _best_cells(
     layer: PrototypeLayer, latents: Tensor, rows: Tensor, which: Tensor, size: tuple[int, int]
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Check that boxes are those of a cell that is the most similar one, up to rounding."""
     grid = layer.grid(latents)
     cells = torch.arange(grid[0] * grid[1], device=which.device)
     boxes = layer.patch_boxes(cells, grid, size)
     boxes = (cell_boxes(cells, grid, size) if boxes is None else boxes).to(which.device)
     maps = layer.maps(latents).flatten(2)[rows, which]  # (n, cells)
-    highest = maps.amax(dim=1, keepdim=True)
-    best = maps >= highest - 1e-3 * highest.abs()
+    highest, best = maps.max(dim=1, keepdim=True)
+    high = maps >= highest - 1e-3 * highest.abs()
     same = (boxes == layer.source_box[which][:, None]).all(dim=2)
-    return (best & same).any(dim=1)
+    return (high & same).any(dim=1), boxes[best.squeeze(1)]

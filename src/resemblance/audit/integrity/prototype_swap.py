@@ -32,8 +32,8 @@ from resemblance.prototypes.vectors import VectorPrototypes
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 POINT = 0.01  # of accuracy, which a swap may cost
-LARGEST = 2000  # images of each set, so that neither has the advantage of many
-FOREIGN, OWN = "foreign images", "other training images of the class"
+LARGEST = 2000  # images of each set that are searched
+FOREIGN, OWN = "foreign images", "own-class images"
 MEANING = (
     "Each prototype's nearest patch is sought in images of other things, and the prototypes with the nearest ones are "
     "replaced by them. If the accuracy stays, the same model could show these pictures as its reasons: the pictures do "
@@ -171,7 +171,7 @@ class PrototypeSwapCheck(Check):
             share,
             "lower",
             says,
-            "0: no picture could be another one.",
+            "0: no picture could be another one; below 0.25 passes, 0.75 and more fails.",
             baseline=own,
             baseline_of="" if own is None else OWN,
             count=count,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,23 +14,22 @@ from resemblance.audit.audited import AuditSubject, no_prototypes, no_training_i
 from resemblance.audit.finding import Example, Finding
 from resemblance.audit.integrity.embedded_sources import (
     EXACT,
-    boxes_agree,
+    compare_boxes,
     distance_errors,
     rounding_limit,
     vector_errors,
 )
+from resemblance.audit.integrity.nearest_sources import others_are_nearer, smallest_values
 from resemblance.audit.integrity.provenance_texts import CURE, MEANING, REASONS, reason_of
-from resemblance.audit.integrity.source_pictures import Shown, same_picture, source_figure
+from resemblance.audit.integrity.source_pictures import Shown, source_figure
+from resemblance.audit.integrity.stored_gallery import item_of, pictured, wrong_decodings, wrong_items
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import as_picture, pixels
 from resemblance.data.sources.source import Source
 from resemblance.drawing.style import png
 from resemblance.methods.ensemble.prototypes import JointPrototypes
 from resemblance.metrics.suite.result import Value
-from resemblance.printing.characters import printable
-from resemblance.prototypes.gallery import GalleryItem
 from resemblance.prototypes.vectors import VectorPrototypes
-from resemblance.training.ends.gallery import decode
 
 NAMED = 20  # prototypes named in the details
 
@@ -69,8 +69,14 @@ class ProvenanceCheck(Check):
         self.decodes = self.model.traits.decodes and self.model.gallery is not None
 
     def parts(self) -> int:
-        """Return the number of batches of source images, with one part for decoded pictures."""
-        return len(self._batches()) + self.decodes
+        """Return one part per batch of source images, one for decoded pictures, and one per batch of other images.
+
+        All training images are read only where a prototype shows the nearest of them.
+        """
+        rest = (
+            0 if self.model.traits.projects else math.ceil(len(self.train) / self.subject.settings.batch_size)
+        )
+        return len(self._batches()) + self.decodes + rest
 
     def _batches(self) -> tuple[Tensor, ...]:
         size = self.subject.settings.batch_size
@@ -78,10 +84,13 @@ class ProvenanceCheck(Check):
 
     @torch.no_grad()
     def examine(self, part: int) -> Record:
-        """Compare the prototypes of a batch of source images, or all decoded pictures."""
+        """Compare the prototypes of a batch of source images, all decoded pictures, or a batch of other images."""
         batches = self._batches()
-        if part == len(batches):
-            return self._decoded()
+        if part >= len(batches) + self.decodes:
+            return self._others(part - len(batches) - self.decodes)
+        if part >= len(batches):
+            wrong = wrong_decodings(self.model)
+            return {"which": torch.arange(len(wrong)), "wrong": {"decoding": wrong}}
         positions = batches[part]
         batch = self.subject.read(positions, self.train)
         latents = self.model.latents(batch.images)
@@ -90,16 +99,12 @@ class ProvenanceCheck(Check):
         pairs = (positions[:, None] == index).nonzero()
         rows, which = (column.to(self.model.device) for column in pairs.T)
         errors, limits = self._errors(latents, rows, which)
-        shown = [as_picture(image) for image in batch.images.cpu()]
-        stored = self._compare_pictures(shown, pairs)
-        boxes = boxes_agree(self.model, latents, rows, which).cpu() & stored.pop("gallery box")
-        wrong = {
-            "vector": errors > limits,
-            "box": ~boxes,
-            "class": ~self._allowed(batch.labels, rows, which).cpu(),
-            **stored,
-        }
-        return {"which": which.cpu(), "errors": errors, "wrong": wrong}
+        wrong = wrong_items(self.model, self.train, list(pixels(batch.images)), pairs)
+        agree, boxes = compare_boxes(self.model, latents, rows, which)
+        wrong["box"] |= ~agree.cpu()
+        wrong["vector"] = errors > limits
+        wrong["class"] = ~self._allowed(batch.labels, rows, which).cpu()
+        return {"which": which.cpu(), "errors": errors, "boxes": boxes.cpu(), "wrong": wrong}
 
     def _errors(self, latents: Tensor, rows: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
         """Return relative errors (n,) and their limits (n,); prototypes without vectors have no error."""
@@ -108,7 +113,13 @@ class ProvenanceCheck(Check):
             return torch.zeros(len(which)), torch.zeros(len(which))
         measure = vector_errors if self.model.traits.projects else distance_errors
         errors = measure(layer, latents, rows, which).cpu()
-        return errors, rounding_limit(layer).cpu()[which.cpu()].clamp_min(EXACT)
+        return errors, self._limits[which.cpu()]
+
+    @cached_property
+    def _limits(self) -> Tensor:
+        layer = self.subject.prototypes
+        assert isinstance(layer, VectorPrototypes)
+        return rounding_limit(layer).cpu().clamp_min(EXACT)
 
     def _allowed(self, labels: Tensor, rows: Tensor, which: Tensor) -> Tensor:
         """Return whether a prototype may come from its source image, (n,) bool."""
@@ -116,56 +127,23 @@ class ProvenanceCheck(Check):
         free = ~owners.any(dim=1) | (not self.model.traits.projects and self.model.traits.sources == "all")
         return owners[which, labels[rows]] | free[which]
 
-    def _compare_pictures(self, shown: Sequence[np.ndarray], pairs: Tensor) -> dict[str, Tensor]:
-        """Compare the gallery's pictures, names and boxes with the images, for pairs (row, prototype)."""
-        count = len(pairs)
-        wrong = {name: torch.zeros(count, dtype=torch.bool) for name in ("picture", "name")}
-        box = torch.ones(count, dtype=torch.bool)
-        index = self.subject.prototypes.source_index
-        for number, (row, k) in enumerate(pairs.tolist()):
-            item = self._item(k)
-            if item is None:
-                continue
-            wrong["picture"][number] = item.source is None or not self._same(item, shown[row])
-            wrong["name"][number] = item.name != printable(self.train.name(int(index[k])))
-            box[number] = (item.box or self._whole) == tuple(self.subject.prototypes.source_box[k].tolist())
-        return {**wrong, "gallery box": box}
-
-    def _same(self, item: GalleryItem, image: np.ndarray) -> bool:
-        assert item.source is not None
-        grey = image[:, :, :1] if self.model.spec.image.channels == 1 else image
-        return same_picture(item.source, grey)
-
-    @property
-    def _whole(self) -> tuple[int, int, int, int]:
-        return 0, 0, self.model.spec.image.width, self.model.spec.image.height
-
-    def _item(self, k: int) -> GalleryItem | None:
-        return None if self.model.gallery is None else self.model.gallery[k]
-
-    def _decoded(self) -> Record:
-        """Decode all prototypes, and compare the pictures with those stored."""
-        now = decode(self.model, self.subject.prototypes)
-        wrong = torch.zeros(len(now), dtype=torch.bool)
-        for k, fresh in enumerate(now):
-            item = self._item(k)
-            wrong[k] = (
-                item is None or item.decoding is None or not same_picture(item.decoding, fresh.pixels())
-            )
-        return {"which": torch.arange(len(now)), "wrong": {"decoding": wrong}}
+    def _others(self, number: int) -> Record:
+        """Look for nearer images in a batch of the training images."""
+        size = self.subject.settings.batch_size
+        positions = range(number * size, min((number + 1) * size, len(self.train)))
+        return {"values": smallest_values(self.model, self.subject.read(positions, self.train))}
 
     def finding(self, records: Sequence[Record]) -> Finding:
         """Return the share of prototypes that are not what the folder says, and name them."""
         words, count = self.model.traits.words, len(self.subject.prototypes)
         wrong = {reason: torch.zeros(count, dtype=torch.bool) for reason in REASONS}
         for record in records:
-            for reason, values in record["wrong"].items():
-                wrong[reason][record["which"]] |= values
+            for reason, flags in record.get("wrong", {}).items():
+                wrong[reason][record["which"]] |= flags
+        if others := [record["values"] for record in records if "values" in record]:
+            wrong["nearest"] = others_are_nearer(others) & self.valid
         unknown = self.subject.prototypes.source_index.cpu() < 0
-        pictured = torch.tensor(
-            [(item := self._item(k)) is not None and item.source is not None for k in range(count)]
-        )
-        wrong["index"] = (~self.valid & ~unknown) | (unknown & pictured)
+        wrong["index"] = (~self.valid & ~unknown) | (unknown & pictured(self.model))
         checked = self.valid | wrong["index"] | wrong["decoding"]
         failed = torch.stack(list(wrong.values())).any(dim=0)
         share, total = float(failed.sum()) / max(int(checked.sum()), 1), int(checked.sum())
@@ -211,44 +189,50 @@ class ProvenanceCheck(Check):
             MEANING,
             tuple(values),
             CURE if bool(failed.any()) else "",
-            self._examples(wrong, failed),
+            self._examples(wrong, failed, records),
             {"failed": [self._named(int(k), wrong) for k in failed.nonzero().flatten()[:NAMED]]},
             tuple(self._notes(int(unknown.sum()), rounded)),
         )
 
     def _named(self, k: int, wrong: dict[str, Tensor]) -> dict[str, object]:
         reasons = [REASONS[reason] for reason, flags in wrong.items() if bool(flags[k])]
-        item = self._item(k)
+        item = item_of(self.model, k)
         return {
             self.model.traits.words.one: k,
             "image": "" if item is None else item.name,
             "reasons": reasons,
         }
 
-    def _examples(self, wrong: dict[str, Tensor], failed: Tensor) -> tuple[Example, ...]:
+    def _examples(
+        self, wrong: dict[str, Tensor], failed: Tensor, records: Sequence[Record]
+    ) -> tuple[Example, ...]:
         """Return one picture with a row per prototype: those that failed, else the first ones."""
         chosen = (failed if bool(failed.any()) else self.valid).nonzero().flatten()
-        rows = [self._row(int(k), wrong) for k in chosen[: self.subject.settings.examples]]
+        boxes = torch.zeros_like(self.subject.prototypes.source_box, device="cpu")
+        for record in records:
+            if "boxes" in record:
+                boxes[record["which"]] = record["boxes"]
+        rows = [self._row(int(k), wrong, boxes) for k in chosen[: self.subject.settings.examples]]
         if not rows:
             return ()
         title = "Stored pictures beside the training images"
         caption = "The place of a part is framed in yellow; a red frame marks what is wrong."
         return (Example(title, png(source_figure(rows)), caption),)
 
-    def _row(self, k: int, wrong: dict[str, Tensor]) -> Shown:
-        item, layer = self._item(k), self.subject.prototypes
+    def _row(self, k: int, wrong: dict[str, Tensor], boxes: Tensor) -> Shown:
+        item, layer = item_of(self.model, k), self.subject.prototypes
         reasons = [REASONS[reason] for reason, flags in wrong.items() if bool(flags[k])]
         classes = ", ".join(layer.owner_names(self.model.spec.classes)[k][:3]) or "no class"
-        true = None
+        true, place = None, None
         if bool(self.valid[k]):
-            true = pixels(
-                self.subject.read([int(layer.source_index[k])], self.train).images[0].expand(3, -1, -1)
-            )
+            true = as_picture(self.subject.read([int(layer.source_index[k])], self.train).images[0].cpu())
+            x0, y0, x1, y1 = boxes[k].tolist()
+            place = (x0, y0, x1, y1)
         box = None if item is None else item.box
         label = "\n".join(
             [f"{self.model.traits.words.one} {k} ({classes})", *(reasons or ["as it should be"])]
         )
-        return Shown(label, None if item is None else item.image, box, true, bool(reasons))
+        return Shown(label, None if item is None else item.image, box, true, bool(reasons), place)
 
     def _notes(self, unknown: int, rounded: int) -> list[str]:
         words, notes = self.model.traits.words, []
@@ -257,7 +241,7 @@ class ProvenanceCheck(Check):
         if not self.model.traits.projects:
             notes.append(
                 f"The {words.many} of {self.model.name} are not images themselves: the image shown is the nearest or "
-                "strongest one. That no other image is nearer was not checked."
+                "strongest one."
             )
         elif self.model.traits.boxes_before_push:
             notes.append(

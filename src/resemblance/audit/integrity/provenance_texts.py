@@ -7,6 +7,7 @@ REASONS = {
     "index": "its source is not among the training images",
     "vector": "its vector is not that of its source image",
     "box": "its box is not where the source image has it",
+    "nearest": "another training image is nearer than its source image",
     "class": "its source image is of another class",
     "picture": "its picture is not its source image",
     "name": "its name is not that of its source image",
@@ -30,4 +31,4 @@ def reason_of(reason: str) -> str:
         >>> reason_of("class")
         'the source image is of another class'
     """
-    return REASONS[reason].replace("its ", "the ", 1)
+    return REASONS[reason].replace("its ", "the ")
