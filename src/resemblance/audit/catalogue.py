@@ -6,9 +6,16 @@ from collections.abc import Sequence
 
 from resemblance.audit.audit_check import Check
 from resemblance.audit.audited import AuditSubject
+from resemblance.audit.integrity.certificate_check import CertificateCheck
+from resemblance.audit.integrity.prototype_swap import PrototypeSwapCheck
+from resemblance.audit.integrity.provenance_check import ProvenanceCheck
 from resemblance.metrics.suite.result import LeftOut
 
-KINDS: tuple[type[Check], ...] = ()
+KINDS: tuple[type[Check], ...] = (
+    ProvenanceCheck,
+    CertificateCheck,
+    PrototypeSwapCheck,
+)
 CHECKS = {kind.name: kind for kind in KINDS}
 
 
