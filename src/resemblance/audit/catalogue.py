@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from resemblance.audit.audit_check import Check
 from resemblance.audit.audited import AuditSubject
 from resemblance.audit.reasons.other_prototype import OtherPrototype
+from resemblance.audit.reasons.same_reasons import SameReasons
 from resemblance.metrics.suite.result import LeftOut
 
-KINDS: tuple[type[Check], ...] = (OtherPrototype,)
+KINDS: tuple[type[Check], ...] = (OtherPrototype, SameReasons)
 CHECKS = {kind.name: kind for kind in KINDS}
 
 

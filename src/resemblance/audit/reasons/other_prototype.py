@@ -236,7 +236,7 @@ class OtherPrototype(Check):
         notes = []
         if int(blind.sum()):
             notes.append(
-                f"The attack found no gradient for {int(blind.sum())} of {len(blind)} images; for these it says nothing."
+                f"The attack found no gradient for {int(blind.sum())} of {len(blind)} images; for these this says nothing."
             )
         return Finding(
             self.name,
