@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from resemblance.audit.audit_check import Check
 from resemblance.audit.audited import AuditSubject
+from resemblance.audit.reasons.moved_map import MovedMap
+from resemblance.audit.reasons.nonsense import Nonsense
 from resemblance.audit.reasons.other_prototype import OtherPrototype
 from resemblance.audit.reasons.same_reasons import SameReasons
 from resemblance.metrics.suite.result import LeftOut
 
-KINDS: tuple[type[Check], ...] = (OtherPrototype, SameReasons)
+KINDS: tuple[type[Check], ...] = (Nonsense, OtherPrototype, MovedMap, SameReasons)
 CHECKS = {kind.name: kind for kind in KINDS}
 
 

@@ -236,7 +236,7 @@ class OtherPrototype(Check):
         notes = []
         if int(blind.sum()):
             notes.append(
-                f"The attack found no gradient for {int(blind.sum())} of {len(blind)} images; for these this says nothing."
+                f"The attack found no gradient for {int(blind.sum())} of {len(blind)} images, so these show nothing."
             )
         return Finding(
             self.name,
@@ -275,7 +275,9 @@ class OtherPrototype(Check):
                         self.model, new, "shown afterwards", f"{number} {b:.3g} → {d:.3g}", "#b4431f"
                     ),
                 ]
-                caption = f"The prediction is {name} before and after the change, but the first {words.one} is another one."
+                caption = (
+                    f"The prediction is {name} before and after, but the first {words.one} is another one."
+                )
                 pictures.append(row_example(f"{name}: another {words.one}", panels, caption))
         return tuple(pictures)
 
