@@ -14,6 +14,7 @@ from resemblance.version import __version__
 
 if TYPE_CHECKING:
     from resemblance.api import Run, convert, explain, open_run, train
+    from resemblance.auditing import audit
     from resemblance.config.errors import UserError
     from resemblance.config.image import ImageSpec
     from resemblance.config.model import ModelSpec
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
     from resemblance.metrics.evaluation import Evaluation
     from resemblance.report.run_pages import report
+    from resemblance.runs.inspection.inspecting import Inspection, inspect
     from resemblance.training.engine.fit import FitResult, fit
 
 _HOMES = {
@@ -48,6 +50,7 @@ _HOMES = {
     "FitResult": "training.engine.fit",
     "ImageDataset": "data.dataset",
     "ImageSpec": "config.image",
+    "Inspection": "runs.inspection.inspecting",
     "ModelSpec": "config.model",
     "PrototypeModel": "core.prototype_model",
     "PrototypeView": "explain.prototype_view",
@@ -57,6 +60,7 @@ _HOMES = {
     "Subset": "data.sources.source",
     "TrainConfig": "config.training",
     "UserError": "config.errors",
+    "audit": "auditing",
     "build": "methods.registry",
     "convert": "api",
     "evaluate": "evaluating",
@@ -64,6 +68,7 @@ _HOMES = {
     "explain": "api",
     "fit": "training.engine.fit",
     "infer_image_spec": "data.spec",
+    "inspect": "runs.inspection.inspecting",
     "list_methods": "methods.registry",
     "load": "methods.loading",
     "loader": "data.loader",
@@ -87,6 +92,7 @@ __all__ = [
     "FitResult",
     "ImageDataset",
     "ImageSpec",
+    "Inspection",
     "ModelSpec",
     "PrototypeModel",
     "PrototypeView",
@@ -97,6 +103,7 @@ __all__ = [
     "TrainConfig",
     "UserError",
     "__version__",
+    "audit",
     "build",
     "convert",
     "evaluate",
@@ -104,6 +111,7 @@ __all__ = [
     "explain",
     "fit",
     "infer_image_spec",
+    "inspect",
     "list_methods",
     "load",
     "loader",
@@ -118,7 +126,7 @@ __all__ = [
 
 
 class _Package(ModuleType):
-    """Keeps `explain`, `convert` and `report` the functions, whose names three subpackages have too."""
+    """Keeps `audit`, `explain`, `convert` and `report` the functions, whose names four subpackages have too."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in _HOMES or not isinstance(value, ModuleType):

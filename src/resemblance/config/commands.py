@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from resemblance.config.audit.audit_options import AuditOptions
 from resemblance.config.evaluation.measure_options import MeasureOptions
 from resemblance.config.groups import IMPORT, RUN, SKIP, JsonOption, RunOptions, SourceOptions
 from resemblance.config.method import MethodConfig
@@ -92,6 +93,17 @@ class PrototypesCommand(RunOptions):
 
 
 @dataclass
+class InspectCommand(JsonOption):
+    """Describe a folder without running anything."""
+
+    line: ClassVar[str] = (
+        "say what is in a folder, and what does not belong or match, without running anything"
+    )
+
+    folder: str = option(None, "run folder or model folder", positional=True, metavar="FOLDER")
+
+
+@dataclass
 class EvaluateCommand(SourceOptions, MeasureOptions, JsonOption):
     """Measure one model, or several together."""
 
@@ -107,6 +119,23 @@ class EvaluateCommand(SourceOptions, MeasureOptions, JsonOption):
         "also write the result, as JSON, to this file or folder; with --metrics, a folder for tables, figures and a "
         "page (default: evaluation/ in the first run folder)",
         metavar="PATH",
+        title="output",
+    )
+
+
+@dataclass
+class AuditCommand(SourceOptions, AuditOptions, RunOptions):
+    """Try whether a model's explanations can be trusted."""
+
+    line: ClassVar[str] = "try whether a model's explanations can be trusted: attacks, shifts, provenance"
+    group: ClassVar[str] = "data"
+
+    split: str = option("auto", "images to try the model on; auto is test, else val", choices=SPLITS)
+    batch_size: int = option(32, "images per batch", least=1)
+    output: Path | None = option(
+        None,
+        "folder for the page, pictures, JSON and JUnit XML (default: audit/ in the run folder)",
+        metavar="DIR",
         title="output",
     )
 
@@ -156,8 +185,10 @@ COMMANDS: dict[str, type] = {
     "train": TrainCommand,
     "convert": ConvertCommand,
     "explain": ExplainCommand,
+    "inspect": InspectCommand,
     "prototypes": PrototypesCommand,
     "evaluate": EvaluateCommand,
+    "audit": AuditCommand,
     "report": ReportCommand,
     "embed": EmbedCommand,
 }

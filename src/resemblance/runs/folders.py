@@ -14,6 +14,7 @@ from resemblance.printing.characters import fits_a_line
 
 CONFIG, METRICS, PAGE = "config.yaml", "metrics.json", "report.html"
 EVALUATION, EVALUATION_PAGE = "evaluation", "evaluation.html"
+AUDIT, AUDIT_PAGE = "audit", "audit.html"
 MODEL, CHECKPOINTS = "model", "checkpoints"
 LARGEST_CONFIG = 500_000  # bytes; enough for the names of 20,000 classes
 # The options of a run that are read from its config.yaml.
@@ -26,11 +27,14 @@ CONFIG_TYPES = {
     "val_fraction": float,
     "skip_bad_images": bool,
     "refit_on_all": bool,
+    "jpeg_classes": list[str] | None,
+    "jpeg_quality": int,
 }
 CONFIG_LIMITS = {
     "seed": {"least": 0},
     "split_seed": {"least": 0},
     "val_fraction": {"above": 0, "below": 1},
+    "jpeg_quality": {"least": 1, "most": 95},
 }
 
 
