@@ -10,9 +10,10 @@ from resemblance.audit.reasons.moved_map import MovedMap
 from resemblance.audit.reasons.nonsense import Nonsense
 from resemblance.audit.reasons.other_prototype import OtherPrototype
 from resemblance.audit.reasons.same_reasons import SameReasons
+from resemblance.audit.reasons.triggers import Triggers
 from resemblance.metrics.suite.result import LeftOut
 
-KINDS: tuple[type[Check], ...] = (Nonsense, OtherPrototype, MovedMap, SameReasons)
+KINDS: tuple[type[Check], ...] = (Nonsense, OtherPrototype, MovedMap, SameReasons, Triggers)
 CHECKS = {kind.name: kind for kind in KINDS}
 
 

@@ -15,7 +15,7 @@ from resemblance.audit.audit_check import Check, Record
 from resemblance.audit.audited import AuditSubject
 from resemblance.audit.finding import Example, Finding
 from resemblance.audit.reasons.attack_pictures import levels, prototype_panel, row_example
-from resemblance.audit.reasons.attack_rates import percent, rate
+from resemblance.audit.reasons.attack_rates import percent, rate, verdict_of
 from resemblance.audit.reasons.deciding import deciding_similarity
 from resemblance.audit.reasons.made_nonsense import KINDS, nonsense_images
 from resemblance.core.prototype_model import PrototypeModel
@@ -122,7 +122,7 @@ class Nonsense(Check):
         sentence = (
             f"{percent(main.value)} of the images of noise or other things are answered without a warning."
         )
-        verdict = "passed" if main.value <= 0.1 else "failed" if main.value > 0.5 else "doubtful"
+        verdict = verdict_of(main.value)
         cure = ""
         if below:
             values += self._noticed(torch.cat(list(below.values())), similar, kinds)
@@ -226,9 +226,7 @@ class Nonsense(Check):
         if example["prototype"] is not None and isinstance(model, PrototypeModel):
             text = f"{words.similarity} {example['similarity']:.3g}"
             panels.append(prototype_panel(model, example["prototype"], words.picture, text))
-        caption = (
-            f"The model predicts {name} with a probability of {confidence} for an image that it cannot know."
-        )
+        caption = f"The model predicts {name} with a probability of {confidence}, for an image that shows nothing it knows."
         return row_example(f"{kind}: {name}?", panels, caption)
 
 
