@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from resemblance.audit.audit_check import Check
 from resemblance.audit.audited import AuditSubject
+from resemblance.audit.shifts.shifts_check import ShiftsCheck
 from resemblance.metrics.suite.result import LeftOut
 
-KINDS: tuple[type[Check], ...] = ()
+KINDS: tuple[type[Check], ...] = (ShiftsCheck,)
 CHECKS = {kind.name: kind for kind in KINDS}
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.prototypes.layer import PrototypeLayer
 
 
 class Reasons(NamedTuple):
@@ -86,11 +87,10 @@ def shown_prototypes(model: PrototypeModel, output: Output, classes: Tensor, top
     """Return which prototypes an explanation of ``classes`` (B,) shows first, (B, P) bool.
 
     The order is the method's: by contribution (of equal ones the more similar comes first, and those that contribute
-    nothing are left out) or by similarity. At most half of all prototypes count, since the overlap of more could not
-    be small.
+    nothing are left out) or by similarity; ``top`` of them, but see `shown_count`.
     """
     similarities = output.similarities
-    count = min(top, max(1, similarities.shape[1] // 2))
+    count = shown_count(model.prototypes, top)
     order = similarities.argsort(dim=1, descending=True, stable=True)
     if model.traits.order == "similarity":
         return torch.zeros_like(similarities, dtype=torch.bool).scatter(1, order[:, :count], True)
@@ -98,6 +98,21 @@ def shown_prototypes(model: PrototypeModel, output: Output, classes: Tensor, top
     ranked = contributions.gather(1, order).argsort(dim=1, descending=True, stable=True)
     chosen = order.gather(1, ranked)[:, :count]
     return (contributions != 0) & torch.zeros_like(contributions, dtype=torch.bool).scatter(1, chosen, True)
+
+
+def shown_count(prototypes: PrototypeLayer, top: int) -> int:
+    """Return how many prototypes count as shown: ``top``, but at most half of those of a class, and at least one.
+
+    All prototypes of the predicted class would be the same ones whenever the prediction stays. Where prototypes belong
+    to no class, half of all of them.
+
+    Example:
+        >>> [shown_count(PrototypeLayer(PrototypeLayer.class_major(per_class, 3)), 5) for per_class in (1, 4, 10, 20)]
+        [1, 2, 5, 5]
+    """
+    owners = prototypes.owners
+    most = int(owners.sum(dim=0).max()) if owners.any() else len(owners)
+    return min(top, max(1, most // 2))
 
 
 def agreement(first: Reasons, second: Reasons, own: Tensor | None = None) -> Agreement:
