@@ -15,7 +15,7 @@ from resemblance.drawing.line_chart import SERIES
 from resemblance.drawing.style import FAINT, INK, MUTED, inches, new_figure, place, plain, write
 
 STRONGEST = 75  # as in Hoffmann et al. 2021
-MARGIN, PANEL, HIGH, GAP = 0.3, 4.4, 1.7, 0.35  # inches
+MARGIN, PANEL, HIGH, GAP = 0.3, 4.0, 1.7, 0.65  # inches
 COLOURS = (SERIES[0], SERIES[4])
 Floats = NDArray[np.floating[Any]]
 

@@ -53,9 +53,9 @@ def shift_finding(
     lowest, share = known[worst], other.mean("overlap")
     verdict: Verdict = "passed" if lowest >= PASSED else "doubtful" if lowest >= FAILED else "failed"
     sentence = (
-        f"After the change that matters most ({CHANGES[worst].words}), explanations still show "
-        f"{_percent(lowest)} of the same prototypes, after JPEG {_percent(overlaps['jpeg'])}; two different images of "
-        f"a class share {_percent(share)}."
+        f"After JPEG, explanations show {_percent(overlaps['jpeg'])} of the same prototypes; fewest, "
+        f"{_percent(lowest)}, stay after this change: {CHANGES[worst].words}. Two different images of a class share "
+        f"{_percent(share)}."
     )
     main = _value(
         "shifts",
@@ -82,8 +82,16 @@ def shift_finding(
             "changes": {name: {"change": CHANGES[name].words, **numbers[name].to_dict()} for name in CHANGES},
             OTHER: other.to_dict(),
         },
-        notes=tuple(_notes(subject, other)),
+        notes=(*_lost(known, share), *_notes(subject, other)),
     )
+
+
+def _lost(overlaps: Mapping[str, float], share: float) -> list[str]:
+    """Name the changes after which an image has no more in common with itself than with another one."""
+    lost = [CHANGES[name].title for name, value in overlaps.items() if value <= share]
+    if not lost:
+        return []
+    return [f"As little stays as two different images of a class share, or less, after: {', '.join(lost)}."]
 
 
 def _values(change: ImageChange, numbers: ShiftNumbers, other: ShiftNumbers) -> list[Value]:
@@ -205,7 +213,7 @@ def _notes(subject: AuditSubject, other: ShiftNumbers) -> list[str]:
     count, top = shown_count(subject.prototypes, subject.settings.top), subject.settings.top
     if count < top:
         notes.append(
-            f"The first {count} of an explanation count as shown, not {top}: more than half of the prototypes of a class "
+            f"The first {count} of an explanation count as shown, not {top}: more than half of a class's prototypes "
             "would be the same ones whenever the prediction stays."
         )
     if (alike := other.mean("overlap")) >= PASSED:

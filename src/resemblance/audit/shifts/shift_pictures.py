@@ -60,7 +60,7 @@ def shift_examples(
     ]
     bars = paired_bars(
         [PairedValues(subject.name, *(versions[v].similarities[most].numpy() for v in (0, JPEG)))],
-        ("the unchanged image", name),
+        ("the unchanged image", "the compressed image"),
         model.traits.words.many,
     )
     few = min(STRONGEST, len(model.prototypes))
