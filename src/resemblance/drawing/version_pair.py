@@ -41,7 +41,7 @@ def version_pair(
 
     Args:
         title: the name of the prototype.
-        subtitle: a line below its picture.
+        subtitle: a line below it.
         prototype: its picture; None if there is none.
         versions: one row of pictures for each.
 
@@ -60,13 +60,14 @@ def version_pair(
     left = MARGIN + SIDE + 0.45
     pictures = 1 if first is None else 2
     text = left + pictures * (SIDE + GAP)
-    figure = new_figure(text + words + MARGIN, MARGIN + 0.25 + len(versions) * row + 0.1)
+    top = MARGIN + (0.45 if subtitle else 0.25)
+    figure = new_figure(text + words + MARGIN, top + len(versions) * row + 0.1)
     write(figure, MARGIN, MARGIN, plain(title, 26), fontsize=9)
-    show(figure, MARGIN, MARGIN + 0.25, SIDE, prototype)
     if subtitle:
-        write(figure, MARGIN, MARGIN + 0.3 + SIDE, plain(subtitle, 26), fontsize=8, color=MUTED)
+        write(figure, MARGIN, MARGIN + 0.2, plain(subtitle, 26), fontsize=8, color=MUTED)
+    show(figure, MARGIN, top, SIDE, prototype)
     for number, version in enumerate(versions):
-        y = MARGIN + 0.25 + number * row
+        y = top + number * row
         show(figure, left, y, SIDE, version.picture)
         if version.heat is not None:
             heated = overlay(version.picture, version.heat, limits=limits)
