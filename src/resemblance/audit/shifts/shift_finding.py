@@ -15,7 +15,7 @@ from resemblance.audit.shifts.image_changes import CHANGES, ImageChange
 from resemblance.audit.shifts.reason_agreement import shown_count
 from resemblance.audit.shifts.shift_numbers import ShiftNumbers, mean
 from resemblance.metrics.since.bootstrap import mean_interval
-from resemblance.metrics.suite.result import Better, Value, number
+from resemblance.metrics.suite.result import Better, Value, finite, number
 
 PASSED, FAILED = 0.8, 0.5  # overlap of the prototypes shown
 SMALL = 32  # pixels: on smaller sides an 8×8 block of JPEG is much of the picture
@@ -185,7 +185,7 @@ def _value(
         better,
         says,
         good,
-        baseline=mean(baseline),
+        baseline=finite(mean(baseline)),
         baseline_of=baseline_of,
         interval=None if ends is None or isnan(ends.low) else (ends.low, ends.high),
         count=len(rows) - undefined,
