@@ -14,6 +14,7 @@ from resemblance.version import __version__
 
 if TYPE_CHECKING:
     from resemblance.api import Run, convert, explain, open_run, train
+    from resemblance.auditing import audit
     from resemblance.config.errors import UserError
     from resemblance.config.image import ImageSpec
     from resemblance.config.model import ModelSpec
@@ -57,6 +58,7 @@ _HOMES = {
     "Subset": "data.sources.source",
     "TrainConfig": "config.training",
     "UserError": "config.errors",
+    "audit": "auditing",
     "build": "methods.registry",
     "convert": "api",
     "evaluate": "evaluating",
@@ -97,6 +99,7 @@ __all__ = [
     "TrainConfig",
     "UserError",
     "__version__",
+    "audit",
     "build",
     "convert",
     "evaluate",
@@ -118,7 +121,7 @@ __all__ = [
 
 
 class _Package(ModuleType):
-    """Keeps `explain`, `convert` and `report` the functions, whose names three subpackages have too."""
+    """Keeps `audit`, `explain`, `convert` and `report` the functions, whose names four subpackages have too."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in _HOMES or not isinstance(value, ModuleType):

@@ -9,6 +9,7 @@ from typing import Any, overload
 
 from torch import nn
 
+from resemblance.auditing import audit
 from resemblance.config.method import MethodConfig
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.evaluating import evaluate
@@ -16,6 +17,7 @@ from resemblance.explain.explanation import Explanation
 from resemblance.metrics.evaluation import Evaluation
 from resemblance.report.explanation_page import check_explanation_output, write_explanations
 from resemblance.report.run_pages import report, reported
+from resemblance.runs.audited_run import RunAudit
 from resemblance.runs.conversion_run import convert_run
 from resemblance.runs.evaluated_runs import RunsEvaluation
 from resemblance.runs.explained_images import Labels, explain_images, list_images
@@ -58,6 +60,10 @@ class Run(RunRecord):
         """Measure the model; see `resemblance.evaluate`."""
         result: Evaluation | RunsEvaluation = evaluate(self, data, **options)
         return result
+
+    def audit(self, data: str | DataSplits | None = None, **options: Any) -> RunAudit:
+        """Try whether the model's explanations can be trusted; see `resemblance.audit`."""
+        return audit(self, data, **options)
 
     def report(self, output: Path | str | None = None, **options: Any) -> Path:
         """Write the run's page; see `resemblance.report`."""

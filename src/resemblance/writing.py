@@ -143,6 +143,16 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file completely or not at all.
+
+    Raises:
+        CannotWriteError: if it cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def beside(path: Path, ending: str = "new") -> Path:
     """Return this process's temporary name for a file or folder, in the same folder.
 

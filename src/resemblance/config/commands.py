@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from resemblance.config.audit.audit_options import AuditOptions
 from resemblance.config.evaluation.measure_options import MeasureOptions
 from resemblance.config.groups import IMPORT, RUN, SKIP, JsonOption, RunOptions, SourceOptions
 from resemblance.config.method import MethodConfig
@@ -112,6 +113,23 @@ class EvaluateCommand(SourceOptions, MeasureOptions, JsonOption):
 
 
 @dataclass
+class AuditCommand(SourceOptions, AuditOptions, RunOptions):
+    """Try whether a model's explanations can be trusted."""
+
+    line: ClassVar[str] = "try whether a model's explanations can be trusted: attacks, shifts, provenance"
+    group: ClassVar[str] = "data"
+
+    split: str = option("auto", "images to try the model on; auto is test, else val", choices=SPLITS)
+    batch_size: int = option(32, "images per batch", least=1)
+    output: Path | None = option(
+        None,
+        "folder for the page, pictures, JSON and JUnit XML (default: audit/ in the run folder)",
+        metavar="DIR",
+        title="output",
+    )
+
+
+@dataclass
 class ReportCommand(SourceOptions):
     """Write one HTML page about one or more runs."""
 
@@ -158,6 +176,7 @@ COMMANDS: dict[str, type] = {
     "explain": ExplainCommand,
     "prototypes": PrototypesCommand,
     "evaluate": EvaluateCommand,
+    "audit": AuditCommand,
     "report": ReportCommand,
     "embed": EmbedCommand,
 }

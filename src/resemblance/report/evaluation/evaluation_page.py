@@ -48,12 +48,16 @@ def evaluation_page(
     )
     styles = [read_style(renderer.environment, name) for name in ("explanation.css", "page.css")]
     page = renderer.render(
-        "evaluation_page.html.j2",
+        "sections_page.html.j2",
         title=f"Evaluation of {shown}",
         date=(date or datetime.now()).strftime("%d %B %Y, %H:%M").lstrip("0"),
         version=__version__,
-        runs=evaluation.measured,
-        figures=figures,
+        sections=[
+            ("summary", "Summary"),
+            *([("figures", "Figures")] if figures else []),
+            *((f"run{number}", run.name) for number, run in enumerate(evaluation.measured, start=1)),
+            ("how", "How to read this page"),
+        ],
         style=Markup().join(styles),
         body=body,
     )

@@ -1,0 +1,85 @@
+"""`audit`, the verb of the Python interface that tries whether explanations can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from resemblance.config.audit.audit_options import AuditOptions
+from resemblance.data.sources.source import DataSplits
+from resemblance.report.audit.audit_files import write_audit
+from resemblance.runs.audited_run import RunAudit, audit_run, finish_audit
+from resemblance.runs.folders import make_folder
+from resemblance.runs.keywords import configs_from
+from resemblance.runs.messages import Messages
+from resemblance.runs.opening import Openable, as_runs
+
+
+def audit(
+    model: Openable,
+    data: str | DataSplits | None = None,
+    *,
+    checks: str | Sequence[str] | None = None,
+    output: Path | str | None = None,
+    split: str = "auto",
+    batch_size: int = 32,
+    skip_bad_images: bool = False,
+    progress: bool = False,
+    messages: Messages | None = None,
+    **options: Any,
+) -> RunAudit:
+    """Try whether a model's explanations can be trusted: attacks, shifts, provenance.
+
+    Args:
+        model: a model, a run, or the folder of one.
+        data: the name of a data set as on the command line, its splits, or a folder of loose images without labels; by
+            default the data that the run was trained on.
+        checks: the names of checks; by default all that apply. See docs/audit.md.
+        output: a folder for audit.json, audit.xml, pictures and a page; an audit that was stopped goes on from what is
+            kept there.
+        split: the images that the model is tried on: auto (test, else val), train, val or test.
+        batch_size: images per batch.
+        skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
+        progress: whether to show progress bars.
+        messages: receives notes.
+        **options: further options of ``resemblance audit``, with underscores: ``images``, ``attacked``, ``top``,
+            ``eps``, ``step``, ``steps``, ``variant``, ``foreign``, ``seed``, ``fail_if``, ``thresholds``.
+
+    Returns:
+        The findings, the checks that do not apply, and what became of the thresholds.
+
+    Raises:
+        UserError: if an option is not valid, or an image cannot be read.
+
+    Example:
+        >>> result = audit("runs/protopnet", checks="head-on-stomach", fail_if="head_on_stomach>0.5")  # doctest: +SKIP
+        >>> result.failed, result.result.findings[0].sentence  # doctest: +SKIP
+    """
+    values = {**options, "checks": (checks,) if isinstance(checks, str) else checks}
+    if isinstance(values.get("fail_if"), str):
+        values["fail_if"] = (values["fail_if"],)
+    [settings] = configs_from(
+        "audit()", {name: _tuple(value) for name, value in values.items()}, AuditOptions
+    )
+    [run] = as_runs(model, "auto")
+    folder = None if output is None else make_folder(Path(output).expanduser())
+    result = audit_run(
+        run,
+        data,
+        settings,
+        split=split,
+        batch_size=batch_size,
+        skip_bad_images=skip_bad_images,
+        folder=folder,
+        progress=progress,
+        messages=messages,
+    )
+    if folder is not None:
+        write_audit(result, folder)
+        finish_audit(result, settings, folder)
+    return result
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

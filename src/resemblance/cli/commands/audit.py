@@ -1,0 +1,83 @@
+"""``resemblance audit RUN``: try whether a model's explanations can be trusted."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from resemblance.api import open_run
+from resemblance.cli.console import Screen, screen
+from resemblance.config.audit.audit_options import chosen_checks
+from resemblance.config.audit.thresholds import read_thresholds
+from resemblance.config.commands import AuditCommand
+from resemblance.report.audit.audit_files import write_audit
+from resemblance.runs.audited_run import RunAudit, audit_run, finish_audit
+from resemblance.runs.folders import AUDIT, check_writable, make_folder
+
+FAILED = 3  # the exit code where a threshold is crossed
+
+
+def run(options: AuditCommand) -> int:
+    """Run the checks, print the verdicts, and write the page, JSON and JUnit XML."""
+    with screen(options.json) as out:
+        # Mistakes in options are found before the model is opened.
+        chosen_checks(options)
+        read_thresholds(options.fail_if, options.thresholds)
+        folder = _folder(options)
+        check_writable(folder)
+        run = open_run(options.run, allow_import=options.allow_import, accelerator=options.accelerator)
+        make_folder(folder)
+        audit = audit_run(
+            run,
+            options.data,
+            options,
+            split=options.split,
+            batch_size=options.batch_size,
+            skip_bad_images=options.skip_bad_images,
+            folder=folder,
+            progress=True,
+            messages=out,
+        )
+        _print(audit, out)
+        written = write_audit(audit, folder)
+        finish_audit(audit, options, folder)
+        for path in written:
+            if path.suffix != ".png":
+                out.say(f"{path.suffix[1:]}: {path}")
+        out.result(audit.to_dict())
+    return FAILED if audit.failed else 0
+
+
+def _folder(options: AuditCommand) -> Path:
+    """Return the folder of the results: the user's, else one in the run folder, else in the current one."""
+    if options.output is not None:
+        return options.output.expanduser()
+    folder = Path(options.run).expanduser()
+    return Path(os.path.abspath(folder)) / AUDIT if folder.is_dir() else Path(AUDIT)
+
+
+def _print(audit: RunAudit, out: Screen) -> None:
+    result = audit.result
+    images = f"{len(audit.subject.images)} images of {audit.subject.data}"
+    out.say(f"{audit.run.name} ({audit.run.model.name}), tried on {images}")
+    for finding in result.findings:
+        out.say()
+        out.say(f"{finding.title}: {finding.verdict.upper()}")
+        out.say(f"  {finding.sentence}")
+        numbers = []
+        for value in finding.values:
+            baseline = "" if value.baseline is None else f" [{value.baseline_of}: {value.baseline:.3f}]"
+            numbers.append((f"  {value.name}", f"{value.text}{baseline}"))
+        width = max((len(name) for name, _ in numbers), default=0)
+        for name, text in numbers:
+            out.say(f"{name.ljust(width)}  {text}")
+        if finding.cure:
+            out.say(f"  what to do: {finding.cure}")
+    out.say()
+    reasons: dict[str, list[str]] = {}
+    for one in result.left_out:
+        reasons.setdefault(one.reason, []).append(one.measure)
+    for reason, names in reasons.items():
+        out.say(f"not checked: {', '.join(names)}: {reason}")
+    for outcome in audit.outcomes:
+        out.say(outcome.says)

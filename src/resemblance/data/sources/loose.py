@@ -1,0 +1,94 @@
+"""Loose images without labels: a folder of files, or a single file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from resemblance.config.errors import UserError
+from resemblance.data.images import SUFFIXES, read_image
+from resemblance.data.sources.source import Source
+from resemblance.data.text import one_line
+
+
+class LooseImages(Source):
+    """Image files without labels; their labels are all 0 and mean nothing.
+
+    Args:
+        paths: the files.
+        classes: the classes of the model that reads them.
+    """
+
+    def __init__(self, paths: Sequence[Path], classes: Sequence[str]) -> None:
+        self.paths = list(paths)
+        self.labels = np.zeros(len(self.paths), dtype=np.int64)
+        self.classes = tuple(classes)
+        self.shapes = np.array([_shape(path) for path in self.paths], dtype=np.int64).reshape(-1, 3)
+
+    def read(self, index: int) -> Image.Image:
+        """Return the image at ``index``."""
+        return read_image(self.paths[index])
+
+    def name(self, index: int) -> str:
+        """Return the name of the file."""
+        return one_line(self.paths[index].name)
+
+    def stamp(self, index: int) -> str:
+        """Return the name of the file, its size, and the time of its last change."""
+        status = self.paths[index].stat()
+        return f"{self.paths[index].name} {status.st_size} {status.st_mtime_ns}"
+
+
+def loose_images(
+    text: str, classes: Sequence[str], skip_bad_images: bool = False
+) -> tuple[LooseImages, list[str]] | None:
+    """Open a folder that holds image files directly and no folders, or a single image file.
+
+    Args:
+        text: the path.
+        classes: the classes of the model that reads them.
+        skip_bad_images: leave out unreadable files, with a note, instead of raising an error.
+
+    Returns:
+        The images, and notes; None if the path is something else, for instance a folder with class folders.
+
+    Raises:
+        UserError: if a file cannot be read, or none can.
+
+    Example:
+        >>> loose_images("digits", ["zero"]) is None
+        True
+    """
+    path = Path(text).expanduser()
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        files = [path]
+    elif path.is_dir():
+        entries = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
+        if any(entry.is_dir() for entry in entries):
+            return None
+        files = [entry for entry in entries if entry.suffix.lower() in SUFFIXES]
+    else:
+        return None
+    if not files:
+        return None
+    readable, notes = [], []
+    for file in files:
+        try:
+            read_image(file)
+        except UserError as error:
+            if not skip_bad_images:
+                raise UserError(f"{error} (--skip-bad-images leaves such files out)") from None
+            notes.append(f"left out: {error}")
+        else:
+            readable.append(file)
+    if not readable:
+        raise UserError(f"{one_line(path)}: none of its {len(files)} images can be read")
+    return LooseImages(readable, classes), notes
+
+
+def _shape(path: Path) -> tuple[int, int, int]:
+    image = read_image(path)
+    return image.height, image.width, len(image.getbands())

@@ -1,0 +1,52 @@
+"""The page about an audit: a plain verdict per check, what it rests on, and example pictures."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from markupsafe import Markup
+
+from resemblance.explain.html import read_style
+from resemblance.report.links import report_link
+from resemblance.report.page import PageRenderer
+from resemblance.runs.audited_run import RunAudit
+from resemblance.version import __version__
+
+WORDS = {"passed": "passed", "doubtful": "doubtful", "failed": "failed", "information": "for information"}
+
+
+def audit_page(audit: RunAudit, path: Path, date: datetime | None = None) -> str:
+    """Return the page as HTML, without network or script, with all text escaped.
+
+    Args:
+        audit: the result.
+        path: where the page will be, for its link to the report of the run.
+        date: the date on the page; by default now.
+    """
+    renderer = PageRenderer([])
+    body = renderer.render(
+        "audit.html.j2",
+        audit=audit,
+        subject=audit.subject,
+        settings=audit.subject.settings,
+        findings=audit.result.findings,
+        left_out=audit.result.left_out,
+        words=WORDS,
+        report=report_link(audit.run.folder, path),
+    )
+    styles = [read_style(renderer.environment, name) for name in ("explanation.css", "page.css")]
+    page = renderer.render(
+        "sections_page.html.j2",
+        title=f"Audit of {audit.run.name}",
+        date=(date or datetime.now()).strftime("%d %B %Y, %H:%M").lstrip("0"),
+        version=__version__,
+        sections=[
+            ("summary", "Summary"),
+            *((finding.check, finding.title) for finding in audit.result.findings),
+            ("how", "How to read this page"),
+        ],
+        style=Markup().join(styles),
+        body=body,
+    )
+    return str(page)

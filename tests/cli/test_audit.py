@@ -1,0 +1,112 @@
+"""Test ``resemblance audit`` as a user types it: its files, its exit code, images without labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import resemblance
+from audit.counting import Counting, NeedsLabels
+from commanding import Command
+from made_images import png
+from resemblance.audit import catalogue
+from resemblance.cli.main import main
+
+pytestmark = pytest.mark.usefixtures("show_traces", "two_checks")
+CHECKS = ["--checks", "nonsense,shifts", "--images", "20"]
+
+
+@pytest.fixture
+def two_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "CHECKS", {"nonsense": Counting, "shifts": NeedsLabels})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run folder with a ProtoPNet."""
+    folder = tmp_path_factory.mktemp("runs") / "protopnet"
+    quick = [
+        "--data",
+        "digits",
+        "--encoder",
+        "small",
+        "--no-report",
+        "--no-progress",
+        "--prototypes-per-class",
+        "2",
+    ]
+    stages = ["--warm-epochs", "1", "--joint-epochs", "1", "--push-every", "2", "--last-epochs", "1"]
+    assert main(["train", "protopnet", *quick, *stages, "--output", str(folder)]) == 0
+    return folder
+
+
+def test_page_pictures_json_and_junit(run: Path, tmp_path: Path, command: Command) -> None:
+    folder = tmp_path / "audit"
+    limits = ["--fail-if", "nonsense>0,shifts>1e9"]
+    code, out, _ = command("audit", run, *CHECKS, *limits, "--output", folder, "--json")
+    assert code == 3
+    document = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
+    assert json.loads(out) == document
+    assert document["failed"]
+    assert [one["failed"] for one in document["thresholds"]] == [True, False]
+    assert document["images"] == 20
+    suite = ElementTree.parse(folder / "audit.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("4", "1", "0")
+    failures = [case.get("name") for case in suite if case.find("failure") is not None]
+    assert failures == ["nonsense > 0"]
+    page = (folder / "audit.html").read_text(encoding="utf-8")
+    assert "The pixels &lt;b&gt;add&lt;/b&gt; up." in page
+    assert "A threshold is crossed." in page
+    assert "Subtract them." in page
+    assert (folder / "nonsense-1.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(folder.glob(".partial*"))
+
+
+def test_thresholds_that_hold_are_no_failure(run: Path, tmp_path: Path, command: Command) -> None:
+    limits = tmp_path / "limits.yaml"
+    limits.write_text("fail_if: ['nonsense < 0']", encoding="utf-8")
+    code, out, _ = command("audit", run, "--checks", "nonsense", "--thresholds", limits)
+    assert code == 0
+    assert "Counting: FAILED" in out
+    assert "nonsense < 0: held" in out
+    assert (run / "audit" / "audit.html").is_file()
+
+
+def test_loose_images_are_audited_without_labels(run: Path, tmp_path: Path, command: Command) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(4):
+        (images / f"{number}.png").write_bytes(png(number))
+    code, out, error = command("audit", run, *CHECKS, "--data", images, "--output", tmp_path / "out")
+    assert code == 0
+    assert "not checked: shifts: the classes of the images are not known" in out
+    assert "the images have no labels" in error
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--checks", "nonsens"], "there is no check 'nonsens'; did you mean 'nonsense'?"),
+        (["--fail-if", "nonsense=1"], "is not a threshold"),
+        (["--data", "nowhere"], "no such data: nowhere"),
+        (["--foreign", "nowhere", "--checks", "nonsense"], "no such data: nowhere"),
+        (["--eps", "0"], "--eps"),
+    ],
+)
+def test_mistakes_are_named_in_a_line(run: Path, command: Command, options: list[str], says: str) -> None:
+    code, _, error = command("audit", run, *options)
+    assert code == 2
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_the_verb_in_python(run: Path, tmp_path: Path) -> None:
+    result = resemblance.audit(run, checks="nonsense", images=10, fail_if="nonsense>0", output=tmp_path / "a")
+    assert result.failed
+    assert (tmp_path / "a" / "audit.html").is_file()
+    with pytest.raises(resemblance.UserError, match="audit"):
+        resemblance.audit(run, chekcs="nonsense")
+    assert not resemblance.open_run(run).audit(checks=["nonsense"], images=10).failed
