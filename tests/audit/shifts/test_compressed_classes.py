@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from audit.shifts.explaining_glass import ExplainingGlass
 from cases import made
 from figure_checks import drawn, texts
-from looking_glass import Whole
 from models import noise_for
 from resemblance.audit.shifts.compressed_classes import jpeg_bars, jpeg_experiment, jpeg_pair
 from resemblance.audit.shifts.image_changes import CHANGES
@@ -53,7 +53,7 @@ def compression_model():
     picture = np.random.default_rng(0).integers(60, 200, (8, 8, 1), dtype=np.uint8)
     source = ArraySource(np.stack([picture, picture]), [0, 1], ["compressed", "clean"])
     vectors = torch.cat([as_tensor(CHANGES["jpeg"](source.read(0))), as_tensor(source.read(0))]).flatten(1)
-    return Whole(vectors, torch.eye(2).bool(), (8, 8)), source
+    return ExplainingGlass(vectors, torch.eye(2).bool(), (8, 8)), source
 
 
 def test_a_model_that_has_learnt_the_compression_is_found_out():

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from audit.shifts.explaining_glass import ExplainingGlass
 from cases import METHODS, made
 from figure_checks import drawn, texts
-from looking_glass import Whole
 from models import noise_for
 from resemblance.audit.audit_runner import run_checks
 from resemblance.audit.audited import AuditSettings, AuditSubject
@@ -121,20 +121,26 @@ def test_a_change_that_does_nothing_leaves_everything():
 
 
 def test_the_check_catches_a_model_that_looks_at_traces_of_compression():
-    """One prototype is the clean picture to the last bit, so that any change makes the other one the nearest."""
+    """One prototype is the clean picture to the last bit, so that compression makes the other one the nearest."""
     picture = np.random.default_rng(0).integers(60, 200, (8, 8, 1), dtype=np.uint8)
-    clean = torch.from_numpy(picture.astype(np.float32) / 255).flatten()
-    fine, robust = torch.zeros(2, 64, 1, 1).reshape(2, 64)
-    fine += clean
-    robust += clean.mean()
-    model = Whole(torch.stack([fine, robust]), torch.eye(2).bool(), (8, 8)).eval()
-    finding = finding_of(
-        AuditSubject("run", model, ArraySource(picture[None], [0], model.spec.classes), settings=SETTINGS)
+    images = ArraySource(picture[None], [0], ["clean", "compressed"])
+    pictures = [images.read(0), CHANGES["jpeg"](images.read(0))]
+    vectors = torch.stack(
+        [torch.from_numpy(np.asarray(one, dtype=np.float32) / 255).flatten() for one in pictures]
     )
+    model = ExplainingGlass(vectors, torch.eye(2).bool(), (8, 8)).eval()
+    finding = finding_of(AuditSubject("run", model, images, settings=SETTINGS))
     assert finding.verdict == "failed"
-    assert finding.value("shift_resizing_overlap").value == 0
-    assert finding.value("shift_resizing_accuracy").value == 0
+    for name in ("overlap", "kept", "accuracy"):
+        assert finding.value(f"shift_jpeg_{name}").value == 0
+    assert finding.value("shift_darker_overlap").value == 1
+    change = finding.value("shift_jpeg_top_similarity_change").value
+    assert change == pytest.approx(model(as_batch(pictures[1])).similarities[0, 0].item() - 9.21034, abs=1e-4)
     assert finding.value("shifts").baseline is None  # there is no other image of the class
+
+
+def as_batch(picture):
+    return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None, None]
 
 
 def test_partners_are_other_images_of_the_class():
