@@ -14,12 +14,14 @@ from resemblance.audit.reasons.nonsense import Nonsense
 from resemblance.audit.reasons.other_prototype import OtherPrototype
 from resemblance.audit.reasons.same_reasons import SameReasons
 from resemblance.audit.reasons.triggers import Triggers
+from resemblance.audit.shifts.shifts_check import ShiftsCheck
 from resemblance.metrics.suite.result import LeftOut
 
 KINDS: tuple[type[Check], ...] = (
     ProvenanceCheck,
     Nonsense,
     CertificateCheck,
+    ShiftsCheck,
     OtherPrototype,
     MovedMap,
     SameReasons,
