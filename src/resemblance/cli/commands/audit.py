@@ -16,6 +16,7 @@ from resemblance.runs.claims import claim_lines
 from resemblance.runs.folders import AUDIT, check_writable, make_folder
 
 FAILED = 3  # the exit code where a threshold is crossed
+NUMBERS = 6  # printed per check; the files have all
 
 
 def run(options: AuditCommand) -> int:
@@ -66,12 +67,14 @@ def _print(audit: RunAudit, out: Screen) -> None:
         out.say(f"{finding.title}: {finding.verdict.upper()}")
         out.say(f"  {finding.sentence}")
         numbers = []
-        for value in finding.values:
+        for value in finding.values[:NUMBERS]:
             baseline = "" if value.baseline is None else f" [{value.baseline_of}: {value.baseline:.3f}]"
             numbers.append((f"  {value.name}", f"{value.text}{baseline}"))
         width = max((len(name) for name, _ in numbers), default=0)
         for name, text in numbers:
             out.say(f"{name.ljust(width)}  {text}")
+        if len(finding.values) > NUMBERS:
+            out.say(f"  and {len(finding.values) - NUMBERS} more numbers, see the page")
         if finding.cure:
             out.say(f"  what to do: {finding.cure}")
     out.say()
