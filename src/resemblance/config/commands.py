@@ -21,10 +21,10 @@ PICTURE = "picture to write (.png, .pdf or .svg), or a folder for it (default: t
 
 @dataclass
 class DemoCommand(JsonOption):
-    """Train, convert and explain once, on the embedded digits."""
+    """Train, convert, explain and audit once, on the embedded digits."""
 
     group: ClassVar[str] = "output"
-    line: ClassVar[str] = "train, convert and explain on the embedded digits, in two minutes"
+    line: ClassVar[str] = "train, convert, explain and audit on the embedded digits, in two minutes"
 
     output: Path = option(Path("resemblance-demo"), "folder for the runs and the report", metavar="DIR")
     seed: int = option(0, SEED, least=0)

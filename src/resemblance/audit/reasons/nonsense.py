@@ -226,7 +226,9 @@ class Nonsense(Check):
         if example["prototype"] is not None and isinstance(model, PrototypeModel):
             text = f"{words.similarity} {example['similarity']:.3g}"
             panels.append(prototype_panel(model, example["prototype"], words.picture, text))
-        caption = f"The model predicts {name} with a probability of {confidence}, for an image unlike all it knows."
+        caption = (
+            f"The model predicts {name} with a probability of {confidence}, for an image unlike all it knows."
+        )
         return row_example(f"{kind}: {name}?", panels, caption)
 
 
