@@ -9,6 +9,8 @@ from resemblance.audit.audited import AuditSubject
 from resemblance.audit.integrity.certificate_check import CertificateCheck
 from resemblance.audit.integrity.prototype_swap import PrototypeSwapCheck
 from resemblance.audit.integrity.provenance_check import ProvenanceCheck
+from resemblance.audit.places.head_disappears import HeadDisappears
+from resemblance.audit.places.head_on_stomach import HeadOnStomach
 from resemblance.audit.reasons.moved_map import MovedMap
 from resemblance.audit.reasons.nonsense import Nonsense
 from resemblance.audit.reasons.other_prototype import OtherPrototype
@@ -22,6 +24,8 @@ KINDS: tuple[type[Check], ...] = (
     Nonsense,
     CertificateCheck,
     ShiftsCheck,
+    HeadOnStomach,
+    HeadDisappears,
     OtherPrototype,
     MovedMap,
     SameReasons,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -82,7 +83,14 @@ def place_maps(
         The numbers (m,) of the pairs whose prototypes are in a layer, the layer, and the maps (m, h, w); None for
         prototypes that compare whole images.
     """
-    for first, layer, latents in model.prototypes.components(output.latents):
+    return latent_place_maps(model.prototypes, output.latents, rows, which)
+
+
+def latent_place_maps(
+    prototypes: PrototypeLayer, latents: Any, rows: Tensor, which: Tensor
+) -> Iterator[tuple[Tensor, PrototypeLayer, Tensor | None]]:
+    """Yield the same as `place_maps`, from the latents of B images alone."""
+    for first, layer, own in prototypes.components(latents):
         (pairs,) = ((which >= first) & (which < first + len(layer))).nonzero(as_tuple=True)
         if not len(pairs):
             continue
@@ -94,5 +102,5 @@ def place_maps(
         yield (
             pairs,
             layer,
-            layer.maps(latents, chosen.to(device))[rows[pairs].to(device), position.to(device)],
+            layer.maps(own, chosen.to(device))[rows[pairs].to(device), position.to(device)],
         )

@@ -1,0 +1,75 @@
+"""The base of checks that attack the places of prototypes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from resemblance.audit.audit_check import Check
+from resemblance.audit.audited import (
+    Obstacle,
+    no_correct_image,
+    no_gradient,
+    no_places,
+    no_prototypes,
+)
+from resemblance.audit.places.place_attacks import Strength
+from resemblance.audit.places.strongest_prototypes import strongest
+from resemblance.core.output import Output
+from resemblance.core.prototype_model import PrototypeModel
+from resemblance.data.batch import Batch
+from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.prototypes.similarity import log_similarity
+from resemblance.prototypes.vectors import VectorPrototypes
+
+
+class PlaceCheck(Check):
+    """Attacks correctly classified images, batch by batch."""
+
+    needs: ClassVar[tuple[Obstacle, ...]] = (no_prototypes, no_places, no_gradient, no_correct_image)
+
+    @property
+    def model(self) -> PrototypeModel:
+        """The model, which has prototypes."""
+        assert isinstance(self.subject.model, PrototypeModel)
+        return self.subject.model
+
+    @property
+    def strength(self) -> Strength:
+        """The strength of the attacks."""
+        settings = self.subject.settings
+        return Strength(settings.eps, settings.step, settings.steps, settings.seed)
+
+    @property
+    def grey_levels(self) -> str:
+        """The largest change of a pixel in words."""
+        return f"{255 * self.subject.settings.eps:.3g} of 255 grey levels"
+
+    def parts(self) -> int:
+        """Return the number of batches of attacked images."""
+        return len(self.subject.attacked_parts())
+
+    def clean(self, part: int, count: int) -> tuple[Batch, Output, Tensor, Tensor]:
+        """Return a batch, its output, the predicted classes (B,), and the ``count`` strongest prototypes (B, K)."""
+        batch = self.subject.read(self.subject.attacked_parts()[part])
+        with torch.no_grad():
+            output = self.model(batch.images)
+            classes = output.scores.argmax(dim=1)
+            ranked = strongest(self.model, output, classes, count, self.subject.settings.variant)
+        return batch, output, classes, ranked
+
+
+def on_log_scale(layer: PrototypeLayer) -> bool:
+    """Return whether the similarities of places are ProtoPNet's log((d² + 1) / (d² + ε)), at most 9.21.
+
+    Example:
+        >>> on_log_scale(VectorPrototypes(torch.zeros(2, 3, 1, 1), torch.eye(2)))
+        True
+    """
+    return (
+        isinstance(layer, VectorPrototypes)
+        and type(layer).maps is VectorPrototypes.maps
+        and layer.activation is log_similarity
+    )
