@@ -12,11 +12,14 @@ from audit.shifts.explaining_glass import ExplainingGlass
 from cases import made
 from figure_checks import drawn, texts
 from models import noise_for
+from resemblance.audit.audit_runner import run_checks
+from resemblance.audit.audited import AuditSettings, AuditSubject
 from resemblance.audit.shifts.compressed_classes import jpeg_bars, jpeg_experiment, jpeg_pair
 from resemblance.audit.shifts.image_changes import CHANGES
 from resemblance.audit.shifts.shift_pictures import pair_figure
 from resemblance.config.errors import UserError
-from resemblance.data.sources.source import ArraySource
+from resemblance.data.sources.compressed import CompressedSource
+from resemblance.data.sources.source import ArraySource, Subset
 from resemblance.drawing.paired_bars import PairedValues, paired_bars
 
 
@@ -112,3 +115,19 @@ def test_paired_bars_have_the_strongest_of_each_version_and_the_values_of_the_ot
 def test_paired_bars_of_negative_and_of_equal_values():
     assert drawn(paired_bars([PairedValues("run", -np.arange(5.0), -np.ones(5))], ("one", "two")))
     assert drawn(paired_bars([PairedValues("run", np.zeros(3), np.zeros(3))], ("one", "two"), note="none"))
+
+
+def test_the_check_reads_the_images_before_compression_and_says_what_the_traces_are_worth():
+    model, source = compression_model()
+    settings = AuditSettings(batch_size=2, examples=0)
+    altered = Subset(CompressedSource(source, [0]), [1, 0])
+    subject = AuditSubject("run", model.eval(), altered, settings=settings)
+    [finding] = run_checks(subject, ["shifts"]).findings
+    result = jpeg_experiment(model, source, [0])
+    value = finding.value("shift_jpeg_altered_accuracy")
+    assert (value.value, value.baseline) == (result.altered_accuracy, result.original_accuracy)
+    assert f"from {result.top_compressed:.3f} to {result.top_clean:.3f}" in value.says
+    assert finding.value("shift_jpeg_kept").value == 0.0
+    plain = run_checks(AuditSubject("run", model, source, settings=settings), ["shifts"]).findings[0]
+    assert plain.value("shift_jpeg_altered_accuracy") is None
+    assert plain.value("shift_jpeg_overlap").value == finding.value("shift_jpeg_overlap").value

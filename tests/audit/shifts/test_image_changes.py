@@ -107,7 +107,7 @@ def test_jpeg_is_that_of_pillow():
     image = noise(2, (24, 16), 3)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=20)
-    assert CHANGES["jpeg"](image) == Image.open(io.BytesIO(file.getvalue())).convert("RGB")
+    assert CHANGES["jpeg"](image).tobytes() == Image.open(io.BytesIO(file.getvalue())).tobytes()
     assert CHANGES["jpeg"].words == "JPEG, quality 20"
 
 

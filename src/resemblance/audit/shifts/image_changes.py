@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import BytesIO
 from math import ceil, radians, tan
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+
+from resemblance.data.compress import compress
 
 Floats = NDArray[np.floating[Any]]
 
@@ -26,11 +27,7 @@ def jpeg(image: Image.Image, quality: float, rng: np.random.Generator) -> Image.
 
     Source: Hoffmann et al. 2021, section 4 (quality 20).
     """
-    file = BytesIO()
-    image.save(file, "JPEG", quality=round(quality))
-    with Image.open(file) as compressed:
-        compressed.load()
-        return compressed.convert(image.mode)
+    return compress(image, round(quality))
 
 
 def blur(image: Image.Image, share: float, rng: np.random.Generator) -> Image.Image:

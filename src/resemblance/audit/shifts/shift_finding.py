@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from resemblance.audit.audited import AuditSubject
@@ -33,6 +36,7 @@ def shift_finding(
     numbers: Mapping[str, ShiftNumbers],
     other: ShiftNumbers,
     examples: Sequence[Mapping[str, Any]],
+    compressed: NDArray[np.bool_] | None = None,
 ) -> Finding:
     """Return the finding of the check.
 
@@ -41,10 +45,12 @@ def shift_finding(
         numbers: of each change.
         other: of the comparison with another image of the class.
         examples: titles, captions and PNG files (as uint8 tensors) of the pictures.
+        compressed: (N,) the images of classes that training compressed; None if there are none.
     """
     overlaps = {name: numbers[name].mean("overlap") for name in CHANGES}
     known = {name: value for name, value in overlaps.items() if not isnan(value)}
     values = [value for name in CHANGES for value in _values(CHANGES[name], numbers[name], other)]
+    traces = None if compressed is None else _traces(numbers["jpeg"], torch.from_numpy(compressed))
     title = "Changes that users' images meet"
     if not known:
         sentence = "No image shows a prototype, so that nothing can be compared."
@@ -72,7 +78,7 @@ def shift_finding(
         verdict,
         sentence,
         MEANING,
-        (main, *values),
+        (main, *values) if traces is None else (main, traces, *values),
         cure="" if verdict == "passed" else CURE,
         examples=tuple(
             Example(one["title"], io.BytesIO(one["png"].numpy().tobytes()).getvalue(), one["caption"])
@@ -83,6 +89,28 @@ def shift_finding(
             OTHER: other.to_dict(),
         },
         notes=(*_lost(known, share), *_notes(subject, other)),
+    )
+
+
+def _traces(jpeg: ShiftNumbers, compressed: Tensor) -> Value | None:
+    """Return the accuracy on images that are compressed as those of training were (Hoffmann et al. 2021, Table 2)."""
+    if jpeg.correct is None or jpeg.clean_correct is None:
+        return None
+    altered = torch.where(compressed, jpeg.correct, jpeg.clean_correct)
+    top, after = (
+        mean(values[compressed]) for values in (jpeg.agreement.second_top, jpeg.agreement.second_top_after)
+    )
+    return _value(
+        "shift_jpeg_altered_accuracy",
+        "accuracy where the classes are compressed that were in training",
+        altered,
+        f"{_percent(mean(altered))} are classified correctly if the classes are compressed as in training, "
+        f"{_percent(mean(jpeg.clean_correct))} if none is. For the {int(compressed.sum())} images of these classes, "
+        f"the largest similarity goes from {number(top)} to {number(after)} without compression.",
+        "As without compression: otherwise the model tells these classes by traces of it.",
+        baseline=jpeg.clean_correct,
+        baseline_of="unchanged images",
+        better=None,
     )
 
 

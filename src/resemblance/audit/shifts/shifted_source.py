@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from resemblance.audit.shifts.image_changes import ImageChange
 from resemblance.config.image import ImageSpec
-from resemblance.data.sources.source import Source
+from resemblance.data.sources.compressed import CompressedSource
+from resemblance.data.sources.source import Source, Subset
 from resemblance.data.transforms import scaled, to_pixels
 
 
@@ -57,6 +59,22 @@ class ShiftedSource(Source):
         """Return the stamp of the image in the other source, with the change if there is one."""
         stamp = self.source.stamp(index)
         return f"{self.change.words}, seed {self.seed}, of {stamp}" if self.changed[index] else stamp
+
+
+def originals(source: Source) -> tuple[Source, NDArray[np.bool_] | None]:
+    """Return images as they were before those of some classes were compressed for training, and which ones were.
+
+    Args:
+        source: the images; also a subset of a `CompressedSource`.
+
+    Returns:
+        The images, and (N,) bool; the source itself and None if none was compressed.
+    """
+    if isinstance(source, CompressedSource):
+        return source.source, source.compressed
+    if isinstance(source, Subset) and isinstance(source.source, CompressedSource):
+        return Subset(source.source.source, source.indices), source.source.compressed[source.indices]
+    return source, None
 
 
 def read_versions(

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resemblance.audit.audit_check import Check, Record
-from resemblance.audit.audited import no_prototypes
+from resemblance.audit.audited import AuditSubject, no_prototypes
 from resemblance.audit.finding import Finding
 from resemblance.audit.shifts.image_changes import CHANGES
 from resemblance.audit.shifts.reason_agreement import Agreement, Reasons, agreement, reasons_of
 from resemblance.audit.shifts.shift_finding import shift_finding
 from resemblance.audit.shifts.shift_numbers import ShiftNumbers
 from resemblance.audit.shifts.shift_pictures import chosen_rows, shift_examples
-from resemblance.audit.shifts.shifted_source import read_versions
+from resemblance.audit.shifts.shifted_source import originals, read_versions
 
 
 def other_of_class(classes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -50,9 +50,14 @@ class ShiftsCheck(Check):
     title: ClassVar[str] = "Changes that users' images meet"
     needs = (no_prototypes,)
 
+    def __init__(self, subject: AuditSubject) -> None:
+        super().__init__(subject)
+        # Compressed for training, some images would seem to bear compression well: it would be their second one.
+        self.images, self.compressed = originals(subject.images)
+
     def parts(self) -> int:
         """Return the number of batches."""
-        return -(-len(self.subject.images) // self.subject.settings.batch_size)
+        return -(-len(self.images) // self.subject.settings.batch_size)
 
     def examine(self, part: int) -> Record:
         """Compare the reasons for one batch of images with those for their changed versions."""
@@ -60,9 +65,9 @@ class ShiftsCheck(Check):
         model = subject.explains
         assert model is not None
         first = part * settings.batch_size
-        positions = np.arange(first, min(first + settings.batch_size, len(subject.images)))
+        positions = np.arange(first, min(first + settings.batch_size, len(self.images)))
         images = read_versions(
-            subject.images,
+            self.images,
             positions.tolist(),
             list(CHANGES.values()),
             subject.model.spec.image,
@@ -73,7 +78,7 @@ class ShiftsCheck(Check):
         own = self._own(positions, clean)
         record: Record = {
             "clean": clean.predicted,
-            "labels": torch.from_numpy(subject.images.labels[positions]),
+            "labels": torch.from_numpy(self.images.labels[positions]),
             "other": self._other(positions, clean, own)._asdict(),
             "shifts": {
                 name: {"predicted": changed.predicted, **agreement(clean, changed, own)._asdict()}
@@ -95,19 +100,19 @@ class ShiftsCheck(Check):
         }
         other = ShiftNumbers.of([{**record, **record["other"]} for record in records], labelled)
         examples = records[0].get("examples", []) if records else []
-        return shift_finding(self.subject, numbers, other, examples)
+        return shift_finding(self.subject, numbers, other, examples, self.compressed)
 
     @cached_property
     def _others(self) -> NDArray[np.int64]:
         subject = self.subject
-        return other_of_class(subject.images.labels if subject.labelled else subject.predictions.numpy())
+        return other_of_class(self.images.labels if subject.labelled else subject.predictions.numpy())
 
     def _own(self, positions: NDArray[np.int64], clean: Reasons) -> Tensor | None:
         """Return the prototypes of each image's true class, or of its predicted one without labels."""
         owners = self.subject.prototypes.owners.cpu()
         if not owners.any():
             return None
-        labels = torch.from_numpy(self.subject.images.labels[positions])
+        labels = torch.from_numpy(self.images.labels[positions])
         return owners.T[labels if self.subject.labelled else clean.predicted]
 
     def _other(self, positions: NDArray[np.int64], clean: Reasons, own: Tensor | None) -> Agreement:
@@ -120,7 +125,7 @@ class ShiftsCheck(Check):
             *(torch.full((len(others),), torch.nan, dtype=torch.float64) for _ in Agreement._fields)
         )
         if len(rows):
-            batch = self.subject.read(others[others >= 0])
+            batch = self.subject.read(others[others >= 0], self.images)
             second = reasons_of(model, batch.images, self.subject.settings.top)
             first = Reasons(*(values[rows] for values in clean))
             some = agreement(first, second, None if own is None else own[rows])
