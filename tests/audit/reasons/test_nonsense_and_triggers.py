@@ -11,6 +11,7 @@ from looking_glass import Whole
 from resemblance.audit.reasons.corner_patches import CORNERS, PATTERNS, patch, patch_place, with_patch
 from resemblance.audit.reasons.made_nonsense import KINDS, nonsense_images
 from resemblance.audit.reasons.triggers import TRIALS
+from resemblance.core.output import Evidence
 from resemblance.data import ArraySource
 from resemblance.data.inputs import pixels
 
@@ -48,7 +49,16 @@ def known(count=120, seed=0):
     return picture, ArraySource(pixels(images), np.zeros(count, np.int64), ("class 0", "class 1"))
 
 
-def glass(picture, kind=Whole):
+class Explained(Whole):
+    """Whole images, with the evidence of its owners."""
+
+    def evidence(self, output, classes):
+        weights = self.prototypes.owners.T[classes].float()
+        prototypes = torch.arange(len(self.prototypes))
+        return Evidence(weights * output.similarities, weights.new_zeros(len(classes)), prototypes, weights)
+
+
+def glass(picture, kind=Explained):
     vectors = torch.cat([picture, 1 - picture]).flatten(1)
     return kind(vectors, torch.eye(2).bool(), (SIZE, SIZE))
 
@@ -79,7 +89,7 @@ def test_foreign_images_are_asked_too():
 
 
 def test_a_model_that_abstains_passes():
-    class Careful(Whole):
+    class Careful(Explained):
         def abstains(self, output):
             return output.similarities.amax(dim=1) < -1.0
 
