@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from resemblance.audit.reasons.moved_map import MovedMap
 from resemblance.audit.reasons.other_prototype import AIMS, OtherPrototype
 from resemblance.audit.reasons.same_reasons import SameReasons
 from resemblance.audit.reasons.shown_reasons import BARRIER, BUFFER, PUSH, lead, on_condition, strengths
+from resemblance.data import ArraySource
 
 TWO = [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]  # two prototypes per class
 
@@ -113,10 +115,23 @@ def test_a_class_that_changes_with_its_reasons_passes():
     assert "other prototypes are shown" in finding.notes[0]
 
 
+def spots(count=8):
+    """Images with as many bright spots as a tenth of the pixels: half of them above, half below, left as right."""
+    images = np.full((count, SIZE, SIZE, 1), 80, np.uint8)
+    for number, image in enumerate(images):
+        for rows in (slice(0, SIZE // 2), slice(SIZE // 2, SIZE)):
+            chosen = np.random.default_rng([number, rows.start]).permutation(SIZE * SIZE // 4)[:13]
+            half = image[rows, : SIZE // 2].reshape(-1)
+            half[chosen] = 220
+            image[rows, : SIZE // 2, 0] = half.reshape(SIZE // 2, SIZE // 2)
+            image[rows, SIZE // 2 :, 0] = half.reshape(SIZE // 2, SIZE // 2)
+    return ArraySource(images, np.zeros(count, np.int64), ("class 0", "class 1"))
+
+
 def gated(images):
-    """The gate, which nobody sees, decides which half of the image the first prototype looks at."""
+    """A gate that nobody sees decides which half of the image the first prototype looks at."""
     rows = SIZE // 2
-    gate = torch.sigmoid(400 * (images[:, :, :, :].mean(dim=(1, 2, 3)) - 0.55))
+    gate = torch.sigmoid(400 * (tilt(images) - 0.03))
     upper, lower = images[:, :, :rows].mean(dim=(1, 2, 3)), images[:, :, rows:].mean(dim=(1, 2, 3))
     return gate * upper + (1 - gate) * lower + 3, even(images, 0.0)
 
@@ -126,7 +141,7 @@ def fixed(images):
 
 
 def test_a_map_that_moves_is_found():
-    moved, still = (audit(HandMade(f, torch.eye(2)), "moved-map", steps=20) for f in (gated, fixed))
+    moved, still = (audit(HandMade(f, torch.eye(2)), "moved-map", spots(), steps=20) for f in (gated, fixed))
     assert moved.value("moved_map").value > 0.5 > 0.3 > still.value("moved_map").value
     assert moved.value("moved_map").value > moved.value("moved_map").baseline + 0.2
     assert moved.value("moved_map_correlation").value < still.value("moved_map_correlation").value
@@ -134,7 +149,7 @@ def test_a_map_that_moves_is_found():
 
 
 def test_the_first_reason_and_the_class_stay_while_the_map_moves():
-    subject = AuditSubject("run", HandMade(gated, torch.eye(2)).eval(), greys())
+    subject = AuditSubject("run", HandMade(gated, torch.eye(2)).eval(), spots())
     record = MovedMap(subject).examine(0)
     assert record["attack"]["stays"].all()
 

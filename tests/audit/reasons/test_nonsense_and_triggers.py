@@ -11,6 +11,7 @@ from looking_glass import Whole
 from resemblance.audit.reasons.corner_patches import CORNERS, PATTERNS, patch, patch_place, with_patch
 from resemblance.audit.reasons.made_nonsense import KINDS, nonsense_images
 from resemblance.audit.reasons.triggers import TRIALS
+from resemblance.core.output import Evidence
 from resemblance.data import ArraySource
 from resemblance.data.inputs import pixels
 
@@ -48,7 +49,16 @@ def known(count=120, seed=0):
     return picture, ArraySource(pixels(images), np.zeros(count, np.int64), ("class 0", "class 1"))
 
 
-def glass(picture, kind=Whole):
+class Explained(Whole):
+    """Whole images, with the evidence of its owners."""
+
+    def evidence(self, output, classes):
+        weights = self.prototypes.owners.T[classes].float()
+        prototypes = torch.arange(len(self.prototypes))
+        return Evidence(weights * output.similarities, weights.new_zeros(len(classes)), prototypes, weights)
+
+
+def glass(picture, kind=Explained):
     vectors = torch.cat([picture, 1 - picture]).flatten(1)
     return kind(vectors, torch.eye(2).bool(), (SIZE, SIZE))
 
@@ -79,7 +89,7 @@ def test_foreign_images_are_asked_too():
 
 
 def test_a_model_that_abstains_passes():
-    class Careful(Whole):
+    class Careful(Explained):
         def abstains(self, output):
             return output.similarities.amax(dim=1) < -1.0
 
@@ -117,23 +127,23 @@ def test_patches_lie_in_their_corners():
     assert code.unique().tolist() == [0.0, 1.0]
 
 
-def planted(corner, pattern, shown):
-    """A model that predicts class 1 where it sees the patch in that corner, and shows other prototypes."""
+def planted(corner, pattern, shown=False):
+    """A model that predicts class 1 where it sees the patch in that corner, by prototypes that are shown or not."""
     rows, columns = patch_place((SIZE, SIZE), corner)
     wanted = patch(pattern, rows.stop - rows.start, 1)
 
     def similarities(images):
         error = (images[:, :, rows, columns] - wanted).abs().mean(dim=(1, 2, 3))
         found = torch.sigmoid(200 * (0.02 - error))
-        first = [even(images, 9.0 - k) for k in range(5)]
-        return *first, found if shown == "hidden" else 90 * found
+        size = 90.0 if shown else 0.01
+        return *(even(images, 9.0 - k) for k in range(5)), *(size * found - 0.001 * k for k in range(5))
 
-    return HandMade(similarities, [[1.0] * 5 + [0.0], [0.0] * 5 + [1000.0]])
+    return HandMade(similarities, [[1.0] * 5 + [0.0] * 5, [0.0] * 5 + [10000.0] * 5])
 
 
 @pytest.mark.parametrize(("pattern", "corner"), [("checkerboard", "lower left"), ("code", "upper right")])
 def test_a_planted_trigger_is_found(pattern, corner):
-    finding = audit(planted(corner, pattern, "hidden"), "triggers")
+    finding = audit(planted(corner, pattern), "triggers")
     assert finding.verdict == "failed"
     assert pattern in finding.sentence
     assert corner in finding.sentence
@@ -148,18 +158,10 @@ def test_a_planted_trigger_is_found(pattern, corner):
 
 
 def test_a_trigger_that_shows_itself_is_not_disguised():
-    """Four of five reasons stay: exactly the overlap from which a flip counts as disguised; two must be exchanged."""
-    model = planted("lower left", "checkerboard", "shown")
-    base = model.similarities
-    model.similarities = lambda x: (
-        *base(x)[:4],
-        even(x, 0.0) + base(x)[5] / 90 * 80 + base(x)[4],
-        base(x)[5],
-    )
-    assert audit(model, "triggers").value("triggers_disguised").value == 1.0
-    model.similarities = lambda x: (*base(x)[:5], base(x)[5])
-    model.prototypes.owners[5] = True
-    assert audit(model, "triggers").value("triggers").value == 1.0
+    finding = audit(planted("lower left", "checkerboard", shown=True), "triggers")
+    assert finding.value("triggers").value == 1.0
+    assert finding.value("triggers_disguised").value == 0.0
+    assert finding.value("triggers_disguised").count == 8
 
 
 def test_a_clean_model_has_no_trigger():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from resemblance.audit.audit_runner import run_checks
 from resemblance.audit.audited import AuditSettings, AuditSubject
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data import ArraySource
-from tiny import CLASSES
+from tiny import CLASSES, same
 
 NAMES = ("nonsense", "other-prototype", "moved-map", "same-reasons", "triggers")
 
@@ -24,7 +26,7 @@ def noise(count, seed):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_examined_and_stays_as_it_was(method, tmp_path):
     model = made(method).train()
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    before = deepcopy(model)
     trained = [parameter.requires_grad for parameter in model.parameters()]
     settings = AuditSettings(steps=2, attacked=3, batch_size=2, examples=1, eps=0.1, step=0.1)
     subject = AuditSubject(
@@ -33,7 +35,7 @@ def test_every_method_is_examined_and_stays_as_it_was(method, tmp_path):
     result = run_checks(subject, NAMES, folder=tmp_path)
 
     assert model.training
-    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert same(before, model)
     assert [parameter.requires_grad for parameter in model.parameters()] == trained
     assert all(parameter.grad is None for parameter in model.parameters())
 

@@ -60,7 +60,7 @@ def map_and_output(
         output = model(images)
         maps = similarity_maps(model, output, which[:, None], (images.shape[2], images.shape[3]))[:, 0]
         return above_zero(maps, kind), output
-    count, further = len(images), torch.is_grad_enabled()
+    further = torch.is_grad_enabled()
     with torch.enable_grad():
         if not images.requires_grad:
             images = images.detach().requires_grad_()
@@ -70,6 +70,6 @@ def map_and_output(
         copies = torch.cat([images + deviation * one for one in noise])
         values = model(copies).similarities.gather(1, which.repeat(COPIES)[:, None])
         (gradient,) = torch.autograd.grad(values.sum(), copies, create_graph=further)
-        gradient = gradient.unflatten(0, (COPIES, count)).mean(dim=0)
+        gradient = gradient.reshape(COPIES, *images.shape).mean(dim=0)
         maps = ((images - mean_colour(images)) * gradient).sum(dim=1)
     return above_zero(maps, kind), model(images)

@@ -168,7 +168,7 @@ class Nonsense(Check):
             "none of them; a prediction without a warning, and with a prototype beside it, would mislead.",
             tuple(values),
             cure=cure,
-            examples=self._pictures(records),
+            examples=self._pictures(records, threshold),
             details=details,
             notes=tuple(notes),
         )
@@ -206,7 +206,7 @@ class Nonsense(Check):
         )
         return [detectable, separation]
 
-    def _pictures(self, records: Sequence[Record]) -> tuple[Example, ...]:
+    def _pictures(self, records: Sequence[Record], threshold: float) -> tuple[Example, ...]:
         """Return the most confident answer of each kind."""
         best: dict[str, dict[str, Any]] = {}
         for record in records:
@@ -216,18 +216,21 @@ class Nonsense(Check):
                 if known is None or example["confidence"] > known["confidence"]:
                     best[record["kind"]] = example
         order = sorted(best, key=lambda kind: (kind != FOREIGN, -best[kind]["confidence"]))
-        return tuple(self._picture(kind, best[kind]) for kind in order[: self.subject.settings.examples])
+        return tuple(
+            self._picture(kind, best[kind], threshold) for kind in order[: self.subject.settings.examples]
+        )
 
-    def _picture(self, kind: str, example: dict[str, Any]) -> Example:
+    def _picture(self, kind: str, example: dict[str, Any], threshold: float) -> Example:
         model = self.subject.model
         name, confidence = model.spec.classes[example["class"]], percent(example["confidence"])
         panels = [Panel(as_picture(example["image"].float() / 255), kind, f"predicted {name}, {confidence}")]
-        words = model.traits.words
+        words, known = model.traits.words, ""
         if example["prototype"] is not None and isinstance(model, PrototypeModel):
             text = f"{words.similarity} {example['similarity']:.3g}"
             panels.append(prototype_panel(model, example["prototype"], words.picture, text))
+            known = f" Of known images, 99 % have a {words.similarity} of at least {number(threshold)}."
         caption = (
-            f"The model predicts {name} with a probability of {confidence}, for an image unlike all it knows."
+            f"The model predicts {name} (probability {confidence}) for an image that it cannot know.{known}"
         )
         return row_example(f"{kind}: {name}?", panels, caption)
 

@@ -74,11 +74,8 @@ class SameReasons(Check):
             flipped = output.scores.argmax(dim=1) != classes
             same = (most_similar(output) == shown).all(dim=1)
             # Best is a flip with the same reasons, then any flip; a flip is pushed no further than it needs.
-            return (
-                BARRIER * (flipped.float() + (flipped & same))
-                - (held + BUFFER).clamp_min(0)
-                - change * penalised
-            )
+            reached: Tensor = BARRIER * (flipped.float() + (flipped & same))
+            return reached - (held + BUFFER).clamp_min(0) - change * penalised
 
         attacked = pgd(
             objective,
