@@ -25,7 +25,7 @@ RUNS = ("blackbox", "kmex", "kmex-patches", "protopnet")
 NO_REPORT = "--no-report"  # one report is written at the end
 EXPLAINED = 8
 AUDITED = ("kmex", "protopnet")
-SHORT_AUDIT = {
+SHORT_AUDIT: dict[str, Any] = {
     "images": 60,
     "attacked": 8,
     "steps": 10,
