@@ -93,6 +93,17 @@ class PrototypesCommand(RunOptions):
 
 
 @dataclass
+class InspectCommand(JsonOption):
+    """Describe a folder without running anything."""
+
+    line: ClassVar[str] = (
+        "say what is in a folder, and what does not belong or match, without running anything"
+    )
+
+    folder: str = option(None, "run folder or model folder", positional=True, metavar="FOLDER")
+
+
+@dataclass
 class EvaluateCommand(SourceOptions, MeasureOptions, JsonOption):
     """Measure one model, or several together."""
 
@@ -174,6 +185,7 @@ COMMANDS: dict[str, type] = {
     "train": TrainCommand,
     "convert": ConvertCommand,
     "explain": ExplainCommand,
+    "inspect": InspectCommand,
     "prototypes": PrototypesCommand,
     "evaluate": EvaluateCommand,
     "audit": AuditCommand,
