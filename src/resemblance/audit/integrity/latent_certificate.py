@@ -26,7 +26,7 @@ def nearest_margin(right: Tensor, wrong: Tensor) -> Tensor:
         wrong: that of another prototype.
 
     Example:
-        >>> round(nearest_margin(torch.tensor(0.5), torch.tensor(1.6279)).item(), 4)
+        >>> round(nearest_margin(torch.tensor(0.5), torch.tensor(2.65).sqrt()).item(), 4)
         0.5639
     """
     return (wrong - right) / 2

@@ -89,8 +89,8 @@ class ProvenanceCheck(Check):
         if part >= len(batches) + self.decodes:
             return self._others(part - len(batches) - self.decodes)
         if part >= len(batches):
-            wrong = wrong_decodings(self.model)
-            return {"which": torch.arange(len(wrong)), "wrong": {"decoding": wrong}}
+            decodings = wrong_decodings(self.model)
+            return {"which": torch.arange(len(decodings)), "wrong": {"decoding": decodings}}
         positions = batches[part]
         batch = self.subject.read(positions, self.train)
         latents = self.model.latents(batch.images)
