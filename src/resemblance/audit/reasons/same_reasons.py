@@ -74,8 +74,9 @@ class SameReasons(Check):
             flipped = output.scores.argmax(dim=1) != classes
             same = (most_similar(output) == shown).all(dim=1)
             # Best is a flip with the same reasons, then any flip; a flip is pushed no further than it needs.
-            reached: Tensor = BARRIER * (flipped.float() + (flipped & same))
-            return reached - (held + BUFFER).clamp_min(0) - change * penalised
+            reached = BARRIER * (flipped.float() + (flipped & same))
+            value: Tensor = reached - (held + BUFFER).clamp_min(0) - change * penalised
+            return value
 
         attacked = pgd(
             objective,
