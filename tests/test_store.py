@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from resemblance.config.errors import UserError
 from resemblance.printing.lines import FolderWarning
-from resemblance.store import FORMAT, _checksum, load_folder, save_folder
+from resemblance.store import FORMAT, description_checksum, load_folder, save_folder
 
 CONFIG = {"method": "toy", "facts": {"accuracy": 0.5}}
 TENSORS = {"weight": torch.arange(6.0).reshape(2, 3), "count": torch.tensor([1, 2])}
@@ -159,7 +159,7 @@ def test_a_description_edited_by_hand_is_refused(folder):
 def forge(folder, config):
     """Replace the description of a model folder, with the right checksum."""
     document = json.loads((folder / "config.json").read_text())
-    checksums = {**document["checksums"], "config.json": _checksum(config)}
+    checksums = {**document["checksums"], "config.json": description_checksum(config)}
     (folder / "config.json").write_text(json.dumps({"format": FORMAT, **config, "checksums": checksums}))
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
     from resemblance.metrics.evaluation import Evaluation
     from resemblance.report.run_pages import report
+    from resemblance.runs.inspection.inspecting import Inspection, inspect
     from resemblance.training.engine.fit import FitResult, fit
 
 _HOMES = {
@@ -49,6 +50,7 @@ _HOMES = {
     "FitResult": "training.engine.fit",
     "ImageDataset": "data.dataset",
     "ImageSpec": "config.image",
+    "Inspection": "runs.inspection.inspecting",
     "ModelSpec": "config.model",
     "PrototypeModel": "core.prototype_model",
     "PrototypeView": "explain.prototype_view",
@@ -66,6 +68,7 @@ _HOMES = {
     "explain": "api",
     "fit": "training.engine.fit",
     "infer_image_spec": "data.spec",
+    "inspect": "runs.inspection.inspecting",
     "list_methods": "methods.registry",
     "load": "methods.loading",
     "loader": "data.loader",
@@ -89,6 +92,7 @@ __all__ = [
     "FitResult",
     "ImageDataset",
     "ImageSpec",
+    "Inspection",
     "ModelSpec",
     "PrototypeModel",
     "PrototypeView",
@@ -107,6 +111,7 @@ __all__ = [
     "explain",
     "fit",
     "infer_image_spec",
+    "inspect",
     "list_methods",
     "load",
     "loader",

@@ -4,7 +4,7 @@
     model.safetensors    tensors, no code
     prototypes/          pictures and names
 
-Nothing in a folder is ever executed or unpickled.
+Nothing in a folder is ever executed or unpickled. torch is imported only to read and write the tensors.
 """
 
 from __future__ import annotations
@@ -17,11 +17,7 @@ import warnings
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as dump_tensors
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from resemblance.config.errors import UserError
 from resemblance.config.files.json_file import read_json, refuse_controls
@@ -29,13 +25,25 @@ from resemblance.printing.characters import printable, without_controls
 from resemblance.printing.lines import FolderWarning
 from resemblance.writing import leftovers, replacing, replacing_folder
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 FORMAT = 1
 CONFIG = "config.json"
 TENSORS = "model.safetensors"
 README = "README.md"
+# What a folder may have beside its model, without listing it.
+ALLOWED = (
+    README,
+    *(
+        f"{name}{ending}"
+        for name in ("LICENSE", "LICENCE", "COPYING", "NOTICE")
+        for ending in ("", ".txt", ".md")
+    ),
+)
 NAMED = 5  # the largest number of files that a warning names
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib")
+PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib")
 
 
 @dataclass
@@ -61,6 +69,8 @@ def save_folder(
     Raises:
         UserError: if the folder cannot be written, or it exists and is not a model folder.
     """
+    from safetensors.torch import save as dump_tensors
+
     path = Path(path)
     if path.is_dir() and any(path.iterdir()) and not (path / CONFIG).is_file():
         raise UserError(f"{path} exists and is not a model folder; choose another --output")
@@ -70,14 +80,14 @@ def save_folder(
     contents.update(files)
     config = without_controls(config)  # with them, the folder could not be loaded
     checksums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
-    document = {"format": FORMAT, **config, "checksums": {CONFIG: _checksum(config), **checksums}}
+    document = {"format": FORMAT, **config, "checksums": {CONFIG: description_checksum(config), **checksums}}
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     contents[CONFIG] = text.encode(
         "utf-8", "backslashreplace"
     )  # of paths that are not UTF-8, in JSON's own escapes
     with replacing_folder(path) as folder:
         for name, data in contents.items():
-            with replacing(folder / _inside(name)) as file:
+            with replacing(folder / path_inside(name)) as file:
                 file.write_bytes(data)
 
 
@@ -97,17 +107,19 @@ def load_folder(path: Path | str) -> StoredModel:
     Warns:
         FolderWarning: if the folder has files that it does not list.
     """
+    from safetensors.torch import load as load_tensors
+
     folder = _locate(path)
     config = _read_config(folder)
     checksums = config.pop("checksums", None)
     if not isinstance(checksums, dict) or TENSORS not in checksums:
         raise UserError(f"{folder / CONFIG} lists no checksums; the folder is incomplete or was edited")
     contents = {}
-    if checksums.pop(CONFIG, None) != _checksum(config):
+    if checksums.pop(CONFIG, None) != description_checksum(config):
         raise UserError(f"{folder / CONFIG} was edited after it was saved; copy the folder again")
     refuse_controls(config, str(folder / CONFIG))
     for name, expected in checksums.items():
-        target = folder / _inside(name)
+        target = folder / path_inside(name)
         try:
             if target.is_symlink() and not target.is_file():
                 raise UserError(f"{target} is a broken link")
@@ -124,7 +136,7 @@ def load_folder(path: Path | str) -> StoredModel:
         tensors = load_tensors(contents.pop(TENSORS))
     except Exception as error:  # of safetensors, and of torch for shapes that do not fit
         raise UserError(f"{folder / TENSORS} is not a safetensors file: {str(error)[:200]}") from None
-    if loose := _loose(folder, checksums):
+    if loose := loose_files(folder, checksums):
         more = f" and {len(loose) - NAMED} more" if len(loose) > NAMED else ""
         names = ", ".join(map(printable, loose[:NAMED]))
         warnings.warn(
@@ -135,8 +147,8 @@ def load_folder(path: Path | str) -> StoredModel:
     return StoredModel(config, tensors, contents)
 
 
-def _loose(folder: Path, listed: Container[str]) -> list[str]:
-    """Return the files that a model folder does not list; its README.md and hidden files may be there."""
+def loose_files(folder: Path, listed: Container[str]) -> list[str]:
+    """Return the files that a model folder does not list; README.md, a licence and hidden files may be there."""
     loose = []
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -144,10 +156,10 @@ def _loose(folder: Path, listed: Container[str]) -> list[str]:
             (Path(place) / name).relative_to(folder) for name in sorted(files) if not name.startswith(".")
         ]
         loose += [path.as_posix() for path in paths]
-    return [name for name in loose if name not in listed and name not in (CONFIG, README)]
+    return [name for name in loose if name not in listed and name not in (CONFIG, *ALLOWED)]
 
 
-def _checksum(document: dict[str, Any]) -> str:
+def description_checksum(document: dict[str, Any]) -> str:
     """Return the checksum of a description, independent of the order and the spacing of its text."""
     # Through JSON and back, so that values that are equal in the file, like a tuple and a list, are equal here.
     text = json.dumps(json.loads(json.dumps(document)), sort_keys=True)
@@ -157,7 +169,7 @@ def _checksum(document: dict[str, Any]) -> str:
 def _locate(path: Path | str) -> Path:
     folder = Path(path)
     if folder.is_file():
-        kind = "a pickle, which can run code when opened" if folder.suffix in _PICKLES else "a file"
+        kind = "a pickle, which can run code when opened" if folder.suffix in PICKLES else "a file"
         raise UserError(f"{folder} is {kind}; a model is a folder with {CONFIG} and {TENSORS}")
     if folder.is_dir():
         return folder
@@ -182,7 +194,7 @@ def _locate(path: Path | str) -> Path:
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
-        pickles = sorted(entry.name for entry in folder.iterdir() if entry.suffix in _PICKLES)
+        pickles = sorted(entry.name for entry in folder.iterdir() if entry.suffix in PICKLES)
         hint = (
             f"; it contains {pickles[0]}, which is not opened because pickles can run code" if pickles else ""
         )
@@ -198,7 +210,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _inside(name: str) -> PurePosixPath:
+def path_inside(name: str) -> PurePosixPath:
     """Return the name as a relative path, which must stay inside the folder."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts or ":" in name:

@@ -75,6 +75,30 @@ def test_thresholds_that_hold_are_no_failure(run: Path, tmp_path: Path, command:
     assert (run / "audit" / "audit.html").is_file()
 
 
+def test_figures_that_the_folder_claims_are_compared(run: Path, tmp_path: Path, command: Command) -> None:
+    folder = tmp_path / "audit"
+    whole = ["--checks", "nonsense", "--images", "null", "--output", folder]
+    code, out, _ = command("audit", run, *whole)
+    assert code == 0
+    assert "claimed and measured agree: accuracy, prototypes" in out
+    metrics = run / "metrics.json"
+    honest = metrics.read_text(encoding="utf-8")
+    document = json.loads(honest)
+    document["test"]["accuracy"] = 0.999
+    metrics.write_text(json.dumps(document), encoding="utf-8")
+    try:
+        code, out, _ = command("audit", run, *whole)
+    finally:
+        metrics.write_text(honest, encoding="utf-8")
+    assert (
+        "! metrics.json claims an accuracy of 99.90 % on test, but measured here on the same 359 images"
+        in out
+    )
+    assert "claims an accuracy of 99.90 %" in (folder / "audit.html").read_text(encoding="utf-8")
+    claims = json.loads((folder / "audit.json").read_text(encoding="utf-8"))["claims"]
+    assert [claim["differs"] for claim in claims].count(True) == 1
+
+
 def test_loose_images_are_audited_without_labels(run: Path, tmp_path: Path, command: Command) -> None:
     images = tmp_path / "images"
     images.mkdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -52,6 +52,12 @@ def command(*words: object) -> None:
         raise UserError(lines[0].removeprefix(ERROR))
     if code != 0 or lines:
         raise AssertionError(f"exit code {code}: {' | '.join(lines)[:500]}")
+
+
+def inspect(folder: Path) -> None:
+    """Inspect a folder: a damaged one is described too, as data without NaN, unless it is no folder of a model."""
+    with suppress(UserError):
+        check_plain(resemblance.inspect(folder).to_dict())
 
 
 def use(model: Classifier) -> None:

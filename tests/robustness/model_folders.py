@@ -17,7 +17,7 @@ import resemblance
 from cases import METHODS
 from resemblance.store import CONFIG, TENSORS
 from robustness import structures
-from robustness.kind import Kind, command, use
+from robustness.kind import Kind, command, inspect, use
 from robustness.malice import Trap
 from robustness.mutations import mutate
 from robustness.seeds import data_folder, train_runs
@@ -69,6 +69,7 @@ def attempt(rng: Random, seeds: Seeds, place: Path) -> None:
     write_files(folder, damaged(rng, seeds.folders[rng.choice(list(seeds.folders))], seeds))
     if rng.random() < 0.05:
         _change_place(rng, folder, seeds.trap)
+    inspect(folder)
     if rng.random() < 0.01:
         command("prototypes", folder, "--output", place / "prototypes.png")
     else:

@@ -18,7 +18,7 @@ import resemblance
 from resemblance.training.checksums import add_checksum
 from robustness import structures
 from robustness.configs import pieces, yaml_text
-from robustness.kind import Kind, check_plain, command
+from robustness.kind import Kind, check_plain, command, inspect
 from robustness.malice import Trap
 from robustness.mutations import mutate
 from robustness.seeds import data_folder, options_of, train_runs
@@ -94,6 +94,7 @@ def attempt(rng: Random, seeds: Seeds, place: Path) -> None:
 
 def _use(rng: Random, folder: Path, place: Path, report: float = 0.05) -> None:
     """Open a run, and measure it, report it, or convert it."""
+    inspect(folder)
     run = resemblance.open_run(folder)
     assert isinstance(run.metrics, dict)
     assert isinstance(run.notes, list)

@@ -6,6 +6,7 @@ from resemblance.cli.console import Screen
 from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.text import share
 from resemblance.runs.folders import PAGE
+from resemblance.runs.metrics_file import MEASURED_SPLITS, ORIGINAL_TEST
 from resemblance.runs.run import RunRecord
 
 
@@ -35,11 +36,12 @@ def show_finished(run: RunRecord, out: Screen) -> None:
 def _accuracies(run: RunRecord) -> tuple[list[str], list[list[str]]]:
     """Return a table of the accuracy on each split, the black box's accuracy, and the method's own measures."""
     black_box = run.model.facts.get("black_box") or {}
-    measured = {split: run.metrics[split] for split in ("val", "test") if split in run.metrics}
+    measured = {split: run.metrics[split] for split in MEASURED_SPLITS if split in run.metrics}
     labels = list(dict.fromkeys(label for values in measured.values() for label in values["measured"]))
     rows = []
     for split, values in measured.items():
-        row = [split, share(values["accuracy"])]
+        altered = split == "test" and ORIGINAL_TEST in measured
+        row = ["test (altered)" if altered else split, share(values["accuracy"])]
         if black_box:
             reference = black_box.get(split)
             gap = "" if reference is None else f"{100 * (reference - values['accuracy']):+.2f} points"

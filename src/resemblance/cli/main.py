@@ -49,7 +49,8 @@ resemblance COMMAND --help shows a command's options."""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
-    0: success; 1: an error of the program; 2: an error that the user can correct; 130: interrupted;
+    0: success; 1: an error of the program; 2: an error that the user can correct; 3: inspect found something wrong,
+    or audit crossed a threshold; 130: interrupted;
     143 and 129: training was stopped by SIGTERM or SIGHUP and can be resumed.
 
     Example:

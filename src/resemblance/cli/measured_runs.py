@@ -12,6 +12,7 @@ from resemblance.config.errors import UserError
 from resemblance.metrics.suite.aggregate import MeasuredRun
 from resemblance.metrics.suite.table import result_table
 from resemblance.report.evaluation.outputs import write_evaluation
+from resemblance.runs.claims import claim_lines
 from resemblance.runs.evaluated_runs import evaluate_runs, finish_evaluation
 from resemblance.runs.folders import EVALUATION, check_writable, make_folder
 
@@ -44,8 +45,10 @@ def run_measures(options: EvaluateCommand, out: Screen) -> int:
     header, rows = result_table(evaluation.groups)
     out.table(header, rows)
     out.say("↑ larger is better, ↓ smaller is better; in brackets: what a trivial answer gives")
-    for run in evaluation.measured:
-        _say_left_out(run, out)
+    for evaluated in evaluation.runs:
+        for line in claim_lines(evaluated.claims):
+            out.say(f"{evaluated.measured.name}: {line}")
+        _say_left_out(evaluated.measured, out)
     for path in write_evaluation(evaluation, folder, options.maps_figure):
         out.say(f"{path.suffix[1:]}: {path}")
     finish_evaluation(evaluation, folder)

@@ -21,10 +21,10 @@ PICTURE = "picture to write (.png, .pdf or .svg), or a folder for it (default: t
 
 @dataclass
 class DemoCommand(JsonOption):
-    """Train, convert and explain once, on the embedded digits."""
+    """Train, convert, explain and audit once, on the embedded digits."""
 
     group: ClassVar[str] = "output"
-    line: ClassVar[str] = "train, convert and explain on the embedded digits, in two minutes"
+    line: ClassVar[str] = "train, convert, explain and audit on the embedded digits, in two minutes"
 
     output: Path = option(Path("resemblance-demo"), "folder for the runs and the report", metavar="DIR")
     seed: int = option(0, SEED, least=0)
@@ -90,6 +90,17 @@ class PrototypesCommand(RunOptions):
 
     classes: tuple[str, ...] | None = option(None, "classes whose prototypes are shown (default: all)")
     output: Path | None = option(None, PICTURE, metavar="PATH")
+
+
+@dataclass
+class InspectCommand(JsonOption):
+    """Describe a folder without running anything."""
+
+    line: ClassVar[str] = (
+        "say what is in a folder, and what does not belong or match, without running anything"
+    )
+
+    folder: str = option(None, "run folder or model folder", positional=True, metavar="FOLDER")
 
 
 @dataclass
@@ -174,6 +185,7 @@ COMMANDS: dict[str, type] = {
     "train": TrainCommand,
     "convert": ConvertCommand,
     "explain": ExplainCommand,
+    "inspect": InspectCommand,
     "prototypes": PrototypesCommand,
     "evaluate": EvaluateCommand,
     "audit": AuditCommand,

@@ -13,6 +13,18 @@ from resemblance.printing.characters import fits_a_line
 
 # What describes a model, in its config.json and inside of another model: the method, its settings, `ModelSpec.to_dict`.
 DESCRIPTION = {"method": str, "config": dict[str, Any], "spec": dict[str, Any]}
+# What a model folder may say beside its description.
+OPTIONAL = {"encoder": str | None, "facts": dict[str, Any]}
+# The facts about any model; those of a method are in its model's `fact_types`.
+FACTS = {
+    "data": str,
+    "accuracy": dict[str, float],
+    "black_box": dict[str, float],
+    "class_means": dict[str, float],
+    "prototypes": int,
+    "original": str,
+    "notes": list[str],
+}
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from resemblance.config.errors import UserError
 from resemblance.config.options import option
 from resemblance.config.values import check_fields
 
+JPEG_QUALITY = 20
+ADVERSARIAL = ("none", "fgsm")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 SEED = "seed of all random choices"
@@ -38,6 +41,33 @@ class TrainConfig:
         None,
         "augmentation of the training images: none, flip, crop, flip+crop, elastic, protopnet or pipnet "
         "(default: the recipe's)",
+    )
+    adversarial: str = option(
+        "none",
+        "fgsm: train on images that are attacked at each step (fast adversarial training)",
+        choices=ADVERSARIAL,
+    )
+    adversarial_eps: float = option(
+        8.0, "largest change of a pixel by --adversarial, in grey levels of 255", above=0, most=255
+    )
+    adversarial_step: float = option(
+        10.0, "step of the attack of --adversarial, in grey levels of 255", above=0, most=255
+    )
+    jpeg_augment: float = option(
+        0.0,
+        "probability with which a training image is compressed as JPEG before it is resized and augmented",
+        least=0,
+        most=1,
+        metavar="P",
+    )
+    jpeg_classes: tuple[str, ...] | None = option(
+        None,
+        "train, project and validate with the images of some classes compressed as JPEG, as a stress test: half (drawn "
+        "by --seed), odd (every second class), or names of classes separated by commas",
+        metavar="CLASSES",
+    )
+    jpeg_quality: int = option(
+        JPEG_QUALITY, "quality of --jpeg-augment and --jpeg-classes, 1 to 95", least=1, most=95
     )
     precision: str = option("32-true", "floating-point precision", choices=PRECISIONS)
     devices: int = option(1, "number of processes or GPUs that train together", least=1)
@@ -75,3 +105,14 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.stored_views is not None and not self.same_images:
+            given = "--adversarial" if self.adversarial != "none" else "--jpeg-augment"
+            raise UserError(
+                f"--stored-views keeps what the encoder computes for the same views, but {given} changes the images in "
+                "every epoch; leave out one of them"
+            )
+
+    @property
+    def same_images(self) -> bool:
+        """Whether remedies leave a training image the same in every epoch."""
+        return self.adversarial == "none" and not self.jpeg_augment

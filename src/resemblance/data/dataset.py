@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from resemblance.config.image import ImageSpec
 from resemblance.data.augment import Augment
 from resemblance.data.batch import Batch
+from resemblance.data.compress import JpegAugment, compress
 from resemblance.data.sources.source import Source
 from resemblance.data.transforms import scaled, to_pixels, unchanged
 
@@ -30,6 +31,7 @@ class ImageDataset(Dataset[Batch]):
         augment: applied to images whose key has an epoch.
         seed: the seed of the run.
         stage: the number of the stage in the run.
+        jpeg: compresses some of the images whose key has an epoch, before they are resized and augmented.
 
     Example:
         >>> from resemblance.data.sources.source import ArraySource
@@ -39,9 +41,16 @@ class ImageDataset(Dataset[Batch]):
     """
 
     def __init__(
-        self, source: Source, spec: ImageSpec, augment: Augment | None = None, seed: int = 0, stage: int = 0
+        self,
+        source: Source,
+        spec: ImageSpec,
+        augment: Augment | None = None,
+        seed: int = 0,
+        stage: int = 0,
+        jpeg: JpegAugment | None = None,
     ) -> None:
         self.source, self.spec, self.augment, self.seed, self.stage = source, spec, augment, seed, stage
+        self.jpeg = jpeg if jpeg is not None and jpeg.probability else None
 
     def __len__(self) -> int:
         return len(self.source)
@@ -53,18 +62,37 @@ class ImageDataset(Dataset[Batch]):
         """Return a batch of the images at ``keys``; PyTorch's loaders call this."""
         pairs = [key if isinstance(key, tuple) else (-1, int(key)) for key in keys]
         indices = np.array([index for _, index in pairs], dtype=np.int64)
-        images = scaled(self._pixels(indices))
+        images = scaled(self._pixels(indices, [self._compressed(*pair) for pair in pairs]))
         rows = [row for row, (epoch, _) in enumerate(pairs) if epoch >= 0]
         if self.augment is not None and rows:
             images[rows] = self.augment(images[rows], [self._random(*pairs[row]) for row in rows])
         return Batch(images, from_numpy(self.source.labels[indices]), from_numpy(indices))
 
-    def _pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def _pixels(self, indices: NDArray[np.int64], compressed: Sequence[bool]) -> NDArray[np.uint8]:
         array = self.source.array
-        if array is not None and unchanged(array.shape, self.spec):
-            return array[indices]
-        return np.stack([to_pixels(self.source.read(int(index)), self.spec) for index in indices])
+        if array is None or not unchanged(array.shape, self.spec):
+            pairs = zip(indices.tolist(), compressed, strict=True)
+            return np.stack([self._read(*pair) for pair in pairs])
+        pixels = array[indices]
+        for row in np.flatnonzero(compressed):
+            pixels[row] = self._read(int(indices[row]), True)
+        return pixels
+
+    def _read(self, index: int, compressed: bool) -> NDArray[np.uint8]:
+        image = self.source.read(index)
+        if compressed and self.jpeg is not None:
+            image = compress(image, self.jpeg.quality)
+        return to_pixels(image, self.spec)
+
+    def _compressed(self, epoch: int, index: int) -> bool:
+        """Draw whether an image is compressed, by numbers that its augmentation does not use."""
+        if self.jpeg is None or epoch < 0:
+            return False
+        return self.jpeg.applies(np.random.Generator(self._bits(epoch, index).jumped()))
 
     def _random(self, epoch: int, index: int) -> np.random.Generator:
+        return np.random.Generator(self._bits(epoch, index))
+
+    def _bits(self, epoch: int, index: int) -> np.random.Philox:
         key = [self.seed % (1 << 64), (self.stage << 48) | (epoch << 32) | index]
-        return np.random.Generator(np.random.Philox(key=np.array(key, dtype=np.uint64)))
+        return np.random.Philox(key=np.array(key, dtype=np.uint64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from resemblance.printing.characters import printable
+from resemblance.printing.numbers import share as share
 
 
 def one_line(text: object, most: int | None = None) -> str:
@@ -21,13 +22,3 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return one_line(error.strerror)
     return one_line(" ".join(str(error).split()) or type(error).__name__, 80)
-
-
-def share(value: float) -> str:
-    """Return a share in per cent, with two decimals.
-
-    Example:
-        >>> share(0.98765)
-        '98.77 %'
-    """
-    return f"{100 * value:.2f} %"

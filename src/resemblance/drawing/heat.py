@@ -18,24 +18,30 @@ from numpy.typing import NDArray
 from resemblance.data.images import Pixels
 from resemblance.drawing.style import AGAINST, FOR
 
+Limits = tuple[float, float]
 OPACITY = (0.35, 0.6)  # at the least and the most similar place
 VEIL = 0.5  # grey, where a signed map is zero
 SIGNED_OPACITY = (0.6, 0.95)  # at zero and at its largest magnitude
 
 
-def rescaled(heat: NDArray[np.float32]) -> NDArray[np.float32]:
+def rescaled(heat: NDArray[np.float32], limits: Limits | None = None) -> NDArray[np.float32]:
     """Scale a map (H, W) to [0, 1] by its own minimum and range; zeros if it is constant or not finite.
 
-    As in the papers, colours compare places within one map, not different maps.
+    As in the papers, colours compare places within one map, not different maps; unless both have the same limits.
+
+    Args:
+        heat: the map.
+        limits: the values that become 0 and 1, with smaller and larger ones cut off; by default the map's own.
 
     Example:
-        >>> rescaled(np.array([[1.0, 2.0], [3.0, 5.0]], dtype=np.float32)).tolist()
-        [[0.0, 0.25], [0.5, 1.0]]
+        >>> heat = np.array([[1.0, 2.0], [3.0, 5.0]], dtype=np.float32)
+        >>> rescaled(heat).tolist(), rescaled(heat, limits=(1.0, 3.0)).tolist()
+        ([[0.0, 0.25], [0.5, 1.0]], [[0.0, 0.5], [1.0, 1.0]])
     """
-    low, high = float(heat.min()), float(heat.max())
+    low, high = (float(heat.min()), float(heat.max())) if limits is None else limits
     if not np.isfinite(high - low) or high <= low:
         return np.zeros_like(heat)
-    return np.asarray((heat - low) / (high - low), dtype=np.float32)
+    return np.asarray(((heat - low) / (high - low)).clip(0, 1), dtype=np.float32)
 
 
 def balanced(relevance: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -69,21 +75,27 @@ def signed_layer(relevance: NDArray[np.float32]) -> Pixels:
     return (layer * 255).round().astype(np.uint8)
 
 
-def heat_layer(heat: NDArray[np.float32]) -> Pixels:
-    """Return a transparent colour layer for a map: (H, W) → (H, W, 4) uint8.
+def heat_layer(heat: NDArray[np.float32], limits: Limits | None = None) -> Pixels:
+    """Return a transparent colour layer for a map: (H, W) → (H, W, 4) uint8; see `rescaled` for the limits.
 
     Example:
         >>> layer = heat_layer(np.array([[0.0, 1.0]], dtype=np.float32))
         >>> layer[0, :, 3].tolist()
         [89, 153]
     """
-    strength = rescaled(heat)
+    strength = rescaled(heat, limits)
     layer: NDArray[Any] = colormaps["inferno"](strength)
     layer[..., 3] = OPACITY[0] + (OPACITY[1] - OPACITY[0]) * strength
     return (layer * 255).round().astype(np.uint8)
 
 
-def overlay(image: Pixels, heat: NDArray[np.float32], paper: bool = False, signed: bool = False) -> Pixels:
+def overlay(
+    image: Pixels,
+    heat: NDArray[np.float32],
+    paper: bool = False,
+    signed: bool = False,
+    limits: Limits | None = None,
+) -> Pixels:
     """Draw a map (H, W) over its image (H, W, 3).
 
     Args:
@@ -91,14 +103,16 @@ def overlay(image: Pixels, heat: NDArray[np.float32], paper: bool = False, signe
         heat: of the same height and width.
         paper: draw 0.5 · image + 0.3 · JET, as in Chen et al. 2019.
         signed: the map has a sign, and zero a meaning; see `signed_layer`. ``paper`` then has no effect.
+        limits: the values of the darkest and the brightest colour, so that two maps can be compared; by default the
+            map's own. Without effect if the map has a sign.
 
     Example:
         >>> overlay(np.zeros((2, 4, 3), np.uint8), np.eye(2, 4, dtype=np.float32)).shape
         (2, 4, 3)
     """
     if paper and not signed:
-        jet = colormaps["jet"](rescaled(heat))[..., :3]
+        jet = colormaps["jet"](rescaled(heat, limits))[..., :3]
         return (0.5 * image + 0.3 * 255 * jet).round().astype(np.uint8)
-    layer = (signed_layer if signed else heat_layer)(heat).astype(np.float32)
+    layer = (signed_layer(heat) if signed else heat_layer(heat, limits)).astype(np.float32)
     alpha = layer[..., 3:] / 255
     return (image * (1 - alpha) + layer[..., :3] * alpha).round().astype(np.uint8)

@@ -44,14 +44,12 @@ def select(
     The order is the method's. If it is by contribution, reasons that contribute nothing are left out; since every leaf
     of a tree contributes something, paths with less than a thousandth of the score are left out.
     """
-    evidence, similarities = _evidence(model, output, classes)
+    evidence, similarities = evidence_of(model, output, classes)
     contributions = evidence.contributions
     if chosen is not None and evidence.paths is None:
         reasons = [(evidence.prototypes == p).nonzero().flatten() for p in chosen]
         return Selection(classes, evidence, similarities, [torch.cat(reasons)] * len(classes))
-    order = similarities.argsort(dim=1, descending=True, stable=True)
-    if model.traits.order == "contribution":  # of equal contributions, the more similar comes first
-        order = order.gather(1, contributions.gather(1, order).argsort(dim=1, descending=True, stable=True))
+    order = ranked_reasons(model, contributions, similarities)
     shown = []
     least = 0.0 if evidence.paths is None else 1e-3
     for row, ranked in enumerate(order):
@@ -65,7 +63,23 @@ def select(
     return Selection(classes, evidence, similarities, shown)
 
 
-def _evidence(model: PrototypeModel, output: Output, classes: Tensor) -> tuple[Evidence, Tensor]:
+def ranked_reasons(model: PrototypeModel, contributions: Tensor, similarities: Tensor) -> Tensor:
+    """Return all reasons (B, R) in the order in which the method shows them, best first.
+
+    Args:
+        model: its traits say by which number they are ordered.
+        contributions: (B, R).
+        similarities: (B, R), the similarity shown for each reason.
+    """
+    order = similarities.argsort(dim=1, descending=True, stable=True)
+    if model.traits.order == "similarity":
+        return order
+    # Of equal contributions, the more similar comes first.
+    return order.gather(1, contributions.gather(1, order).argsort(dim=1, descending=True, stable=True))
+
+
+def evidence_of(model: PrototypeModel, output: Output, classes: Tensor) -> tuple[Evidence, Tensor]:
+    """Return the evidence for one class per image, and the similarity shown for each reason, (B, R)."""
     evidence = model.evidence(output, classes)
     if evidence.similarities is not None:
         return evidence, evidence.similarities.float()
@@ -86,7 +100,7 @@ def counter_classes(
 
 def best_reason(model: PrototypeModel, output: Output, classes: Tensor) -> Selection:
     """Select the best reason for each class; none if a class has neither contributions nor prototypes."""
-    evidence, similarities = _evidence(model, output, classes)
+    evidence, similarities = evidence_of(model, output, classes)
     contributions = evidence.contributions
     own = model.prototypes.owners[evidence.prototypes].T[classes]  # (B, R)
     top = contributions.amax(dim=1, keepdim=True)

@@ -14,26 +14,13 @@ from torch import Tensor, nn
 
 from resemblance.config.errors import UserError
 from resemblance.config.files.typed import typed
-from resemblance.config.model import DESCRIPTION, ModelSpec
+from resemblance.config.model import DESCRIPTION, FACTS, OPTIONAL, ModelSpec
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.encoders.base import Encoder
 from resemblance.methods.registry import REGISTRATION_HINT, build, get_config, known_configs, model_class
 from resemblance.prototypes.gallery import INDEX, Gallery
 from resemblance.store import CONFIG, load_folder
-
-# What a model folder may say beside its description.
-OPTIONAL = {"encoder": str | None, "facts": dict[str, Any]}
-# The facts about any model; those of a method are in its model's `fact_types`.
-FACTS = {
-    "data": str,
-    "accuracy": dict[str, float],
-    "black_box": dict[str, float],
-    "class_means": dict[str, float],
-    "prototypes": int,
-    "original": str,
-    "notes": list[str],
-}
 
 
 def load(

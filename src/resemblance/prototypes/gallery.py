@@ -7,15 +7,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
 
 from resemblance.config.errors import UserError
 from resemblance.config.files.json_file import parse_object, refuse_controls
-from resemblance.data.images import Pixels
 from resemblance.printing.characters import printable
+
+if TYPE_CHECKING:
+    from resemblance.data.images import Pixels
 
 FOLDER = "prototypes"
 INDEX = f"{FOLDER}/index.json"
@@ -189,7 +191,7 @@ class Gallery(Sequence[GalleryItem]):
         try:
             document = parse_object(files[INDEX], place)
             refuse_controls(document, place)
-            return Gallery([_item(entry, pictures) for entry in document["prototypes"]])
+            return Gallery([gallery_item(entry, pictures) for entry in document["prototypes"]])
         except KeyError as error:
             raise UserError(
                 f"the prototypes' pictures are incomplete: {str(error.args[0])[:100]} is missing"
@@ -198,7 +200,17 @@ class Gallery(Sequence[GalleryItem]):
             raise UserError(f"{place} is damaged: {error}") from None
 
 
-def _item(entry: Mapping[str, Any], pictures: Mapping[str, Picture]) -> GalleryItem:
+def gallery_item(entry: Mapping[str, Any], pictures: Mapping[str, Picture]) -> GalleryItem:
+    """Read one entry of the index.
+
+    Args:
+        entry: the entry.
+        pictures: the pictures by their name in the index.
+
+    Raises:
+        ValueError, TypeError: if it is malformed.
+        KeyError: if it lacks a field, or names a picture that is missing.
+    """
     kind, name, box = entry["kind"], entry["name"], entry["box"]
     if kind not in KINDS or not isinstance(name, str):
         raise ValueError(f"an entry has the unknown kind {repr(kind)[:100]}")

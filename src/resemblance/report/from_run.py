@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,11 @@ from resemblance.report.content import ReportFigure, RunReport
 from resemblance.report.latent_space import embedded_images, latent_space_figure
 from resemblance.runs.folders import METRICS
 from resemblance.runs.messages import Messages
+from resemblance.runs.metrics_file import ORIGINAL_TEST
 from resemblance.runs.run import RunRecord, choose_split
 from resemblance.training.watch.snapshots import read_snapshots
 
 SEARCHED = 1000  # images that are searched for misclassified ones if metrics.json does not list them
-SPLITS = {"val": "validation", "test": "test"}
 DRAWN = 1000  # the largest number of images in the figure of the latent space
 
 
@@ -90,7 +91,7 @@ def run_report(
         refit = bool(run.config.get("refit_on_all"))
         train = Joined(splits.train, splits.val) if refit else splits.train
         figures = _figures(run, source, train, seed, batch_size, workers, messages or Messages())
-    black_box = {name: metrics.get(key, {}).get("black_box") for key, name in SPLITS.items()}
+    black_box = {name: metrics.get(key, {}).get("black_box") for key, name in split_titles(metrics).items()}
     return collect(
         model,
         run.name,
@@ -106,6 +107,17 @@ def run_report(
     )
 
 
+def split_titles(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Return the splits that may have been measured, with their titles.
+
+    Example:
+        >>> split_titles({"val": {}, "test": {}})["test"], split_titles({"test (original)": {}})["test"]
+        ('test', 'test (altered)')
+    """
+    test = "test (altered)" if ORIGINAL_TEST in metrics else "test"
+    return {"val": "validation", "test": test, ORIGINAL_TEST: ORIGINAL_TEST}
+
+
 def read_confusions(run: RunRecord) -> dict[str, NDArray[np.int64]]:
     """Read the confusion matrix of each split that was measured.
 
@@ -115,7 +127,7 @@ def read_confusions(run: RunRecord) -> dict[str, NDArray[np.int64]]:
     try:
         confusions = {
             name: np.array(run.metrics[key]["confusion"], dtype=np.int64)
-            for key, name in SPLITS.items()
+            for key, name in split_titles(run.metrics).items()
             if run.metrics.get(key)
         }
         for counts in confusions.values():
@@ -230,7 +242,7 @@ def _facts(run: RunRecord, metrics: dict[str, Any]) -> dict[str, Any]:
     for key in ("seed", "epochs", "precision", "variant"):
         if run.config.get(key) is not None:
             facts[key.capitalize()] = run.config[key]
-    for split, title in SPLITS.items():
+    for split, title in split_titles(metrics).items():
         for name, value in metrics.get(split, {}).get("measured", {}).items():
             facts[f"{name.capitalize()}, {title}"] = share(value)
     facts["PyTorch"] = metrics.get("versions", {}).get("torch", torch.__version__)

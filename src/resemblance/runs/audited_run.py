@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from sklearn.metrics import confusion_matrix
 
 from resemblance.audit.audit_runner import AuditResult, remove_partial, run_checks
 from resemblance.audit.audited import AuditSettings, AuditSubject
 from resemblance.audit.verdicts import Outcome, outcomes
 from resemblance.config.audit.audit_options import AuditOptions, chosen_checks
 from resemblance.config.audit.thresholds import read_thresholds
+from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.open import open_data
 from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.loose import loose_images
 from resemblance.data.sources.source import DataSplits, Source
+from resemblance.encoders.probe import evaluating
+from resemblance.metrics.evaluation import Evaluation
 from resemblance.metrics.suite.subject import choose
+from resemblance.runs.claims import Claim, claims_of_run, differences
 from resemblance.runs.folders import MODEL
 from resemblance.runs.messages import Messages
 from resemblance.runs.run import RunRecord, choose_split
@@ -33,6 +39,7 @@ class RunAudit:
         subject: the model, its images and the settings.
         result: the findings, and the checks that do not apply.
         outcomes: what became of the user's thresholds.
+        claims: the figures that the folder claims, beside those measured on these images.
         notes: sentences that the reader should know.
     """
 
@@ -40,6 +47,7 @@ class RunAudit:
     subject: AuditSubject
     result: AuditResult
     outcomes: tuple[Outcome, ...] = ()
+    claims: list[Claim] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -58,6 +66,7 @@ class RunAudit:
             "labelled": self.subject.labelled,
             "settings": asdict(self.subject.settings),
             "notes": list(self.notes),
+            "claims": [claim.to_dict() for claim in self.claims],
             **self.result.to_dict(),
             "thresholds": [outcome.to_dict() for outcome in self.outcomes],
             "failed": self.failed,
@@ -97,13 +106,17 @@ def audit_run(
     names = chosen_checks(options)
     thresholds = read_thresholds(options.fail_if, options.thresholds)
     notes: list[str] = []
-    subject = _subject(run, data, options, split, batch_size, skip_bad_images, notes)
+    opened = _open(run, data, options, split, skip_bad_images, notes)
+    subject = _subject(run, options, batch_size, opened)
     for note in notes:
         messages.warn(note)
     hint = f" ({folder})" if folder is not None else ""
     with Interrupts(f"stopped; repeat the command to go on with the audit{hint}"):
         result = run_checks(subject, names, folder=folder, progress=progress)
-    return RunAudit(run, subject, result, outcomes(thresholds, result.findings, result.left_out), notes)
+        claims = _claims(run, subject, opened)
+    notes += differences(claims)
+    outcome = outcomes(thresholds, result.findings, result.left_out)
+    return RunAudit(run, subject, result, outcome, claims, notes)
 
 
 def finish_audit(audit: RunAudit, options: AuditOptions, folder: Path | None) -> None:
@@ -111,15 +124,57 @@ def finish_audit(audit: RunAudit, options: AuditOptions, folder: Path | None) ->
     remove_partial(audit.subject, chosen_checks(options), folder)
 
 
-def _subject(
+class _Opened(NamedTuple):
+    """The images of an audit: those that it may choose from, and their splits, if they have labels."""
+
+    source: Source
+    name: str
+    part: str
+    splits: DataSplits | None
+    foreign: Source | None
+
+
+def _open(
     run: RunRecord,
     data: str | DataSplits | None,
     options: AuditOptions,
     split: str,
-    batch_size: int,
     skip: bool,
     notes: list[str],
-) -> AuditSubject:
+) -> _Opened:
+    """Open the images that the model is tried on, and those of other things."""
+    foreign = _foreign(options, run, skip, notes)
+    loose = loose_images(data, run.model.spec.classes, skip) if isinstance(data, str) else None
+    if loose is None:
+        splits = run.images(data, skip)
+        notes += splits.notes
+        part, source = choose_split(splits, split)
+        return _Opened(source, f"{splits.name}, {part}", part, splits, foreign)
+    images, left_out = loose
+    notes += left_out
+    notes.append(
+        "the images have no labels: predictions take the place of the true classes, and checks that need the training "
+        "images are left out"
+    )
+    return _Opened(images, f"{data}, loose images", "", None, foreign)
+
+
+def _foreign(options: AuditOptions, run: RunRecord, skip: bool, notes: list[str]) -> Source | None:
+    """Open images of other things, and choose some."""
+    if options.foreign is None:
+        return None
+    loose = loose_images(options.foreign, run.model.spec.classes, skip)
+    if loose is None:
+        splits = open_data(options.foreign, skip_bad_images=skip)
+        notes += splits.notes
+        source = choose_split(splits, "auto")[1]
+    else:
+        source, left_out = loose
+        notes += left_out
+    return choose(source, options.images, options.seed)[0]
+
+
+def _subject(run: RunRecord, options: AuditOptions, batch_size: int, opened: _Opened) -> AuditSubject:
     settings = AuditSettings(
         options.eps / LEVELS,
         options.step / LEVELS,
@@ -131,37 +186,31 @@ def _subject(
         batch_size,
     )
     train: Source | None = None
-    loose = loose_images(data, run.model.spec.classes, skip) if isinstance(data, str) else None
-    if loose is not None:
-        source: Source = loose[0]
-        name, labelled = f"{data}, loose images", False
-        notes += loose[1]
-        notes.append(
-            "the images have no labels: predictions take the place of the true classes, and checks that need the "
-            "training images are left out"
-        )
-    else:
-        splits = run.images(data, skip)
-        notes += splits.notes
-        part, source = choose_split(splits, split)
-        name, labelled = f"{splits.name}, {part}", True
-        train = Joined(splits.train, splits.val) if run.config.get("refit_on_all") else splits.train
-    images, _ = choose(source, options.images, options.seed)
-    foreign = _foreign(options, run, skip, notes)
-    model_folder = None if run.folder is None else run.folder / MODEL
-    return AuditSubject(run.name, run.model, images, labelled, settings, train, foreign, model_folder, name)
+    if opened.splits is not None:
+        refitted = run.config.get("refit_on_all")
+        train = Joined(opened.splits.train, opened.splits.val) if refitted else opened.splits.train
+    return AuditSubject(
+        run.name,
+        run.model,
+        choose(opened.source, options.images, options.seed)[0],
+        opened.splits is not None,
+        settings,
+        train,
+        opened.foreign,
+        None if run.folder is None else run.folder / MODEL,
+        opened.name,
+    )
 
 
-def _foreign(options: AuditOptions, run: RunRecord, skip: bool, notes: list[str]) -> Source | None:
-    """Open the images of other things, in an order drawn by the seed."""
-    if options.foreign is None:
-        return None
-    loose = loose_images(options.foreign, run.model.spec.classes, skip)
-    if loose is not None:
-        source: Source = loose[0]
-        notes += loose[1]
-    else:
-        splits = open_data(options.foreign, skip_bad_images=skip)
-        notes += splits.notes
-        source = choose_split(splits, "auto")[1]
-    return choose(source, options.images, options.seed)[0]
+def _claims(run: RunRecord, subject: AuditSubject, opened: _Opened) -> list[Claim]:
+    """Compare the accuracy on these images with what the folder claims; without labels, nothing can be compared."""
+    if opened.splits is None:
+        return []
+    with evaluating(subject.model):
+        predictions = subject.predictions.numpy()
+    classes, prototypes = subject.model.spec.classes, prototypes_of(subject.model)
+    confusion = confusion_matrix(subject.images.labels, predictions, labels=range(len(classes)))
+    count = None if prototypes is None else len(prototypes)
+    whole = len(subject.images) == len(opened.source)
+    measured = Evaluation(classes, confusion, prototypes=count)
+    return claims_of_run(run, measured, opened.splits, opened.part, whole=whole)

@@ -23,7 +23,7 @@ from resemblance.runs.folders import METRICS, PAGE, check_run_folder, check_writ
 from resemblance.runs.images import overview
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import config_of_run
-from resemblance.runs.run import RunRecord, split_seed
+from resemblance.runs.run import RunRecord, compressed_as, split_seed
 from resemblance.training.engine.lock import lock_folder
 
 
@@ -69,12 +69,15 @@ def _convert(
         if not data:
             raise UserError(f"{name} does not record on which images it was trained; add --data")
     values = {**asdict(options), "data": data, "val_fraction": fraction, "split_seed": seed}
+    if splits is None and not options.data and run_config.get("jpeg_classes"):
+        values |= {name: run_config[name] for name in ("jpeg_classes", "jpeg_quality") if name in run_config}
     if not _was_killed(folder, values, module):
         check_run_folder(folder)
     if splits is None:
         splits = open_data(
             str(data), seed=seed, val_fraction=fraction, skip_bad_images=options.skip_bad_images
         )
+        splits = compressed_as(splits, values)
     for note in splits.notes:
         messages.warn(note)
     original = open_original(name if module is None else module, splits, options)

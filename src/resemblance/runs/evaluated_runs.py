@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from resemblance.data.sources.source import DataSplits
 from resemblance.metrics.suite.aggregate import Group, MeasuredRun, columns_of, groups_of
 from resemblance.metrics.suite.runner import measure, remove_partial
 from resemblance.metrics.suite.subject import Settings, Subject, choose
+from resemblance.runs.claims import claims_of_run, differences
 from resemblance.runs.evaluation_inputs import (
     BLACK_BOX,
     attributes_of,
@@ -72,11 +73,11 @@ class RunsEvaluation:
             "notes": list(self.notes),
         }
         if len(self.runs) == 1:
-            return {**self.measured[0].to_dict(), **shared}
+            return {**self.runs[0].to_dict(), **shared}
         columns = columns_of(self.measured)
         return {
             **shared,
-            "runs": [run.to_dict() for run in self.measured],
+            "runs": [run.to_dict() for run in self.runs],
             "groups": [group.to_dict(columns) for group in self.groups],
         }
 
@@ -154,7 +155,11 @@ def evaluate_runs(
                 name,
                 outcome,
             )
-            result.runs.append(Evaluated(measured, subject, run))
+            # The folder's claim is about the black box that the model contains, not about another one.
+            own = replace(outcome.evaluation, black_box=None) if subject.black_box else outcome.evaluation
+            claims = claims_of_run(run, own, splits, name, whole=len(images) == len(source))
+            result.notes += [f"{run.name}: {says}" for says in differences(claims)]
+            result.runs.append(Evaluated(measured, subject, run, tuple(claims)))
             if options.against_kmex and run.model.name not in (BLACK_BOX, "kmex"):
                 result.runs.append(
                     kmex_of(result.runs[-1], splits, names, options, workers, folder, progress)

@@ -18,6 +18,8 @@ from resemblance.runs.messages import Messages
 from resemblance.runs.run import RunRecord
 
 BLACK_BOX = "blackbox"
+# The options of a run on which its images depend, other than the data.
+SPLIT = ("split_seed", "seed", "val_fraction", "jpeg_classes", "jpeg_quality")
 
 
 def refuse_repetition(runs: Sequence[RunRecord]) -> None:
@@ -42,7 +44,7 @@ def open_images(
         if data is None and run.splits is not None:
             splits = run.splits
         else:
-            config = {name: run.config.get(name) for name in ("split_seed", "seed", "val_fraction")}
+            config = {name: run.config.get(name) for name in SPLIT}
             key = repr(
                 (data if isinstance(data, str) else run.config.get("data"), config, run.model.spec.classes)
             )

@@ -14,6 +14,7 @@ from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
+from resemblance.data.sources.compressed import uncompressed
 from resemblance.data.sources.source import DataSplits, Source, Subset
 from resemblance.data.text import share
 from resemblance.methods.saving import save
@@ -21,6 +22,7 @@ from resemblance.metrics.class_means import class_means_accuracy, compares_with_
 from resemblance.metrics.evaluation import Evaluation, evaluate
 from resemblance.runs.config_file import versions
 from resemblance.runs.folders import METRICS, MODEL, read_config
+from resemblance.runs.metrics_file import ORIGINAL_TEST
 from resemblance.runs.opening import computing_on
 from resemblance.runs.run import RunRecord
 from resemblance.training.cached.frozen_encoder import kept_latents
@@ -48,7 +50,8 @@ def finish(
 ) -> RunRecord:
     """Measure a trained model on the validation and test images, and save it with the results.
 
-    The test images are used only here.
+    The test images are used only here: as they are given, and where the images of some classes are compressed, also
+    uncompressed.
 
     Args:
         model: a trained or converted model; it is on the CPU afterwards.
@@ -76,7 +79,11 @@ def finish(
             model.facts["class_means"] = {"val": class_means_accuracy(model, averaged, classified, progress)}
         evaluations = {
             name: evaluate(model, part, batch_size=batch_size, workers=workers, progress=progress)
-            for name, part in (("val", splits.val), ("test", splits.test))
+            for name, part in (
+                ("val", splits.val),
+                ("test", splits.test),
+                (ORIGINAL_TEST, uncompressed(splits.test)),
+            )
             if part is not None and len(part)
         }
     notes = [*splits.notes, *notes, *_below_class_means(model, evaluations)]

@@ -27,11 +27,14 @@ CONFIG_TYPES = {
     "val_fraction": float,
     "skip_bad_images": bool,
     "refit_on_all": bool,
+    "jpeg_classes": list[str] | None,
+    "jpeg_quality": int,
 }
 CONFIG_LIMITS = {
     "seed": {"least": 0},
     "split_seed": {"least": 0},
     "val_fraction": {"above": 0, "below": 1},
+    "jpeg_quality": {"least": 1, "most": 95},
 }
 
 

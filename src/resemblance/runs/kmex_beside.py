@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from resemblance.config.evaluation.measure_names import AGAINST_KMEX
 from resemblance.config.evaluation.measure_options import MeasureOptions
@@ -17,6 +18,7 @@ from resemblance.data.sources.source import DataSplits
 from resemblance.metrics.suite.aggregate import MeasuredRun
 from resemblance.metrics.suite.runner import measure
 from resemblance.metrics.suite.subject import Subject
+from resemblance.runs.claims import Claim
 from resemblance.runs.finish import describe_prototypes
 from resemblance.runs.run import RunRecord
 
@@ -29,11 +31,17 @@ class Evaluated:
         measured: the results.
         subject: the model, its images and its settings.
         record: the run; for a KMEx conversion, that of the conversion.
+        claims: the figures that the run claims, beside the measured ones; a KMEx conversion claims none.
     """
 
     measured: MeasuredRun
     subject: Subject
     record: RunRecord
+    claims: tuple[Claim, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dictionary."""
+        return {**self.measured.to_dict(), "claims": [claim.to_dict() for claim in self.claims]}
 
 
 def kmex_of(

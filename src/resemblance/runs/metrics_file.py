@@ -8,6 +8,8 @@ from typing import Any
 from resemblance.config.files.json_file import read_json
 from resemblance.config.files.typed import typed
 
+ORIGINAL_TEST = "test (original)"  # where "test" has the images of some classes compressed
+MEASURED_SPLITS = ("val", "test", ORIGINAL_TEST)
 METRICS_TYPES = {
     "method": str,
     "data": str,
@@ -16,6 +18,7 @@ METRICS_TYPES = {
     "seed": int,
     "val": dict[str, Any],
     "test": dict[str, Any],
+    ORIGINAL_TEST: dict[str, Any],
     "notes": list[str],
     "versions": dict[str, str],
 }
@@ -39,7 +42,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
         UserError: naming the file and the entry, if it cannot be read or an entry has another type.
     """
     metrics = typed(read_json(path), METRICS_TYPES, str(path))
-    for split in ("val", "test"):
+    for split in MEASURED_SPLITS:
         if split in metrics:
             metrics[split] = typed(metrics[split], SPLIT_TYPES, f"{path}: {split}")
     return metrics

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from resemblance.config.errors import UserError
+from resemblance.config.training import JPEG_QUALITY
 from resemblance.core.classifier import Classifier
 from resemblance.data.open import open_data
+from resemblance.data.sources.compressed import compress_classes
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.runs.folders import CONFIG, METRICS, check_writable, in_folder
 from resemblance.runs.metrics_file import read_metrics
@@ -56,6 +58,8 @@ class RunRecord:
     def images(self, data: str | DataSplits | None = None, skip_bad_images: bool = False) -> DataSplits:
         """Return the images that the run was made with, with the same splits, or other images of the same classes.
 
+        Those that the run was made with are compressed as they were (``--jpeg-classes``), those of ``data`` are not.
+
         Args:
             data: another data set: its name, or its splits.
             skip_bad_images: whether to leave out unreadable images instead of stopping.
@@ -77,6 +81,7 @@ class RunRecord:
                 val_fraction=float(self.config.get("val_fraction", 0.1)),
                 skip_bad_images=skip_bad_images or bool(self.config.get("skip_bad_images")),
             )
+            splits = splits if data is not None else compressed_as(splits, self.config)
         expected, classes = self.model.spec.classes, splits.classes
         if tuple(classes) != tuple(expected):
             raise UserError(
@@ -112,6 +117,23 @@ class RunRecord:
 def split_seed(config: dict[str, Any]) -> int:
     """Return the seed of the split into training and validation images of a run."""
     return int(config.get("split_seed", config.get("seed", 0)) or 0)
+
+
+def compressed_as(splits: DataSplits, config: dict[str, Any]) -> DataSplits:
+    """Return splits with the images of those classes compressed that were so in a run.
+
+    Args:
+        splits: the images as they are.
+        config: the content of the run's config.yaml.
+
+    Raises:
+        UserError: if it names a class that the data does not have.
+    """
+    which = config.get("jpeg_classes")
+    if not which:
+        return splits
+    quality = int(config.get("jpeg_quality", JPEG_QUALITY))
+    return compress_classes(splits, which, quality, split_seed(config))
 
 
 def choose_split(splits: DataSplits, split: str) -> tuple[str, Source]:

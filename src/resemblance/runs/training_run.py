@@ -16,6 +16,7 @@ from resemblance.config.runs import TrainOptions
 from resemblance.config.training import TrainConfig
 from resemblance.data.open import open_data
 from resemblance.data.progress import duration
+from resemblance.data.sources.compressed import compress_classes
 from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import DataSplits
 from resemblance.methods.registry import build
@@ -70,6 +71,8 @@ def _train(
     split = _split(options, start, messages)
     if splits is None:
         splits = open_data(data, skip_bad_images=options.skip_bad_images, **split)
+    if options.jpeg_classes is not None:
+        splits = compress_classes(splits, options.jpeg_classes, options.jpeg_quality, split["seed"])
     for note in splits.notes:
         messages.warn(note)
     spec = _spec(method, splits, options, start)
@@ -152,6 +155,11 @@ def _split(options: TrainOptions, start: str | None, messages: Messages) -> dict
     if run_config.get("refit_on_all"):
         messages.warn(
             f"{start} was also trained on the validation images: the accuracies on these are not reliable"
+        )
+    if run_config.get("jpeg_classes") and options.jpeg_classes is None:
+        messages.warn(
+            f"{start} was trained with the images of some classes compressed; add --jpeg-classes "
+            f"{','.join(run_config['jpeg_classes'])} to train on the same images"
         )
     fraction = float(run_config.get("val_fraction", options.val_fraction))
     return {"seed": split_seed(run_config), "val_fraction": fraction}

@@ -38,7 +38,11 @@ def same_structure(value: Any, like: Any) -> bool:
 
 
 def has_type(value: Any, kind: Any) -> bool:
-    """Check whether a value has a type: a class, ``X | None``, ``list[X]``, ``dict[X, Y]``, a TypedDict or Any.
+    """Check whether a value has a type.
+
+    Args:
+        value: the value.
+        kind: a class, ``X | None``, ``list[X]``, ``tuple[X, ...]``, ``dict[X, Y]``, a TypedDict or Any.
 
     Example:
         >>> has_type({"loss": 1}, dict[str, float]), has_type([True], list[int]), has_type(None, str | None)
@@ -54,8 +58,8 @@ def has_type(value: Any, kind: Any) -> bool:
         return isinstance(value, dict) and all(
             name in value and has_type(value[name], hints[name]) for name in hints
         )
-    if origin is list:
-        return isinstance(value, list) and all(has_type(item, inner[0]) for item in value)
+    if origin in (list, tuple):
+        return isinstance(value, origin) and all(has_type(item, inner[0]) for item in value)
     if origin is dict:
         return isinstance(value, dict) and all(
             has_type(key, inner[0]) and has_type(item, inner[1]) for key, item in value.items()

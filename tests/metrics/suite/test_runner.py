@@ -70,6 +70,7 @@ def test_each_method_is_measured_or_left_out_with_a_reason(method: str) -> None:
     if method == "blackbox":
         assert measured == [
             *("accuracy", "calibration", "average-drop", "relevance-ordering", "randomisation"),
+            "robust-accuracy",
         ]
 
 

@@ -29,10 +29,11 @@ def train(run, **options):
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one(tmp_path):
+@pytest.mark.parametrize("remedies", [{}, {"adversarial": "fgsm", "jpeg_augment": 0.5}])
+def test_two_processes_train_as_one(remedies, tmp_path):
     """This includes the batch-level term, which gathers, and end actions, which the first process runs."""
-    one, first = train(tmp_path / "one")
-    two, second = train(tmp_path / "two", devices=2)
+    one, first = train(tmp_path / "one", **remedies)
+    two, second = train(tmp_path / "two", devices=2, **remedies)
     for (name, expected), actual in zip(one.named_parameters(), two.parameters(), strict=True):
         assert torch.allclose(expected, actual, atol=2e-6), name
     for expected, actual in zip(first.history, second.history, strict=True):

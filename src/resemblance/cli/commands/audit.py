@@ -12,9 +12,11 @@ from resemblance.config.audit.thresholds import read_thresholds
 from resemblance.config.commands import AuditCommand
 from resemblance.report.audit.audit_files import write_audit
 from resemblance.runs.audited_run import RunAudit, audit_run, finish_audit
+from resemblance.runs.claims import claim_lines
 from resemblance.runs.folders import AUDIT, check_writable, make_folder
 
 FAILED = 3  # the exit code where a threshold is crossed
+NUMBERS = 6  # printed per check; the files have all
 
 
 def run(options: AuditCommand) -> int:
@@ -65,12 +67,14 @@ def _print(audit: RunAudit, out: Screen) -> None:
         out.say(f"{finding.title}: {finding.verdict.upper()}")
         out.say(f"  {finding.sentence}")
         numbers = []
-        for value in finding.values:
+        for value in finding.values[:NUMBERS]:
             baseline = "" if value.baseline is None else f" [{value.baseline_of}: {value.baseline:.3f}]"
             numbers.append((f"  {value.name}", f"{value.text}{baseline}"))
         width = max((len(name) for name, _ in numbers), default=0)
         for name, text in numbers:
             out.say(f"{name.ljust(width)}  {text}")
+        if len(finding.values) > NUMBERS:
+            out.say(f"  and {len(finding.values) - NUMBERS} more numbers, see the page")
         if finding.cure:
             out.say(f"  what to do: {finding.cure}")
     out.say()
@@ -79,5 +83,5 @@ def _print(audit: RunAudit, out: Screen) -> None:
         reasons.setdefault(one.reason, []).append(one.measure)
     for reason, names in reasons.items():
         out.say(f"not checked: {', '.join(names)}: {reason}")
-    for outcome in audit.outcomes:
-        out.say(outcome.says)
+    for line in (*claim_lines(audit.claims), *(outcome.says for outcome in audit.outcomes)):
+        out.say(line)

@@ -1,4 +1,4 @@
-"""``resemblance demo``: train, convert, explain and report once, and show the commands for it."""
+"""``resemblance demo``: train, convert, explain, report and audit once, and show the commands for it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,32 @@ from pathlib import Path
 from typing import Any
 
 from resemblance.api import Run, convert, train
+from resemblance.auditing import audit
 from resemblance.cli.console import Screen, screen
 from resemblance.config.commands import DemoCommand
 from resemblance.config.values import flag
 from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.progress import duration
 from resemblance.data.text import share
+from resemblance.report.audit.audit_files import DOCUMENT
 from resemblance.report.run_pages import report
-from resemblance.runs.folders import CONFIG, MODEL, check_writable
+from resemblance.runs.audited_run import RunAudit
+from resemblance.runs.folders import AUDIT, AUDIT_PAGE, CONFIG, MODEL, check_writable
 
 RUNS = ("blackbox", "kmex", "kmex-patches", "protopnet")
+NO_REPORT = "--no-report"  # one report is written at the end
 EXPLAINED = 8
+AUDITED = ("kmex", "protopnet")
+SHORT_AUDIT: dict[str, Any] = {
+    "images": 60,
+    "attacked": 8,
+    "steps": 10,
+    "checks": ("provenance", "nonsense", "shifts", "head-on-stomach", "other-prototype"),
+}
 
 
 def run(options: DemoCommand) -> int:
-    """Train a black box, convert it twice, train a ProtoPNet, compare them in a table and a report."""
+    """Train a black box, convert it twice, train a ProtoPNet, compare them in a table and a report, audit two."""
     started = time.monotonic()
     with screen(options.json) as out:
         folder = options.output
@@ -49,12 +60,15 @@ def run(options: DemoCommand) -> int:
             messages=out,
         )
         out.say(f"report: {page}")
+        audits = [_audit(run, out) for run in runs if run.name in AUDITED]
         rows = _rows(runs)
         out.say()
         out.table(("model", "test accuracy", "gap to the black box", "prototypes used"), _shown(rows))
         out.say()
+        out.table(("audit", "check", "verdict"), _verdicts(audits))
+        out.say()
         out.say(f"Done in {duration(time.monotonic() - started)}. Open the report: {page.resolve()}")
-        out.result({"report": str(page), "models": rows})
+        out.result({"report": str(page), "models": rows, "audits": _documents(audits)})
     return 0
 
 
@@ -74,17 +88,44 @@ def _small_protopnet(black_box: Path) -> dict[str, Any]:
 
 
 def _train(method: str, folder: Path, out: Screen, **options: Any) -> Run:
-    _announce(out, "train", method, "--data", "digits", "--output", str(folder), *_words(options))
+    _announce(out, "train", method, "--data", "digits", "--output", str(folder), *_words(options), NO_REPORT)
     return train(method, "digits", folder, messages=out, **options)
 
 
 def _convert(model: Path, folder: Path, out: Screen, **options: Any) -> Run:
-    _announce(out, "convert", str(model), "--output", str(folder), *_words(options))
+    _announce(out, "convert", str(model), "--output", str(folder), *_words(options), NO_REPORT)
     return convert(model, output=folder, messages=out, **options)
 
 
+def _audit(run: Run, out: Screen) -> RunAudit:
+    """Run some checks on few images; an audit of a model in use takes more of both."""
+    assert run.folder is not None
+    _announce(out, "audit", str(run.folder), *_words(SHORT_AUDIT))
+    result = audit(run, output=run.folder / AUDIT, progress=True, **SHORT_AUDIT)
+    out.say(f"audit: {run.folder / AUDIT / AUDIT_PAGE}")
+    return result
+
+
+def _verdicts(audits: list[RunAudit]) -> list[tuple[str, str, str]]:
+    return [
+        (one.run.name, finding.title, finding.verdict) for one in audits for finding in one.result.findings
+    ]
+
+
+def _documents(audits: list[RunAudit]) -> list[dict[str, Any]]:
+    """Return where the documents of the audits are, with the verdicts in short."""
+    return [
+        {
+            "model": one.run.name,
+            "document": str((one.run.folder or Path()) / AUDIT / DOCUMENT),
+            "verdicts": {finding.check: finding.verdict for finding in one.result.findings},
+        }
+        for one in audits
+    ]
+
+
 def _words(options: dict[str, Any]) -> list[str]:
-    """Return the options as words of the command line, without defaults; one report is written at the end."""
+    """Return the options as words of the command line, without defaults."""
     words = []
     for name, value in options.items():
         if name == "progress" or (name, value) == ("seed", 0):
@@ -92,8 +133,8 @@ def _words(options: dict[str, Any]) -> list[str]:
         if isinstance(value, bool):
             words.append(flag(name if value else f"no-{name}"))
         else:
-            words += [flag(name), str(value)]
-    return [*words, "--no-report"]
+            words += [flag(name), ",".join(value) if isinstance(value, tuple) else str(value)]
+    return words
 
 
 def _announce(out: Screen, *words: str) -> None:

@@ -17,6 +17,7 @@ from resemblance.evaluating import evaluate
 from resemblance.methods.ensemble.model import make_ensemble
 from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
 from resemblance.metrics.evaluation import Evaluation
+from resemblance.runs.claims import claim_lines, claims_of_run
 from resemblance.runs.folders import in_folder, make_folder
 from resemblance.runs.run import choose_split, split_seed
 from resemblance.writing import write_text
@@ -77,6 +78,9 @@ def _evaluate_run(
         numbers = ": " + ", ".join(map(str, evaluation.unused)) if evaluation.unused else ""
         unused = f", {len(evaluation.unused)} of them unused{numbers}" if words.rivals else ""
         out.say(f"{words.many}: {evaluation.prototypes}{unused}")
+    claims = claims_of_run(run, evaluation, splits, split)
+    for line in claim_lines(claims):
+        out.say(line)
     _print_tables(evaluation, out)
     return {
         "run": run.name,
@@ -84,6 +88,7 @@ def _evaluate_run(
         "data": splits.name,
         "split": split,
         **evaluation.to_dict(),
+        "claims": [claim.to_dict() for claim in claims],
     }
 
 

@@ -22,6 +22,7 @@ MEASURES = {
     "relevance-mass": "how much of a map lies on the object (--regions)",
     "randomisation": "whether the maps change when the weights are replaced by random ones",
     "sensitivity": "how much the contributions change with a small change of the image",
+    "robust-accuracy": "how many images are still classified correctly when they are attacked",
 }
 SETS = {
     "all": tuple(MEASURES),

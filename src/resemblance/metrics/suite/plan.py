@@ -28,6 +28,7 @@ from resemblance.metrics.suite.measurements.measures_of_robustness import (
     DistinctivenessMeasurement,
     MisalignmentMeasurement,
     RandomisationMeasurement,
+    RobustAccuracyMeasurement,
     SensitivityMeasurement,
 )
 from resemblance.metrics.suite.result import LeftOut
@@ -54,6 +55,7 @@ MEASUREMENTS: dict[str, type[Measurement]] = {
         RelevanceMassMeasurement,
         RandomisationMeasurement,
         SensitivityMeasurement,
+        RobustAccuracyMeasurement,
     )
 }
 

@@ -32,6 +32,8 @@ def drawn(
     Returns:
         (B, ...), of the images' type and device.
     """
+    if isinstance(indices, Tensor):
+        indices = indices.tolist()  # all at once: each number alone would wait for the device
     rows = range(len(images)) if indices is None else [int(index) for index in indices]
     if len(rows) != len(images):
         raise ValueError(f"{len(rows)} indices for {len(images)} images")

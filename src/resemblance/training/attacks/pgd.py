@@ -29,6 +29,79 @@ class Attacked(NamedTuple):
     blind: Tensor
 
 
+class Ball(NamedTuple):
+    """The images within reach of an attack: the L∞ ball about each image, cut at the range of pixels.
+
+    Args:
+        low: (B, C, H, W), the smallest value of each pixel.
+        high: (B, C, H, W), the largest.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    @classmethod
+    def around(cls, images: Tensor, eps: float, mask: Tensor | None = None) -> Ball:
+        """Return the ball of radius ``eps`` about images (B, C, H, W) in [0, 1]; outside of a mask, nothing changes.
+
+        Example:
+            >>> ball = Ball.around(torch.tensor([[[[0.0, 0.5]]]]), 0.25)
+            >>> ball.low.tolist(), ball.high.tolist()
+            ([[[[0.0, 0.25]]]], [[[[0.25, 0.75]]]])
+        """
+        low, high = (images - eps).clamp_min(0), (images + eps).clamp_max(1)
+        if mask is None:
+            return cls(low, high)
+        return cls(torch.where(mask, low, images), torch.where(mask, high, images))
+
+    def nearest(self, images: Tensor) -> Tensor:
+        """Return the images in the ball that are nearest to images (B, C, H, W)."""
+        return images.clamp(self.low, self.high)
+
+
+class Step(NamedTuple):
+    """One step of an attack.
+
+    Args:
+        images: (B, C, H, W) after the step.
+        value: (B,) objective of the images before it.
+        blind: (B,) bool; the gradient was zero or not a number.
+    """
+
+    images: Tensor
+    value: Tensor
+    blind: Tensor
+
+
+def sign_step(objective: Objective, images: Tensor, step: float, ball: Ball) -> Step:
+    """Move images by ``step`` along the sign of the gradient of an objective, within a ball.
+
+    It costs one forward and one backward pass. Gradients are computed even under ``torch.no_grad()``, and for the
+    images alone: parameters receive none.
+
+    Args:
+        objective: computes (B,) from (B, C, H, W), each entry from its own image alone.
+        images: (B, C, H, W) in the ball.
+        step: change of each pixel, in the units of [0, 1].
+        ball: what the result is kept in.
+
+    Example:
+        >>> images = torch.full((1, 1, 1, 1), 0.5)
+        >>> sign_step(lambda x: x.sum(dim=(1, 2, 3)), images, 0.2, Ball.around(images, 0.1)).images.item()
+        0.6000000238418579
+    """
+    current = images.detach().requires_grad_()
+    with torch.enable_grad():
+        value = _values(objective, current)
+    # An objective that no pixel reaches has no graph at all: the attack is blind to it.
+    gradient = None
+    if value.requires_grad:
+        (gradient,) = torch.autograd.grad(value, current, torch.ones_like(value), allow_unused=True)
+    direction = torch.zeros_like(images) if gradient is None else gradient.nan_to_num(0).sign()
+    moved = ball.nearest(current.detach() + step * direction)
+    return Step(moved, value.detach(), ~direction.flatten(1).any(dim=1))
+
+
 def pgd(
     objective: Objective,
     images: Tensor,
@@ -68,35 +141,22 @@ def pgd(
     if min(eps, step, steps) < 0:
         raise ValueError(f"eps, step and steps must not be negative: {eps}, {step}, {steps}")
     images = images.detach()
-    low, high = (images - eps).clamp_min(0), (images + eps).clamp_max(1)
-    if mask is not None:
-        low, high = torch.where(mask, low, images), torch.where(mask, high, images)
+    ball = Ball.around(images, eps, mask)
     with torch.no_grad():
         before = _values(objective, images)
-    best, best_value = images.clone(), before.clone()
     blind = torch.ones(len(images), dtype=torch.bool, device=images.device)
     current = images
     if start is not None:
-        noise = uniform_noise(images, eps, seed=start, indices=indices)
-        current = (images + noise).clamp(low, high)
-    for number in range(steps + 1):
-        last = number == steps
-        current = current.detach().requires_grad_(not last)
-        with torch.set_grad_enabled(not last):
-            value = _values(objective, current)
-        better = value.detach() > best_value
-        best = torch.where(better[:, None, None, None], current.detach(), best)
-        best_value = torch.where(better, value.detach(), best_value)
-        if last:
-            break
-        # An objective that no pixel reaches has no graph at all: the attack is blind to it.
-        if value.requires_grad:
-            (gradient,) = torch.autograd.grad(value, current, torch.ones_like(value), allow_unused=True)
-        else:
-            gradient = None
-        direction = torch.zeros_like(images) if gradient is None else gradient.nan_to_num(0).sign()
-        blind &= ~direction.flatten(1).any(dim=1)
-        current = (current.detach() + step * direction).clamp(low, high)
+        current = ball.nearest(images + uniform_noise(images, eps, seed=start, indices=indices))
+    best, best_value = images.clone(), before
+    for _ in range(steps):
+        taken = sign_step(objective, current, step, ball)
+        best, best_value = _better(best, best_value, current, taken.value)
+        blind &= taken.blind
+        current = taken.images
+    with torch.no_grad():
+        value = _values(objective, current)
+    best, best_value = _better(best, best_value, current, value)
     return Attacked(best, before, best_value, blind)
 
 
@@ -118,6 +178,12 @@ def fgsm(
         [0.75]
     """
     return pgd(objective, images, eps=eps, step=eps, steps=1, mask=mask)
+
+
+def _better(best: Tensor, best_value: Tensor, images: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Return, image by image, whichever has the larger objective, and the objective."""
+    better = value > best_value
+    return torch.where(better[:, None, None, None], images, best), torch.where(better, value, best_value)
 
 
 def _values(objective: Objective, images: Tensor) -> Tensor:

@@ -118,6 +118,7 @@ def check_fit(
     recipe = apply_config(model.recipe(), config)
     if getattr(model.config, "freeze_encoder", False):
         recipe = recipe.without(encoder_groups(model))
+    recipe = with_remedies(recipe, model, config)
     accelerator = find_accelerator(config.accelerator, config.devices)
     if config.precision == "16-mixed" and accelerator == "cpu":
         raise UserError("--precision 16-mixed needs a GPU; on a CPU use bf16-mixed")
@@ -190,6 +191,39 @@ def encoder_groups(model: Classifier) -> frozenset[str]:
     if config.from_scratch and getattr(config, "start", None) is None:
         raise UserError("--freeze-encoder keeps random weights: add --weights, pretrained or a file")
     return model.traits.encoder_groups
+
+
+def with_remedies(recipe: Recipe, model: Classifier, config: TrainConfig) -> Recipe:
+    """Check that adversarial training and JPEG augmentation have an effect, and return the recipe for them.
+
+    A model that was made before any adversarial step, as a linear probe is, is no candidate: validation, on images as
+    they are, would prefer it to every robust one.
+
+    Raises:
+        UserError: if no stage makes a training step, or the scores have no gradient to attack them by.
+    """
+    if config.same_images:
+        return recipe
+    trained = [bool(stage.epochs and stage.groups) for stage in recipe.stages]
+    if not any(trained):
+        option = "--jpeg-augment" if config.adversarial == "none" else f"--adversarial {config.adversarial}"
+        raise UserError(
+            f"{option} changes the images of training steps, but this {model.name} makes none: its classifier is "
+            f"fitted to the embeddings of a frozen encoder; leave out {option} or --freeze-encoder"
+        )
+    if config.adversarial == "none":
+        return recipe
+    if not model.traits.differentiable:
+        raise UserError(
+            f"--adversarial {config.adversarial} follows the gradient of the scores, which this {model.name} does not "
+            "have; train it with --inference distributed"
+        )
+    first = trained.index(True)
+    stages = [
+        replace(stage, candidate=stage.candidate and number >= first, clearly=False)
+        for number, stage in enumerate(recipe.stages)
+    ]
+    return replace(recipe, stages=tuple(stages))
 
 
 def _check_weights(model: Classifier) -> None:

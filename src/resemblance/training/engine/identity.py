@@ -69,6 +69,9 @@ def check_same(old: dict[str, Any], new: dict[str, Any], run: Path) -> None:
     Raises:
         UserError: naming what differs.
     """
+    # A version without an option trained as its default does.
+    defaults = {name: value for name, value in plain(asdict(TrainConfig())).items() if name in new}
+    old = {**defaults, **old}
     differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     if not differing:
         return

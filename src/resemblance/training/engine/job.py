@@ -12,10 +12,12 @@ from resemblance.core.classifier import Classifier
 from resemblance.core.recipe import Recipe
 from resemblance.data.augment import get_augment
 from resemblance.data.batch import Batch
+from resemblance.data.compress import JpegAugment
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import DataSplits, Source
+from resemblance.training.attacks.adversarial_training import FastAttack
 from resemblance.training.engine.checkpoints import STAGE
 from resemblance.training.engine.devices import DistributedContext
 from resemblance.training.engine.order import Plan, Shares, plan
@@ -75,6 +77,19 @@ class Job:
         """Return the number of the current stage among those of both phases."""
         return state.phase * PHASE_OFFSET + state.stage
 
+    @property
+    def same_images(self) -> bool:
+        """Whether a training image is the same in every epoch: nothing augments, compresses or attacks it."""
+        return self.recipe.augment == "none" and self.config.same_images
+
+    def attack(self, state: RunState) -> FastAttack | None:
+        """Return the attack of adversarial training in the current stage; None without it."""
+        config = self.config
+        if config.adversarial == "none":
+            return None
+        eps, step = config.adversarial_eps / 255, config.adversarial_step / 255
+        return FastAttack(eps, step, config.seed, self.stage_number(state))
+
     def training_set(self, state: RunState) -> ImageDataset:
         """Return the augmented images of the current stage."""
         return ImageDataset(
@@ -83,6 +98,7 @@ class Job:
             augment=get_augment(self.recipe.augment),
             seed=self.config.seed,
             stage=self.stage_number(state),
+            jpeg=JpegAugment(self.config.jpeg_augment, self.config.jpeg_quality),
         )
 
     def validation_batches(self, distributed: DistributedContext) -> Iterable[Batch]:

@@ -19,6 +19,7 @@ from resemblance.core.distributed import world
 from resemblance.core.recipe import Stage
 from resemblance.core.training_step import TrainingStep
 from resemblance.data.batch import Batch, EncodedBatch
+from resemblance.training.attacks.adversarial_training import FastAttack
 from resemblance.training.cached.cached_outputs import CachedBatch, compute_output
 from resemblance.training.engine.optimizers import OptimizerState, build_optimizer, rate_factor
 from resemblance.training.engine.order import Plan
@@ -52,6 +53,7 @@ class StageSettings:
         bar: the progress bar; None in processes that do not show it.
         label: added to each row.
         keep_snapshot: called with the epochs done in the stage, before the first and after each.
+        attack: the attack on whose images is trained; None to train on the images as they are.
     """
 
     seed: int
@@ -68,6 +70,7 @@ class StageSettings:
     label: dict[str, Any]
     epochs_before: int = 0
     keep_snapshot: Callable[[int], None] | None = None
+    attack: FastAttack | None = None
 
 
 class StageModule(LightningModule):
@@ -126,6 +129,9 @@ class StageModule(LightningModule):
 
     def training_step(self, batch: Batch | EncodedBatch | CachedBatch, batch_idx: int) -> Tensor:
         """Return the sum of the model's loss terms."""
+        if self.settings.attack is not None and isinstance(batch, Batch):
+            epoch = self.trainer.global_step // self.settings.plan.steps
+            batch = self.settings.attack.attacked(self.model, batch, epoch)
         output = compute_output(self.model, batch)
         terms = self.model.loss(output, batch.labels)
         with torch.no_grad():

@@ -14,6 +14,7 @@ class Purpose(IntEnum):
     ORDER = 1
     NOISE = 2
     ACTION = 3
+    ATTACK = 4
 
 
 def derive(purpose: Purpose, *place: int) -> int:

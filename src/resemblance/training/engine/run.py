@@ -221,6 +221,7 @@ class Run:
             label=self._label(stage),
             epochs_before=self._epochs_before(),
             keep_snapshot=partial(self._keep_snapshot, stage) if self.distributed.rank == 0 else None,
+            attack=self.job.attack(state),
         )
         return train_stage(
             self.model,

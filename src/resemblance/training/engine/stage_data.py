@@ -95,13 +95,12 @@ class StageData:
 
     def _caches_outputs(self, stage: Stage, state: RunState) -> bool:
         images = len(self.job.source(state))
-        return self.distributed.world == 1 and can_cache_outputs(
-            self.model, stage, self.job.recipe.augment, images
-        )
+        possible = self.distributed.world == 1 and self.job.config.same_images
+        return possible and can_cache_outputs(self.model, stage, self.job.recipe.augment, images)
 
     def _trains_on_latents(self, stage: Stage) -> bool:
         trained = stage.epochs > 0 and bool(stage.groups)
-        varied = self.job.recipe.augment != "none" and self.job.config.stored_views is None
+        varied = not self.job.same_images and self.job.config.stored_views is None
         return trained and not varied and self.model.trains_on_encoded and self._keeps_latents(stage.name)
 
     def _keeps_latents(self, stage: str) -> bool:

@@ -6,17 +6,23 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torchmetrics import MeanMetric
 
+from resemblance.data.text import share
 from resemblance.metrics.since.distinctiveness import Distinctiveness
 from resemblance.metrics.since.max_sensitivity import MaximumSensitivity, changed_contributions
 from resemblance.metrics.since.misalignment import Misalignment, Response
 from resemblance.metrics.since.outside_attack import STEPS, outside_attack, outside_of
 from resemblance.metrics.since.parameter_randomization import ParameterRandomization, randomized_maps
 from resemblance.metrics.suite.answers import Answers
+from resemblance.metrics.suite.measurement import Measurement, item
 from resemblance.metrics.suite.measurements.measures_of_maps import no_map
+from resemblance.metrics.suite.measurements.measures_of_prediction import share_interval
 from resemblance.metrics.suite.measurements.summaries import SummaryMeasurement
-from resemblance.metrics.suite.result import MeasureResult
+from resemblance.metrics.suite.result import MeasureResult, Value
 from resemblance.metrics.suite.subject import Subject, no_gradient, no_owners, no_places, no_prototypes
+from resemblance.training.attacks.classification import STEPS as ACCURACY_STEPS
+from resemblance.training.attacks.classification import adversarial_accuracy
 
 FEW = 64  # images for measures that need many passes for each
 
@@ -208,4 +214,66 @@ class SensitivityMeasurement(SummaryMeasurement):
             "Each image is changed at random ten times, too little to be seen, and the largest change of the "
             "contributions counts.",
             share=False,
+        )
+
+
+class RobustAccuracyMeasurement(Measurement):
+    """Accuracy under an attack on the prediction, beside the accuracy without one."""
+
+    name: ClassVar[str] = "robust-accuracy"
+    title: ClassVar[str] = "Adversarial accuracy"
+    needs = (no_gradient,)
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self.clean, self.robust = MeanMetric(), MeanMetric()
+
+    def update(self, answers: Answers) -> None:
+        """Attack the prediction for each image of a batch."""
+        answers.cost.forward += 2 * len(answers)
+        answers.cost.gradients += ACCURACY_STEPS * len(answers)
+        withstood = adversarial_accuracy(
+            self.subject.model,
+            answers.images,
+            answers.labels,
+            seed=self.subject.settings.seed,
+            indices=answers.indices,
+        )
+        self.robust.update(withstood.cpu())
+        self.clean.update((answers.predicted == answers.labels).cpu())
+
+    def result(self) -> MeasureResult:
+        """Return both accuracies."""
+        clean, robust, count = item(self.clean.compute()), item(self.robust.compute()), int(self.clean.weight)
+        values = (
+            Value(
+                "robust_accuracy",
+                "adversarial accuracy",
+                robust,
+                "higher",
+                f"{share(robust)} of {count} images are still classified correctly after an attack, "
+                f"{share(clean)} before it.",
+                "Close to the accuracy before it. Without adversarial training, most models fall to about 0.",
+                interval=share_interval(robust, count),
+                count=count,
+                share=True,
+            ),
+            Value(
+                "robust_accuracy_clean",
+                "accuracy before the attack",
+                clean,
+                "higher",
+                f"{share(clean)} of the same images are classified correctly as they are.",
+                "As for the accuracy.",
+                interval=share_interval(clean, count),
+                count=count,
+                share=True,
+            ),
+        )
+        return MeasureResult(
+            self.name,
+            self.title,
+            "Each image is changed so as to be misclassified, by at most 8 of 255 grey levels per pixel, too little to "
+            "be seen: ten steps along the gradient of the scores, from a random start (PGD).",
+            values,
         )

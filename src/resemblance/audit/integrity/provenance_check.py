@@ -1,0 +1,259 @@
+"""The check "provenance": is each prototype the training image, the place and the picture that the folder says?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from resemblance.audit.audit_check import Check, Record
+from resemblance.audit.audited import AuditSubject, no_prototypes, no_training_images
+from resemblance.audit.finding import Example, Finding
+from resemblance.audit.integrity.embedded_sources import (
+    EXACT,
+    compare_boxes,
+    distance_errors,
+    rounding_limit,
+    vector_errors,
+)
+from resemblance.audit.integrity.nearest_sources import others_are_nearer, smallest_values
+from resemblance.audit.integrity.provenance_texts import CURE, MEANING, REASONS, reason_of
+from resemblance.audit.integrity.source_pictures import Shown, source_figure
+from resemblance.audit.integrity.stored_gallery import item_of, pictured, wrong_decodings, wrong_items
+from resemblance.core.prototype_model import PrototypeModel
+from resemblance.data.inputs import as_picture, pixels
+from resemblance.data.sources.source import Source
+from resemblance.drawing.style import png
+from resemblance.methods.ensemble.prototypes import JointPrototypes
+from resemblance.metrics.suite.result import Value
+from resemblance.prototypes.vectors import VectorPrototypes
+
+NAMED = 20  # prototypes named in the details
+
+
+def no_sources(subject: AuditSubject) -> str | None:
+    """Explain that no prototype has a source image, if so."""
+    assert subject.explains is not None
+    gallery = subject.explains.gallery or ()
+    if bool((subject.prototypes.source_index >= 0).any()) or any(item.source is not None for item in gallery):
+        return None
+    return f"no {subject.model.traits.words.one} of this {subject.model.name} has a source image"
+
+
+def is_ensemble(subject: AuditSubject) -> str | None:
+    """Explain that the sources of an ensemble's members are checked one by one, if the model is one."""
+    if isinstance(subject.prototypes, JointPrototypes):
+        return "the prototypes of an ensemble are those of its members; audit these one by one"
+    return None
+
+
+class ProvenanceCheck(Check):
+    """Embeds the source images again, and compares vectors, places, classes, pictures and names."""
+
+    name = "provenance"
+    title = "Provenance"
+    needs = (no_prototypes, is_ensemble, no_training_images, no_sources)
+
+    def __init__(self, subject: AuditSubject) -> None:
+        super().__init__(subject)
+        assert subject.explains is not None
+        assert subject.train is not None
+        self.model: PrototypeModel = subject.explains
+        self.train: Source = subject.train
+        index = subject.prototypes.source_index.cpu()
+        self.valid = (index >= 0) & (index < len(self.train))
+        self.sources = torch.unique(index[self.valid])
+        self.decodes = self.model.traits.decodes and self.model.gallery is not None
+
+    def parts(self) -> int:
+        """Return one part per batch of source images, one for decoded pictures, and one per batch of other images.
+
+        All training images are read only where a prototype shows the nearest of them.
+        """
+        rest = (
+            0 if self.model.traits.projects else math.ceil(len(self.train) / self.subject.settings.batch_size)
+        )
+        return len(self._batches()) + self.decodes + rest
+
+    def _batches(self) -> tuple[Tensor, ...]:
+        size = self.subject.settings.batch_size
+        return torch.split(self.sources, size) if len(self.sources) else ()
+
+    @torch.no_grad()
+    def examine(self, part: int) -> Record:
+        """Compare the prototypes of a batch of source images, all decoded pictures, or a batch of other images."""
+        batches = self._batches()
+        if part >= len(batches) + self.decodes:
+            return self._others(part - len(batches) - self.decodes)
+        if part >= len(batches):
+            decodings = wrong_decodings(self.model)
+            return {"which": torch.arange(len(decodings)), "wrong": {"decoding": decodings}}
+        positions = batches[part]
+        batch = self.subject.read(positions, self.train)
+        latents = self.model.latents(batch.images)
+        latents = latents.float() if isinstance(latents, Tensor) else latents
+        index = self.subject.prototypes.source_index.cpu()
+        pairs = (positions[:, None] == index).nonzero()
+        rows, which = (column.to(self.model.device) for column in pairs.T)
+        errors, limits = self._errors(latents, rows, which)
+        wrong = wrong_items(self.model, self.train, list(pixels(batch.images)), pairs)
+        agree, boxes = compare_boxes(self.model, latents, rows, which)
+        wrong["box"] |= ~agree.cpu()
+        wrong["vector"] = errors > limits
+        wrong["class"] = ~self._allowed(batch.labels, rows, which).cpu()
+        return {"which": which.cpu(), "errors": errors, "boxes": boxes.cpu(), "wrong": wrong}
+
+    def _errors(self, latents: Tensor, rows: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+        """Return relative errors (n,) and their limits (n,); prototypes without vectors have no error."""
+        layer = self.subject.prototypes
+        if not isinstance(layer, VectorPrototypes):
+            return torch.zeros(len(which)), torch.zeros(len(which))
+        measure = vector_errors if self.model.traits.projects else distance_errors
+        errors = measure(layer, latents, rows, which).cpu()
+        return errors, self._limits[which.cpu()]
+
+    @cached_property
+    def _limits(self) -> Tensor:
+        layer = self.subject.prototypes
+        assert isinstance(layer, VectorPrototypes)
+        return rounding_limit(layer).cpu().clamp_min(EXACT)
+
+    def _allowed(self, labels: Tensor, rows: Tensor, which: Tensor) -> Tensor:
+        """Return whether a prototype may come from its source image, (n,) bool."""
+        owners = self.subject.prototypes.owners
+        free = ~owners.any(dim=1) | (not self.model.traits.projects and self.model.traits.sources == "all")
+        return owners[which, labels[rows]] | free[which]
+
+    def _others(self, number: int) -> Record:
+        """Look for nearer images in a batch of the training images."""
+        size = self.subject.settings.batch_size
+        positions = range(number * size, min((number + 1) * size, len(self.train)))
+        return {"values": smallest_values(self.model, self.subject.read(positions, self.train))}
+
+    def finding(self, records: Sequence[Record]) -> Finding:
+        """Return the share of prototypes that are not what the folder says, and name them."""
+        words, count = self.model.traits.words, len(self.subject.prototypes)
+        wrong = {reason: torch.zeros(count, dtype=torch.bool) for reason in REASONS}
+        for record in records:
+            for reason, flags in record.get("wrong", {}).items():
+                wrong[reason][record["which"]] |= flags
+        if others := [record["values"] for record in records if "values" in record]:
+            wrong["nearest"] = others_are_nearer(others) & self.valid
+        unknown = self.subject.prototypes.source_index.cpu() < 0
+        wrong["index"] = (~self.valid & ~unknown) | (unknown & pictured(self.model))
+        checked = self.valid | wrong["index"] | wrong["decoding"]
+        failed = torch.stack(list(wrong.values())).any(dim=0)
+        share, total = float(failed.sum()) / max(int(checked.sum()), 1), int(checked.sum())
+        says = f"{int(failed.sum())} of {total} {words.many} are not what the folder says."
+        rounded = int(
+            sum(((r["errors"] > EXACT) & ~r["wrong"]["vector"]).sum() for r in records if "errors" in r)
+        )
+        if not bool(failed.any()):
+            says = f"All {total} {words.many} are the images, places and pictures that the folder says."
+        values = [
+            Value(
+                self.name,
+                "wrong provenance",
+                share,
+                "lower",
+                says,
+                "0.",
+                count=total,
+                of=words.many,
+                share=True,
+            )
+        ]
+        for reason, flags in wrong.items():
+            number = int(flags.sum())
+            sentence = f"{number} {words.many}: {reason_of(reason)}."
+            values.append(
+                Value(
+                    f"provenance_{reason}",
+                    f"wrong {reason}",
+                    number,
+                    "lower",
+                    sentence,
+                    "0.",
+                    count=total,
+                    of=words.many,
+                )
+            )
+        return Finding(
+            self.name,
+            self.title,
+            "failed" if bool(failed.any()) else "doubtful" if rounded else "passed",
+            says,
+            MEANING,
+            tuple(values),
+            CURE if bool(failed.any()) else "",
+            self._examples(wrong, failed, records),
+            {"failed": [self._named(int(k), wrong) for k in failed.nonzero().flatten()[:NAMED]]},
+            tuple(self._notes(int(unknown.sum()), rounded)),
+        )
+
+    def _named(self, k: int, wrong: dict[str, Tensor]) -> dict[str, object]:
+        reasons = [REASONS[reason] for reason, flags in wrong.items() if bool(flags[k])]
+        item = item_of(self.model, k)
+        return {
+            self.model.traits.words.one: k,
+            "image": "" if item is None else item.name,
+            "reasons": reasons,
+        }
+
+    def _examples(
+        self, wrong: dict[str, Tensor], failed: Tensor, records: Sequence[Record]
+    ) -> tuple[Example, ...]:
+        """Return one picture with a row per prototype: those that failed, else the first ones."""
+        chosen = (failed if bool(failed.any()) else self.valid).nonzero().flatten()
+        boxes = torch.zeros_like(self.subject.prototypes.source_box, device="cpu")
+        for record in records:
+            if "boxes" in record:
+                boxes[record["which"]] = record["boxes"]
+        rows = [self._row(int(k), wrong, boxes) for k in chosen[: self.subject.settings.examples]]
+        if not rows:
+            return ()
+        title = "Stored pictures beside the training images"
+        caption = "The place of a part is framed in yellow; a red frame marks what is wrong."
+        return (Example(title, png(source_figure(rows)), caption),)
+
+    def _row(self, k: int, wrong: dict[str, Tensor], boxes: Tensor) -> Shown:
+        item, layer = item_of(self.model, k), self.subject.prototypes
+        reasons = [REASONS[reason] for reason, flags in wrong.items() if bool(flags[k])]
+        classes = ", ".join(layer.owner_names(self.model.spec.classes)[k][:3]) or "no class"
+        true, place = None, None
+        if bool(self.valid[k]):
+            true = as_picture(self.subject.read([int(layer.source_index[k])], self.train).images[0].cpu())
+            x0, y0, x1, y1 = boxes[k].tolist()
+            place = (x0, y0, x1, y1)
+        box = None if item is None else item.box
+        label = "\n".join(
+            [f"{self.model.traits.words.one} {k} ({classes})", *(reasons or ["as it should be"])]
+        )
+        return Shown(label, None if item is None else item.image, box, true, bool(reasons), place)
+
+    def _notes(self, unknown: int, rounded: int) -> list[str]:
+        words, notes = self.model.traits.words, []
+        if self.model.gallery is None:
+            notes.append("The folder has no pictures, so that pictures and names were not compared.")
+        if not self.model.traits.projects:
+            notes.append(
+                f"The {words.many} of {self.model.name} are not images themselves: the image shown is the nearest or "
+                "strongest one."
+            )
+        elif self.model.traits.boxes_before_push:
+            notes.append(
+                "Boxes were cut from the maps before projection, which no longer exist: they were not checked."
+            )
+        if not isinstance(self.subject.prototypes, VectorPrototypes):
+            notes.append(f"The {words.many} of {self.model.name} have no vectors to compare.")
+        if unknown:
+            notes.append(f"{unknown} {words.many} have no source image.")
+        if rounded:
+            notes.append(
+                f"The vectors of {rounded} {words.many} differ from their source images by as much as arithmetic of 16 "
+                "bits or of a GPU leaves."
+            )
+        return notes

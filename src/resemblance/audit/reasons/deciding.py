@@ -1,0 +1,38 @@
+"""The similarity on which a prediction rests, by which images that resemble nothing known can be noticed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from resemblance.core.classifier import Classifier
+from resemblance.core.output import Output
+from resemblance.core.prototype_model import PrototypeModel
+from resemblance.explain.selection import evidence_of, ranked_reasons
+
+
+def deciding_similarity(model: Classifier, output: Output) -> tuple[Tensor, Tensor] | None:
+    """Return the similarity on which each prediction rests, and its prototype, both (B,).
+
+    It is the largest similarity to a prototype of the predicted class; in a tree of prototypes, the presence at the
+    last node of the best path; of a model that abstains where it finds nothing, the largest of all.
+
+    Returns:
+        None for models that have none: without prototypes, and where all attributes or concepts of an image count.
+    """
+    if not isinstance(model, PrototypeModel):
+        return None
+    similarities = output.similarities.float()
+    if model.abstains(output) is not None:
+        return similarities.amax(dim=1), similarities.argmax(dim=1)
+    classes = output.scores.argmax(dim=1)
+    evidence, shown = evidence_of(model, output, classes)
+    if evidence.paths is not None:
+        top = ranked_reasons(model, evidence.contributions, shown)[:, 0]
+        last = evidence.prototypes[top]
+        return similarities.gather(1, last[:, None])[:, 0], last
+    owners = model.prototypes.owners
+    if not model.traits.words.rivals or not bool(owners.any()):
+        return None
+    own = similarities.masked_fill(~owners.T[classes], -torch.inf)
+    return own.amax(dim=1), own.argmax(dim=1)

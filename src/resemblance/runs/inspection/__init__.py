@@ -1,0 +1,1 @@
+"""Describe a run folder or a model folder without building the model."""
