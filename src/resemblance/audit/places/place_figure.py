@@ -85,8 +85,11 @@ def place_figure(change: PlaceChange, view: PrototypeView, answers: tuple[str, s
         )
     owner = view.owner if view.words.owned and view.classes else ""
     _panel(axes, columns[0], TOP, view.picture, view.title, owner, whole=view.source)
+    unchanged = (
+        "grey: not changed" if change.region is None else "grey: not changed; green frame: where it is to be"
+    )
     noise = (0.5 + AMPLIFIED * (change.changed - change.image)).clamp(0, 1)
-    _panel(axes, columns[0], TOP + ROW, as_picture(noise), f"change × {AMPLIFIED}", "grey: not changed")
+    _panel(axes, columns[0], TOP + ROW, as_picture(noise), f"change × {AMPLIFIED}", unchanged)
     scale = SIDE / max(height, width)
     corner = (columns[1] + (SIDE - scale * width) / 2, TOP + ROW + (SIDE - scale * height) / 2)
     if change.region is not None:
