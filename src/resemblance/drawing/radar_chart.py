@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -46,12 +47,14 @@ def radar_chart(
     chart.set_axis_off()
     _draw_web(chart, axes)
     for number, (name, values) in enumerate(series.items()):
-        colour = SERIES[number % len(SERIES)]
-        _draw_series(chart, [values.get(axis) for axis in axes], colour)
+        # Beyond the last colour they begin again, dashed.
+        colour, dashed = SERIES[number % len(SERIES)], number >= len(SERIES)
+        line = (0, (4, 2)) if dashed else "solid"
+        _draw_series(chart, [values.get(axis) for axis in axes], colour, line)
         top = MARGIN + 0.1 + 0.24 * number
         swatch = place(figure, MARGIN + SIDE, top, 0.25, 0.14)
         swatch.set_axis_off()
-        swatch.plot((0, 1), (0.5, 0.5), color=colour, linewidth=2)
+        swatch.plot((0, 1), (0.5, 0.5), color=colour, linewidth=2, linestyle=line)
         write(figure, MARGIN + SIDE + 0.35, top - 0.01, plain(name), fontsize=9)
     for number, note in enumerate(notes):
         write(figure, MARGIN, height - MARGIN - below + 0.25 + 0.2 * number, note, fontsize=8, color=MUTED)
@@ -87,7 +90,7 @@ def _draw_web(chart: Axes, axes: Sequence[str]) -> None:
         )
 
 
-def _draw_series(chart: Axes, values: Sequence[float | None], colour: str) -> None:
+def _draw_series(chart: Axes, values: Sequence[float | None], colour: str, line: Any) -> None:
     count = len(values)
     points = [None if value is None else _point(number, count, value) for number, value in enumerate(values)]
     if all(point is not None for point in points):
@@ -95,7 +98,9 @@ def _draw_series(chart: Axes, values: Sequence[float | None], colour: str) -> No
         chart.fill(*zip(*whole, strict=True), color=colour, alpha=0.08, linewidth=0)
     for first, second in zip(points, [*points[1:], *points[:1]], strict=True):
         if first is not None and second is not None:
-            chart.plot((first[0], second[0]), (first[1], second[1]), color=colour, linewidth=1.7)
+            chart.plot(
+                (first[0], second[0]), (first[1], second[1]), color=colour, linewidth=1.7, linestyle=line
+            )
     for point in points:
         if point is not None:
             chart.plot(*point, color=colour, marker="o", markersize=4)

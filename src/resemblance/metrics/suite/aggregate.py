@@ -162,19 +162,17 @@ def _stem(run: MeasuredRun) -> str:
 
 
 def _label(run: MeasuredRun, firsts: Sequence[MeasuredRun]) -> str:
-    """Return the method and the settings in which it differs from other groups of the same method."""
-    alike = [
-        other for other in firsts if other.method == run.method and (other.of is None) == (run.of is None)
-    ]
-    name = run.method if run.of is None else f"kmex of {_stem(run)}"
+    """Return the method and the settings in which it differs from other groups of the same name."""
+    alike = [other for other in firsts if _name(other) == _name(run)]
     mine = _settings(run)
     differing = [
         setting
         for setting, value in mine.items()
         if setting != "of" and any(_settings(other).get(setting) != value for other in alike)
     ]
-    if not differing or len(alike) == 1:
-        return name
-    return f"{name}, " + ", ".join(
-        f"{setting.replace('_', ' ')} {mine[setting]}" for setting in differing[:3]
-    )
+    settings = [f"{setting.replace('_', ' ')} {mine[setting]}" for setting in differing[:3]]
+    return ", ".join([_name(run), *settings])
+
+
+def _name(run: MeasuredRun) -> str:
+    return run.method if run.of is None else f"kmex of {_stem(run)}"

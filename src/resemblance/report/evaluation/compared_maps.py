@@ -17,13 +17,14 @@ from resemblance.data.images import Pixels
 from resemblance.data.inputs import pixels
 from resemblance.drawing.matrix import SIGNED
 from resemblance.drawing.sheet import picture, sheet, text
-from resemblance.drawing.style import MUTED, plain, write
+from resemblance.drawing.style import MUTED, inches, plain, write
 from resemblance.encoders.probe import evaluating
 from resemblance.metrics.suite.subject import Subject
 from resemblance.relevance.maps import class_maps
 from resemblance.runs.kmex_beside import Evaluated
 
-SIDE, GAP, MARGIN, NAME = 1.15, 0.1, 0.3, 1.5  # inches
+SIDE, GAP, MARGIN, NAME = 1.15, 0.1, 0.3, 1.0  # inches; names take more where they are longer
+LONGEST_NAME = 36  # characters
 
 
 def compared_maps(runs: Sequence[Evaluated], count: int) -> tuple[Figure, str]:
@@ -78,16 +79,17 @@ def maps_figure(
         rows: name of the model → maps (B, H, W), or why there are none.
     """
     step = SIDE + GAP
-    width = max(MARGIN * 2 + NAME + len(images) * step, 4.5)
+    names = max([NAME, *(inches(plain(name, LONGEST_NAME), 9) + 0.2 for name in rows)])
+    width = max(MARGIN * 2 + names + len(images) * step, 4.5)
     figure, axes = sheet(width, MARGIN * 2 + 0.3 + (1 + len(rows)) * step, unit=1)
-    left, top = MARGIN + NAME, MARGIN + 0.3
+    left, top = MARGIN + names, MARGIN + 0.3
     write(figure, MARGIN, top + SIDE / 2 - 0.08, "image", fontsize=9)
     for column, (image, name) in enumerate(zip(images, classes, strict=True)):
         text(axes, left + column * step + SIDE / 2, top - 0.12, plain(name, 16), size=8, color=MUTED)
         picture(axes, image, left + column * step, top, SIDE)
     for number, (name, maps) in enumerate(rows.items(), start=1):
         y = top + number * step
-        write(figure, MARGIN, y + SIDE / 2 - 0.08, plain(name, 18), fontsize=9)
+        write(figure, MARGIN, y + SIDE / 2 - 0.08, plain(name, LONGEST_NAME), fontsize=9)
         for column in range(len(images)):
             drawn = None if isinstance(maps, str) else signed_picture(maps[column], images[column])
             picture(axes, drawn, left + column * step, y, SIDE)

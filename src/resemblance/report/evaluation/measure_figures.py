@@ -56,9 +56,14 @@ def ordering_figure(groups: Sequence[Group]) -> Figure | None:
 
 
 def radar_figure(groups: Sequence[Group]) -> Figure | None:
-    """Draw the radar of the paper's measures; None if fewer than three of them were measured."""
+    """Draw the radar of the paper's measures; None if fewer than three of them were measured.
+
+    Conversions that stand beside a model have few of the axes and are left out.
+    """
     series: dict[str, dict[str, float]] = {}
     for group in groups:
+        if group.runs[0].of is not None:
+            continue
         measured = {}
         for axis, (measure, name, _) in RADAR.items():
             measured[axis] = group.summary(measure, name).mean
