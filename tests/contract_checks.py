@@ -8,6 +8,16 @@ from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 
 
+def assert_probabilities(model: Classifier, scores: torch.Tensor) -> None:
+    """Check that probabilities sum to 1 and keep the order of the scores, and are those scores that are probabilities."""
+    probabilities = model.probabilities(scores)
+    assert torch.allclose(probabilities.sum(dim=1), torch.ones(len(scores)), atol=1e-5)
+    best = probabilities.gather(1, scores.argmax(dim=1, keepdim=True))[:, 0]
+    assert torch.equal(best, probabilities.amax(dim=1))
+    if model.traits.score_kind == "probability":
+        assert torch.equal(probabilities, scores)
+
+
 def assert_contract(model: Classifier, images: torch.Tensor, *, maps_hold_similarities: bool = True) -> None:
     """Check outputs, evidence, maps, losses and purity of ``model`` on ``images``.
 
@@ -20,6 +30,7 @@ def assert_contract(model: Classifier, images: torch.Tensor, *, maps_hold_simila
     assert output.scores.shape == (batch, classes)
     assert output.scores.dtype == torch.float32
     assert output.scores.isfinite().all()
+    assert_probabilities(model, output.scores)
     one = model(images[:1])
     assert torch.allclose(one.scores, output.scores[:1], rtol=1e-3, atol=1e-3)
     assert_loss(model, output)

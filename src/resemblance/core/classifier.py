@@ -13,6 +13,7 @@ from resemblance.config.encoder import EncoderConfig
 from resemblance.config.method import MethodConfig
 from resemblance.config.model import ModelSpec
 from resemblance.core.output import Output
+from resemblance.core.probabilities import as_probabilities
 from resemblance.core.recipe import Recipe
 from resemblance.core.training_hooks import TrainingHooks
 from resemblance.core.traits import Traits
@@ -174,8 +175,8 @@ class Classifier(TrainingHooks, nn.Module):
         return {}
 
     def probabilities(self, scores: Tensor) -> Tensor:
-        """Return the probabilities (B, C) of scores (B, C)."""
-        return scores.softmax(dim=1)
+        """Return the probabilities (B, C) of scores (B, C), by the kind of the scores (`as_probabilities`)."""
+        return as_probabilities(scores, self.traits.score_kind)
 
     def snapshot(self) -> dict[str, np.ndarray] | None:
         """Return small arrays that are written while the model trains; None for nothing."""

@@ -13,13 +13,14 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.classifier import Classifier
+from resemblance.core.probabilities import as_probabilities
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.sources.source import ArraySource
 from resemblance.explain.explain import explain
 from resemblance.explain.prototype_view import prototype_views
 from resemblance.methods.ensemble.model import Ensemble, PrototypeEnsemble, make_ensemble
-from resemblance.methods.ensemble.rule import combine, probabilities
+from resemblance.methods.ensemble.rule import combine
 from resemblance.methods.loading import load
 from resemblance.methods.registry import build
 from resemblance.metrics.ensemble import evaluate_ensemble
@@ -75,7 +76,7 @@ def test_other_scores_are_averaged_as_probabilities():
 def test_probabilities_sum_to_one_and_keep_the_order(kind):
     scores = torch.rand(5, 7)
     scores = scores / scores.sum(1, keepdim=True) if kind == "probability" else 9 * scores
-    shares = probabilities(scores, kind)
+    shares = as_probabilities(scores, kind)
     assert torch.allclose(shares.sum(1), torch.ones(5))
     assert torch.equal(shares.argsort(1), scores.argsort(1))
 

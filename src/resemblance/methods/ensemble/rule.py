@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from resemblance.core.probabilities import as_probabilities
 from resemblance.core.traits import ScoreKind
 
 Rule = Literal["sum of the logits", "mean of the probabilities"]
@@ -38,22 +39,6 @@ def additive(kinds: Sequence[ScoreKind]) -> bool:
     return set(kinds) == {"logit"} or "logit" not in kinds
 
 
-def probabilities(scores: Tensor, kind: ScoreKind) -> Tensor:
-    """Convert scores (B, C) to probabilities: softmax of logits, shares of votes (equal if there are no votes).
-
-    Example:
-        >>> probabilities(torch.tensor([[3.0, 1.0], [0.0, 0.0]]), "votes")
-        tensor([[0.7500, 0.2500],
-                [0.5000, 0.5000]])
-    """
-    if kind == "logit":
-        return scores.softmax(dim=1)
-    if kind == "probability":
-        return scores
-    total = scores.sum(dim=1, keepdim=True)
-    return torch.where(total > 0, scores / total.clamp_min(1e-12), 1 / scores.shape[1])
-
-
 def combine(scores: Sequence[Tensor], kinds: Sequence[ScoreKind]) -> Tensor:
     """Compute the scores (B, C) of an ensemble.
 
@@ -71,7 +56,7 @@ def combine(scores: Sequence[Tensor], kinds: Sequence[ScoreKind]) -> Tensor:
     """
     if rule_for(kinds) == "sum of the logits":
         return torch.stack(list(scores)).sum(dim=0)
-    return torch.stack([probabilities(s, kind) for s, kind in zip(scores, kinds, strict=True)]).mean(dim=0)
+    return torch.stack([as_probabilities(s, kind) for s, kind in zip(scores, kinds, strict=True)]).mean(dim=0)
 
 
 def share(scores: Tensor, kind: ScoreKind, members: int, rule: Rule) -> tuple[Tensor, Tensor]:
