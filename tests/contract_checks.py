@@ -9,7 +9,7 @@ from resemblance.core.prototype_model import PrototypeModel
 
 
 def assert_probabilities(model: Classifier, scores: torch.Tensor) -> None:
-    """Check that probabilities sum to 1 and keep the order of the scores, and are those scores that are probabilities."""
+    """Check that probabilities sum to 1 and keep the order of the scores; scores that are probabilities stay."""
     probabilities = model.probabilities(scores)
     assert torch.allclose(probabilities.sum(dim=1), torch.ones(len(scores)), atol=1e-5)
     best = probabilities.gather(1, scores.argmax(dim=1, keepdim=True))[:, 0]
