@@ -11,14 +11,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from resemblance.audit.attack_rates import FAILED, PASSED, joined, percent, rate, verdict_of
 from resemblance.audit.audit_check import Record
 from resemblance.audit.finding import Finding
 from resemblance.audit.places.cell_regions import box_pixels
 from resemblance.audit.places.place_aims import PairMaps, best_matches, pair_maps, shown_boxes
-from resemblance.audit.places.place_attacks import hide_place, noisy_pixels
+from resemblance.audit.places.place_attacks import NOISE, hide_place, noisy_pixels
 from resemblance.audit.places.place_check import PlaceCheck
 from resemblance.audit.places.place_examples import keep_example, place_examples
-from resemblance.audit.places.place_rates import FAILED, NOISE, PASSED, joined, percent, share, verdict_of
 from resemblance.audit.places.strongest_prototypes import similarity_rank
 from resemblance.metrics.since.bootstrap import mean_interval
 from resemblance.metrics.suite.result import Value
@@ -89,26 +89,28 @@ class HeadDisappears(PlaceCheck):
         words, usable = self.model.traits.words, joined(records, "usable")
         left_out = {f"images without a {words.one} to hide": int((~usable.bool()).sum())}
         good = f"Near 0, and near the rate of {NOISE}."
-        main = share(
+        main = rate(
             "head_disappears",
             f"images with a hidden {words.one}",
             joined(records, "held"),
             f"In {{hits}} of {{count}} images the strongest {words.one} is no longer among the {self.top} most "
             "similar, and the prediction stays.",
             good,
-            noise=joined(records, "noise_held"),
+            baseline=joined(records, "noise_held"),
+            baseline_of=NOISE,
             left_out=left_out,
         )
         values = (
             main,
-            share(
+            rate(
                 "head_disappears_any",
                 "the same, whatever the prediction",
                 joined(records, "any"),
                 f"In {{hits}} of {{count}} images it is no longer among the {self.top} most similar, if the prediction "
                 "may change.",
                 good,
-                noise=joined(records, "noise_any"),
+                baseline=joined(records, "noise_any"),
+                baseline_of=NOISE,
                 left_out=left_out,
             ),
             self._fall(records),

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from resemblance.audit.attack_rates import FAILED, PASSED, joined, percent, rate, verdict_of
 from resemblance.audit.audit_check import Record
 from resemblance.audit.finding import Finding
+from resemblance.audit.places.place_attacks import NOISE
 from resemblance.audit.places.place_check import PlaceCheck
 from resemblance.audit.places.place_examples import place_examples
-from resemblance.audit.places.place_rates import FAILED, NOISE, PASSED, joined, percent, share, verdict_of
 from resemblance.metrics.since.bootstrap import mean_interval
 from resemblance.metrics.suite.result import Value
 
@@ -27,29 +28,31 @@ def moved_finding(check: PlaceCheck, records: Sequence[Record]) -> Finding:
     success = rows["held"].bool()
     left_out = {f"images without a {words.one} that leaves room": int((~usable).sum())}
     good = f"Near 0, and near the rate of {NOISE}."
-    main = share(
+    main = rate(
         "head_on_stomach",
         "images with a moved place",
         success,
         f"In {{hits}} of {{count}} images one of the {settings.top} strongest {words.many} is found elsewhere, and the "
         "prediction stays.",
         good,
-        noise=rows["noise_held"],
+        baseline=rows["noise_held"],
+        baseline_of=NOISE,
         left_out=left_out,
     )
     values = [
         main,
-        share(
+        rate(
             "head_on_stomach_any",
             "the same, whatever the prediction",
             rows["any"],
             "In {hits} of {count} images one of them is found elsewhere, if the prediction may change.",
             good,
-            noise=rows["noise_any"],
+            baseline=rows["noise_any"],
+            baseline_of=NOISE,
             left_out=left_out,
         ),
         _similarity(before[success], after[success], words.similarity),
-        share(
+        rate(
             "head_on_stomach_stronger",
             "moved places with more similarity than the true one had",
             after[success] > before[success],
@@ -63,7 +66,7 @@ def moved_finding(check: PlaceCheck, records: Sequence[Record]) -> Finding:
     ]
     if rows["log"].any():
         values.append(
-            share(
+            rate(
                 "head_on_stomach_very_high",
                 "moved places with a very high similarity",
                 after[success & rows["log"].bool()] >= VERY_HIGH,

@@ -18,6 +18,7 @@ from resemblance.training.attacks.noise import uniform_noise
 from resemblance.training.attacks.pgd import Attacked, pgd
 
 EPS, STEP, STEPS = 8 / 255, 2 / 255, 40
+NOISE = "uniform noise of the same size on the same pixels"
 
 
 @dataclass(frozen=True)

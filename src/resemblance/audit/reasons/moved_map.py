@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from resemblance.audit.attack_rates import percent, verdict_of
 from resemblance.audit.audit_check import Check, Record
 from resemblance.audit.audited import (
     AuditSubject,
@@ -18,7 +19,6 @@ from resemblance.audit.audited import (
 )
 from resemblance.audit.finding import Example, Finding
 from resemblance.audit.reasons.attack_pictures import levels, row_example
-from resemblance.audit.reasons.attack_rates import percent, verdict_of
 from resemblance.audit.reasons.map_attack import above_zero, map_and_output, marked, share_inside
 from resemblance.audit.reasons.shown_reasons import (
     lead,

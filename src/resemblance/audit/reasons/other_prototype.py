@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from resemblance.audit.attack_rates import percent, rate, verdict_of
 from resemblance.audit.audit_check import Check, Record
 from resemblance.audit.audited import (
     AuditSubject,
@@ -19,7 +20,6 @@ from resemblance.audit.audited import (
 )
 from resemblance.audit.finding import Example, Finding
 from resemblance.audit.reasons.attack_pictures import change_panels, levels, prototype_panel, row_example
-from resemblance.audit.reasons.attack_rates import percent, rate, verdict_of
 from resemblance.audit.reasons.shown_reasons import (
     candidates,
     lead,

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
+from resemblance.audit.audit_check import Record
 from resemblance.audit.finding import Verdict
 from resemblance.metrics.suite.measurements.measures_of_prediction import share_interval
 from resemblance.metrics.suite.result import Better, Value
 
-PASSED, FAILED = 0.1, 0.5  # rates up to the first are passed, above the second failed
+# Rates up to the first are passed, above the second failed. In Hoffmann et al. 2021, plain models have 93.0 and 99.5 %,
+# adversarially trained ones 27.0 and 34.0 %, of which they say that the problem is not solved.
+PASSED, FAILED = 0.1, 0.5
+
+
+def joined(records: Sequence[Record], name: str) -> Tensor:
+    """Return what all parts recorded under a name, one row per image."""
+    rows: list[Tensor] = [record[name] for record in records]
+    return torch.cat(rows) if rows else torch.zeros(0)
 
 
 def rate(
@@ -41,7 +51,6 @@ def rate(
         left_out: the number of cases that were left out, by reason.
 
     Example:
-        >>> import torch
         >>> rate("moved", "moved", torch.tensor([True, False]), "{hits} of {count} moved.", "0.").says
         '1 of 2 moved.'
     """
@@ -76,11 +85,11 @@ def verdict_of(share: float, *, passed: float = PASSED, failed: float = FAILED) 
     return "passed" if share <= passed else "failed" if share > failed else "doubtful"
 
 
-def percent(share: float) -> str:
+def percent(share: float | None) -> str:
     """Return a share in per cent; a dash where it is not defined.
 
     Example:
-        >>> percent(0.123), percent(float("nan"))
+        >>> percent(0.123), percent(None)
         ('12 %', '–')
     """
-    return "–" if share != share else f"{100 * share:.0f} %"
+    return "–" if share is None or share != share else f"{100 * share:.0f} %"
