@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
@@ -73,6 +76,23 @@ def test_thresholds_that_hold_are_no_failure(run: Path, tmp_path: Path, command:
     assert "Counting: FAILED" in out
     assert "nonsense < 0: held" in out
     assert (run / "audit" / "audit.html").is_file()
+
+
+def test_the_report_has_the_verdicts_of_the_audit(run: Path, tmp_path: Path, command: Command) -> None:
+    copy = tmp_path / "a run: 50% #1"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("audit"))
+    report = ["report", copy, "--explain", "0", "--data", "digits"]
+    assert command(*report)[0] == 0
+    assert "under attack" not in (copy / "report.html").read_text(encoding="utf-8")
+    assert command("audit", copy, "--checks", "nonsense", "--images", "10")[0] == 0
+    assert command(*report)[0] == 0
+    page = (copy / "report.html").read_text(encoding="utf-8")
+    [address] = re.findall(r'<a href="([^"#]+audit.html)"', page)
+    assert (copy / unquote(address)).is_file()
+    assert "Counting: <b>failed</b>." in page
+    (copy / "audit" / "audit.json").write_text("damaged", encoding="utf-8")
+    assert command(*report)[0] == 0  # the page can be read all the same
+    assert "under attack" in (copy / "report.html").read_text(encoding="utf-8")
 
 
 def test_figures_that_the_folder_claims_are_compared(run: Path, tmp_path: Path, command: Command) -> None:

@@ -13,6 +13,7 @@ from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.text import percent
 from resemblance.metrics.confusion import accuracy
+from resemblance.report.audit.audit_summary import AuditSummary
 
 BIG_GAP = 0.01  # the loss of accuracy against the black box from which the report warns
 
@@ -90,6 +91,7 @@ class RunReport:
         configuration: the complete configuration as text.
         figures: further figures.
         evaluation: the address of the page about the run's evaluation; empty if there is none.
+        audit: the verdicts of the run's audit, and the address of its page; None if there is none.
 
     Example:
         >>> views = [PrototypeView(0, ("cat",), activations=4), PrototypeView(1, ("dog",), activations=0)]
@@ -113,6 +115,7 @@ class RunReport:
     configuration: str = ""
     figures: list[ReportFigure] = field(default_factory=list)
     evaluation: str = ""
+    audit: AuditSummary | None = None
 
     @property
     def words(self) -> Words:

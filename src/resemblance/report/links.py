@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from resemblance.runs.folders import EVALUATION, EVALUATION_PAGE, PAGE
+from resemblance.runs.folders import AUDIT, AUDIT_PAGE, EVALUATION, EVALUATION_PAGE, PAGE
 
 
 def report_link(folder: Path | None, page: Path) -> str:
@@ -35,6 +35,20 @@ def evaluation_link(folder: Path | None, page: Path) -> str:
         ''
     """
     return "" if folder is None else _link(folder / EVALUATION / EVALUATION_PAGE, page)
+
+
+def audit_link(folder: Path | None, page: Path) -> str:
+    """Return the address of a run's audit in its own folder, as seen from a page; empty if there is none.
+
+    Args:
+        folder: the run folder; None if the run has none.
+        page: the page with the link.
+
+    Example:
+        >>> audit_link(Path("nowhere"), Path("report.html"))
+        ''
+    """
+    return "" if folder is None else _link(folder / AUDIT / AUDIT_PAGE, page)
 
 
 def _link(target: Path, page: Path) -> str:

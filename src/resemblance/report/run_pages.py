@@ -9,6 +9,7 @@ from pathlib import Path
 from resemblance.config.errors import UserError
 from resemblance.config.runs import ConvertOptions, TrainOptions
 from resemblance.data.sources.source import DataSplits
+from resemblance.report.audit.audit_summary import audit_summary
 from resemblance.report.from_run import read_confusions, run_report
 from resemblance.report.links import evaluation_link
 from resemblance.report.page import write_report
@@ -79,6 +80,7 @@ def report(
             messages=messages,
         )
         page.evaluation = evaluation_link(run.folder, path)
+        page.audit = audit_summary(run.folder, path)
         pages.append(page)
     return write_report(path, pages, title)
 

@@ -16,10 +16,9 @@ from resemblance.config.values import flag
 from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.progress import duration
 from resemblance.data.text import share
-from resemblance.report.audit.audit_files import DOCUMENT
 from resemblance.report.run_pages import report
 from resemblance.runs.audited_run import RunAudit
-from resemblance.runs.folders import AUDIT, AUDIT_PAGE, CONFIG, MODEL, check_writable
+from resemblance.runs.folders import AUDIT, AUDIT_DOCUMENT, AUDIT_PAGE, CONFIG, MODEL, check_writable
 
 RUNS = ("blackbox", "kmex", "kmex-patches", "protopnet")
 NO_REPORT = "--no-report"  # one report is written at the end
@@ -117,7 +116,7 @@ def _documents(audits: list[RunAudit]) -> list[dict[str, Any]]:
     return [
         {
             "model": one.run.name,
-            "document": str((one.run.folder or Path()) / AUDIT / DOCUMENT),
+            "document": str((one.run.folder or Path()) / AUDIT / AUDIT_DOCUMENT),
             "verdicts": {finding.check: finding.verdict for finding in one.result.findings},
         }
         for one in audits

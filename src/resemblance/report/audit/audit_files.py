@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 from resemblance.printing.characters import printable
 from resemblance.report.audit.audit_page import audit_page
 from resemblance.runs.audited_run import RunAudit
-from resemblance.runs.folders import AUDIT_PAGE
+from resemblance.runs.folders import AUDIT_DOCUMENT, AUDIT_PAGE
 from resemblance.writing import write_bytes, write_text
 
-DOCUMENT, JUNIT = "audit.json", "audit.xml"
+JUNIT = "audit.xml"
 
 
 def write_audit(audit: RunAudit, folder: Path) -> list[Path]:
@@ -21,7 +21,7 @@ def write_audit(audit: RunAudit, folder: Path) -> list[Path]:
     Raises:
         UserError: if a file cannot be written.
     """
-    document, junit, page = folder / DOCUMENT, folder / JUNIT, folder / AUDIT_PAGE
+    document, junit, page = folder / AUDIT_DOCUMENT, folder / JUNIT, folder / AUDIT_PAGE
     write_text(document, json.dumps(audit.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
     write_text(junit, junit_xml(audit))
     pictures = []

@@ -8,12 +8,11 @@ from pathlib import Path
 from markupsafe import Markup
 
 from resemblance.explain.html import read_style
+from resemblance.report.audit.audit_summary import WORDS
 from resemblance.report.links import report_link
 from resemblance.report.page import PageRenderer
 from resemblance.runs.audited_run import RunAudit
 from resemblance.version import __version__
-
-WORDS = {"passed": "passed", "doubtful": "doubtful", "failed": "failed", "information": "for information"}
 
 
 def audit_page(audit: RunAudit, path: Path, date: datetime | None = None) -> str:
