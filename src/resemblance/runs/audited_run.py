@@ -160,7 +160,7 @@ def _open(
 
 
 def _foreign(options: AuditOptions, run: RunRecord, skip: bool, notes: list[str]) -> Source | None:
-    """Open images of other things, and choose some."""
+    """Open images of other things, in an order drawn by the seed; each check takes as many as it needs."""
     if options.foreign is None:
         return None
     loose = loose_images(options.foreign, run.model.spec.classes, skip)
@@ -171,7 +171,7 @@ def _foreign(options: AuditOptions, run: RunRecord, skip: bool, notes: list[str]
     else:
         source, left_out = loose
         notes += left_out
-    return choose(source, options.images, options.seed)[0]
+    return choose(source, None, options.seed)[0]
 
 
 def _subject(run: RunRecord, options: AuditOptions, batch_size: int, opened: _Opened) -> AuditSubject:

@@ -42,7 +42,8 @@ class Nonsense(Check):
         super().__init__(subject)
         size = subject.settings.batch_size
         counts = {kind: count or max(1, subject.settings.attacked) for kind, (_, count) in KINDS.items()}
-        counts[FOREIGN] = 0 if subject.foreign is None else len(subject.foreign)
+        foreign = 0 if subject.foreign is None else len(subject.foreign)
+        counts[FOREIGN] = min(foreign, len(subject.images))
         counts = {OWN: len(subject.images), **counts}
         self._work = [
             (kind, range(start, min(start + size, count)))
