@@ -73,6 +73,20 @@ def rate(
     )
 
 
+def sentence_of(main: Value, sentence: str) -> str:
+    """Return the sentence about a rate, or where there is none, why nothing could be attacked.
+
+    Example:
+        >>> nothing = rate("moved", "moved", torch.zeros(0), "", "", left_out={"images without a place": 3})
+        >>> sentence_of(nothing, "")
+        'Nothing could be attacked: 3 images without a place.'
+    """
+    if main.defined:
+        return sentence
+    reasons = [f"{number} {reason}" for reason, number in main.left_out.items() if number]
+    return f"Nothing could be attacked: {'; '.join(reasons) or 'no image'}."
+
+
 def verdict_of(share: float, *, passed: float = PASSED, failed: float = FAILED) -> Verdict:
     """Return the verdict on a share that should be small; ``information`` if it is not defined.
 

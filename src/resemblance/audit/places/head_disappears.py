@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from resemblance.audit.attack_rates import FAILED, PASSED, joined, percent, rate, verdict_of
+from resemblance.audit.attack_rates import FAILED, PASSED, joined, percent, rate, sentence_of, verdict_of
 from resemblance.audit.audit_check import Record
 from resemblance.audit.finding import Finding
 from resemblance.audit.places.cell_regions import box_pixels
@@ -122,9 +122,12 @@ class HeadDisappears(PlaceCheck):
             self.name,
             self.title,
             verdict,
-            f"Changes of at most {self.grey_levels} inside of its own place hide the strongest {words.one} of "
-            f"{percent(main.value)} of the images, while the prediction stays; noise does so for "
-            f"{percent(main.baseline)}.",
+            sentence_of(
+                main,
+                f"Changes of at most {self.grey_levels} inside of its own place hide the strongest {words.one} of "
+                f"{percent(main.value)} of the images, while the prediction stays; noise does so for "
+                f"{percent(main.baseline)}.",
+            ),
             f"An attack changes the pixels of the place where a {words.one} was found, too little to be seen, until it "
             f"is found nowhere. Where it succeeds, a {words.one} that is not found need not be missing in the image.",
             values,

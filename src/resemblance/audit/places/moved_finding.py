@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from resemblance.audit.attack_rates import FAILED, PASSED, joined, percent, rate, verdict_of
+from resemblance.audit.attack_rates import FAILED, PASSED, joined, percent, rate, sentence_of, verdict_of
 from resemblance.audit.audit_check import Record
 from resemblance.audit.finding import Finding
 from resemblance.audit.places.place_attacks import NOISE
@@ -92,8 +92,12 @@ def moved_finding(check: PlaceCheck, records: Sequence[Record]) -> Finding:
         check.name,
         check.title,
         verdict,
-        f"Changes of at most {check.grey_levels}, and only of other pixels, move the place of a {words.one} in "
-        f"{percent(main.value)} of the images, while the prediction stays; noise does so in {percent(main.baseline)}.",
+        sentence_of(
+            main,
+            f"Changes of at most {check.grey_levels}, and only of other pixels, move the place of a {words.one} in "
+            f"{percent(main.value)} of the images, while the prediction stays; noise does so in "
+            f"{percent(main.baseline)}.",
+        ),
         f"A {words.one} is shown with the place where it was found. An attack changes pixels outside of that place, "
         f"too little to be seen, until the {words.one} is found there. Where it succeeds, the marked place need not "
         f"look like the {words.one}.",
