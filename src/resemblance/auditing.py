@@ -14,6 +14,7 @@ from resemblance.runs.folders import make_folder
 from resemblance.runs.keywords import configs_from
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import Openable, as_runs
+from resemblance.runs.run import RunRecord
 
 
 def audit(
@@ -63,21 +64,38 @@ def audit(
         "audit()", {name: _tuple(value) for name, value in values.items()}, AuditOptions
     )
     [run] = as_runs(model, "auto")
-    folder = None if output is None else make_folder(Path(output).expanduser())
-    result = audit_run(
+    folder = None if output is None else Path(output).expanduser()
+    return audit_into(
+        folder,
         run,
         data,
         settings,
         split=split,
         batch_size=batch_size,
         skip_bad_images=skip_bad_images,
-        folder=folder,
         progress=progress,
         messages=messages,
     )
+
+
+def audit_into(
+    folder: Path | None, run: RunRecord, data: str | DataSplits | None, options: AuditOptions, **how: Any
+) -> RunAudit:
+    """Run the checks of an audit, and write its results into a folder.
+
+    Args:
+        folder: where they are written, and where a stopped audit is kept; None for nowhere.
+        run: the run.
+        data: its images, as for `audit`.
+        options: the checks and their settings.
+        **how: further arguments of `audit_run`.
+    """
+    if folder is not None:
+        make_folder(folder)
+    result = audit_run(run, data, options, folder=folder, **how)
     if folder is not None:
         write_audit(result, folder)
-        finish_audit(result, settings, folder)
+        finish_audit(result, options, folder)
     return result
 
 

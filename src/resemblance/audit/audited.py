@@ -142,7 +142,7 @@ class AuditSubject:
         content = {
             "model": checksum(self.model),
             "data": self.data,
-            "images": [self.images.name(position) for position in range(len(self.images))],
+            "images": [self.images.stamp(position) for position in range(len(self.images))],
             "labels": self.images.labels.tolist() if self.labelled else None,
             "train": None if self.train is None else hashlib.sha256(self.train.labels.tobytes()).hexdigest(),
             "foreign": None if self.foreign is None else [len(self.foreign), self.foreign.name(0)],

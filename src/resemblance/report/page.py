@@ -54,17 +54,8 @@ def report_html(runs: Sequence[RunReport], title: str = "", date: datetime | Non
     renderer = PageRenderer(runs)
     names = " · ".join(run.name for run in runs[:3]) + (" …" if len(runs) > 3 else "")
     body = renderer.render("body.html.j2", runs=runs)
-    styles = [read_style(renderer.environment, name) for name in ("explanation.css", "page.css")]
-    page = renderer.render(
-        "page.html.j2",
-        title=title or f"Explanations of the model's predictions: {names}",
-        date=(date or datetime.now()).strftime("%d %B %Y, %H:%M").lstrip("0"),
-        version=__version__,
-        runs=runs,
-        style=Markup().join(styles),
-        body=body,
-    )
-    return str(page)
+    title = title or f"Explanations of the model's predictions: {names}"
+    return renderer.page("page.html.j2", title, body, date, runs=runs)
 
 
 class PageRenderer(HtmlRenderer):
@@ -99,6 +90,28 @@ class PageRenderer(HtmlRenderer):
             "source": PictureLimit(SOURCE.side, _budget(SOURCE_BYTES, sources, SOURCE.budget)),
         }
         super().__init__(_environment(), limits)
+
+    def page(self, template: str, title: str, body: Markup, date: datetime | None, **values: object) -> str:
+        """Render a whole page around its body, in the style of all pages.
+
+        Args:
+            template: the frame.
+            title: its heading.
+            body: what it shows.
+            date: the date on it; None for now.
+            **values: further values for the frame.
+        """
+        styles = [read_style(self.environment, name) for name in ("explanation.css", "page.css")]
+        page = self.render(
+            template,
+            title=title,
+            date=(date or datetime.now()).strftime("%d %B %Y, %H:%M").lstrip("0"),
+            version=__version__,
+            style=Markup().join(styles),
+            body=body,
+            **values,
+        )
+        return str(page)
 
     def confusion(self, result: SplitResult, classes: Sequence[str]) -> Markup:
         """Show the confusion matrix as a picture, for more classes than fit into a table."""

@@ -14,7 +14,7 @@ from resemblance.printing.characters import fits_a_line
 
 CONFIG, METRICS, PAGE = "config.yaml", "metrics.json", "report.html"
 EVALUATION, EVALUATION_PAGE = "evaluation", "evaluation.html"
-AUDIT, AUDIT_PAGE, AUDIT_DOCUMENT = "audit", "audit.html", "audit.json"
+AUDIT, AUDIT_PAGE, AUDIT_DOCUMENT, AUDIT_JUNIT = "audit", "audit.html", "audit.json", "audit.xml"
 MODEL, CHECKPOINTS = "model", "checkpoints"
 LARGEST_CONFIG = 500_000  # bytes; enough for the names of 20,000 classes
 # The options of a run that are read from its config.yaml.

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 from resemblance.api import open_run
+from resemblance.auditing import audit_into
 from resemblance.cli.console import Screen, screen
 from resemblance.config.audit.audit_options import chosen_checks
 from resemblance.config.audit.thresholds import read_thresholds
 from resemblance.config.commands import AuditCommand
-from resemblance.report.audit.audit_files import write_audit
-from resemblance.runs.audited_run import RunAudit, audit_run, finish_audit
+from resemblance.runs.audited_run import RunAudit
 from resemblance.runs.claims import claim_lines
-from resemblance.runs.folders import AUDIT, check_writable, make_folder
+from resemblance.runs.folders import AUDIT, AUDIT_DOCUMENT, AUDIT_JUNIT, AUDIT_PAGE, check_writable
 
 FAILED = 3  # the exit code where a threshold is crossed
 NUMBERS = 6  # printed per check; the files have all
@@ -28,24 +28,20 @@ def run(options: AuditCommand) -> int:
         folder = _folder(options)
         check_writable(folder)
         run = open_run(options.run, allow_import=options.allow_import, accelerator=options.accelerator)
-        make_folder(folder)
-        audit = audit_run(
+        audit = audit_into(
+            folder,
             run,
             options.data,
             options,
             split=options.split,
             batch_size=options.batch_size,
             skip_bad_images=options.skip_bad_images,
-            folder=folder,
             progress=True,
             messages=out,
         )
         _print(audit, out)
-        written = write_audit(audit, folder)
-        finish_audit(audit, options, folder)
-        for path in written:
-            if path.suffix != ".png":
-                out.say(f"{path.suffix[1:]}: {path}")
+        for name in (AUDIT_DOCUMENT, AUDIT_JUNIT, AUDIT_PAGE):
+            out.say(f"{Path(name).suffix[1:]}: {folder / name}")
         out.result(audit.to_dict())
     return FAILED if audit.failed else 0
 

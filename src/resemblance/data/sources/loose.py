@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +18,15 @@ class LooseImages(Source):
     """Image files without labels; their labels are all 0 and mean nothing.
 
     Args:
-        paths: the files.
+        shapes: each file, with height, width and channels of its image.
         classes: the classes of the model that reads them.
     """
 
-    def __init__(self, paths: Sequence[Path], classes: Sequence[str]) -> None:
-        self.paths = list(paths)
+    def __init__(self, shapes: Mapping[Path, tuple[int, int, int]], classes: Sequence[str]) -> None:
+        self.paths = list(shapes)
         self.labels = np.zeros(len(self.paths), dtype=np.int64)
         self.classes = tuple(classes)
-        self.shapes = np.array([_shape(path) for path in self.paths], dtype=np.int64).reshape(-1, 3)
+        self.shapes = np.array(list(shapes.values()), dtype=np.int64).reshape(-1, 3)
 
     def read(self, index: int) -> Image.Image:
         """Return the image at ``index``."""
@@ -74,21 +74,17 @@ def loose_images(
         return None
     if not files:
         return None
-    readable, notes = [], []
+    shapes: dict[Path, tuple[int, int, int]] = {}
+    notes = []
     for file in files:
         try:
-            read_image(file)
+            image = read_image(file)
         except UserError as error:
             if not skip_bad_images:
                 raise UserError(f"{error} (--skip-bad-images leaves such files out)") from None
             notes.append(f"left out: {error}")
         else:
-            readable.append(file)
-    if not readable:
+            shapes[file] = image.height, image.width, len(image.getbands())
+    if not shapes:
         raise UserError(f"{one_line(path)}: none of its {len(files)} images can be read")
-    return LooseImages(readable, classes), notes
-
-
-def _shape(path: Path) -> tuple[int, int, int]:
-    image = read_image(path)
-    return image.height, image.width, len(image.getbands())
+    return LooseImages(shapes, classes), notes

@@ -9,29 +9,23 @@ from xml.etree import ElementTree
 from resemblance.printing.characters import printable
 from resemblance.report.audit.audit_page import audit_page
 from resemblance.runs.audited_run import RunAudit
-from resemblance.runs.folders import AUDIT_DOCUMENT, AUDIT_PAGE
+from resemblance.runs.folders import AUDIT_DOCUMENT, AUDIT_JUNIT, AUDIT_PAGE
 from resemblance.writing import write_bytes, write_text
 
-JUNIT = "audit.xml"
 
-
-def write_audit(audit: RunAudit, folder: Path) -> list[Path]:
-    """Write audit.json, audit.xml, the example pictures and audit.html, and return their paths.
+def write_audit(audit: RunAudit, folder: Path) -> None:
+    """Write audit.json, audit.xml, the example pictures and audit.html.
 
     Raises:
         UserError: if a file cannot be written.
     """
-    document, junit, page = folder / AUDIT_DOCUMENT, folder / JUNIT, folder / AUDIT_PAGE
+    document, junit, page = folder / AUDIT_DOCUMENT, folder / AUDIT_JUNIT, folder / AUDIT_PAGE
     write_text(document, json.dumps(audit.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
     write_text(junit, junit_xml(audit))
-    pictures = []
     for finding in audit.result.findings:
         for number, example in enumerate(finding.examples, start=1):
-            path = folder / f"{finding.check}-{number}.png"
-            write_bytes(path, example.png)
-            pictures.append(path)
+            write_bytes(folder / f"{finding.check}-{number}.png", example.png)
     write_text(page, audit_page(audit, page))
-    return [document, junit, *pictures, page]
 
 
 def junit_xml(audit: RunAudit) -> str:

@@ -5,14 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from markupsafe import Markup
-
-from resemblance.explain.html import read_style
 from resemblance.report.audit.audit_summary import WORDS
 from resemblance.report.links import report_link
 from resemblance.report.page import PageRenderer
 from resemblance.runs.audited_run import RunAudit
-from resemblance.version import __version__
 
 
 def audit_page(audit: RunAudit, path: Path, date: datetime | None = None) -> str:
@@ -34,18 +30,9 @@ def audit_page(audit: RunAudit, path: Path, date: datetime | None = None) -> str
         words=WORDS,
         report=report_link(audit.run.folder, path),
     )
-    styles = [read_style(renderer.environment, name) for name in ("explanation.css", "page.css")]
-    page = renderer.render(
-        "sections_page.html.j2",
-        title=f"Audit of {audit.run.name}",
-        date=(date or datetime.now()).strftime("%d %B %Y, %H:%M").lstrip("0"),
-        version=__version__,
-        sections=[
-            ("summary", "Summary"),
-            *((finding.check, finding.title) for finding in audit.result.findings),
-            ("how", "How to read this page"),
-        ],
-        style=Markup().join(styles),
-        body=body,
-    )
-    return str(page)
+    sections = [
+        ("summary", "Summary"),
+        *((finding.check, finding.title) for finding in audit.result.findings),
+        ("how", "How to read this page"),
+    ]
+    return renderer.page("sections_page.html.j2", f"Audit of {audit.run.name}", body, date, sections=sections)

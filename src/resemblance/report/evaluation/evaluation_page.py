@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from markupsafe import Markup
-
-from resemblance.explain.html import read_style
 from resemblance.metrics.suite.table import result_table
 from resemblance.report.content import ReportFigure
 from resemblance.report.links import report_link
 from resemblance.report.page import PageRenderer
 from resemblance.runs.evaluated_runs import RunsEvaluation
-from resemblance.version import __version__
 
 
 def evaluation_page(
@@ -46,19 +42,10 @@ def evaluation_page(
         figures=figures,
         reports=[report_link(run.record.folder, path) for run in evaluation.runs],
     )
-    styles = [read_style(renderer.environment, name) for name in ("explanation.css", "page.css")]
-    page = renderer.render(
-        "sections_page.html.j2",
-        title=f"Evaluation of {shown}",
-        date=(date or datetime.now()).strftime("%d %B %Y, %H:%M").lstrip("0"),
-        version=__version__,
-        sections=[
-            ("summary", "Summary"),
-            *([("figures", "Figures")] if figures else []),
-            *((f"run{number}", run.name) for number, run in enumerate(evaluation.measured, start=1)),
-            ("how", "How to read this page"),
-        ],
-        style=Markup().join(styles),
-        body=body,
-    )
-    return str(page)
+    sections = [
+        ("summary", "Summary"),
+        *([("figures", "Figures")] if figures else []),
+        *((f"run{number}", run.name) for number, run in enumerate(evaluation.measured, start=1)),
+        ("how", "How to read this page"),
+    ]
+    return renderer.page("sections_page.html.j2", f"Evaluation of {shown}", body, date, sections=sections)
