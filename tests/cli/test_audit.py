@@ -49,6 +49,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_page_pictures_json_and_junit(run: Path, tmp_path: Path, command: Command) -> None:
     folder = tmp_path / "audit"
     limits = ["--fail-if", "nonsense>0,shifts>1e9"]
+    folder.mkdir()
+    (folder / "nonsense-9.png").write_bytes(b"an example of an earlier audit")
     code, out, _ = command("audit", run, *CHECKS, *limits, "--output", folder, "--json")
     assert code == 3
     document = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
@@ -65,6 +67,7 @@ def test_page_pictures_json_and_junit(run: Path, tmp_path: Path, command: Comman
     assert "A threshold is crossed." in page
     assert "Subtract them." in page
     assert (folder / "nonsense-1.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in folder.glob("nonsense-*.png")] == ["nonsense-1.png"]
     assert not list(folder.glob(".partial*"))
 
 

@@ -48,6 +48,7 @@ def run(options: DemoCommand) -> int:
             _convert(black_box, patches, out, **shared, patches=True),
             _train("protopnet", protopnet, out, **shared, **_small_protopnet(black_box)),
         ]
+        audits = [_audit(run, out) for run in runs if run.name in AUDITED]  # the report has their verdicts
         page = folder / "report.html"
         _announce(out, "report", *[str(run.folder) for run in runs], "--output", str(page))
         report(
@@ -59,7 +60,6 @@ def run(options: DemoCommand) -> int:
             messages=out,
         )
         out.say(f"report: {page}")
-        audits = [_audit(run, out) for run in runs if run.name in AUDITED]
         rows = _rows(runs)
         out.say()
         out.table(("model", "test accuracy", "gap to the black box", "prototypes used"), _shown(rows))

@@ -23,6 +23,8 @@ def write_audit(audit: RunAudit, folder: Path) -> None:
     write_text(document, json.dumps(audit.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
     write_text(junit, junit_xml(audit))
     for finding in audit.result.findings:
+        for old in folder.glob(f"{finding.check}-[0-9]*.png"):  # of an earlier audit, with more examples
+            old.unlink()
         for number, example in enumerate(finding.examples, start=1):
             write_bytes(folder / f"{finding.check}-{number}.png", example.png)
     write_text(page, audit_page(audit, page))
