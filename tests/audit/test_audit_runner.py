@@ -11,7 +11,7 @@ import torch
 from audit.counting import Counting, NeedsLabels
 from made_images import png
 from models import make
-from resemblance.audit import catalogue
+from resemblance.audit import audit_runner
 from resemblance.audit.audit_runner import remove_partial, run_checks
 from resemblance.audit.audited import AuditSettings, AuditSubject
 from resemblance.config.audit.check_names import CHECKS
@@ -24,7 +24,7 @@ NAMES = ("nonsense", "shifts")
 
 @pytest.fixture(autouse=True)
 def two_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "CHECKS", {"nonsense": Counting, "shifts": NeedsLabels})
+    monkeypatch.setattr(audit_runner, "CHECKS", {"nonsense": Counting, "shifts": NeedsLabels})
     monkeypatch.setattr(Counting, "examined", [])
 
 

@@ -15,7 +15,7 @@ import resemblance
 from audit.counting import Counting, NeedsLabels
 from commanding import Command
 from made_images import png
-from resemblance.audit import catalogue
+from resemblance.audit import audit_runner
 from resemblance.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("show_traces", "two_checks")
@@ -24,7 +24,7 @@ CHECKS = ["--checks", "nonsense,shifts", "--images", "20"]
 
 @pytest.fixture
 def two_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "CHECKS", {"nonsense": Counting, "shifts": NeedsLabels})
+    monkeypatch.setattr(audit_runner, "CHECKS", {"nonsense": Counting, "shifts": NeedsLabels})
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-from resemblance.audit.audited import AuditSubject, Obstacle
+from resemblance.audit.audited import AuditSubject
 from resemblance.audit.finding import Finding
+from resemblance.metrics.suite.applicable import Applicable
 
 Record = dict[str, Any]  # tensors on the CPU, and plain values
 
 
-class Check(ABC):
+class Check(Applicable[AuditSubject]):
     """Examines one property of a model's explanations.
 
     The work is done in parts, typically one batch of images each. The record of a finished part is saved, so that an
@@ -21,24 +22,7 @@ class Check(ABC):
 
     Args:
         subject: the model, and all that the check reads.
-
-    Attributes:
-        name: the name by which ``--checks`` asks for it.
-        title: the heading of its finding.
-        needs: the reasons for which a check does not apply, in the order in which they are looked at.
     """
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    needs: ClassVar[tuple[Obstacle, ...]] = ()
-
-    def __init__(self, subject: AuditSubject) -> None:
-        self.subject = subject
-
-    @classmethod
-    def obstacle(cls, subject: AuditSubject) -> str | None:
-        """Return why the check does not apply to a model; None if it does."""
-        return next((reason for need in cls.needs if (reason := need(subject)) is not None), None)
 
     @abstractmethod
     def parts(self) -> int:

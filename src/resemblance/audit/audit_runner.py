@@ -9,10 +9,11 @@ from typing import Any
 
 from resemblance.audit.audit_check import Record
 from resemblance.audit.audited import AuditSubject
-from resemblance.audit.catalogue import planned
+from resemblance.audit.catalogue import CHECKS
 from resemblance.audit.finding import Finding
 from resemblance.data.progress import track
 from resemblance.encoders.probe import evaluating, without_gradients
+from resemblance.metrics.suite.applicable import applicable
 from resemblance.metrics.suite.partial import Partial
 from resemblance.metrics.suite.result import LeftOut
 
@@ -52,7 +53,7 @@ def run_checks(
         UserError: if an image cannot be read.
     """
     with evaluating(subject.model), without_gradients(subject.model):
-        checks, left_out = planned(subject, names)
+        checks, left_out = applicable(CHECKS, subject, names)
         partial = Partial(folder, subject.key(names))
         done: dict[str, list[Record]] = partial.read() or {}
         findings = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resemblance.core.classifier import Classifier
-from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.sources.source import Source
+from resemblance.metrics.suite.model_subject import ModelSubject
 from resemblance.metrics.suite.subject import checksum
-from resemblance.prototypes.layer import PrototypeLayer
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class AuditSettings:
 
 
 @dataclass
-class AuditSubject:
+class AuditSubject(ModelSubject):
     """A model, and all that the checks read.
 
     Args:
@@ -76,17 +75,6 @@ class AuditSubject:
     foreign: Source | None = None
     folder: Path | None = None
     data: str = ""
-
-    @property
-    def explains(self) -> PrototypeModel | None:
-        """The model, if it has prototypes."""
-        return self.model if isinstance(self.model, PrototypeModel) else None
-
-    @property
-    def prototypes(self) -> PrototypeLayer:
-        """The model's prototypes; only for models that have some."""
-        assert isinstance(self.model, PrototypeModel)
-        return self.model.prototypes
 
     @property
     def size(self) -> tuple[int, int]:
@@ -152,37 +140,6 @@ class AuditSubject:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
 
-Obstacle = Callable[[AuditSubject], str | None]
-
-
-def no_prototypes(subject: AuditSubject) -> str | None:
-    """Explain that the model has no prototypes, if so."""
-    return None if subject.explains is not None else f"{subject.model.name} has no prototypes"
-
-
-def no_owners(subject: AuditSubject) -> str | None:
-    """Explain that no prototype belongs to a class, if so."""
-    if subject.explains is not None and bool(subject.prototypes.owners.any()):
-        return None
-    return f"the prototypes of {subject.model.name} belong to no class"
-
-
-def no_places(subject: AuditSubject) -> str | None:
-    """Explain that similarities belong to no place of the image, if so."""
-    if subject.explains is not None and subject.prototypes.has_maps:
-        return None
-    return f"{subject.model.name} compares whole images, so that a prototype points to no place"
-
-
-def no_gradient(subject: AuditSubject) -> str | None:
-    """Explain that scores have no gradient with respect to the image, if so."""
-    return (
-        None
-        if subject.model.traits.differentiable
-        else f"the scores of this {subject.model.name} have no gradient"
-    )
-
-
 def no_labels(subject: AuditSubject) -> str | None:
     """Explain that the true classes of the images are not known, if so."""
     return None if subject.labelled else "the classes of the images are not known"
@@ -193,17 +150,7 @@ def no_correct_image(subject: AuditSubject) -> str | None:
     return None if len(subject.correct) else "no image is classified correctly"
 
 
-def no_training_images(subject: AuditSubject) -> str | None:
-    """Explain that the training images are not available, if so."""
-    return (
-        None if subject.train is not None and len(subject.train) else "the training images are not available"
-    )
-
-
 def no_foreign_images(subject: AuditSubject) -> str | None:
     """Explain that there are no images of other things, if so."""
-    return (
-        None
-        if subject.foreign is not None and len(subject.foreign)
-        else "it needs images of other things: --foreign DATA"
-    )
+    known = subject.foreign is not None and len(subject.foreign) > 0
+    return None if known else "it needs images of other things: --foreign DATA"

@@ -1,11 +1,8 @@
-"""All checks by name, and which of them apply to a model."""
+"""All checks by name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from resemblance.audit.audit_check import Check
-from resemblance.audit.audited import AuditSubject
 from resemblance.audit.integrity.certificate_check import CertificateCheck
 from resemblance.audit.integrity.prototype_swap import PrototypeSwapCheck
 from resemblance.audit.integrity.provenance_check import ProvenanceCheck
@@ -17,7 +14,6 @@ from resemblance.audit.reasons.other_prototype import OtherPrototype
 from resemblance.audit.reasons.same_reasons import SameReasons
 from resemblance.audit.reasons.triggers import Triggers
 from resemblance.audit.shifts.shifts_check import ShiftsCheck
-from resemblance.metrics.suite.result import LeftOut
 
 KINDS: tuple[type[Check], ...] = (
     ProvenanceCheck,
@@ -32,22 +28,4 @@ KINDS: tuple[type[Check], ...] = (
     PrototypeSwapCheck,
     Triggers,
 )
-CHECKS = {kind.name: kind for kind in KINDS}
-
-
-def planned(subject: AuditSubject, names: Sequence[str]) -> tuple[list[Check], list[LeftOut]]:
-    """Return the checks of a model by their names, and those that do not apply, with the reason.
-
-    Args:
-        subject: the model, and all that the checks read.
-        names: names of `config.audit.check_names.CHECKS`.
-    """
-    checks, left_out = [], []
-    for name in names:
-        kind = CHECKS[name]
-        reason = kind.obstacle(subject)
-        if reason is None:
-            checks.append(kind(subject))
-        else:
-            left_out.append(LeftOut(name, reason))
-    return checks, left_out
+CHECKS: dict[str, type[Check]] = {kind.name: kind for kind in KINDS}

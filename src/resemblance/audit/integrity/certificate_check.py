@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resemblance.audit.audit_check import Check, Record
-from resemblance.audit.audited import AuditSubject, no_prototypes
+from resemblance.audit.audited import AuditSubject
 from resemblance.audit.finding import Example, Finding
 from resemblance.audit.integrity.certified_head import CertifiedHead, certified_head
 from resemblance.drawing.histogram import histogram
 from resemblance.drawing.style import png
+from resemblance.metrics.suite.model_subject import no_prototypes
 from resemblance.metrics.suite.result import Value, number
 
 BRIGHTNESS = 0.05

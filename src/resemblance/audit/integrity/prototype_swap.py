@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from resemblance.audit.audit_check import Check, Record
-from resemblance.audit.audited import AuditSubject, no_foreign_images, no_prototypes
+from resemblance.audit.audited import AuditSubject, no_foreign_images
 from resemblance.audit.finding import Example, Finding, Verdict
 from resemblance.audit.integrity.certificate_check import no_images
 from resemblance.audit.integrity.nearest_swap import Swap, nearest_swap
@@ -27,6 +27,7 @@ from resemblance.data.inputs import as_picture
 from resemblance.data.sources.source import Source
 from resemblance.drawing.line_chart import Line, Panel, line_chart
 from resemblance.drawing.style import png
+from resemblance.metrics.suite.model_subject import no_prototypes
 from resemblance.metrics.suite.result import Value, number
 from resemblance.prototypes.vectors import VectorPrototypes
 

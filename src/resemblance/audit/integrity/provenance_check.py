@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from resemblance.audit.audit_check import Check, Record
-from resemblance.audit.audited import AuditSubject, no_prototypes, no_training_images
+from resemblance.audit.audited import AuditSubject
 from resemblance.audit.finding import Example, Finding
 from resemblance.audit.integrity.embedded_sources import (
     EXACT,
@@ -28,6 +28,7 @@ from resemblance.data.inputs import as_picture, pixels
 from resemblance.data.sources.source import Source
 from resemblance.drawing.style import png
 from resemblance.methods.ensemble.prototypes import JointPrototypes
+from resemblance.metrics.suite.model_subject import no_prototypes, no_training_images
 from resemblance.metrics.suite.result import Value
 from resemblance.prototypes.vectors import VectorPrototypes
 

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
 from resemblance.audit.audit_check import Check
-from resemblance.audit.audited import (
-    Obstacle,
-    no_correct_image,
-    no_gradient,
-    no_places,
-    no_prototypes,
-)
+from resemblance.audit.audited import no_correct_image
 from resemblance.audit.places.place_attacks import Strength
 from resemblance.audit.places.strongest_prototypes import strongest
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch
+from resemblance.metrics.suite.model_subject import no_gradient, no_places, no_prototypes
 from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.similarity import log_similarity
 from resemblance.prototypes.vectors import VectorPrototypes
@@ -28,7 +21,7 @@ from resemblance.prototypes.vectors import VectorPrototypes
 class PlaceCheck(Check):
     """Attacks correctly classified images, batch by batch."""
 
-    needs: ClassVar[tuple[Obstacle, ...]] = (no_prototypes, no_places, no_gradient, no_correct_image)
+    needs = (no_prototypes, no_places, no_gradient, no_correct_image)
 
     @property
     def model(self) -> PrototypeModel:

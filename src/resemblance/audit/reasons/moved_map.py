@@ -10,13 +10,7 @@ from torch import Tensor
 
 from resemblance.audit.attack_rates import percent, verdict_of
 from resemblance.audit.audit_check import Check, Record
-from resemblance.audit.audited import (
-    AuditSubject,
-    Obstacle,
-    no_correct_image,
-    no_gradient,
-    no_prototypes,
-)
+from resemblance.audit.audited import AuditSubject, no_correct_image
 from resemblance.audit.finding import Example, Finding
 from resemblance.audit.reasons.attack_pictures import levels, row_example
 from resemblance.audit.reasons.map_attack import above_zero, map_and_output, marked, share_inside
@@ -35,6 +29,7 @@ from resemblance.drawing.heat import overlay
 from resemblance.drawing.panel_row import Panel
 from resemblance.metrics.since.bootstrap import mean_interval
 from resemblance.metrics.since.trivial_baselines import mask_iou
+from resemblance.metrics.suite.model_subject import no_gradient, no_prototypes
 from resemblance.metrics.suite.result import Value, number
 from resemblance.relevance.maps import prototype_maps
 from resemblance.relevance.similarity import default_kind
@@ -53,7 +48,7 @@ class MovedMap(Check):
 
     name: ClassVar[str] = "moved-map"
     title: ClassVar[str] = "Moved map"
-    needs: ClassVar[tuple[Obstacle, ...]] = (no_prototypes, no_gradient, no_correct_image)
+    needs = (no_prototypes, no_gradient, no_correct_image)
 
     def __init__(self, subject: AuditSubject) -> None:
         super().__init__(subject)

@@ -11,13 +11,7 @@ from torch import Tensor
 
 from resemblance.audit.attack_rates import percent, rate, verdict_of
 from resemblance.audit.audit_check import Check, Record
-from resemblance.audit.audited import (
-    AuditSubject,
-    Obstacle,
-    no_correct_image,
-    no_gradient,
-    no_prototypes,
-)
+from resemblance.audit.audited import AuditSubject, no_correct_image
 from resemblance.audit.finding import Example, Finding
 from resemblance.audit.reasons.attack_pictures import change_panels, levels, prototype_panel, row_example
 from resemblance.audit.reasons.shown_reasons import (
@@ -30,6 +24,7 @@ from resemblance.audit.reasons.shown_reasons import (
 )
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.metrics.suite.model_subject import no_gradient, no_prototypes
 from resemblance.training.attacks.noise import uniform_noise
 from resemblance.training.attacks.pgd import pgd
 
@@ -58,7 +53,7 @@ class OtherPrototype(Check):
 
     name: ClassVar[str] = "other-prototype"
     title: ClassVar[str] = "Another prototype"
-    needs: ClassVar[tuple[Obstacle, ...]] = (no_prototypes, no_gradient, no_choice, no_correct_image)
+    needs = (no_prototypes, no_gradient, no_choice, no_correct_image)
 
     @property
     def model(self) -> PrototypeModel:

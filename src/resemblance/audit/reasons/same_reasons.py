@@ -10,18 +10,13 @@ from torch import Tensor
 
 from resemblance.audit.attack_rates import percent, rate, verdict_of
 from resemblance.audit.audit_check import Check, Record
-from resemblance.audit.audited import (
-    AuditSubject,
-    Obstacle,
-    no_correct_image,
-    no_gradient,
-    no_prototypes,
-)
+from resemblance.audit.audited import AuditSubject, no_correct_image
 from resemblance.audit.finding import Example, Finding
 from resemblance.audit.reasons.attack_pictures import change_panels, levels, prototype_panel, row_example
 from resemblance.audit.reasons.shown_reasons import BARRIER, BUFFER, lead, relative_to
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.metrics.suite.model_subject import no_gradient, no_prototypes
 from resemblance.training.attacks.noise import uniform_noise
 from resemblance.training.attacks.pgd import pgd
 
@@ -43,7 +38,7 @@ class SameReasons(Check):
 
     name: ClassVar[str] = "same-reasons"
     title: ClassVar[str] = "Same reasons, other class"
-    needs: ClassVar[tuple[Obstacle, ...]] = (no_prototypes, no_gradient, no_correct_image)
+    needs = (no_prototypes, no_gradient, no_correct_image)
 
     def __init__(self, subject: AuditSubject) -> None:
         super().__init__(subject)

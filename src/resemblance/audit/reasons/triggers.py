@@ -10,7 +10,7 @@ import torch
 
 from resemblance.audit.attack_rates import percent, rate, verdict_of
 from resemblance.audit.audit_check import Check, Record
-from resemblance.audit.audited import Obstacle, no_correct_image
+from resemblance.audit.audited import no_correct_image
 from resemblance.audit.finding import Example, Finding
 from resemblance.audit.reasons.attack_pictures import levels, prototype_panel, row_example
 from resemblance.audit.reasons.corner_patches import CORNERS, PATTERNS, with_patch
@@ -32,7 +32,7 @@ class Triggers(Check):
 
     name: ClassVar[str] = "triggers"
     title: ClassVar[str] = "Triggers in corners"
-    needs: ClassVar[tuple[Obstacle, ...]] = (no_correct_image,)
+    needs = (no_correct_image,)
 
     def parts(self) -> int:
         """Return the number of batches of images."""

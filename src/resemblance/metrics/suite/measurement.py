@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -11,13 +11,14 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from resemblance.metrics.suite.answers import Answers
+from resemblance.metrics.suite.applicable import Applicable
 from resemblance.metrics.suite.result import MeasureResult
-from resemblance.metrics.suite.subject import Obstacle, Subject, first_obstacle
+from resemblance.metrics.suite.subject import Subject
 
 Pass = Literal["train", "images", "none"]
 
 
-class Measurement(ABC):
+class Measurement(Applicable[Subject]):
     """Feeds the metrics of one measure with the answers of a model, and puts their results in words.
 
     Its running state is that of the metrics among its attributes, so that it can be saved between two batches and
@@ -27,26 +28,12 @@ class Measurement(ABC):
         subject: the model, and all that the measure reads.
 
     Attributes:
-        name: the name by which ``--metrics`` asks for it.
-        title: the heading of its result.
         over: the images that it reads: ``train``, ``images`` (those that are measured), or ``none``.
         most: the largest number of images that it reads; None for all.
-        needs: the reasons for which a measure does not apply, in the order in which they are looked at.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
     over: ClassVar[Pass] = "images"
     most: ClassVar[int | None] = None
-    needs: ClassVar[tuple[Obstacle, ...]] = ()
-
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-
-    @classmethod
-    def obstacle(cls, subject: Subject) -> str | None:
-        """Return why the measure does not apply to a model; None if it does."""
-        return first_obstacle(subject, cls.needs)
 
     @abstractmethod
     def update(self, answers: Answers) -> None:

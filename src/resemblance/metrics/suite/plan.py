@@ -1,8 +1,6 @@
-"""The plan of an evaluation: all measures by name, and which of them apply to a model."""
+"""All measures by name."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from resemblance.metrics.suite.measurement import Measurement
 from resemblance.metrics.suite.measurements.measures_of_agreement import DivergenceMeasurement
@@ -31,8 +29,6 @@ from resemblance.metrics.suite.measurements.measures_of_robustness import (
     RobustAccuracyMeasurement,
     SensitivityMeasurement,
 )
-from resemblance.metrics.suite.result import LeftOut
-from resemblance.metrics.suite.subject import Subject
 
 MEASUREMENTS: dict[str, type[Measurement]] = {
     one.name: one
@@ -58,21 +54,3 @@ MEASUREMENTS: dict[str, type[Measurement]] = {
         RobustAccuracyMeasurement,
     )
 }
-
-
-def planned(subject: Subject, names: Sequence[str]) -> tuple[list[Measurement], list[LeftOut]]:
-    """Return the measurements of a model by the names of the measures, and those that do not apply, with the reason.
-
-    Args:
-        subject: the model, and all that the measures read.
-        names: names of `config.evaluation.measure_names.MEASURES`.
-    """
-    measurements, left_out = [], []
-    for name in names:
-        kind = MEASUREMENTS[name]
-        reason = kind.obstacle(subject)
-        if reason is None:
-            measurements.append(kind(subject))
-        else:
-            left_out.append(LeftOut(name, reason))
-    return measurements, left_out

@@ -18,10 +18,11 @@ from resemblance.data.sources.source import Source, Subset
 from resemblance.encoders.probe import evaluating
 from resemblance.metrics.evaluation import Evaluation
 from resemblance.metrics.suite.answers import Answers
+from resemblance.metrics.suite.applicable import applicable
 from resemblance.metrics.suite.cost import Cost
 from resemblance.metrics.suite.measurement import Measurement, Pass
 from resemblance.metrics.suite.partial import Partial
-from resemblance.metrics.suite.plan import planned
+from resemblance.metrics.suite.plan import MEASUREMENTS
 from resemblance.metrics.suite.prediction import Prediction
 from resemblance.metrics.suite.result import LeftOut, MeasureResult
 from resemblance.metrics.suite.subject import Subject
@@ -79,7 +80,7 @@ def measure(
     Raises:
         UserError: if there are no images, or a score is infinite or NaN.
     """
-    measurements, left_out = planned(subject, names)
+    measurements, left_out = applicable(MEASUREMENTS, subject, names)
     prediction = Prediction(subject)
     partial = Partial(folder, subject.key(tuple(names)))
     work = _Work([prediction, *measurements], partial)

@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from resemblance.config.errors import UserError
 from resemblance.config.relevance import Definition
 from resemblance.core.classifier import Classifier
-from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.regions import RegionReader
 from resemblance.data.sources.source import Source, Subset
-from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.metrics.suite.model_subject import ModelSubject
 from resemblance.relevance.maps import class_maps, prototype_maps
 from resemblance.relevance.similarity import default_kind
 
@@ -59,7 +58,7 @@ class Attributes:
 
 
 @dataclass
-class Subject:
+class Subject(ModelSubject):
     """A model and all that its measures read.
 
     Args:
@@ -90,22 +89,6 @@ class Subject:
     def data_indices(self) -> Tensor:
         """The numbers of the measured images in the split, (N,) int64."""
         return torch.arange(len(self.images)) if self.order is None else torch.from_numpy(self.order.copy())
-
-    @property
-    def explains(self) -> PrototypeModel | None:
-        """The model, if it has prototypes."""
-        return self.model if isinstance(self.model, PrototypeModel) else None
-
-    @property
-    def prototypes(self) -> PrototypeLayer:
-        """The model's prototypes; only for models that have some."""
-        assert isinstance(self.model, PrototypeModel)
-        return self.model.prototypes
-
-    @property
-    def owned(self) -> bool:
-        """Whether prototypes belong to classes."""
-        return self.explains is not None and bool(self.prototypes.owners.any())
 
     @property
     def kind(self) -> str:
@@ -205,52 +188,11 @@ def _problem(make: Callable[[], Tensor]) -> str | None:
     return None
 
 
-Obstacle = Callable[[Subject], str | None]
-
-
-def first_obstacle(subject: Subject, obstacles: tuple[Obstacle, ...]) -> str | None:
-    """Return the first reason why a measure does not apply to a subject; None if it does."""
-    return next((reason for obstacle in obstacles if (reason := obstacle(subject)) is not None), None)
-
-
-def no_prototypes(subject: Subject) -> str | None:
-    """Explain that the model has no prototypes, if so."""
-    return None if subject.explains is not None else f"{subject.model.name} has no prototypes"
-
-
-def no_owners(subject: Subject) -> str | None:
-    """Explain that no prototype belongs to a class, if so."""
-    return None if subject.owned else f"the prototypes of {subject.model.name} belong to no class"
-
-
-def no_places(subject: Subject) -> str | None:
-    """Explain that similarities belong to no place of the image, if so."""
-    if subject.explains is not None and subject.prototypes.has_maps:
-        return None
-    return f"{subject.model.name} compares whole images, so that a prototype points to no place"
-
-
-def no_training_images(subject: Subject) -> str | None:
-    """Explain that the training images are not available, if so."""
-    return (
-        None if subject.train is not None and len(subject.train) else "the training images are not available"
-    )
-
-
 def no_black_box(subject: Subject) -> str | None:
     """Explain that there is no black box to compare with, if so."""
-    return (
-        None if subject.black_box is not None else "there is no black box to compare with; add --blackbox RUN"
-    )
-
-
-def no_gradient(subject: Subject) -> str | None:
-    """Explain that scores have no gradient with respect to the image, if so."""
-    return (
-        None
-        if subject.model.traits.differentiable
-        else f"the scores of this {subject.model.name} have no gradient"
-    )
+    if subject.black_box is not None:
+        return None
+    return "there is no black box to compare with; add --blackbox RUN"
 
 
 def no_regions(subject: Subject) -> str | None:

@@ -10,8 +10,9 @@ from resemblance.metrics.paper.attribute_correlation import AttributeCorrelation
 from resemblance.metrics.paper.attribute_coverage import AttributeCoverage
 from resemblance.metrics.suite.answers import Answers
 from resemblance.metrics.suite.measurement import Measurement, item
+from resemblance.metrics.suite.model_subject import no_prototypes, no_training_images
 from resemblance.metrics.suite.result import MeasureResult, Value, number
-from resemblance.metrics.suite.subject import Subject, no_attributes, no_prototypes, no_training_images
+from resemblance.metrics.suite.subject import Subject, no_attributes
 
 
 def no_sources(subject: Subject) -> str | None:

@@ -12,8 +12,9 @@ from resemblance.metrics.paper.diversity import Diversity
 from resemblance.metrics.paper.ghosting import Ghosting
 from resemblance.metrics.suite.answers import Answers
 from resemblance.metrics.suite.measurement import Measurement, item
+from resemblance.metrics.suite.model_subject import no_owners, no_prototypes, no_training_images
 from resemblance.metrics.suite.result import MeasureResult, Value, number
-from resemblance.metrics.suite.subject import Subject, no_owners, no_prototypes, no_training_images
+from resemblance.metrics.suite.subject import Subject
 from resemblance.prototypes.geometry import SquaredDistance
 from resemblance.prototypes.pairwise import released_similarities
 from resemblance.prototypes.vectors import VectorPrototypes

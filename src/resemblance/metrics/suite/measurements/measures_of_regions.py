@@ -16,8 +16,9 @@ from resemblance.metrics.since.stability import Stability
 from resemblance.metrics.suite.answers import Answers
 from resemblance.metrics.suite.measurements.measures_of_maps import no_map
 from resemblance.metrics.suite.measurements.summaries import SummaryMeasurement
+from resemblance.metrics.suite.model_subject import no_owners, no_places, no_prototypes
 from resemblance.metrics.suite.result import MeasureResult
-from resemblance.metrics.suite.subject import Subject, no_owners, no_places, no_prototypes, no_regions
+from resemblance.metrics.suite.subject import Subject, no_regions
 from resemblance.training.attacks.noise import noisy_images
 
 

@@ -19,8 +19,9 @@ from resemblance.metrics.suite.measurement import Measurement, item
 from resemblance.metrics.suite.measurements.measures_of_maps import no_map
 from resemblance.metrics.suite.measurements.measures_of_prediction import share_interval
 from resemblance.metrics.suite.measurements.summaries import SummaryMeasurement
+from resemblance.metrics.suite.model_subject import no_gradient, no_owners, no_places, no_prototypes
 from resemblance.metrics.suite.result import MeasureResult, Value
-from resemblance.metrics.suite.subject import Subject, no_gradient, no_owners, no_places, no_prototypes
+from resemblance.metrics.suite.subject import Subject
 from resemblance.training.attacks.classification import STEPS as ACCURACY_STEPS
 from resemblance.training.attacks.classification import adversarial_accuracy
 
