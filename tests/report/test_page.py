@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from resemblance.explain.explain import explain_batch
+from report.made_page import run
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.reason import Reason
 from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.printing.characters import printable
-from resemblance.prototypes.gallery import Gallery, GalleryItem, Picture
-from resemblance.report.collect import collect
+from resemblance.prototypes.gallery import GalleryItem, Picture
 from resemblance.report.content import ReportFigure, RunReport, SplitResult
 from resemblance.report.page import report_html, write_report
 from toy_model import Distances, Nearest, Toy
@@ -51,30 +50,6 @@ class Page(HTMLParser):
 
     def all(self, tag):
         return [attributes for name, attributes in self.tags if name == tag]
-
-
-def run(kind=Toy, name="run", **options):
-    model = kind()
-    rng = np.random.default_rng(0)
-    count = len(model.prototypes)
-    sources = [Picture.from_pixels(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)) for _ in range(count)]
-    model.gallery = Gallery(
-        GalleryItem("training image", f"train/{i}.png", (2, 2, 9, 9) if model.traits.maps else None, source)
-        for i, source in enumerate(sources)
-    )
-    model.prototypes.activations.copy_(torch.tensor([5, 0, 3, 2, 9, 1]))
-    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    explanations = explain_batch(model, images, labels=[0, 1, 2, 0], top=3)
-    confusion = np.array([[8, 2, 0], [1, 9, 0], [0, 0, 10]])
-    return collect(
-        model,
-        name,
-        data="digits",
-        confusions={"validation": confusion, "test": confusion},
-        black_box={"test": 0.97},
-        explanations=explanations,
-        **options,
-    )
 
 
 @pytest.mark.parametrize("kind", [Toy, Nearest, Distances])
@@ -198,7 +173,7 @@ def test_duplicates_and_classes_without_prototypes_are_reported():
 
 def test_runs_side_by_side():
     text = "".join(Page(report_html([run(), run(Nearest, "second")])).text)
-    assert "Comparison" in text
+    assert "Side by side" in text
     assert "−7.0" not in text
     assert "+7.0" in text
 

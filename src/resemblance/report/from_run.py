@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ def run_report(
     top: int = 5,
     maps: str = "auto",
     check_maps: bool = True,
+    first: Sequence[int] | None = None,
     seed: int = 0,
     batch_size: int = 128,
     workers: int = 0,
@@ -55,6 +56,7 @@ def run_report(
         top: the number of reasons per image.
         maps: the kind of map of each reason; a run that has none of this kind gets the default, with a note.
         check_maps: whether to check the maps by deletion.
+        first: indices of images that are chosen before others; by default those that the model misclassifies.
         seed: the seed of the choice of images.
         batch_size: images per batch.
         workers: the number of processes that read images.
@@ -74,11 +76,9 @@ def run_report(
             "There are neither validation nor test images: no accuracy is measured and no prediction is explained."
         )
     else:
-        name, source = choose_split(splits, "auto")
+        _, source = choose_split(splits, "auto")
         if isinstance(model, PrototypeModel) and explain:
-            # Other images than those that were measured: their mistakes are not known.
-            same = metrics.get("data") == splits.name and metrics.get("images", {}).get(name) == len(source)
-            wrong = metrics.get(name, {}).get("wrong") if same else None
+            wrong = known_wrong(run, splits) if first is None else list(first)
             indices = choose_images(run, source, explain, seed, wrong, batch_size, workers)
             try:
                 explanations = explain_images(model, source, indices, top, maps, check_maps)
@@ -139,6 +139,15 @@ def read_confusions(run: RunRecord) -> dict[str, NDArray[np.int64]]:
             f"{run.folder}/{METRICS} was written by another version and cannot be reported; make the run again, or "
             "give its model folder to report"
         ) from None
+
+
+def known_wrong(run: RunRecord, splits: DataSplits) -> list[int] | None:
+    """Return the indices of the images that a run is known to misclassify; None if these images were not measured."""
+    name, source = choose_split(splits, "auto")
+    metrics = run.metrics
+    same = metrics.get("data") == splits.name and metrics.get("images", {}).get(name) == len(source)
+    wrong: list[int] | None = metrics.get(name, {}).get("wrong") if same else None
+    return wrong
 
 
 def choose_images(

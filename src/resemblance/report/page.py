@@ -18,6 +18,10 @@ from resemblance.metrics.confusion import class_figures, frequent_confusions
 from resemblance.report.confusion_figure import NUMBERED, confusion_figure
 from resemblance.report.content import RunReport, SplitResult
 from resemblance.report.gallery_figure import by_class
+from resemblance.report.glance.at_a_glance import at_a_glance
+from resemblance.report.glance.same_images import grouped, same_images
+from resemblance.report.glance.statement import percent
+from resemblance.report.glance.which_is_better import which_is_better
 from resemblance.version import __version__
 from resemblance.writing import write_text
 
@@ -69,6 +73,7 @@ class PageRenderer(HtmlRenderer):
     """
 
     def __init__(self, runs: Sequence[RunReport]) -> None:
+        self.runs = runs
         self.words = list(dict.fromkeys(run.words for run in runs if run.prototypes or run.explanations))
         prototypes = sum(len(run.prototypes) for run in runs)
         images = sum(len(run.explanations) for run in runs)
@@ -90,6 +95,10 @@ class PageRenderer(HtmlRenderer):
             "source": PictureLimit(SOURCE.side, _budget(SOURCE_BYTES, sources, SOURCE.budget)),
         }
         super().__init__(_environment(), limits)
+
+    def anchor(self, run: RunReport) -> str:
+        """Return the anchor of a run's section."""
+        return f"run{next(number for number, one in enumerate(self.runs, start=1) if one is run)}"
 
     def page(self, template: str, title: str, body: Markup, date: datetime | None, **values: object) -> str:
         """Render a whole page around its body, in the style of all pages.
@@ -128,23 +137,23 @@ class PageRenderer(HtmlRenderer):
 def _environment() -> Environment:
     environment = template_environment("resemblance.report", "resemblance.explain")
     environment.globals.update(
+        at_a_glance=at_a_glance,
         by_class=by_class,
         class_figures=class_figures,
         frequent_confusions=frequent_confusions,
+        grouped=grouped,
+        same_images=same_images,
+        which_is_better=which_is_better,
         NUMBERED=NUMBERED,
         WITH_CONTEXT=WITH_CONTEXT,
         isnan=np.isnan,
     )
-    environment.filters.update(percent=_percent, fact=_fact)
+    environment.filters.update(percent=percent, fact=_fact)
     return environment
 
 
 def _budget(total: int, count: int, largest: int) -> int:
     return max(500, min(largest, total // max(count, 1)))
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None or np.isnan(share) else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def _fact(value: object) -> str:

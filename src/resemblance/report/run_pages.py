@@ -8,15 +8,17 @@ from pathlib import Path
 
 from resemblance.config.errors import UserError
 from resemblance.config.runs import ConvertOptions, TrainOptions
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.sources.source import DataSplits
 from resemblance.report.audit.audit_summary import audit_summary
-from resemblance.report.from_run import read_confusions, run_report
+from resemblance.report.beside import fill_in_black_box, shared_wrong
+from resemblance.report.from_run import known_wrong, read_confusions, run_report
 from resemblance.report.links import evaluation_link
 from resemblance.report.page import write_report
 from resemblance.runs.folders import PAGE
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import Openable, as_runs, computing_on
-from resemblance.runs.run import RunRecord
+from resemblance.runs.run import RunRecord, choose_split
 from resemblance.training.engine.interrupts import resumable
 
 
@@ -66,14 +68,18 @@ def report(
     if path.suffix not in (".html", ".htm"):
         raise UserError(f"{path}: the name of the page must end in .html")
     pages = []
-    for run in _measured(opened, messages):
+    measured = _measured(opened, messages)
+    images = [_images(run, data, skip_bad_images, messages) for run in measured]
+    first = _shared_mistakes(measured, images)
+    for run, splits in zip(measured, images, strict=True):
         page = run_report(
             run,
-            _images(run, data, skip_bad_images, messages),
+            splits,
             explain=explain,
             top=top,
             maps=maps,
             check_maps=check_maps,
+            first=first,
             seed=seed,
             batch_size=batch_size,
             workers=workers,
@@ -82,6 +88,7 @@ def report(
         page.evaluation = evaluation_link(run.folder, path)
         page.audit = audit_summary(run.folder, path)
         pages.append(page)
+    fill_in_black_box(pages)
     return write_report(path, pages, title)
 
 
@@ -95,6 +102,25 @@ def reported(
         with resumable(folder), computing_on(record.model, options.accelerator):
             report(record, workers=options.workers, messages=messages)
     return record
+
+
+def _shared_mistakes(runs: Sequence[RunRecord], images: Sequence[DataSplits | None]) -> list[int] | None:
+    """Return the images that any of several runs misclassifies, so that all explain the same ones.
+
+    None for a single run, and where the runs were not measured on the same images.
+    """
+    explaining = [
+        (run, splits)
+        for run, splits in zip(runs, images, strict=True)
+        if isinstance(run.model, PrototypeModel) and splits is not None and (splits.test or len(splits.val))
+    ]
+    measured = set()
+    for _, splits in explaining:
+        name, source = choose_split(splits, "auto")
+        measured.add((splits.name, name, len(source)))
+    if len(explaining) < 2 or len(measured) > 1:
+        return None
+    return shared_wrong([known_wrong(run, splits) for run, splits in explaining])
 
 
 def _measured(runs: Sequence[RunRecord], messages: Messages) -> list[RunRecord]:

@@ -23,10 +23,12 @@ class AuditSummary:
     Args:
         address: of the audit's page, as seen from the report.
         verdicts: title and verdict of each check; empty if the audit's document cannot be read.
+        claims: for each figure that the folder claims, a sentence and whether the measured one differs.
     """
 
     address: str
     verdicts: Sequence[tuple[str, str]]
+    claims: Sequence[tuple[str, bool]] = ()
 
 
 def audit_summary(folder: Path | None, page: Path) -> AuditSummary | None:
@@ -43,15 +45,20 @@ def audit_summary(folder: Path | None, page: Path) -> AuditSummary | None:
     address = audit_link(folder, page)
     if folder is None or not address:
         return None
-    findings: Any = None
+    document: dict[str, Any] = {}
     with suppress(UserError):  # the page can be read all the same
-        findings = read_json(folder / AUDIT / AUDIT_DOCUMENT).get("findings")
-    listed = findings if isinstance(findings, list) else []
+        document = read_json(folder / AUDIT / AUDIT_DOCUMENT)
     return AuditSummary(
         address,
         [
             (str(one.get("title", ""))[:80], WORDS[one["verdict"]])
-            for one in listed
-            if isinstance(one, dict) and one.get("verdict") in WORDS
+            for one in _listed(document, "findings")
+            if one.get("verdict") in WORDS
         ],
+        [(str(one.get("says", ""))[:300], bool(one.get("differs"))) for one in _listed(document, "claims")],
     )
+
+
+def _listed(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    entries = document.get(key)
+    return [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []

@@ -1,0 +1,1 @@
+"""What a reader needs first: sentences about a model, or about several."""

@@ -1,0 +1,61 @@
+"""The order in which explanations are shown: in groups, and the same images by several models side by side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from resemblance.explain.explanation import Explanation
+from resemblance.report.content import RunReport
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One image, and what each model says of it.
+
+    Args:
+        name: of the image.
+        explanations: one per run, None where the run does not explain this image.
+    """
+
+    name: str
+    explanations: tuple[Explanation | None, ...]
+
+    @property
+    def first(self) -> Explanation:
+        """An explanation of it; there is one."""
+        return next(one for one in self.explanations if one is not None)
+
+
+def same_images(runs: Sequence[RunReport]) -> list[ImageRow]:
+    """Return the images that at least two of the runs explain, in the order of the first run's page.
+
+    Images are known by their names; one whose name is not unique is left out.
+
+    Example:
+        >>> same_images([RunReport("run", "kmex", ("cat", "dog"))])
+        []
+    """
+    by_run = []
+    for run in runs:
+        counts = Counter(one.name for one in run.explanations)
+        by_run.append({one.name: one for one in run.explanations if counts[one.name] == 1})
+    names = dict.fromkeys(name for explained in by_run for name in explained)
+    rows = [ImageRow(name, tuple(explained.get(name) for explained in by_run)) for name in names]
+    return [row for row in rows if sum(one is not None for one in row.explanations) > 1]
+
+
+def grouped(explanations: Sequence[Explanation]) -> list[tuple[str, list[Explanation]]]:
+    """Return the explanations of a page in groups with their headings: right ones, then wrong ones, then all others.
+
+    Example:
+        >>> grouped([])
+        []
+    """
+    groups: dict[str, list[Explanation]] = {
+        "Correctly classified images": [one for one in explanations if one.correct],
+        "Misclassified images": [one for one in explanations if one.correct is False],
+        "Images": [one for one in explanations if one.correct is None],
+    }
+    return [(title, group) for title, group in groups.items() if group]
