@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from resemblance.report.content import RunReport
 
@@ -37,11 +38,20 @@ def fill_in_black_box(pages: Sequence[RunReport]) -> None:
 
 
 def shared_wrong(wrong: Sequence[Sequence[int] | None]) -> list[int] | None:
-    """Return the images that any of several models misclassifies; None if that is not known of one of them.
+    """Return the images that any of several models misclassifies, one of each model in turn.
+
+    Args:
+        wrong: the images that each model misclassifies, in the order in which they are to be shown.
+
+    Returns:
+        None if they are not known of one of the models.
 
     Example:
-        >>> shared_wrong([[3, 1], [1]]), shared_wrong([[3], None])
-        ([1, 3], None)
+        >>> shared_wrong([[3, 1, 5], [1, 2]]), shared_wrong([[3], None])
+        ([3, 1, 2, 5], None)
     """
     known = [one for one in wrong if one is not None]
-    return sorted({index for one in known for index in one}) if len(known) == len(wrong) else None
+    if len(known) < len(wrong):
+        return None
+    turns = zip_longest(*known)
+    return list(dict.fromkeys(index for turn in turns for index in turn if index is not None))

@@ -78,7 +78,7 @@ def run_report(
     else:
         _, source = choose_split(splits, "auto")
         if isinstance(model, PrototypeModel) and explain:
-            wrong = known_wrong(run, splits) if first is None else list(first)
+            wrong = known_wrong(run, splits, seed) if first is None else list(first)
             indices = choose_images(run, source, explain, seed, wrong, batch_size, workers)
             try:
                 explanations = explain_images(model, source, indices, top, maps, check_maps)
@@ -141,13 +141,19 @@ def read_confusions(run: RunRecord) -> dict[str, NDArray[np.int64]]:
         ) from None
 
 
-def known_wrong(run: RunRecord, splits: DataSplits) -> list[int] | None:
-    """Return the indices of the images that a run is known to misclassify; None if these images were not measured."""
+def known_wrong(run: RunRecord, splits: DataSplits, seed: int) -> list[int] | None:
+    """Return the images that a run is known to misclassify, in an order drawn by the seed.
+
+    None if these images were not measured: then their mistakes are not known.
+    """
     name, source = choose_split(splits, "auto")
     metrics = run.metrics
     same = metrics.get("data") == splits.name and metrics.get("images", {}).get(name) == len(source)
-    wrong: list[int] | None = metrics.get(name, {}).get("wrong") if same else None
-    return wrong
+    wrong = metrics.get(name, {}).get("wrong") if same else None
+    if wrong is None:
+        return None
+    listed = set(wrong)
+    return [int(index) for index in np.random.default_rng(seed).permutation(len(source)) if index in listed]
 
 
 def choose_images(
@@ -159,17 +165,26 @@ def choose_images(
     batch_size: int,
     workers: int,
 ) -> list[int]:
-    """Return the indices of images to explain: misclassified ones first, at most half of the images if possible."""
+    """Return the indices of images to explain: first misclassified ones, at most half of the images if possible.
+
+    Args:
+        run: the run.
+        source: the images.
+        count: the number of images to explain.
+        seed: the seed of the choice.
+        wrong: misclassified images, in the order of the choice; None: they are searched for.
+        batch_size: images per batch.
+        workers: the number of processes that read images.
+    """
     order = np.random.default_rng(seed).permutation(len(source))
     if wrong is None:
         order = order[:SEARCHED]
         evaluation = evaluate(run.model, Subset(source, order), batch_size=batch_size, workers=workers)
         wrong = [int(order[position]) for position in evaluation.wrong]
     misclassified = set(wrong)
-    incorrect = [int(index) for index in order if index in misclassified]
-    correct = [int(index) for index in order if index not in misclassified]
+    correct = [int(index) for index in order if int(index) not in misclassified]
     half = max(count - len(correct), count // 2)
-    return [*incorrect[:half], *correct[: count - len(incorrect[:half])]]
+    return [*wrong[:half], *correct[: count - len(wrong[:half])]]
 
 
 def explain_images(

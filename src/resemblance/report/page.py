@@ -27,6 +27,7 @@ from resemblance.writing import write_text
 
 # Bytes of all pictures of a page. In base64, and with the text around them, the page stays under 15 MB.
 GALLERY_BYTES, IMAGE_BYTES, SOURCE_BYTES = 4_500_000, 2_500_000, 2_500_000
+OPEN = 60  # the largest number of prototypes on a page of which all are seen at once
 WITH_CONTEXT = 150  # the largest number of prototypes for which the gallery also shows their training images
 
 
@@ -145,6 +146,7 @@ def _environment() -> Environment:
         same_images=same_images,
         which_is_better=which_is_better,
         NUMBERED=NUMBERED,
+        OPEN=OPEN,
         WITH_CONTEXT=WITH_CONTEXT,
         isnan=np.isnan,
     )

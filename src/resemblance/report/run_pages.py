@@ -70,7 +70,7 @@ def report(
     pages = []
     measured = _measured(opened, messages)
     images = [_images(run, data, skip_bad_images, messages) for run in measured]
-    first = _shared_mistakes(measured, images)
+    first = _shared_mistakes(measured, images, seed)
     for run, splits in zip(measured, images, strict=True):
         page = run_report(
             run,
@@ -104,7 +104,9 @@ def reported(
     return record
 
 
-def _shared_mistakes(runs: Sequence[RunRecord], images: Sequence[DataSplits | None]) -> list[int] | None:
+def _shared_mistakes(
+    runs: Sequence[RunRecord], images: Sequence[DataSplits | None], seed: int
+) -> list[int] | None:
     """Return the images that any of several runs misclassifies, so that all explain the same ones.
 
     None for a single run, and where the runs were not measured on the same images.
@@ -120,7 +122,7 @@ def _shared_mistakes(runs: Sequence[RunRecord], images: Sequence[DataSplits | No
         measured.add((splits.name, name, len(source)))
     if len(explaining) < 2 or len(measured) > 1:
         return None
-    return shared_wrong([known_wrong(run, splits) for run, splits in explaining])
+    return shared_wrong([known_wrong(run, splits, seed) for run, splits in explaining])
 
 
 def _measured(runs: Sequence[RunRecord], messages: Messages) -> list[RunRecord]:
