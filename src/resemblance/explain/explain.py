@@ -17,6 +17,7 @@ from resemblance.data.inputs import ModelInput, as_picture, as_tensor
 from resemblance.encoders.probe import evaluating
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import PrototypeView, prototype_views
+from resemblance.explain.ranking import decides_alone, nearest_prototypes, ranking
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.reason_maps import NO_MAP, ReasonMap, reason_maps
 from resemblance.explain.request import Request, class_index
@@ -164,7 +165,10 @@ def _explain_output(
         (row, p) for row in rows for selection in shown for path in selection.paths(row) for p, _ in path
     ]
     pairs = list(dict.fromkeys(pairs))
-    views = {view.index: view for view in prototype_views(model, sorted({p for _, p in pairs}))}
+    alone = decides_alone(model, selections[0].evidence)
+    ranked = nearest_prototypes(model.prototypes, output.similarities.float()) if alone else []
+    needed = {p for _, p in pairs} | {p for row in ranked for p in row}
+    views = {view.index: view for view in prototype_views(model, sorted(needed))}
     maps = reason_maps(model, output, images, pairs, shown, request)
 
     # Scores that are similarities without weights (KMEx) were not trained by a loss: their softmax has no meaning.
@@ -198,6 +202,9 @@ def _explain_output(
                 abstained=abstained is not None and bool(abstained[row]),
                 preparation=inputs[row].preparation,
                 maps=request.maps,
+                ranking=ranking(ranked[row], output.similarities[row].float(), views, model.prototypes.owners)
+                if ranked
+                else None,
             )
         )
     return explanations

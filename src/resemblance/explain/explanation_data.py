@@ -12,6 +12,7 @@ from resemblance.config.relevance import MapKind
 from resemblance.config.words import PROTOTYPES, Words
 from resemblance.data.geometry import Preparation
 from resemblance.data.images import Pixels
+from resemblance.explain.ranking import Ranking
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import finite
 from resemblance.explain.score_breakdown import ScoreBreakdown
@@ -42,6 +43,7 @@ class ExplanationData:
         preparation: the mapping between places of the picture and of ``image``, in which boxes and maps are:
             ``preparation.to_original(reason.box)``.
         maps: the kind of the reasons' maps; None if there are none.
+        ranking: the nearest prototypes of all classes, if a score is the similarity to a single one; else None.
     """
 
     name: str
@@ -62,6 +64,7 @@ class ExplanationData:
     abstained: bool = False
     preparation: Preparation | None = None
     maps: MapKind | None = None
+    ranking: Ranking | None = None
 
     @property
     def predicted(self) -> str:
@@ -145,6 +148,7 @@ class ExplanationData:
             "order": self.order,
             "maps": self.maps,
             "breakdowns": [breakdown.to_dict(arrays) for breakdown in self.breakdowns],
+            "ranking": None if self.ranking is None else self.ranking.to_dict(),
             "counter": None if self.counter is None else self.counter.to_dict(arrays),
             "counter_class": None if self.counter_class is None else self.classes[self.counter_class],
         }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.map_text import map_lines
+from resemblance.explain.ranking import Ranking
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import decimals_for, signed
 from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.printing.characters import printable
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
+BAR = 20  # characters of a full bar
 SCORE_WORDS = {"logit": "score", "probability": "probability", "votes": "votes"}
 
 
@@ -242,9 +244,30 @@ def text_table(explanation: ExplanationData) -> str:
             f"{similarity_word(explanation)} {similarity_text(explanation, reason)}, "
             f"contribution {signed(reason.contribution, 3)}."
         )
+    if explanation.ranking is not None:
+        blocks += ranking_lines(explanation.ranking)
     blocks += map_lines(explanation)
     blocks += [f"Warning: {text}" for text in warnings(explanation)]
     return printable("\n".join(blocks), lines=True)
+
+
+def ranking_lines(ranking: Ranking) -> list[str]:
+    """Return the nearest prototypes as lines with bars on one scale, and the sentences about them."""
+    rows = [
+        (one.prototype.title, one.prototype.owner, f"{one.similarity:.3f}".replace("-", "−"))
+        for one in ranking.nearest
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        f"{title.ljust(widths[0])}  {owner.ljust(widths[1])}  {value.rjust(widths[2])}  "
+        + "█" * max(0, round(BAR * one.similarity / ranking.scale))
+        for (title, owner, value), one in zip(rows, ranking.nearest, strict=True)
+    ]
+    return [
+        f"Nearest {ranking.nearest[0].prototype.words.many} of all classes:",
+        *(line.rstrip() for line in lines),
+        *ranking.sentences(),
+    ]
 
 
 def align(head: list[str], rows: list[list[str]]) -> str:
