@@ -1,0 +1,75 @@
+"""Turn run folders with their audits into the rows of "Stress tests" in docs/results.md.
+
+    python experiments/stress_table.py NAME=RUN ...
+
+Each run folder has audit/audit.json (`resemblance audit RUN`) and evaluation/metrics.json (`resemblance evaluate RUN
+--metrics robust-accuracy`); what was not measured is a dash. Nothing is typed in by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+HEAD = (
+    "| trained | test, altered | test, original | under PGD 10 | head on stomach | similarity there | same prototypes "
+    "after JPEG | rank correlation within the class | minutes |"
+)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a JSON file; empty if there is none."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return content
+
+
+def values(document: dict[str, Any], part: str) -> dict[str, dict[str, Any]]:
+    """Return the values of an audit or an evaluation by their names."""
+    return {value["name"]: value for one in document.get(part, []) for value in one["values"]}
+
+
+def share(value: float | None) -> str:
+    """Return a share in per cent."""
+    return "–" if value is None else f"{100 * value:.2f} %"
+
+
+def number(value: dict[str, Any] | None) -> str:
+    """Return a number with two decimals."""
+    return "–" if value is None or value["value"] is None else f"{value['value']:.2f}"
+
+
+def row(name: str, run: Path) -> str:
+    """Return the row of a run."""
+    metrics = read(run / "metrics.json")
+    audit = values(read(run / "audit" / "audit.json"), "findings")
+    [evaluated] = read(run / "evaluation" / "evaluation.json").get("runs", [{}])
+    robust = values(evaluated, "results").get("robust_accuracy")
+    original = metrics.get("test (original)", {}).get("accuracy")
+    test = metrics["test"]["accuracy"]
+    moved = audit.get("head_on_stomach")
+    cells = [
+        share(None if original is None else test),
+        share(test if original is None else original),
+        share(robust["value"] if robust else None),
+        "–" if moved is None else f"{round(moved['value'] * moved['count'])} of {moved['count']}",
+        number(audit.get("head_on_stomach_similarity")),
+        number(audit.get("shift_jpeg_overlap")),
+        number(audit.get("shift_jpeg_own_rank_correlation")),
+        f"{metrics['seconds'] / 60:.0f}",
+    ]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Print the table."""
+    print(HEAD)
+    print("|" + " --- |" * HEAD.count(" |"))
+    for argument in sys.argv[1:]:
+        name, _, folder = argument.partition("=")
+        print(row(name, Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
