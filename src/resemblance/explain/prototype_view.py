@@ -86,6 +86,11 @@ class PrototypeView:
         return self.item.box
 
     @property
+    def in_source(self) -> tuple[Pixels | None, Box | None]:
+        """The whole training image with the box of its part, to draw; its picture alone if it was decoded."""
+        return (self.picture, None) if self.decoded or self.source is None else (self.source, self.box)
+
+    @property
     def decoded(self) -> bool:
         """Whether its picture was decoded from the prototype and is not a training image."""
         return self.item.kind == "decoded"

@@ -21,7 +21,7 @@ from resemblance.audit.integrity.embedded_sources import (
     vector_errors,
 )
 from resemblance.audit.integrity.nearest_sources import others_are_nearer, smallest_values
-from resemblance.audit.integrity.provenance_examples import source_examples
+from resemblance.audit.integrity.provenance_examples import shows, source_examples
 from resemblance.audit.integrity.provenance_texts import (
     CURE,
     MEANING,
@@ -33,9 +33,9 @@ from resemblance.audit.integrity.provenance_texts import (
     reasons_of,
 )
 from resemblance.audit.integrity.stored_gallery import (
+    images_shown,
     item_of,
     pictured,
-    shown_among,
     wrong_decodings,
     wrong_items,
 )
@@ -229,13 +229,20 @@ class ProvenanceCheck(Check):
         if not sources or (self.model.gallery is None and not vectors):
             return None
         found = self.valid & ~wrong["vector"] if vectors else torch.zeros_like(self.valid)
-        rest = [k for k in sources if not found[k]]
-        items = [item_of(self.model, k) for k in rest]
+        found[list(self._shown([k for k in sources if not found[k]]))] = True
+        return float(found[sources].double().mean())
+
+    def _shown(self, which: Sequence[int]) -> dict[int, int]:
+        """Return the training image that the stored picture of a prototype shows, if it is the source of any."""
+        items = {k: item_of(self.model, k) for k in which}
+        pictures = {
+            k: item.source for k, item in items.items() if item is not None and item.source is not None
+        }
         batches: Iterator[Sequence[Pixels]] = (
             list(pixels(self.subject.read(positions, self.train).images)) for positions in self._batches()
         )
-        found[rest] = shown_among([None if item is None else item.source for item in items], batches)
-        return float(found[sources].double().mean())
+        shown = zip(pictures, images_shown(list(pictures.values()), batches), strict=True)
+        return {k: int(self.sources[number]) for k, number in shown if number >= 0}
 
     def _other_images(self, found: float, wrong: dict[str, Tensor], records: Sequence[Record]) -> Finding:
         """Return the finding about images that the model was not trained on: nothing can be compared with them."""
@@ -276,4 +283,8 @@ class ProvenanceCheck(Check):
             if "boxes" in record:
                 boxes[record["which"]] = record["boxes"]
         first = chosen.nonzero().flatten()[: self.subject.settings.examples].tolist()
-        return source_examples(self.subject, first, {k: reasons_of(wrong, k) for k in first}, boxes)
+        reasons = {k: reasons_of(wrong, k) for k in first}
+        if "picture" in wrong:
+            for k, index in self._shown([k for k in first if wrong["picture"][k]]).items():
+                reasons[k].append(shows(self.subject, index))
+        return source_examples(self.subject, reasons, boxes)

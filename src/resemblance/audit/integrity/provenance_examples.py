@@ -10,24 +10,27 @@ from resemblance.audit.audited import AuditSubject
 from resemblance.audit.finding import Example
 from resemblance.audit.integrity.source_pictures import Shown, source_figure
 from resemblance.audit.integrity.stored_gallery import item_of
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import as_picture
 from resemblance.drawing.style import png
 
+CLASSES = 3  # named of a prototype
+
 
 def source_examples(
-    subject: AuditSubject, chosen: Sequence[int], reasons: Mapping[int, Sequence[str]], boxes: Tensor
+    subject: AuditSubject, reasons: Mapping[int, Sequence[str]], boxes: Tensor
 ) -> tuple[Example, ...]:
     """Return one picture with a row per prototype.
 
     Args:
         subject: the model and its training images.
-        chosen: the prototypes; without any, there is no picture.
-        reasons: what is wrong with each, in words; nothing where all is as it should be.
+        reasons: what is wrong with each of some prototypes, in words; nothing where all is as it should be. Without
+            any prototype, there is no picture.
         boxes: (P, 4), the places of all prototypes in their source images.
     """
-    if not chosen:
+    if not reasons:
         return ()
-    rows = [_row(subject, k, reasons[k], boxes[k]) for k in chosen]
+    rows = [_row(subject, k, lines, boxes[k]) for k, lines in reasons.items()]
     title = "Stored pictures beside the training images"
     caption = "The place of a part is framed in yellow; a red frame marks what is wrong."
     return (Example(title, png(source_figure(rows)), caption),)
@@ -38,12 +41,33 @@ def _row(subject: AuditSubject, k: int, reasons: Sequence[str], box: Tensor) -> 
     assert model is not None
     assert train is not None
     item, source = item_of(model, k), int(layer.source_index[k])
-    classes = ", ".join(layer.owner_names(model.spec.classes)[k][:3]) or "no class"
     true, place = None, None
     if 0 <= source < len(train):
         true = as_picture(subject.read([source], train).images[0].cpu())
         x0, y0, x1, y1 = box.tolist()
         place = (x0, y0, x1, y1)
-    label = "\n".join([f"{model.traits.words.one} {k} ({classes})", *(reasons or ["as it should be"])])
-    stored = None if item is None else item.image
-    return Shown(label, stored, None if item is None else item.box, true, bool(reasons), place)
+    return Shown(
+        title_of(model, k),
+        None if item is None else item.image,
+        None if item is None else item.box,
+        true,
+        place,
+        list(reasons) or ["as it should be"],
+        bool(reasons),
+    )
+
+
+def title_of(model: PrototypeModel, k: int) -> str:
+    """Return a prototype's name with its classes, of which at most three are named."""
+    classes = model.prototypes.owner_names(model.spec.classes)[k]
+    more = ", …" * (len(classes) > CLASSES)
+    return f"{model.traits.words.one} {k} ({', '.join(classes[:CLASSES]) or 'no class'}{more})"
+
+
+def shows(subject: AuditSubject, index: int) -> str:
+    """Return which training image a stored picture shows instead, and of which prototypes that is the source."""
+    model, train = subject.explains, subject.train
+    assert model is not None
+    assert train is not None
+    sources = (model.prototypes.source_index == index).nonzero().flatten().tolist()
+    return f"it shows {train.name(index)}, the source of {title_of(model, sources[0])}"

@@ -81,31 +81,29 @@ def pictured(model: PrototypeModel) -> Tensor:
     return torch.tensor(shown)
 
 
-def shown_among(pictures: Sequence[Picture | None], batches: Iterable[Sequence[Pixels]]) -> Tensor:
-    """Return which stored pictures (n,) show any of the images, wherever that image stands.
+def images_shown(pictures: Sequence[Picture], batches: Iterable[Sequence[Pixels]]) -> list[int]:
+    """Return the number of the image that each stored picture shows, wherever that image stands; −1 if none.
 
     Args:
-        pictures: the stored pictures; None where there is none.
+        pictures: the stored pictures.
         batches: of images at the model's size, (H, W, 1 or 3) uint8 each.
 
     Example:
         >>> black, white = np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)
-        >>> shown_among([Picture.from_pixels(white), None], [[black], [white]])
-        tensor([ True, False])
+        >>> images_shown([Picture.from_pixels(white), Picture.from_pixels(black[:4])], [[black], [white]])
+        [1, -1]
     """
-    known = [number for number, stored in enumerate(pictures) if stored is not None]
-    found = torch.zeros(len(pictures), dtype=torch.bool)
-    if not known:
-        return found
-    means = np.stack([_coarse(stored.pixels()) for stored in pictures if stored is not None])
-    for images in batches:
-        for image in images:
-            # The mean of a cell differs by at most as much as its pixels, or as the blocks of a JPEG file.
-            near = np.abs(means - _coarse(image)).max(axis=1) <= COMPRESSED + DECODERS
-            for number in (known[position] for position in np.flatnonzero(near)):
-                stored = pictures[number]
-                found[number] |= stored is not None and same_picture(stored, image)
-    return found
+    shown = [-1] * len(pictures)
+    if not pictures:
+        return shown
+    means = np.stack([_coarse(stored.pixels()) for stored in pictures])
+    for number, image in enumerate(image for images in batches for image in images):
+        # The mean of a cell differs by at most as much as its pixels, or as the blocks of a JPEG file.
+        near = np.abs(means - _coarse(image)).max(axis=1) <= COMPRESSED + DECODERS
+        for position in np.flatnonzero(near):
+            if shown[position] < 0 and same_picture(pictures[position], image):
+                shown[position] = number
+    return shown
 
 
 def _coarse(pixels: Pixels) -> NDArray[np.float64]:
@@ -113,4 +111,5 @@ def _coarse(pixels: Pixels) -> NDArray[np.float64]:
     rows, columns = (np.linspace(0, side, COARSE, endpoint=False).astype(int) for side in pixels.shape[:2])
     sums = np.add.reduceat(np.add.reduceat(pixels.mean(axis=2), rows, axis=0), columns, axis=1)
     counts = np.diff([*rows, pixels.shape[0]])[:, None] * np.diff([*columns, pixels.shape[1]])
-    return (sums / counts).ravel()
+    means: NDArray[np.float64] = (sums / counts).ravel()
+    return means

@@ -139,9 +139,9 @@ class HeadDisappears(PlaceCheck):
                 records,
                 self.subject.settings.examples,
                 "{prototype} disappears",
-                f"Only pixels inside of the box in the upper row were changed, and the {words.one} is no longer among "
-                f"the {self.top} most similar. Both maps have the same colour scale.",
-                moves=False,
+                f"Only pixels inside of the yellow box were changed, and the {words.one} is no longer among the "
+                f"{self.top} most similar. Both maps have the same colour scale.",
+                outcome=f": no longer among the {self.top} most similar",
             ),
             details={"images": len(joined(records, "held")), "limits": {"passed": PASSED, "failed": FAILED}},
             notes=notes,

@@ -109,7 +109,7 @@ def moved_finding(check: PlaceCheck, records: Sequence[Record]) -> Finding:
             settings.examples,
             "{prototype} moves",
             f"Only pixels outside of the box in the upper row were changed, and the {words.one} is then found "
-            "elsewhere. Both maps have the same colour scale.",
+            "elsewhere, where the arrow leads. Both maps have the same colour scale.",
         ),
         details={
             "images": int(usable.sum()),

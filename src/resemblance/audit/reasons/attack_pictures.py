@@ -8,7 +8,7 @@ from resemblance.audit.finding import Example
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import as_picture
 from resemblance.drawing.panel_row import Panel, panel_row
-from resemblance.drawing.style import plain, png
+from resemblance.drawing.style import AGAINST, plain, png
 from resemblance.explain.prototype_view import prototype_views
 
 AMPLIFIED = 10
@@ -33,7 +33,7 @@ def change_panels(before: Tensor, after: Tensor, was: str, now: str, changed: bo
     change = (0.5 + AMPLIFIED * (second - first)).clamp(0, 1)
     return [
         Panel(as_picture(first), "image", plain(was)),
-        Panel(as_picture(second), "changed image", plain(now), "#b4431f" if changed else None, begins=True),
+        Panel(as_picture(second), "changed image", plain(now), AGAINST if changed else None, begins=True),
         Panel(as_picture(change), f"change × {AMPLIFIED}"),
     ]
 
@@ -41,11 +41,12 @@ def change_panels(before: Tensor, after: Tensor, was: str, now: str, changed: bo
 def prototype_panel(
     model: PrototypeModel, index: int, above: str, below: str = "", frame: str | None = None
 ) -> Panel:
-    """Return a prototype's picture, with its classes."""
+    """Return the training image of a prototype with its place in it, and its classes."""
     view = prototype_views(model, [index])[0]
-    name = f"{view.title}: {view.owner}" if view.words.owned and view.classes else view.title
+    name = f"{view.title} of {view.owner}" if view.words.owned and view.classes else view.title
     words = plain(name, 60)
-    return Panel(view.picture, above, f"{words}, {below}" if below else words, frame)
+    picture, box = view.in_source
+    return Panel(picture, above, f"{words}, {below}" if below else words, frame, box)
 
 
 def row_example(title: str, panels: list[Panel], caption: str) -> Example:

@@ -27,6 +27,7 @@ from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import as_picture
 from resemblance.drawing.heat import overlay
 from resemblance.drawing.panel_row import Panel
+from resemblance.drawing.style import AGAINST
 from resemblance.metrics.since.bootstrap import mean_interval
 from resemblance.metrics.since.trivial_baselines import mask_iou
 from resemblance.metrics.suite.model_subject import no_gradient, no_prototypes
@@ -233,7 +234,7 @@ class MovedMap(Check):
             Panel(images[0], "image", f"predicted {name}"),
             Panel(maps[0], f"map of {word}", "its highest tenth"),
             Panel(images[1], "changed image", f"predicted {name}", begins=True),
-            Panel(maps[1], f"map of {word}", f"{percent(moved)} of the highest tenth moved", "#b4431f"),
+            Panel(maps[1], f"map of {word}", f"{percent(moved)} of the highest tenth moved", AGAINST),
         ]
         caption = f"Prediction and {word} are the same before and after, but the map marks other pixels."
         return row_example(f"{name}: the map moves", panels, caption)

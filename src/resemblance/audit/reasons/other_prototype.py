@@ -24,6 +24,7 @@ from resemblance.audit.reasons.shown_reasons import (
 )
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.drawing.style import AGAINST
 from resemblance.metrics.suite.model_subject import no_gradient, no_prototypes
 from resemblance.training.attacks.noise import uniform_noise
 from resemblance.training.attacks.pgd import pgd
@@ -267,7 +268,7 @@ class OtherPrototype(Check):
                     *change_panels(shown["before"][row], shown["after"][row], said, said),
                     prototype_panel(self.model, old, "shown before", f"{number} {a:.3g} → {c:.3g}"),
                     prototype_panel(
-                        self.model, new, "shown afterwards", f"{number} {b:.3g} → {d:.3g}", "#b4431f"
+                        self.model, new, "shown afterwards", f"{number} {b:.3g} → {d:.3g}", AGAINST
                     ),
                 ]
                 caption = (
