@@ -60,8 +60,10 @@ def _row(subject: AuditSubject, k: int, reasons: Sequence[str], box: Tensor) -> 
 def title_of(model: PrototypeModel, k: int) -> str:
     """Return a prototype's name with its classes, of which at most three are named."""
     classes = model.prototypes.owner_names(model.spec.classes)[k]
-    more = ", …" * (len(classes) > CLASSES)
-    return f"{model.traits.words.one} {k} ({', '.join(classes[:CLASSES]) or 'no class'}{more})"
+    if not classes:
+        return f"{model.traits.words.one} {k}"
+    named = ", ".join(classes[:CLASSES]) + ", …" * (len(classes) > CLASSES)
+    return f"{model.traits.words.one} {k} of {'class' if len(classes) == 1 else 'classes'} {named}"
 
 
 def shows(subject: AuditSubject, index: int) -> str:

@@ -100,7 +100,7 @@ def images_shown(pictures: Sequence[Picture], batches: Iterable[Sequence[Pixels]
     for number, image in enumerate(image for images in batches for image in images):
         # The mean of a cell differs by at most as much as its pixels, or as the blocks of a JPEG file.
         near = np.abs(means - _coarse(image)).max(axis=1) <= COMPRESSED + DECODERS
-        for position in np.flatnonzero(near):
+        for position in np.flatnonzero(near).tolist():
             if shown[position] < 0 and same_picture(pictures[position], image):
                 shown[position] = number
     return shown

@@ -14,11 +14,6 @@ from resemblance.explain.prototype_view import prototype_views
 AMPLIFIED = 10
 
 
-def levels(images: Tensor) -> Tensor:
-    """Return images in [0, 1] as uint8 on the CPU, small enough for the record of a part."""
-    return images.detach().float().clamp(0, 1).mul(255).round().byte().cpu()
-
-
 def change_panels(before: Tensor, after: Tensor, was: str, now: str, changed: bool = False) -> list[Panel]:
     """Return the image, the changed image, and the change, amplified around grey.
 

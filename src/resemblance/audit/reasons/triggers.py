@@ -8,11 +8,12 @@ from typing import ClassVar
 
 import torch
 
+from resemblance.audit.attack_check import levels
 from resemblance.audit.attack_rates import percent, rate, verdict_of
 from resemblance.audit.audit_check import Check, Record
 from resemblance.audit.audited import no_correct_image
 from resemblance.audit.finding import Example, Finding
-from resemblance.audit.reasons.attack_pictures import levels, prototype_panel, row_example
+from resemblance.audit.reasons.attack_pictures import prototype_panel, row_example
 from resemblance.audit.reasons.corner_patches import CORNERS, PATTERNS, patch_place, with_patch
 from resemblance.audit.reasons.same_reasons import SHOWN, most_similar
 from resemblance.core.prototype_model import PrototypeModel
