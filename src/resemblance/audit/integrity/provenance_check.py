@@ -137,7 +137,7 @@ class ProvenanceCheck(Check):
     def _limits(self) -> Tensor:
         layer = self.subject.prototypes
         assert isinstance(layer, VectorPrototypes)
-        return rounding_limit(layer).cpu().clamp_min(EXACT)
+        return rounding_limit(layer).clamp_min(EXACT)
 
     def _allowed(self, labels: Tensor, rows: Tensor, which: Tensor) -> Tensor:
         """Return whether a prototype may come from its source image, (n,) bool."""

@@ -68,7 +68,7 @@ class HeadDisappears(PlaceCheck):
             kept = after.scores.argmax(dim=1) == classes[rows]
             now = best_matches(found, len(rows))
             record[f"{name}any"], record[f"{name}held"] = gone.cpu(), (gone & kept).cpu()
-            record[f"{name}fall"] = relative_fall(best, now).cpu()
+            record[f"{name}fall"] = relative_fall(best.cpu(), now.cpu())
             if not name:
                 success = (gone & kept).cpu()
                 for pair in success.nonzero().flatten().tolist()[: self.subject.settings.examples]:

@@ -81,7 +81,7 @@ class MovedMap(AttackCheck):
             after = self._maps(changed, which)
             record[name] = {
                 "moved": (1 - mask_iou(mask, marked(after))).cpu(),
-                "correlation": _correlation(before, after).cpu(),
+                "correlation": _correlation(before, after),
                 "stays": stays.cpu(),
             }
             if name == "attack":
@@ -219,8 +219,8 @@ class MovedMap(AttackCheck):
 
 
 def _correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Return Pearson's correlation of maps (B, H, W), (B,); NaN where one is constant."""
-    a, b = (maps.double().flatten(1) for maps in (first, second))
+    """Return Pearson's correlation of maps (B, H, W), (B,) on the CPU; NaN where one is constant."""
+    a, b = (maps.cpu().double().flatten(1) for maps in (first, second))
     a, b = a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True)
     size = (a.square().sum(dim=1) * b.square().sum(dim=1)).sqrt()
     return (a * b).sum(dim=1) / size

@@ -65,7 +65,7 @@ def reasons_of(model: PrototypeModel, images: Tensor, top: int) -> Reasons:
     output: Output = model(images)
     predicted = output.scores.argmax(dim=1)
     shown = shown_prototypes(model, output, predicted, top)
-    return Reasons(predicted.cpu(), output.similarities.double().cpu(), shown.cpu())
+    return Reasons(predicted.cpu(), output.similarities.cpu().double(), shown.cpu())
 
 
 def shown_prototypes(model: PrototypeModel, output: Output, classes: Tensor, top: int) -> Tensor:
