@@ -66,6 +66,18 @@ class PrototypeView:
         return " / ".join(self.classes[:OWNERS]) + (f" and {more} more" if more > 0 else "")
 
     @property
+    def of_classes(self) -> str:
+        """Its classes, to follow its title; empty if the method assigns no classes.
+
+        Example:
+            >>> [PrototypeView(3, classes).of_classes for classes in ((), ("cat",), ("cat", "dog"))]
+            ['', 'of class cat', 'of classes cat / dog']
+        """
+        if not self.words.owned or not self.classes:
+            return ""
+        return f"of {'class' if len(self.classes) == 1 else 'classes'} {self.owner}"
+
+    @property
     def heading(self) -> str:
         """Its heading in a list of reasons: its classes, or its title if the method assigns no classes."""
         return self.owner if self.words.owned else self.title

@@ -13,8 +13,7 @@ from resemblance.audit.integrity.stored_gallery import item_of
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import as_picture
 from resemblance.drawing.style import png
-
-CLASSES = 3  # named of a prototype
+from resemblance.explain.prototype_view import prototype_views
 
 
 def source_examples(
@@ -58,12 +57,9 @@ def _row(subject: AuditSubject, k: int, reasons: Sequence[str], box: Tensor) -> 
 
 
 def title_of(model: PrototypeModel, k: int) -> str:
-    """Return a prototype's name with its classes, of which at most three are named."""
-    classes = model.prototypes.owner_names(model.spec.classes)[k]
-    if not classes:
-        return f"{model.traits.words.one} {k}"
-    named = ", ".join(classes[:CLASSES]) + ", …" * (len(classes) > CLASSES)
-    return f"{model.traits.words.one} {k} of {'class' if len(classes) == 1 else 'classes'} {named}"
+    """Return a prototype's name with its classes."""
+    [view] = prototype_views(model, [k])
+    return f"{view.title} {view.of_classes}".strip()
 
 
 def shows(subject: AuditSubject, index: int) -> str:

@@ -82,10 +82,7 @@ def place_figure(change: PlaceChange, view: PrototypeView, answers: tuple[str, s
         best = f"largest {view.words.similarity} {number(float(cells.max()))}{change.outcome * row}"
         title = f"{view.words.similarity} map{', same scale' * row}"
         _panel(axes, columns[2], top, maps[row], box, title, best)
-    owner = (
-        f"of {'class ' * (len(view.classes) == 1)}{view.owner}" if view.words.owned and view.classes else ""
-    )
-    _panel(axes, columns[0], TOP, *view.in_source, view.title, owner)
+    _panel(axes, columns[0], TOP, *view.in_source, view.title, view.of_classes)
     unchanged = (
         "grey: not changed" if change.region is None else "grey: not changed; green frame: where it is to be"
     )

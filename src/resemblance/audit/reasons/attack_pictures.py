@@ -38,8 +38,7 @@ def prototype_panel(
 ) -> Panel:
     """Return the training image of a prototype with its place in it, and its classes."""
     view = prototype_views(model, [index])[0]
-    name = f"{view.title} of {view.owner}" if view.words.owned and view.classes else view.title
-    words = plain(name, 60)
+    words = plain(f"{view.title} {view.of_classes}", 60)
     picture, box = view.in_source
     return Panel(picture, above, f"{words}, {below}" if below else words, frame, box)
 
