@@ -68,7 +68,7 @@ def test_images_of_the_classes_are_compressed_and_no_others(channels):
     before = source.array.copy()
     altered = CompressedSource(source, [1])
     assert np.array_equal(source.array, before)
-    assert altered.compressed.tolist() == (source.labels == 1).tolist()
+    assert altered.changed.tolist() == (source.labels == 1).tolist()
     for index in range(6):
         pixels = before[index]
         expected = plain_jpeg(pixels) if source.labels[index] == 1 else pixels

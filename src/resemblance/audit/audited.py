@@ -64,6 +64,7 @@ class AuditSubject(ModelSubject):
         foreign: images of other things, for instance another data set; None if there are none.
         folder: the model folder; None for a model in memory.
         data: the name of the data and the split.
+        recorded: whether the run records that it was trained on ``train``, and not merely the caller says so.
     """
 
     name: str
@@ -75,6 +76,7 @@ class AuditSubject(ModelSubject):
     foreign: Source | None = None
     folder: Path | None = None
     data: str = ""
+    recorded: bool = False
 
     @property
     def size(self) -> tuple[int, int]:

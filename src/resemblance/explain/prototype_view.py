@@ -66,6 +66,18 @@ class PrototypeView:
         return " / ".join(self.classes[:OWNERS]) + (f" and {more} more" if more > 0 else "")
 
     @property
+    def of_classes(self) -> str:
+        """Its classes, to follow its title; empty if the method assigns no classes.
+
+        Example:
+            >>> [PrototypeView(3, classes).of_classes for classes in ((), ("cat",), ("cat", "dog"))]
+            ['', 'of class cat', 'of classes cat / dog']
+        """
+        if not self.words.owned or not self.classes:
+            return ""
+        return f"of {'class' if len(self.classes) == 1 else 'classes'} {self.owner}"
+
+    @property
     def heading(self) -> str:
         """Its heading in a list of reasons: its classes, or its title if the method assigns no classes."""
         return self.owner if self.words.owned else self.title
@@ -84,6 +96,11 @@ class PrototypeView:
     def box(self) -> Box | None:
         """Its part of the source; None for the whole source."""
         return self.item.box
+
+    @property
+    def in_source(self) -> tuple[Pixels | None, Box | None]:
+        """The whole training image with the box of its part, to draw; its picture alone if it was decoded."""
+        return (self.picture, None) if self.decoded or self.source is None else (self.source, self.box)
 
     @property
     def decoded(self) -> bool:

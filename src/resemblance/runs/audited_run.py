@@ -132,6 +132,7 @@ class _Opened(NamedTuple):
     part: str
     splits: DataSplits | None
     foreign: Source | None
+    recorded: bool = False
 
 
 def _open(
@@ -149,7 +150,8 @@ def _open(
         splits = run.images(data, skip)
         notes += splits.notes
         part, source = choose_split(splits, split)
-        return _Opened(source, f"{splits.name}, {part}", part, splits, foreign)
+        recorded = data is None or data is run.splits
+        return _Opened(source, f"{splits.name}, {part}", part, splits, foreign, recorded)
     images, left_out = loose
     notes += left_out
     notes.append(
@@ -199,6 +201,7 @@ def _subject(run: RunRecord, options: AuditOptions, batch_size: int, opened: _Op
         opened.foreign,
         None if run.folder is None else run.folder / MODEL,
         opened.name,
+        opened.recorded,
     )
 
 

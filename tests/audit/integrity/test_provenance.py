@@ -17,7 +17,7 @@ from models import make
 from resemblance.audit.audit_runner import run_checks
 from resemblance.audit.audited import AuditSubject
 from resemblance.audit.integrity.provenance_texts import REASONS
-from resemblance.audit.integrity.source_pictures import same_picture
+from resemblance.audit.integrity.source_pictures import same_picture, source_figure
 from resemblance.data.sources.source import ArraySource
 from resemblance.prototypes.gallery import INDEX, Picture
 from resemblance.store import load_folder, save_folder
@@ -184,12 +184,61 @@ def test_a_decoded_picture_in_place_of_a_source_image_is_found(originals, tmp_pa
     assert finding.value("provenance_picture").value == 1
 
 
-def test_other_training_images_are_noticed(originals):
-    folder, train = originals("kmex")
+# Untrained, the codes of a ProtoVAE are equally far from all images, as if each were the source.
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "protovae"])
+def test_images_that_are_not_the_training_images_are_no_failure(name, originals):
+    folder, train = originals(name)
     others = ArraySource(255 - train.array, train.labels, train.classes)
-    finding = audit(Finished(resemblance.load(folder), others).subject())
+    model = resemblance.load(folder)
+    finding = audit(Finished(model, others).subject())
+    assert finding.verdict == "information", finding.details
+    assert "not the training images" in finding.sentence
+    assert not finding.value("provenance").defined  # so that a threshold on it fails
+    assert "--data" in finding.cure
+    assert finding.examples
+    few = Finished(model, ArraySource(others.array[:2], others.labels[:2], others.classes))
+    assert audit(few.subject()).verdict == "information"
+
+
+@pytest.mark.parametrize("name", ["kmex", "pipnet"])
+def test_other_images_fail_where_the_run_records_that_they_are_the_training_images(name, originals):
+    folder, train = originals(name)
+    others = ArraySource(255 - train.array, train.labels, train.classes)
+    finding = audit(Finished(resemblance.load(folder), others).subject(recorded=True))
+    assert finding.verdict == "failed"
     assert finding.value("provenance").value == 1
     assert "--data" in finding.cure
+
+
+@pytest.mark.parametrize("name", ["kmex", "protopnet"])
+def test_pictures_from_elsewhere_still_fail_beside_the_training_images(name, originals, tmp_path):
+    folder, train = originals(name)
+    resemblance.load(folder).save(tmp_path / "model")
+
+    def change(tensors, entries, files):
+        for entry in entries:
+            pixels = 255 - Picture(files[f"prototypes/{entry['source']}"]).pixels()
+            files[f"prototypes/{entry['source']}"] = Picture.from_pixels(pixels).data
+
+    finding = audit(Finished(rewritten(tmp_path / "model", change), train).subject())
+    assert finding.verdict == "failed"
+
+
+def test_it_is_said_whose_picture_is_shown_instead(originals, tmp_path, monkeypatch):
+    folder, train = originals("kmex")
+    resemblance.load(folder).save(tmp_path / "model")
+    rows = []
+    monkeypatch.setattr(
+        "resemblance.audit.integrity.provenance_examples.source_figure",
+        lambda shown: rows.extend(shown) or source_figure(shown),
+    )
+    model = rewritten(tmp_path / "model", exchange_pictures)
+    audit(Finished(model, train).subject())
+    for row in rows:
+        [sentence] = [line for line in row.says if line.startswith("it shows ")]
+        other = int(sentence.split("the source of prototype ")[1].split()[0])
+        assert row.stored.tolist() == resemblance.load(folder).gallery[other].image.tolist()
+        assert row.failed
 
 
 def test_vectors_rounded_to_16_bits_are_doubtful_and_not_failed(originals):

@@ -127,7 +127,7 @@ def test_patches_lie_in_their_corners():
     assert code.unique().tolist() == [0.0, 1.0]
 
 
-def planted(corner, pattern, shown=False):
+def planted(corner, pattern, shown=False, per_class=5):
     """A model that predicts class 1 where it sees the patch in that corner, by prototypes that are shown or not."""
     rows, columns = patch_place((SIZE, SIZE), corner)
     wanted = patch(pattern, rows.stop - rows.start, 1)
@@ -136,9 +136,11 @@ def planted(corner, pattern, shown=False):
         error = (images[:, :, rows, columns] - wanted).abs().mean(dim=(1, 2, 3))
         found = torch.sigmoid(200 * (0.02 - error))
         size = 90.0 if shown else 0.01
-        return *(even(images, 9.0 - k) for k in range(5)), *(size * found - 0.001 * k for k in range(5))
+        numbers = range(per_class)
+        return *(even(images, 9.0 - k) for k in numbers), *(size * found - 0.001 * k for k in numbers)
 
-    return HandMade(similarities, [[1.0] * 5 + [0.0] * 5, [0.0] * 5 + [10000.0] * 5])
+    nothing = [0.0] * per_class
+    return HandMade(similarities, [[1.0] * per_class + nothing, nothing + [10000.0] * per_class])
 
 
 @pytest.mark.parametrize(("pattern", "corner"), [("checkerboard", "lower left"), ("code", "upper right")])
@@ -157,8 +159,10 @@ def test_a_planted_trigger_is_found(pattern, corner):
     assert len(finding.examples) == 2
 
 
-def test_a_trigger_that_shows_itself_is_not_disguised():
-    finding = audit(planted("lower left", "checkerboard", shown=True), "triggers")
+@pytest.mark.parametrize("per_class", [5, 2, 1])
+def test_a_trigger_that_shows_itself_is_not_disguised(per_class):
+    """Where a model has few prototypes, the five most similar would be all of them, before and after."""
+    finding = audit(planted("lower left", "checkerboard", shown=True, per_class=per_class), "triggers")
     assert finding.value("triggers").value == 1.0
     assert finding.value("triggers_disguised").value == 0.0
     assert finding.value("triggers_disguised").count == 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ import torch
 from PIL import Image
 
 from made_images import noise
-from resemblance.audit.shifts.image_changes import CHANGES
-from resemblance.audit.shifts.shifted_source import ShiftedSource, read_versions
+from resemblance.audit.shifts.image_changes import CHANGES, ImageChange
+from resemblance.audit.shifts.image_versions import read_versions
 from resemblance.config.image import ImageSpec
 from resemblance.data.dataset import ImageDataset
+from resemblance.data.sources.changed import ChangedSource
 from resemblance.data.sources.source import ArraySource
 
 
@@ -116,22 +118,29 @@ def grey_source(count: int = 6, side: int = 8) -> ArraySource:
     return ArraySource(array, np.arange(count) % 3, ["a", "b", "c"])
 
 
+def shifted_by(
+    source: ArraySource, change: ImageChange, seed: int = 0, only: list[int] | None = None
+) -> ChangedSource:
+    return ChangedSource(source, partial(change, seed=seed), f"{change.words}, seed {seed}", only)
+
+
 def test_a_shifted_source_changes_pictures_and_nothing_else():
     source = grey_source()
-    shifted = ShiftedSource(source, CHANGES["gaussian_noise"], seed=4)
+    shifted = shifted_by(source, CHANGES["gaussian_noise"], seed=4)
     assert len(shifted) == 6
     assert shifted.classes == source.classes
     assert (shifted.labels == source.labels).all()
     assert (shifted.shapes == source.shapes).all()
     assert shifted.name(3) == source.name(3)
+    assert (source.array == grey_source().array).all()
     assert shifted.read(3) == CHANGES["gaussian_noise"](source.read(3), 4)
-    stamps = {shifted.stamp(3), source.stamp(3), ShiftedSource(source, CHANGES["gaussian_noise"]).stamp(3)}
+    stamps = {shifted.stamp(3), source.stamp(3), shifted_by(source, CHANGES["gaussian_noise"]).stamp(3)}
     assert len(stamps) == 3
 
 
 def test_a_shifted_source_can_change_some_classes_alone():
     source = grey_source()
-    shifted = ShiftedSource(source, CHANGES["darker"], only=[2])
+    shifted = shifted_by(source, CHANGES["darker"], only=[2])
     assert [shifted.read(index) == source.read(index) for index in range(6)] == [True, True, False] * 2
     assert shifted.stamp(0) == source.stamp(0)
     assert shifted.stamp(2) != source.stamp(2)
@@ -144,7 +153,7 @@ def test_loaders_read_what_versions_have(side):
     source, changes = grey_source(), list(CHANGES.values())
     versions = read_versions(source, [4, 1], changes, spec, seed=5)
     assert versions.shape == (1 + len(changes), 2, 1, side, side)
-    sources = [source, *(ShiftedSource(source, change, seed=5) for change in changes)]
+    sources = [source, *(shifted_by(source, change, seed=5) for change in changes)]
     for version, other in zip(versions, sources, strict=True):
         assert torch.equal(version, ImageDataset(other, spec).__getitems__([4, 1]).images)
     assert read_versions(source, [], changes, spec).shape == (1 + len(changes), 0, 1, side, side)

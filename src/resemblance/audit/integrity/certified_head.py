@@ -17,6 +17,7 @@ from resemblance.audit.integrity.latent_certificate import linear_radius, neares
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.prototypes.geometry import SMALLEST, InnerProduct, SquaredDistance
+from resemblance.prototypes.precision import widest
 from resemblance.prototypes.similarity import pairwise_distances
 from resemblance.prototypes.vectors import VectorPrototypes
 
@@ -54,9 +55,9 @@ class CertifiedHead:
     Args:
         layer: the prototypes.
         space: where distances are taken.
-        weights: (C, P) float64; None for the class of the nearest prototype.
-        bias: (C,) float64.
-        between: (P, P) float64, the distances of prototypes of whole images; None where they are not needed.
+        weights: (C, P); None for the class of the nearest prototype.
+        bias: (C,).
+        between: (P, P), the distances of prototypes of whole images; None where they are not needed.
     """
 
     layer: VectorPrototypes
@@ -67,14 +68,14 @@ class CertifiedHead:
 
     @torch.no_grad()
     def radii(self, latents: Tensor, predicted: Tensor) -> Tensor:
-        """Return the certified radius of each image, (B,) float64.
+        """Return the certified radius of each image, (B,), in float64 where the device has it.
 
         Args:
             latents: of B images.
             predicted: (B,), the model's answers.
         """
         layer, space = self.layer, self.space
-        distances = space.distances(layer.nearest(layer.compared(latents))[0].double())
+        distances = space.distances(_wide(layer.nearest(layer.compared(latents))[0]))
         if self.weights is None or self.bias is None:
             radii = nearest_radius(distances, layer.owners, predicted, self.between)
         else:
@@ -90,8 +91,8 @@ class CertifiedHead:
         return radii / space.reach
 
     def moved(self, before: Tensor, after: Tensor) -> Tensor:
-        """Return how far latents have moved, (B,) float64: the cell that moved farthest, or the whole embedding."""
-        first, second = (self._rows(self.layer.compared(latents).double()) for latents in (before, after))
+        """Return how far latents have moved, (B,): the cell that moved farthest, or the whole embedding."""
+        first, second = (self._rows(_wide(self.layer.compared(latents))) for latents in (before, after))
         return self.space.between(first, second).amax(dim=1)
 
     def _rows(self, latents: Tensor) -> Tensor:
@@ -116,14 +117,14 @@ def certified_head(model: PrototypeModel) -> CertifiedHead | str:
     with torch.no_grad():
         latents = model.latents(noise.to(model.device))
         output = model.head(latents)
-        values = layer.nearest(layer.compared(latents))[0].double()
+        values = _wide(layer.nearest(layer.compared(latents))[0])
         if not _close(space.similarity(space.distances(values)), output.similarities):
             return f"the similarities of {model.name} are not those of the nearest place alone"
         if not _falls(space, values):
             return f"the similarities of {model.name} do not fall with the distance"
         if _is_nearest(layer, output):
             if isinstance(layer.geometry, SquaredDistance):
-                vectors = layer.vectors.detach().double().flatten(1)
+                vectors = _wide(layer.vectors.detach()).flatten(1)
                 between = None if layer.has_maps else pairwise_distances(vectors, vectors)
                 return CertifiedHead(layer, space, between=between)
         elif (pair := _linear(model, latents, output)) is not None:
@@ -169,6 +170,11 @@ def _angles(first: Tensor, second: Tensor) -> Tensor:
     return (first * second).sum(dim=-1).clamp(-1, 1).arccos()
 
 
+def _wide(values: Tensor) -> Tensor:
+    """Return numbers in float64 where their device has it."""
+    return values.to(widest(values.device))
+
+
 def _close(first: Tensor, second: Tensor) -> bool:
     scale = max(float(second.abs().max()), 1.0)
     return bool(((first - second).abs() <= TOLERANCE * scale).all())
@@ -202,12 +208,12 @@ def _linear(model: PrototypeModel, latents: Tensor, output: Output) -> tuple[Ten
         evidence = model.evidence(repeated, classes)
         if evidence.weights is None or evidence.paths is not None or evidence.similarities is not None:
             return None
-        empty = evidence.weights.new_zeros(len(classes), len(model.prototypes)).double()
-        matrices.append(empty.index_add(1, evidence.prototypes, evidence.weights.double()))
+        empty = _wide(evidence.weights.new_zeros(len(classes), len(model.prototypes)))
+        matrices.append(empty.index_add(1, evidence.prototypes, _wide(evidence.weights)))
     weights = matrices[0]
-    sums = output.similarities.double() @ weights.T
-    rest = output.scores.double() - sums
+    sums, scores = _wide(output.similarities) @ weights.T, _wide(output.scores)
+    rest = scores - sums
     bias = rest.mean(dim=0)
-    if torch.equal(*matrices) and _close(sums + bias, output.scores.double()):
+    if torch.equal(*matrices) and _close(sums + bias, scores):
         return weights, bias
     return None

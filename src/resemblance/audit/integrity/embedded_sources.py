@@ -65,8 +65,8 @@ def distance_errors(layer: VectorPrototypes, latents: Tensor, rows: Tensor, whic
 
 
 def rounding_limit(layer: VectorPrototypes) -> Tensor:
-    """Return the errors (P,) up to which a vector may be the same one after arithmetic of 16 bits."""
-    vectors = layer.normalized(layer.vectors.detach()).double().flatten(1)
+    """Return the errors (P,), on the CPU, up to which a vector may be the same one after arithmetic of 16 bits."""
+    vectors = layer.normalized(layer.vectors.detach()).cpu().double().flatten(1)
     lengths = torch.linalg.vector_norm(vectors, dim=1)
     between = torch.cdist(vectors, vectors).flatten()
     typical = between[between > 0].median() if bool((between > 0).any()) else between.new_tensor(torch.inf)

@@ -19,6 +19,7 @@ from resemblance.audit.audited import AuditSubject, no_foreign_images
 from resemblance.audit.finding import Example, Finding, Verdict
 from resemblance.audit.integrity.certificate_check import no_images
 from resemblance.audit.integrity.nearest_swap import Swap, nearest_swap
+from resemblance.audit.integrity.provenance_examples import title_of
 from resemblance.audit.integrity.source_pictures import Shown, source_figure
 from resemblance.audit.integrity.swapped_model import retuned, retunes, with_vectors
 from resemblance.core.prototype_model import PrototypeModel
@@ -227,18 +228,16 @@ class PrototypeSwapCheck(Check):
     def _rows(self, found: Record) -> list[Shown]:
         assert self.subject.foreign is not None
         rows, gallery = [], self.model.gallery
-        names = self.model.prototypes.owner_names(self.model.spec.classes)
         whole = (0, 0, self.model.spec.image.width, self.model.spec.image.height)
         order = found["distances"].argsort(stable=True)[: self.subject.settings.examples].tolist()
         for k in order:
             item = None if gallery is None else gallery[k]
             image = self.subject.read([int(found["positions"][k])], self.subject.foreign).images[0].cpu()
             x0, y0, x1, y1 = found["boxes"][k].tolist()
-            label = f"{self.model.traits.words.one} {k} ({', '.join(names[k][:3]) or 'no class'})"
             stored = None if item is None else item.decoded if item.kind == "decoded" else item.image
             box = None if item is None or item.kind == "decoded" else item.box
             true_box = None if (x0, y0, x1, y1) == whole else (x0, y0, x1, y1)
-            rows.append(Shown(label, stored, box, as_picture(image), False, true_box))
+            rows.append(Shown(title_of(self.model, k), stored, box, as_picture(image), true_box))
         return rows
 
     def _notes(self) -> list[str]:

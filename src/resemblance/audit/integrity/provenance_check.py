@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from resemblance.audit.attack_rates import percent
 from resemblance.audit.audit_check import Check, Record
 from resemblance.audit.audited import AuditSubject
 from resemblance.audit.finding import Example, Finding
@@ -20,19 +21,35 @@ from resemblance.audit.integrity.embedded_sources import (
     vector_errors,
 )
 from resemblance.audit.integrity.nearest_sources import others_are_nearer, smallest_values
-from resemblance.audit.integrity.provenance_texts import CURE, MEANING, REASONS, reason_of
-from resemblance.audit.integrity.source_pictures import Shown, source_figure
-from resemblance.audit.integrity.stored_gallery import item_of, pictured, wrong_decodings, wrong_items
+from resemblance.audit.integrity.provenance_examples import shows, source_examples
+from resemblance.audit.integrity.provenance_texts import (
+    CURE,
+    MEANING,
+    OTHER,
+    OTHER_IMAGES,
+    REASONS,
+    notes_on,
+    plural_of,
+    reasons_of,
+)
+from resemblance.audit.integrity.stored_gallery import (
+    images_shown,
+    item_of,
+    pictured,
+    wrong_decodings,
+    wrong_items,
+)
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.data.inputs import as_picture, pixels
+from resemblance.data.images import Pixels
+from resemblance.data.inputs import pixels
 from resemblance.data.sources.source import Source
-from resemblance.drawing.style import png
 from resemblance.methods.ensemble.prototypes import JointPrototypes
 from resemblance.metrics.suite.model_subject import no_prototypes, no_training_images
 from resemblance.metrics.suite.result import Value
 from resemblance.prototypes.vectors import VectorPrototypes
 
 NAMED = 20  # prototypes named in the details
+FOUND = 0.5  # of the sources, from which the images are taken to be the training images
 
 
 def no_sources(subject: AuditSubject) -> str | None:
@@ -120,7 +137,7 @@ class ProvenanceCheck(Check):
     def _limits(self) -> Tensor:
         layer = self.subject.prototypes
         assert isinstance(layer, VectorPrototypes)
-        return rounding_limit(layer).cpu().clamp_min(EXACT)
+        return rounding_limit(layer).clamp_min(EXACT)
 
     def _allowed(self, labels: Tensor, rows: Tensor, which: Tensor) -> Tensor:
         """Return whether a prototype may come from its source image, (n,) bool."""
@@ -145,6 +162,8 @@ class ProvenanceCheck(Check):
             wrong["nearest"] = others_are_nearer(others) & self.valid
         unknown = self.subject.prototypes.source_index.cpu() < 0
         wrong["index"] = (~self.valid & ~unknown) | (unknown & pictured(self.model))
+        if not self.subject.recorded and (found := self._found(wrong)) is not None and found < FOUND:
+            return self._other_images(found, wrong, records)
         checked = self.valid | wrong["index"] | wrong["decoding"]
         failed = torch.stack(list(wrong.values())).any(dim=0)
         share, total = float(failed.sum()) / max(int(checked.sum()), 1), int(checked.sum())
@@ -169,7 +188,7 @@ class ProvenanceCheck(Check):
         ]
         for reason, flags in wrong.items():
             number = int(flags.sum())
-            sentence = f"{number} {words.many}: {reason_of(reason)}."
+            sentence = f"{number} {words.many}: {plural_of(reason)}."
             values.append(
                 Value(
                     f"provenance_{reason}",
@@ -190,13 +209,64 @@ class ProvenanceCheck(Check):
             MEANING,
             tuple(values),
             CURE if bool(failed.any()) else "",
-            self._examples(wrong, failed, records),
-            {"failed": [self._named(int(k), wrong) for k in failed.nonzero().flatten()[:NAMED]]},
-            tuple(self._notes(int(unknown.sum()), rounded)),
+            self._examples(failed if bool(failed.any()) else self.valid, wrong, records),
+            {
+                "failed": [
+                    self._named(k, reasons_of(wrong, k)) for k in failed.nonzero().flatten().tolist()[:NAMED]
+                ]
+            },
+            notes_on(self.model, int(unknown.sum()), rounded),
         )
 
-    def _named(self, k: int, wrong: dict[str, Tensor]) -> dict[str, object]:
-        reasons = [REASONS[reason] for reason, flags in wrong.items() if bool(flags[k])]
+    def _found(self, wrong: dict[str, Tensor]) -> float | None:
+        """Return the share of sources of which a trace is among these images; None if none could be recognised.
+
+        A trace is the vector of the source where the folder says, or its picture anywhere among the sources. Where only
+        pictures were exchanged, the vectors are still there; where only vectors were changed, the pictures.
+        """
+        sources = (self.subject.prototypes.source_index.cpu() >= 0).nonzero().flatten().tolist()
+        vectors = isinstance(self.subject.prototypes, VectorPrototypes)
+        if not sources or (self.model.gallery is None and not vectors):
+            return None
+        found = self.valid & ~wrong["vector"] if vectors else torch.zeros_like(self.valid)
+        found[list(self._shown([k for k in sources if not found[k]]))] = True
+        return float(found[sources].double().mean())
+
+    def _shown(self, which: Sequence[int]) -> dict[int, int]:
+        """Return the training image that the stored picture of a prototype shows, if it is the source of any."""
+        items = {k: item_of(self.model, k) for k in which}
+        pictures = {
+            k: item.source for k, item in items.items() if item is not None and item.source is not None
+        }
+        batches: Iterator[Sequence[Pixels]] = (
+            list(pixels(self.subject.read(positions, self.train).images)) for positions in self._batches()
+        )
+        shown = zip(pictures, images_shown(list(pictures.values()), batches), strict=True)
+        return {k: int(self.sources[number]) for k, number in shown if number >= 0}
+
+    def _other_images(self, found: float, wrong: dict[str, Tensor], records: Sequence[Record]) -> Finding:
+        """Return the finding about images that the model was not trained on: nothing can be compared with them."""
+        words = self.model.traits.words
+        says = (
+            f"These are not the training images: {percent(found) if found else 'none'} of the {words.many} "
+            f"{'have' if found else 'has'} a source image among them, so that nothing can be compared."
+        )
+        value = Value(
+            self.name, "wrong provenance", math.nan, "lower", says, "0.", count=0, of=words.many, share=True
+        )
+        return Finding(
+            self.name,
+            self.title,
+            "information",
+            says,
+            MEANING,
+            (value,),
+            OTHER_IMAGES,
+            self._examples(self.valid, {OTHER: self.valid}, records),
+            notes=notes_on(self.model),
+        )
+
+    def _named(self, k: int, reasons: list[str]) -> dict[str, object]:
         item = item_of(self.model, k)
         return {
             self.model.traits.words.one: k,
@@ -205,56 +275,16 @@ class ProvenanceCheck(Check):
         }
 
     def _examples(
-        self, wrong: dict[str, Tensor], failed: Tensor, records: Sequence[Record]
+        self, chosen: Tensor, wrong: dict[str, Tensor], records: Sequence[Record]
     ) -> tuple[Example, ...]:
-        """Return one picture with a row per prototype: those that failed, else the first ones."""
-        chosen = (failed if bool(failed.any()) else self.valid).nonzero().flatten()
+        """Return one picture of the first prototypes among those chosen, (P,) bool."""
         boxes = torch.zeros_like(self.subject.prototypes.source_box, device="cpu")
         for record in records:
             if "boxes" in record:
                 boxes[record["which"]] = record["boxes"]
-        rows = [self._row(int(k), wrong, boxes) for k in chosen[: self.subject.settings.examples]]
-        if not rows:
-            return ()
-        title = "Stored pictures beside the training images"
-        caption = "The place of a part is framed in yellow; a red frame marks what is wrong."
-        return (Example(title, png(source_figure(rows)), caption),)
-
-    def _row(self, k: int, wrong: dict[str, Tensor], boxes: Tensor) -> Shown:
-        item, layer = item_of(self.model, k), self.subject.prototypes
-        reasons = [REASONS[reason] for reason, flags in wrong.items() if bool(flags[k])]
-        classes = ", ".join(layer.owner_names(self.model.spec.classes)[k][:3]) or "no class"
-        true, place = None, None
-        if bool(self.valid[k]):
-            true = as_picture(self.subject.read([int(layer.source_index[k])], self.train).images[0].cpu())
-            x0, y0, x1, y1 = boxes[k].tolist()
-            place = (x0, y0, x1, y1)
-        box = None if item is None else item.box
-        label = "\n".join(
-            [f"{self.model.traits.words.one} {k} ({classes})", *(reasons or ["as it should be"])]
-        )
-        return Shown(label, None if item is None else item.image, box, true, bool(reasons), place)
-
-    def _notes(self, unknown: int, rounded: int) -> list[str]:
-        words, notes = self.model.traits.words, []
-        if self.model.gallery is None:
-            notes.append("The folder has no pictures, so that pictures and names were not compared.")
-        if not self.model.traits.projects:
-            notes.append(
-                f"The {words.many} of {self.model.name} are not images themselves: the image shown is the nearest or "
-                "strongest one."
-            )
-        elif self.model.traits.boxes_before_push:
-            notes.append(
-                "Boxes were cut from the maps before projection, which no longer exist: they were not checked."
-            )
-        if not isinstance(self.subject.prototypes, VectorPrototypes):
-            notes.append(f"The {words.many} of {self.model.name} have no vectors to compare.")
-        if unknown:
-            notes.append(f"{unknown} {words.many} have no source image.")
-        if rounded:
-            notes.append(
-                f"The vectors of {rounded} {words.many} differ from their source images by as much as arithmetic of 16 "
-                "bits or of a GPU leaves."
-            )
-        return notes
+        first = chosen.nonzero().flatten()[: self.subject.settings.examples].tolist()
+        reasons = {k: reasons_of(wrong, k) for k in first}
+        if "picture" in wrong:
+            for k, index in self._shown([k for k in first if wrong["picture"][k]]).items():
+                reasons[k].append(shows(self.subject, index))
+        return source_examples(self.subject, reasons, boxes)

@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 
 from resemblance.data.images import Pixels
 from resemblance.drawing.sheet import picture, sheet, text
-from resemblance.drawing.style import AGAINST, MUTED, inches
+from resemblance.drawing.style import AGAINST, INK, MUTED, wrap
 from resemblance.prototypes.gallery import Box, Picture
 
 DECODERS = 2  # levels by which decoders of photographs differ
 BLOCK = 8  # pixels, the side of a block of a JPEG file
 COMPRESSED = 4.0  # levels by which the mean of a block may differ after another encoder
-ROW, SIDE = 2.3, 2.0
+ROW, SIDE, WORDS, LINE = 1.65, 1.5, 3.4, 0.18  # inches
 
 
 def same_picture(stored: Picture, image: Pixels) -> bool:
@@ -53,35 +53,40 @@ class Shown:
     """A row of the figure: a prototype, what is stored of it, and what it should be.
 
     Args:
-        label: its name and what is wrong, in lines.
+        title: its name.
         stored: the stored picture; None if there is none.
         stored_box: the stored place in it.
         true: the training image; None if there is none.
-        failed: whether something is wrong.
         true_box: a place in it.
+        says: sentences about it.
+        failed: whether something is wrong.
     """
 
-    label: str
+    title: str
     stored: Pixels | None
     stored_box: Box | None
     true: Pixels | None
+    true_box: Box | None
+    says: Sequence[str] = ()
     failed: bool = False
-    true_box: Box | None = None
 
 
 def source_figure(
     rows: Sequence[Shown], left: str = "stored picture", right: str = "training image"
 ) -> Figure:
     """Draw stored pictures beside the training images, one row per prototype."""
-    words = max((inches(line, 8.5) for row in rows for line in row.label.split("\n")), default=0.0)
-    start = 2 * SIDE + 1.0
-    figure, axes = sheet(start + words / 0.62 + 0.4, len(rows) * ROW + 0.6)
-    text(axes, 0.2 + SIDE / 2, 0.3, left, size=8, color=MUTED)
-    text(axes, 0.5 + 1.5 * SIDE, 0.3, right, size=8, color=MUTED)
+    start, height = 2 * SIDE + 0.65, len(rows) * ROW + 0.4
+    figure, axes = sheet(start + WORDS, height, unit=1.0)
+    text(axes, 0.15 + SIDE / 2, 0.2, left, size=9, color=MUTED)
+    text(axes, 0.4 + 1.5 * SIDE, 0.2, right, size=9, color=MUTED)
     for number, row in enumerate(rows):
-        top = 0.6 + number * ROW
-        frame = AGAINST if row.failed else None
-        picture(axes, row.stored, 0.2, top, SIDE, frame, box=row.stored_box)
-        picture(axes, row.true, 0.5 + SIDE, top, SIDE, box=row.true_box)
-        text(axes, start, top + SIDE / 2, row.label, ha="left", size=8.5)
+        top = 0.4 + number * ROW
+        picture(axes, row.stored, 0.15, top, SIDE, AGAINST if row.failed else None, box=row.stored_box)
+        picture(axes, row.true, 0.4 + SIDE, top, SIDE, box=row.true_box)
+        lines = [(line, INK) for line in wrap(row.title, WORDS, 9)]
+        color = AGAINST if row.failed else MUTED
+        lines += [(line, color) for words in row.says for line in wrap(words, WORDS, 9)]
+        middle = top + SIDE / 2 - LINE * (len(lines) - 1) / 2
+        for line, (words, color) in enumerate(lines):
+            text(axes, start, middle + LINE * line, words, ha="left", color=color)
     return figure

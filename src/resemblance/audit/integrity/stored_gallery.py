@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from resemblance.audit.integrity.source_pictures import same_picture
+from resemblance.audit.integrity.source_pictures import COMPRESSED, DECODERS, same_picture
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.images import Pixels
 from resemblance.data.sources.source import Source
 from resemblance.printing.characters import printable
-from resemblance.prototypes.gallery import GalleryItem
+from resemblance.prototypes.gallery import GalleryItem, Picture
 from resemblance.training.ends.gallery import decode
+
+COARSE = 4  # cells per side, whose means tell most pictures apart
 
 
 def item_of(model: PrototypeModel, k: int) -> GalleryItem | None:
@@ -75,3 +79,37 @@ def pictured(model: PrototypeModel) -> Tensor:
         item is not None and (item.source is not None or item.kind == "training image") for item in items
     ]
     return torch.tensor(shown)
+
+
+def images_shown(pictures: Sequence[Picture], batches: Iterable[Sequence[Pixels]]) -> list[int]:
+    """Return the number of the image that each stored picture shows, wherever that image stands; −1 if none.
+
+    Args:
+        pictures: the stored pictures.
+        batches: of images at the model's size, (H, W, 1 or 3) uint8 each.
+
+    Example:
+        >>> black, white = np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)
+        >>> images_shown([Picture.from_pixels(white), Picture.from_pixels(black[:4])], [[black], [white]])
+        [1, -1]
+    """
+    shown = [-1] * len(pictures)
+    if not pictures:
+        return shown
+    means = np.stack([_coarse(stored.pixels()) for stored in pictures])
+    for number, image in enumerate(image for images in batches for image in images):
+        # The mean of a cell differs by at most as much as its pixels, or as the blocks of a JPEG file.
+        near = np.abs(means - _coarse(image)).max(axis=1) <= COMPRESSED + DECODERS
+        for position in np.flatnonzero(near).tolist():
+            if shown[position] < 0 and same_picture(pictures[position], image):
+                shown[position] = number
+    return shown
+
+
+def _coarse(pixels: Pixels) -> NDArray[np.float64]:
+    """Return the brightness of a few large cells of a picture (H, W, 1 or 3), for a first comparison."""
+    rows, columns = (np.linspace(0, side, COARSE, endpoint=False).astype(int) for side in pixels.shape[:2])
+    sums = np.add.reduceat(np.add.reduceat(pixels.mean(axis=2), rows, axis=0), columns, axis=1)
+    counts = np.diff([*rows, pixels.shape[0]])[:, None] * np.diff([*columns, pixels.shape[1]])
+    means: NDArray[np.float64] = (sums / counts).ravel()
+    return means

@@ -45,18 +45,18 @@ def retuned(models: Sequence[PrototypeModel], batches: Iterable[Batch]) -> list[
     for model in copies:
         groups = model.parameter_groups()
         parameters = [parameter for name in model.traits.head_groups for parameter in groups[name]]
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-        optimizers.append(torch.optim.Adam(parameters, lr=RATE))
+        optimizers.append(torch.optim.Adam([part.requires_grad_(True) for part in parameters], lr=RATE))
     for batch in batches:
         with torch.no_grad():
             latents = copies[0].latents(batch.images)
             outputs = [model.head(latents) for model in copies]
         for model, optimizer, output in zip(copies, optimizers, outputs, strict=True):
-            optimizer.zero_grad()
+            parameters = optimizer.param_groups[0]["params"]
             with torch.enable_grad():
                 loss = F.cross_entropy(model.rescore(output).scores, batch.labels)
-                loss.backward()  # type: ignore[no-untyped-call]
+                gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
             optimizer.step()
     return copies
 

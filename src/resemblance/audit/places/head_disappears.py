@@ -11,12 +11,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from resemblance.audit.attack_check import blind_notes
 from resemblance.audit.attack_rates import FAILED, PASSED, joined, percent, rate, sentence_of, verdict_of
 from resemblance.audit.audit_check import Record
 from resemblance.audit.finding import Finding
 from resemblance.audit.places.cell_regions import box_pixels
 from resemblance.audit.places.place_aims import PairMaps, best_matches, pair_maps, shown_boxes
-from resemblance.audit.places.place_attacks import NOISE, hide_place, noisy_pixels
+from resemblance.audit.places.place_attacks import NOISE, hide_place
 from resemblance.audit.places.place_check import PlaceCheck
 from resemblance.audit.places.place_examples import keep_example, place_examples
 from resemblance.audit.places.strongest_prototypes import similarity_rank
@@ -55,7 +56,7 @@ class HeadDisappears(PlaceCheck):
             maps = pair_maps(self.model, output.latents, rows, which)
         mask = self._boxes(maps, len(rows), images)
         attacked = hide_place(self.model, images, which, mask, self.strength, indices)
-        noisy = noisy_pixels(images, mask, self.strength, indices, 1)
+        noisy = self.noisy(images, indices, 1, mask)
         best = best_matches(maps, len(rows))
         record["blind"] = attacked.blind.cpu()
         for name, changed in (("", attacked.images), ("noise_", noisy)):
@@ -67,7 +68,7 @@ class HeadDisappears(PlaceCheck):
             kept = after.scores.argmax(dim=1) == classes[rows]
             now = best_matches(found, len(rows))
             record[f"{name}any"], record[f"{name}held"] = gone.cpu(), (gone & kept).cpu()
-            record[f"{name}fall"] = relative_fall(best, now).cpu()
+            record[f"{name}fall"] = relative_fall(best.cpu(), now.cpu())
             if not name:
                 success = (gone & kept).cpu()
                 for pair in success.nonzero().flatten().tolist()[: self.subject.settings.examples]:
@@ -115,8 +116,6 @@ class HeadDisappears(PlaceCheck):
             ),
             self._fall(records),
         )
-        blind = int(joined(records, "blind").sum())
-        notes = (f"{blind} attacks found no gradient; for these the check says nothing.",) if blind else ()
         verdict = verdict_of(main.value)
         return Finding(
             self.name,
@@ -139,12 +138,12 @@ class HeadDisappears(PlaceCheck):
                 records,
                 self.subject.settings.examples,
                 "{prototype} disappears",
-                f"Only pixels inside of the box in the upper row were changed, and the {words.one} is no longer among "
-                f"the {self.top} most similar. Both maps have the same colour scale.",
-                moves=False,
+                f"Only pixels inside of the yellow box were changed, and the {words.one} is no longer among the "
+                f"{self.top} most similar. Both maps have the same colour scale.",
+                outcome=f", below the {self.top} largest",
             ),
             details={"images": len(joined(records, "held")), "limits": {"passed": PASSED, "failed": FAILED}},
-            notes=notes,
+            notes=tuple(blind_notes(records)),
         )
 
     def _fall(self, records: Sequence[Record]) -> Value:

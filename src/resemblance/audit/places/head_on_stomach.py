@@ -22,7 +22,7 @@ from resemblance.audit.places.place_aims import (
     collected,
     pair_maps,
 )
-from resemblance.audit.places.place_attacks import move_place, noisy_pixels
+from resemblance.audit.places.place_attacks import move_place
 from resemblance.audit.places.place_check import PlaceCheck, on_log_scale
 from resemblance.audit.places.place_examples import keep_example
 from resemblance.core.output import Output
@@ -101,7 +101,7 @@ class HeadOnStomach(PlaceCheck):
         left = self._left(record["noise_held"], rows)
         if len(left):
             images, indices = batch.images[rows[left]], batch.indices[rows[left]]
-            noisy = noisy_pixels(images, aims[left].mask(size), self.strength, indices, rank + 1)
+            noisy = self.noisy(images, indices, rank + 1, aims[left].mask(size))
             outcome = self._outcome(noisy, which[left], aims[left], classes[rows[left]])
             self._note(record, "noise_", rows[left], outcome)
         left = self._left(record["held"], rows)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from resemblance.audit.attack_check import blind_notes
 from resemblance.audit.attack_rates import FAILED, PASSED, joined, percent, rate, sentence_of, verdict_of
 from resemblance.audit.audit_check import Record
 from resemblance.audit.finding import Finding
@@ -84,9 +85,7 @@ def moved_finding(check: PlaceCheck, records: Sequence[Record]) -> Finding:
             "Variant released: the pixels of the rectangle around all other cells may change, usually the whole image, "
             "and prototypes are taken by similarity."
         )
-    blind = int(joined(records, "blind").sum())
-    if blind:
-        notes.append(f"{blind} attacks found no gradient; for these the check says nothing.")
+    notes += blind_notes(records)
     verdict = verdict_of(main.value)
     return Finding(
         check.name,
@@ -109,7 +108,7 @@ def moved_finding(check: PlaceCheck, records: Sequence[Record]) -> Finding:
             settings.examples,
             "{prototype} moves",
             f"Only pixels outside of the box in the upper row were changed, and the {words.one} is then found "
-            "elsewhere. Both maps have the same colour scale.",
+            "elsewhere, where the arrow leads. Both maps have the same colour scale.",
         ),
         details={
             "images": int(usable.sum()),

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from resemblance.audit.attack_check import NOISE as ANYWHERE
 from resemblance.audit.places.place_aims import Aims, PairMaps, best_matches, collected, pair_maps
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.training.attacks.noise import uniform_noise
 from resemblance.training.attacks.pgd import Attacked, pgd
 
 EPS, STEP, STEPS = 8 / 255, 2 / 255, 40
-NOISE = "uniform noise of the same size on the same pixels"
+NOISE = f"{ANYWHERE} on the same pixels"
 
 
 @dataclass(frozen=True)
@@ -99,22 +99,6 @@ def hide_place(
         return -best_matches(maps, len(changed))
 
     return _attack(objective, images, mask, strength, indices)
-
-
-def noisy_pixels(
-    images: Tensor, mask: Tensor, strength: Strength, indices: Tensor | Sequence[int] | None, number: int
-) -> Tensor:
-    """Return images with uniform noise of ±eps on the pixels of a mask, without any attack.
-
-    Args:
-        images: (n, C, H, W) in [0, 1].
-        mask: (n, 1, H, W) bool.
-        strength: of the attack that the noise is compared with.
-        indices: (n,) numbers of the images, on which the noise depends.
-        number: tells several draws for an image apart.
-    """
-    noise = uniform_noise(images, strength.eps, seed=strength.seed, indices=indices, number=number)
-    return torch.where(mask, (images + noise).clamp(0, 1), images)
 
 
 def _attack(

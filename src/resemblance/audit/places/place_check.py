@@ -5,29 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from resemblance.audit.audit_check import Check
-from resemblance.audit.audited import no_correct_image
+from resemblance.audit.attack_check import AttackCheck
 from resemblance.audit.places.place_attacks import Strength
 from resemblance.audit.places.strongest_prototypes import strongest
 from resemblance.core.output import Output
-from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch
-from resemblance.metrics.suite.model_subject import no_gradient, no_places, no_prototypes
+from resemblance.metrics.suite.model_subject import no_places, no_prototypes
 from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.similarity import log_similarity
 from resemblance.prototypes.vectors import VectorPrototypes
 
 
-class PlaceCheck(Check):
-    """Attacks correctly classified images, batch by batch."""
+class PlaceCheck(AttackCheck):
+    """Attacks the places of prototypes in correctly classified images."""
 
-    needs = (no_prototypes, no_places, no_gradient, no_correct_image)
-
-    @property
-    def model(self) -> PrototypeModel:
-        """The model, which has prototypes."""
-        assert isinstance(self.subject.model, PrototypeModel)
-        return self.subject.model
+    needs = (no_prototypes, no_places, *AttackCheck.needs[1:])
 
     @property
     def strength(self) -> Strength:
@@ -35,18 +27,9 @@ class PlaceCheck(Check):
         settings = self.subject.settings
         return Strength(settings.eps, settings.step, settings.steps, settings.seed)
 
-    @property
-    def grey_levels(self) -> str:
-        """The largest change of a pixel in words."""
-        return f"{255 * self.subject.settings.eps:.3g} of 255 grey levels"
-
-    def parts(self) -> int:
-        """Return the number of batches of attacked images."""
-        return len(self.subject.attacked_parts())
-
     def clean(self, part: int, count: int) -> tuple[Batch, Output, Tensor, Tensor]:
         """Return a batch, its output, the predicted classes (B,), and the ``count`` strongest prototypes (B, K)."""
-        batch = self.subject.read(self.subject.attacked_parts()[part])
+        batch = self.attacked(part)
         with torch.no_grad():
             output = self.model(batch.images)
             classes = output.scores.argmax(dim=1)

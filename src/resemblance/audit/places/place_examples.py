@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from resemblance.audit.attack_check import levels
 from resemblance.audit.audit_check import Record
 from resemblance.audit.finding import Example
 from resemblance.audit.places.place_aims import PairMaps, shown_boxes
@@ -65,7 +66,7 @@ def place_examples(
     title: str,
     caption: str,
     *,
-    moves: bool = True,
+    outcome: str = "",
 ) -> tuple[Example, ...]:
     """Draw the first examples of all records.
 
@@ -75,7 +76,7 @@ def place_examples(
         count: the largest number of pictures.
         title: of each picture, with ``{prototype}``.
         caption: of each picture.
-        moves: whether an arrow shows how the best match moved.
+        outcome: what is said of the changed image where the prototype is found nowhere; empty if elsewhere.
     """
     pictures = []
     for kept in [one for record in records for one in record["examples"]][:count]:
@@ -84,14 +85,9 @@ def place_examples(
         before, after = (cells.numpy() for cells in kept["maps"])
         place, found = (tuple(box) for box in kept["boxes"])
         images = (kept["before"].float() / 255, kept["after"].float() / 255)
-        change = PlaceChange(*images, before, after, place, found, moves=moves)
+        change = PlaceChange(*images, before, after, place, None if outcome else found, outcome=outcome)
         figure = place_figure(change, view, (f"predicted {name}", f"still predicted {name}"))
         pictures.append(
             Example(plain(f"{name}: {title.format(prototype=view.title)}", 80), png(figure), caption)
         )
     return tuple(pictures)
-
-
-def levels(image: Tensor) -> Tensor:
-    """Return an image in [0, 1] as uint8 on the CPU, small enough for the record of a part."""
-    return image.detach().float().clamp(0, 1).mul(255).round().byte().cpu()

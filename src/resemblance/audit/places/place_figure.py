@@ -25,7 +25,7 @@ from resemblance.prototypes.maps import upsample
 
 AMPLIFIED = 10
 SIDE, GAP, LEFT, TOP = 1.75, 0.25, 0.75, 0.32  # inches
-ROW = SIDE + 0.68
+ROW, FOOT = SIDE + 0.68, 0.42
 REGION = "#2fbf71"
 
 
@@ -39,9 +39,9 @@ class PlaceChange:
         before: (h, w) similarity map of the image.
         after: (h, w) similarity map of the changed image.
         place: the box where the prototype is found in the image, in pixels.
-        found: the box where it is found in the changed image.
+        found: the box where it is found in the changed image; None if it is found nowhere.
         region: the pixels that were allowed to change, if they are to be marked: (H, W) bool.
-        moves: whether an arrow shows how the best match moved.
+        outcome: what is said of the changed image's map, after its largest similarity.
     """
 
     image: Tensor
@@ -49,23 +49,23 @@ class PlaceChange:
     before: NDArray[np.float32]
     after: NDArray[np.float32]
     place: Box
-    found: Box
+    found: Box | None
     region: NDArray[np.bool_] | None = None
-    moves: bool = True
+    outcome: str = ""
 
 
 def place_figure(change: PlaceChange, view: PrototypeView, answers: tuple[str, str]) -> Figure:
     """Draw two rows, before and after: the image with a box, and the map, both maps on one scale.
 
-    The upper left picture is the prototype, the lower left one the change × 10. In the lower row an arrow leads from
-    the old place to the new one, unless nothing is said to move.
+    The upper left picture is the prototype, the lower left one the change × 10, with the old place. In the lower row an
+    arrow leads from the old place to the new one.
 
     Args:
         change: what to draw.
         view: the prototype.
         answers: what the model says of the image and of the changed one.
     """
-    figure, axes = sheet(LEFT + 3 * SIDE + 2 * GAP + 0.2, TOP + 2 * ROW, unit=1.0)
+    figure, axes = sheet(LEFT + 3 * SIDE + 2 * GAP + 0.2, TOP + ROW + SIDE + FOOT, unit=1.0)
     columns = [LEFT + index * (SIDE + GAP) for index in range(3)]
     images = [as_picture(change.image), as_picture(change.changed)]
     height, width = images[0].shape[:2]
@@ -78,23 +78,21 @@ def place_figure(change: PlaceChange, view: PrototypeView, answers: tuple[str, s
     for row, (name, box, cells) in enumerate(rows):
         top = TOP + row * ROW
         text(axes, 0.12, top + SIDE / 2, name, ha="left", size=10, color=(INK, WARN)[row])
-        _panel(axes, columns[1], top, images[row], f"image {name}", answers[row], box)
-        best = f"largest {view.words.similarity} {number(float(cells.max()))}"
-        _panel(
-            axes, columns[2], top, maps[row], f"{view.words.similarity} map{', same scale' * row}", best, box
-        )
-    owner = view.owner if view.words.owned and view.classes else ""
-    _panel(axes, columns[0], TOP, view.picture, view.title, owner, whole=view.source)
+        _panel(axes, columns[1], top, images[row], box, f"image {name}", answers[row])
+        best = f"largest {view.words.similarity} {number(float(cells.max()))}{change.outcome * row}"
+        title = f"{view.words.similarity} map{', same scale' * row}"
+        _panel(axes, columns[2], top, maps[row], box, title, best)
+    _panel(axes, columns[0], TOP, *view.in_source, view.title, view.of_classes)
     unchanged = (
         "grey: not changed" if change.region is None else "grey: not changed; green frame: where it is to be"
     )
     noise = (0.5 + AMPLIFIED * (change.changed - change.image)).clamp(0, 1)
-    _panel(axes, columns[0], TOP + ROW, as_picture(noise), f"change × {AMPLIFIED}", unchanged)
+    _panel(axes, columns[0], TOP + ROW, as_picture(noise), change.place, f"change × {AMPLIFIED}", unchanged)
     scale = SIDE / max(height, width)
     corner = (columns[1] + (SIDE - scale * width) / 2, TOP + ROW + (SIDE - scale * height) / 2)
     if change.region is not None:
         _outline(axes, change.region, corner, scale)
-    if change.moves:
+    if change.found is not None:
         ends = [_best_cell(cells, (height, width)) for cells in (change.before, change.after)]
         _arrow(axes, ends[0], ends[1], corner, scale)
     return figure
@@ -105,14 +103,13 @@ def _panel(
     left: float,
     top: float,
     pixels: Pixels | None,
+    box: Box | None,
     above: str,
     below: str,
-    box: Box | None = None,
-    whole: Pixels | None = None,
 ) -> None:
-    """Draw a picture with a line above and one below."""
+    """Draw a picture with a box, a line above and one or two below."""
     text(axes, left + SIDE / 2, top - 0.12, above, size=8.5)
-    picture(axes, pixels, left, top, SIDE, box=box, whole=whole)
+    picture(axes, pixels, left, top, SIDE, box=box)
     for line, words in enumerate(wrap(below, SIDE + GAP, 8)[:2] if below else []):
         text(axes, left + SIDE / 2, top + SIDE + 0.12 + 0.14 * line, words, size=8, color=MUTED)
 

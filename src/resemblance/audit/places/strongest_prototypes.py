@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from resemblance.audit.places.place_aims import Variant
-from resemblance.core.output import Evidence, Output
+from resemblance.audit.total_contributions import total_contributions
+from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 
 
@@ -52,24 +53,6 @@ def strongest(
     first = eligible.gather(1, order).to(torch.uint8).argsort(dim=1, descending=True, stable=True)
     order = order.gather(1, first)[:, :count]
     return order.masked_fill(~eligible.gather(1, order), -1)
-
-
-def total_contributions(evidence: Evidence, count: int) -> Tensor:
-    """Return the contribution of each prototype, (B, P): of all its reasons, or of the paths on which it is present.
-
-    Args:
-        evidence: of B images.
-        count: P.
-    """
-    parts = evidence.contributions
-    total = parts.new_zeros(len(parts), count)
-    if evidence.paths is None:
-        return total.index_add(1, evidence.prototypes.to(parts.device), parts)
-    steps, present = evidence.paths.prototypes.to(parts.device), evidence.paths.present.to(parts.device)
-    for number in range(steps.shape[1]):  # the depth of the tree
-        on = present[:, number] & (steps[:, number] >= 0)
-        total = total.index_add(1, steps[on, number], parts[:, on])
-    return total
 
 
 def similarity_rank(similarities: Tensor, which: Tensor) -> Tensor:

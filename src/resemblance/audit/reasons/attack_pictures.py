@@ -8,15 +8,10 @@ from resemblance.audit.finding import Example
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import as_picture
 from resemblance.drawing.panel_row import Panel, panel_row
-from resemblance.drawing.style import plain, png
+from resemblance.drawing.style import AGAINST, plain, png
 from resemblance.explain.prototype_view import prototype_views
 
 AMPLIFIED = 10
-
-
-def levels(images: Tensor) -> Tensor:
-    """Return images in [0, 1] as uint8 on the CPU, small enough for the record of a part."""
-    return images.detach().float().clamp(0, 1).mul(255).round().byte().cpu()
 
 
 def change_panels(before: Tensor, after: Tensor, was: str, now: str, changed: bool = False) -> list[Panel]:
@@ -33,7 +28,7 @@ def change_panels(before: Tensor, after: Tensor, was: str, now: str, changed: bo
     change = (0.5 + AMPLIFIED * (second - first)).clamp(0, 1)
     return [
         Panel(as_picture(first), "image", plain(was)),
-        Panel(as_picture(second), "changed image", plain(now), "#b4431f" if changed else None, begins=True),
+        Panel(as_picture(second), "changed image", plain(now), AGAINST if changed else None, begins=True),
         Panel(as_picture(change), f"change × {AMPLIFIED}"),
     ]
 
@@ -41,11 +36,11 @@ def change_panels(before: Tensor, after: Tensor, was: str, now: str, changed: bo
 def prototype_panel(
     model: PrototypeModel, index: int, above: str, below: str = "", frame: str | None = None
 ) -> Panel:
-    """Return a prototype's picture, with its classes."""
+    """Return the training image of a prototype with its place in it, and its classes."""
     view = prototype_views(model, [index])[0]
-    name = f"{view.title}: {view.owner}" if view.words.owned and view.classes else view.title
-    words = plain(name, 60)
-    return Panel(view.picture, above, f"{words}, {below}" if below else words, frame)
+    words = plain(f"{view.title} {view.of_classes}", 60)
+    picture, box = view.in_source
+    return Panel(picture, above, f"{words}, {below}" if below else words, frame, box)
 
 
 def row_example(title: str, panels: list[Panel], caption: str) -> Example:

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from resemblance.audit.attack_check import NOISE, AttackCheck, blind_notes, levels
 from resemblance.audit.attack_rates import percent, verdict_of
-from resemblance.audit.audit_check import Check, Record
-from resemblance.audit.audited import AuditSubject, no_correct_image
+from resemblance.audit.audit_check import Record
+from resemblance.audit.audited import AuditSubject
 from resemblance.audit.finding import Example, Finding
-from resemblance.audit.reasons.attack_pictures import levels, row_example
+from resemblance.audit.reasons.attack_pictures import row_example
 from resemblance.audit.reasons.map_attack import above_zero, map_and_output, marked, share_inside
 from resemblance.audit.reasons.shown_reasons import (
     lead,
@@ -23,23 +24,20 @@ from resemblance.audit.reasons.shown_reasons import (
 )
 from resemblance.config.relevance import MAP_NAMES
 from resemblance.core.output import Output
-from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import as_picture
 from resemblance.drawing.heat import overlay
 from resemblance.drawing.panel_row import Panel
+from resemblance.drawing.style import AGAINST
 from resemblance.metrics.since.bootstrap import mean_interval
 from resemblance.metrics.since.trivial_baselines import mask_iou
-from resemblance.metrics.suite.model_subject import no_gradient, no_prototypes
 from resemblance.metrics.suite.result import Value, number
 from resemblance.relevance.maps import prototype_maps
 from resemblance.relevance.similarity import default_kind
-from resemblance.training.attacks.noise import uniform_noise
-from resemblance.training.attacks.pgd import pgd
 
 PASSED, FAILED = 0.3, 0.6
 
 
-class MovedMap(Check):
+class MovedMap(AttackCheck):
     """Attacks the map of the prototype that is shown first; its prediction and this prototype are to stay.
 
     What the map marks, its highest tenth, is to lose its share of the map. Measured is how much of it is marked no
@@ -48,22 +46,15 @@ class MovedMap(Check):
 
     name: ClassVar[str] = "moved-map"
     title: ClassVar[str] = "Moved map"
-    needs = (no_prototypes, no_gradient, no_correct_image)
 
     def __init__(self, subject: AuditSubject) -> None:
         super().__init__(subject)
-        assert isinstance(subject.model, PrototypeModel)
-        self.model = subject.model
         self.kind = default_kind(self.model)
-
-    def parts(self) -> int:
-        """Return the number of batches of attacked images."""
-        return len(self.subject.attacked_parts())
 
     def examine(self, part: int) -> Record:
         """Attack one batch."""
         model, settings = self.model, self.subject.settings
-        batch = self.subject.read(self.subject.attacked_parts()[part])
+        batch = self.attacked(part)
         images = batch.images
         with torch.no_grad():
             clean = model(images)
@@ -81,24 +72,16 @@ class MovedMap(Check):
             first = relative_to(lead(strengths(model, output, classes), top), ahead)
             return on_condition(-share_inside(maps, mask), kept, first)
 
-        attacked = pgd(
-            objective,
-            images,
-            eps=settings.eps,
-            step=settings.step,
-            steps=settings.steps,
-            start=settings.seed,
-            indices=batch.indices,
-        )
-        noise = uniform_noise(images, settings.eps, seed=settings.seed, indices=batch.indices, number=1)
+        attacked = self.attack(objective, images, batch.indices)
+        noisy = self.noisy(images, batch.indices, 1)
         record: Record = {"blind": attacked.blind.cpu()}
-        for name, changed in (("attack", attacked.images), ("noise", (images + noise).clamp(0, 1))):
+        for name, changed in (("attack", attacked.images), ("noise", noisy)):
             with torch.no_grad():
                 stays = self._stays(model(changed), classes, top)
             after = self._maps(changed, which)
             record[name] = {
                 "moved": (1 - mask_iou(mask, marked(after))).cpu(),
-                "correlation": _correlation(before, after).cpu(),
+                "correlation": _correlation(before, after),
                 "stays": stays.cpu(),
             }
             if name == "attack":
@@ -147,7 +130,6 @@ class MovedMap(Check):
         for name in ("attack", "noise"):
             moved[name] = _joined(records, name, "moved")[stays[name]]
             correlation[name] = _joined(records, name, "correlation")[stays[name]]
-        noise = "uniform noise of the same size"
         left_out = {
             f"images where the prediction or the first {words.one} changed": int((~stays["attack"]).sum()),
             "images whose map is constant": int(moved["attack"].isnan().sum()),
@@ -164,9 +146,9 @@ class MovedMap(Check):
                 main,
                 "lower",
                 f"An attack moves {percent(main)} of what the map marks, while prediction and {words.one} stay.",
-                f"Near that of {noise}, {percent(baseline)}.",
+                f"Near that of {NOISE}, {percent(baseline)}.",
                 baseline=baseline,
-                baseline_of=noise,
+                baseline_of=NOISE,
                 interval=(low, high) if count > 1 else None,
                 count=count,
                 left_out=left_out,
@@ -178,18 +160,15 @@ class MovedMap(Check):
                 alike,
                 "higher",
                 f"The maps before and after the attack correlate with {number(alike)}.",
-                f"Near that of {noise}, {number(alike_baseline)}.",
+                f"Near that of {NOISE}, {number(alike_baseline)}.",
                 baseline=alike_baseline,
-                baseline_of=noise,
+                baseline_of=NOISE,
                 count=count,
             ),
         )
         # What noise moves as well is no work of the attack.
         verdict = verdict_of(main, passed=max(PASSED, baseline + 0.05), failed=FAILED)
-        notes = []
-        blind = sum(int(record["blind"].sum()) for record in records)
-        if blind:
-            notes.append(f"No gradient of the map was found for {blind} images, so these show nothing.")
+        notes = blind_notes(records)
         if self.kind != "similarity":
             notes.append(
                 f"The attack follows the gradient of an estimate of {kind}, which does not see ReLUs that switch: a "
@@ -199,7 +178,7 @@ class MovedMap(Check):
             self.name,
             self.title,
             verdict,
-            f"A change of at most {255 * settings.eps:.3g} grey levels per pixel moves {percent(main)} of what the "
+            f"A change of at most {self.grey_levels} moves {percent(main)} of what the "
             f"{kind} of the first {words.one} marks, while prediction and {words.one} stay; random noise of this "
             f"size, {percent(baseline)}.",
             f"An attack looks for a change that nobody sees, by which the model still predicts the same class by the "
@@ -233,15 +212,15 @@ class MovedMap(Check):
             Panel(images[0], "image", f"predicted {name}"),
             Panel(maps[0], f"map of {word}", "its highest tenth"),
             Panel(images[1], "changed image", f"predicted {name}", begins=True),
-            Panel(maps[1], f"map of {word}", f"{percent(moved)} of the highest tenth moved", "#b4431f"),
+            Panel(maps[1], f"map of {word}", f"{percent(moved)} of the highest tenth moved", AGAINST),
         ]
         caption = f"Prediction and {word} are the same before and after, but the map marks other pixels."
         return row_example(f"{name}: the map moves", panels, caption)
 
 
 def _correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Return Pearson's correlation of maps (B, H, W), (B,); NaN where one is constant."""
-    a, b = (maps.double().flatten(1) for maps in (first, second))
+    """Return Pearson's correlation of maps (B, H, W), (B,) on the CPU; NaN where one is constant."""
+    a, b = (maps.cpu().double().flatten(1) for maps in (first, second))
     a, b = a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True)
     size = (a.square().sum(dim=1) * b.square().sum(dim=1)).sqrt()
     return (a * b).sum(dim=1) / size

@@ -11,11 +11,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from resemblance.audit.attack_check import levels
 from resemblance.audit.attack_rates import percent, rate, verdict_of
 from resemblance.audit.audit_check import Check, Record
 from resemblance.audit.audited import AuditSubject
 from resemblance.audit.finding import Example, Finding
-from resemblance.audit.reasons.attack_pictures import levels, prototype_panel, row_example
+from resemblance.audit.reasons.attack_pictures import prototype_panel, row_example
 from resemblance.audit.reasons.deciding import deciding_similarity
 from resemblance.audit.reasons.made_nonsense import KINDS, nonsense_images
 from resemblance.core.prototype_model import PrototypeModel

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from resemblance.audit.attack_check import NOISE, AttackCheck, blind_notes, levels
 from resemblance.audit.attack_rates import percent, rate, verdict_of
-from resemblance.audit.audit_check import Check, Record
-from resemblance.audit.audited import AuditSubject, no_correct_image
+from resemblance.audit.audit_check import Record
+from resemblance.audit.audited import AuditSubject
 from resemblance.audit.finding import Example, Finding
-from resemblance.audit.reasons.attack_pictures import change_panels, levels, prototype_panel, row_example
+from resemblance.audit.reasons.attack_pictures import change_panels, prototype_panel, row_example
 from resemblance.audit.reasons.shown_reasons import (
     candidates,
     lead,
@@ -23,10 +24,7 @@ from resemblance.audit.reasons.shown_reasons import (
     strengths,
 )
 from resemblance.core.output import Output
-from resemblance.core.prototype_model import PrototypeModel
-from resemblance.metrics.suite.model_subject import no_gradient, no_prototypes
-from resemblance.training.attacks.noise import uniform_noise
-from resemblance.training.attacks.pgd import pgd
+from resemblance.drawing.style import AGAINST
 
 AIMS = ("runner-up", "least alike")
 
@@ -44,7 +42,7 @@ def no_choice(subject: AuditSubject) -> str | None:
     return None
 
 
-class OtherPrototype(Check):
+class OtherPrototype(AttackCheck):
     """Attacks the first reason: another prototype of the class is to be shown instead, and the class is to stay.
 
     Each image is attacked twice: towards the runner-up, and towards the prototype of the class that is least alike to
@@ -53,13 +51,7 @@ class OtherPrototype(Check):
 
     name: ClassVar[str] = "other-prototype"
     title: ClassVar[str] = "Another prototype"
-    needs = (no_prototypes, no_gradient, no_choice, no_correct_image)
-
-    @property
-    def model(self) -> PrototypeModel:
-        """The model, which has prototypes."""
-        assert isinstance(self.subject.model, PrototypeModel)
-        return self.subject.model
+    needs = (*AttackCheck.needs[:2], no_choice, *AttackCheck.needs[2:])
 
     @cached_property
     def _alike(self) -> Tensor | None:
@@ -67,14 +59,10 @@ class OtherPrototype(Check):
             alike = self.model.prototype_similarities()
         return None if alike is None else alike.to(self.model.device)
 
-    def parts(self) -> int:
-        """Return the number of batches of attacked images."""
-        return len(self.subject.attacked_parts())
-
     def examine(self, part: int) -> Record:
         """Attack one batch."""
-        model, settings = self.model, self.subject.settings
-        batch = self.subject.read(self.subject.attacked_parts()[part])
+        model = self.model
+        batch = self.attacked(part)
         with torch.no_grad():
             clean = model(batch.images)
             classes = clean.scores.argmax(dim=1)
@@ -97,23 +85,9 @@ class OtherPrototype(Check):
             towards = relative_to(lead(strengths(model, output, classes), aims), gap)
             return on_condition(towards, relative_to(lead(output.scores, classes), margin))
 
-        attacked = pgd(
-            objective,
-            images,
-            eps=settings.eps,
-            step=settings.step,
-            steps=settings.steps,
-            start=settings.seed,
-            indices=indices,
-        )
+        attacked = self.attack(objective, images, indices)
         half = len(images) // 2
-        draws = [
-            uniform_noise(
-                images[:half], settings.eps, seed=settings.seed, indices=indices[:half], number=number
-            )
-            for number in (1, 2)
-        ]
-        noisy = (images + torch.cat(draws)).clamp(0, 1)
+        noisy = torch.cat([self.noisy(images[:half], indices[:half], number) for number in (1, 2)])
         record: Record = {
             "left_out": int((~usable).sum()),
             "blind": attacked.blind.reshape(2, half).all(dim=0).cpu(),
@@ -189,9 +163,7 @@ class OtherPrototype(Check):
         any_class = {name: row["other"].any(dim=0) for name, row in rows.items()}
         far = {name: (row["aimed"] & row["kept"])[1] for name, row in rows.items()}
         left_out = {f"images whose class has one {words.one}": sum(int(r["left_out"]) for r in records)}
-        blind = torch.cat([record["blind"] for record in records]) if records else torch.zeros(0).bool()
-        noise = "uniform noise of the same size"
-        good = f"Near 0: what is shown depends on what can be seen, and near the rate of {noise}."
+        good = f"Near 0: what is shown depends on what can be seen, and near the rate of {NOISE}."
         main = rate(
             "other_prototype",
             f"another {words.one} is shown",
@@ -199,7 +171,7 @@ class OtherPrototype(Check):
             f"For {{hits}} of {{count}} images another {words.one} of the class is shown, and the prediction stays.",
             good,
             baseline=held["noise"],
-            baseline_of=noise,
+            baseline_of=NOISE,
             left_out=left_out,
         )
         values = (
@@ -211,7 +183,7 @@ class OtherPrototype(Check):
                 f"For {{hits}} of {{count}} images another {words.one} is shown, if the prediction may change.",
                 good,
                 baseline=any_class["noise"],
-                baseline_of=noise,
+                baseline_of=NOISE,
                 left_out=left_out,
             ),
             rate(
@@ -222,22 +194,16 @@ class OtherPrototype(Check):
                 "takes its place.",
                 good,
                 baseline=far["noise"],
-                baseline_of=noise,
+                baseline_of=NOISE,
                 left_out=left_out,
             ),
         )
         verdict = verdict_of(main.value)
-        eps = f"{255 * self.subject.settings.eps:.3g}"
-        notes = []
-        if int(blind.sum()):
-            notes.append(
-                f"The attack found no gradient for {int(blind.sum())} of {len(blind)} images, so these show nothing."
-            )
         return Finding(
             self.name,
             self.title,
             verdict,
-            f"A change of at most {eps} grey levels per pixel exchanges the {words.one} shown first for "
+            f"A change of at most {self.grey_levels} exchanges the {words.one} shown first for "
             f"{percent(main.value)} of the images, while the prediction stays; random noise of this size for "
             f"{percent(float('nan') if main.baseline is None else main.baseline)}.",
             f"An attack looks for a change that nobody sees, by which the model still predicts the same class, but for "
@@ -249,7 +215,7 @@ class OtherPrototype(Check):
             else f"Show several {words.many} instead of the first one, use fewer {words.many} per class, or train "
             "with adversarial examples.",
             examples=self._pictures(records),
-            notes=tuple(notes),
+            notes=tuple(blind_notes(records)),
         )
 
     def _pictures(self, records: Sequence[Record]) -> tuple[Example, ...]:
@@ -267,7 +233,7 @@ class OtherPrototype(Check):
                     *change_panels(shown["before"][row], shown["after"][row], said, said),
                     prototype_panel(self.model, old, "shown before", f"{number} {a:.3g} → {c:.3g}"),
                     prototype_panel(
-                        self.model, new, "shown afterwards", f"{number} {b:.3g} → {d:.3g}", "#b4431f"
+                        self.model, new, "shown afterwards", f"{number} {b:.3g} → {d:.3g}", AGAINST
                     ),
                 ]
                 caption = (

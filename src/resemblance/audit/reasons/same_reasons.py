@@ -8,17 +8,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from resemblance.audit.attack_check import NOISE, AttackCheck, blind_notes, levels
 from resemblance.audit.attack_rates import percent, rate, verdict_of
-from resemblance.audit.audit_check import Check, Record
-from resemblance.audit.audited import AuditSubject, no_correct_image
+from resemblance.audit.audit_check import Record
 from resemblance.audit.finding import Example, Finding
-from resemblance.audit.reasons.attack_pictures import change_panels, levels, prototype_panel, row_example
+from resemblance.audit.reasons.attack_pictures import change_panels, prototype_panel, row_example
 from resemblance.audit.reasons.shown_reasons import BARRIER, BUFFER, lead, relative_to
 from resemblance.core.output import Output
-from resemblance.core.prototype_model import PrototypeModel
-from resemblance.metrics.suite.model_subject import no_gradient, no_prototypes
-from resemblance.training.attacks.noise import uniform_noise
-from resemblance.training.attacks.pgd import pgd
 
 SHOWN = 5  # the reasons that an explanation shows
 
@@ -28,7 +24,7 @@ def most_similar(output: Output, count: int = SHOWN) -> Tensor:
     return output.similarities.argsort(dim=1, descending=True, stable=True)[:, :count]
 
 
-class SameReasons(Check):
+class SameReasons(AttackCheck):
     """Attacks the class while the five most similar prototypes are to stay, in their order.
 
     The attack lowers the lead of the predicted class over the next one, and penalises each change of the five
@@ -38,21 +34,11 @@ class SameReasons(Check):
 
     name: ClassVar[str] = "same-reasons"
     title: ClassVar[str] = "Same reasons, other class"
-    needs = (no_prototypes, no_gradient, no_correct_image)
-
-    def __init__(self, subject: AuditSubject) -> None:
-        super().__init__(subject)
-        assert isinstance(subject.model, PrototypeModel)
-        self.model = subject.model
-
-    def parts(self) -> int:
-        """Return the number of batches of attacked images."""
-        return len(self.subject.attacked_parts())
 
     def examine(self, part: int) -> Record:
         """Attack one batch."""
         model, settings = self.model, self.subject.settings
-        batch = self.subject.read(self.subject.attacked_parts()[part])
+        batch = self.attacked(part)
         images, indices = batch.images.repeat(2, 1, 1, 1), batch.indices.repeat(2)
         penalised = torch.arange(len(images), device=images.device) < len(batch.images)
         with torch.no_grad():
@@ -73,26 +59,12 @@ class SameReasons(Check):
             value: Tensor = reached - (held + BUFFER).clamp_min(0) - change * penalised
             return value
 
-        attacked = pgd(
-            objective,
-            images,
-            eps=settings.eps,
-            step=settings.step,
-            steps=settings.steps,
-            start=settings.seed,
-            indices=indices,
-        )
-        draws = [
-            uniform_noise(
-                batch.images, settings.eps, seed=settings.seed, indices=batch.indices, number=number
-            )
-            for number in (1, 2)
-        ]
-        noise = torch.cat(draws)
+        attacked = self.attack(objective, images, indices)
+        noisy = torch.cat([self.noisy(batch.images, batch.indices, number) for number in (1, 2)])
         half = len(batch.images)
         record: Record = {"blind": attacked.blind.reshape(2, half).all(dim=0).cpu()}
         with torch.no_grad():
-            for name, changed in (("attack", attacked.images), ("noise", (images + noise).clamp(0, 1))):
+            for name, changed in (("attack", attacked.images), ("noise", noisy)):
                 output = model(changed)
                 now = output.scores.argmax(dim=1)
                 same = (most_similar(output) == shown).all(dim=1)
@@ -115,7 +87,7 @@ class SameReasons(Check):
 
     def finding(self, records: Sequence[Record]) -> Finding:
         """Return the shares of images whose class changed, with the same reasons and with any."""
-        words, settings = self.model.traits.words, self.subject.settings
+        words = self.model.traits.words
         rows = {
             name: {
                 key: torch.cat([record[name][key] for record in records])
@@ -131,7 +103,6 @@ class SameReasons(Check):
             if words.similarity == "similarity"
             else f"first {words.many}"
         )
-        noise = "uniform noise of the same size"
         main = rate(
             "same_reasons",
             "the class changes, the reasons stay",
@@ -139,22 +110,19 @@ class SameReasons(Check):
             f"For {{hits}} of {{count}} images the class changes, while the {most} are the same in the same order.",
             f"0: who sees the same {words.many} may expect the same class.",
             baseline=rows["noise"]["hit"],
-            baseline_of=noise,
+            baseline_of=NOISE,
         )
         flips = rate(
             "same_reasons_class_changed",
             "the class changes",
             rows["attack"]["flipped"],
             "For {hits} of {count} images an attack changes the class, whatever the reasons.",
-            f"Near 0, and near the rate of {noise}.",
+            f"Near 0, and near the rate of {NOISE}.",
             baseline=rows["noise"]["flipped"],
-            baseline_of=noise,
+            baseline_of=NOISE,
         )
         verdict = verdict_of(main.value)
-        notes = []
-        blind = sum(int(record["blind"].sum()) for record in records)
-        if blind:
-            notes.append(f"The attack found no gradient for {blind} images; for these it says nothing.")
+        notes = blind_notes(records)
         if verdict == "passed" and flips.value > 2 * max(main.value, 0.05):
             notes.append(
                 f"The class does change for {percent(flips.value)} of the images, but then other {words.many} are "
@@ -164,7 +132,7 @@ class SameReasons(Check):
             self.name,
             self.title,
             verdict,
-            f"A change of at most {255 * settings.eps:.3g} grey levels per pixel changes the class of "
+            f"A change of at most {self.grey_levels} changes the class of "
             f"{percent(main.value)} of the images while the {most} stay; of {percent(flips.value)}, if these may "
             "change too.",
             "An attack looks for a change that nobody sees, by which the model predicts another class and still shows "

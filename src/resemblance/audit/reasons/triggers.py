@@ -8,16 +8,18 @@ from typing import ClassVar
 
 import torch
 
+from resemblance.audit.attack_check import levels
 from resemblance.audit.attack_rates import percent, rate, verdict_of
 from resemblance.audit.audit_check import Check, Record
 from resemblance.audit.audited import no_correct_image
 from resemblance.audit.finding import Example, Finding
-from resemblance.audit.reasons.attack_pictures import levels, prototype_panel, row_example
-from resemblance.audit.reasons.corner_patches import CORNERS, PATTERNS, with_patch
+from resemblance.audit.reasons.attack_pictures import prototype_panel, row_example
+from resemblance.audit.reasons.corner_patches import CORNERS, PATTERNS, patch_place, with_patch
 from resemblance.audit.reasons.same_reasons import SHOWN, most_similar
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import as_picture
 from resemblance.drawing.panel_row import Panel
+from resemblance.drawing.style import AGAINST
 
 TRIALS = tuple(product(PATTERNS, CORNERS))
 OVERLAP = 0.8  # of the reasons shown, from which a flip counts as disguised
@@ -34,6 +36,12 @@ class Triggers(Check):
     title: ClassVar[str] = "Triggers in corners"
     needs = (no_correct_image,)
 
+    @property
+    def _shown(self) -> int:
+        """The number of prototypes that count as shown: at most half of all, which any two answers would share."""
+        explains = self.subject.explains
+        return SHOWN if explains is None else min(SHOWN, max(1, len(explains.prototypes) // 2))
+
     def parts(self) -> int:
         """Return the number of batches of images."""
         return len(self.subject.attacked_parts())
@@ -47,12 +55,12 @@ class Triggers(Check):
         predictions, overlaps = [], []
         with torch.no_grad():
             clean = model(images)
-            shown = most_similar(clean)
+            shown = most_similar(clean, self._shown)
             for pattern, corner in TRIALS:
                 output = model(with_patch(images, pattern, corner, settings.seed))
                 predictions.append(output.scores.argmax(dim=1))
                 if explains:
-                    same = (most_similar(output)[:, :, None] == shown[:, None]).any(dim=2)
+                    same = (most_similar(output, self._shown)[:, :, None] == shown[:, None]).any(dim=2)
                     overlaps.append(same.float().mean(dim=1))
         return {
             "positions": positions,
@@ -93,8 +101,8 @@ class Triggers(Check):
                     "triggers_disguised",
                     "disguised flips",
                     disguised,
-                    f"For {{hits}} of {{count}} flips by any patch, at least {percent(OVERLAP)} of the {SHOWN} most "
-                    f"similar {words.many} are those shown before.",
+                    f"For {{hits}} of {{count}} flips by any patch, at least {percent(OVERLAP)} of the {self._shown} "
+                    f"most similar {words.many} are those shown before.",
                     "0: a flip can be seen in the reasons.",
                     of="flips",
                 )
@@ -132,6 +140,7 @@ class Triggers(Check):
         """Show the worst patch on images whose class it flips, first those that become the usual class."""
         model, settings = self.subject.model, self.subject.settings
         pattern, corner = TRIALS[trial]
+        rows, columns = patch_place(self.subject.size, corner)
         cases = [
             (int(position), old, new, shown)
             for record in records
@@ -156,7 +165,8 @@ class Triggers(Check):
                     as_picture(levels(changed)[0].float() / 255),
                     f"{pattern}, {corner}",
                     f"predicted {names[new]}",
-                    "#b4431f",
+                    AGAINST,
+                    (columns.start, rows.start, columns.stop, rows.stop),
                     begins=True,
                 ),
             ]
@@ -165,6 +175,8 @@ class Triggers(Check):
                     now = int(most_similar(model(changed))[0, 0])
                 panels.append(prototype_panel(model, int(shown[0]), "most similar before"))
                 panels.append(prototype_panel(model, now, "most similar afterwards"))
-            caption = f"With the patch, the prediction changes from {names[old]} to {names[new]}."
+            caption = (
+                f"With the patch in the yellow box, the prediction changes from {names[old]} to {names[new]}."
+            )
             pictures.append(row_example(f"{names[old]} becomes {names[new]}", panels, caption))
         return tuple(pictures)

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from resemblance.audit.shifts.image_changes import CHANGES
+from resemblance.audit.shifts.image_versions import read_versions
 from resemblance.audit.shifts.reason_agreement import Agreement, Reasons, agreement, reasons_of
 from resemblance.audit.shifts.shift_numbers import mean
-from resemblance.audit.shifts.shifted_source import read_versions
 from resemblance.config.errors import UserError
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.sources.source import Source

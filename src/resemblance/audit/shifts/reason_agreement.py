@@ -9,6 +9,7 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
+from resemblance.audit.total_contributions import total_contributions
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.prototypes.layer import PrototypeLayer
@@ -64,23 +65,7 @@ def reasons_of(model: PrototypeModel, images: Tensor, top: int) -> Reasons:
     output: Output = model(images)
     predicted = output.scores.argmax(dim=1)
     shown = shown_prototypes(model, output, predicted, top)
-    return Reasons(predicted.cpu(), output.similarities.double().cpu(), shown.cpu())
-
-
-def prototype_contributions(model: PrototypeModel, output: Output, classes: Tensor) -> Tensor:
-    """Return what each prototype contributes to the scores of ``classes`` (B,), (B, P): the sum over its reasons.
-
-    Where reasons are paths, a prototype has the contributions of all paths on which it must be present.
-    """
-    evidence = model.evidence(output, classes)
-    contributions, count = evidence.contributions, len(model.prototypes)
-    if evidence.paths is not None:
-        reasons, steps = (evidence.paths.present & (evidence.paths.prototypes >= 0)).nonzero(as_tuple=True)
-        index = evidence.paths.prototypes[reasons, steps]
-        total = contributions.new_zeros(len(contributions), count)
-        return total.index_add(1, index, contributions[:, reasons])
-    index = evidence.prototypes.to(contributions.device)
-    return contributions.new_zeros(len(contributions), count).index_add(1, index, contributions)
+    return Reasons(predicted.cpu(), output.similarities.cpu().double(), shown.cpu())
 
 
 def shown_prototypes(model: PrototypeModel, output: Output, classes: Tensor, top: int) -> Tensor:
@@ -94,7 +79,7 @@ def shown_prototypes(model: PrototypeModel, output: Output, classes: Tensor, top
     order = similarities.argsort(dim=1, descending=True, stable=True)
     if model.traits.order == "similarity":
         return torch.zeros_like(similarities, dtype=torch.bool).scatter(1, order[:, :count], True)
-    contributions = prototype_contributions(model, output, classes)
+    contributions = total_contributions(model.evidence(output, classes), len(model.prototypes))
     ranked = contributions.gather(1, order).argsort(dim=1, descending=True, stable=True)
     chosen = order.gather(1, ranked)[:, :count]
     return (contributions != 0) & torch.zeros_like(contributions, dtype=torch.bool).scatter(1, chosen, True)

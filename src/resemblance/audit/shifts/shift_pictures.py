@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from resemblance.audit.audited import AuditSubject
+from resemblance.audit.places.place_aims import pair_maps
 from resemblance.audit.shifts.image_changes import CHANGES
 from resemblance.audit.shifts.reason_agreement import Agreement, Reasons, overlap
-from resemblance.config.errors import UserError
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import as_picture
 from resemblance.drawing.paired_bars import STRONGEST, PairedValues, paired_bars
@@ -21,7 +21,7 @@ from resemblance.drawing.style import png
 from resemblance.drawing.version_pair import PairVersion, version_pair, version_sheet
 from resemblance.explain.prototype_view import prototype_views
 from resemblance.metrics.suite.result import number
-from resemblance.relevance.similarity import similarity_maps
+from resemblance.prototypes.maps import upsample
 
 JPEG = 1 + list(CHANGES).index("jpeg")  # among the versions, of which the first is unchanged
 
@@ -152,12 +152,11 @@ def _heats(model: PrototypeModel, images: Tensor, top: int) -> list[np.ndarray[A
         return None
     with torch.no_grad():
         output = model(images)
-        which = torch.full((len(images), 1), top, device=images.device)
-        try:
-            maps = similarity_maps(model, output, which, (images.shape[2], images.shape[3]))
-        except UserError:  # of an ensemble, whose other members have maps
+        which = torch.full((len(images),), top, device=images.device)
+        maps = pair_maps(model, output.latents, torch.arange(len(images), device=images.device), which)
+        if not maps:  # of an ensemble, whose other members have maps
             return None
-    return list(maps[:, 0].float().cpu().numpy())
+        return list(upsample(maps[0].cells, (images.shape[2], images.shape[3])).float().cpu().numpy())
 
 
 def _share(value: float) -> str:

@@ -15,11 +15,12 @@ from resemblance.audit.audit_check import Check, Record
 from resemblance.audit.audited import AuditSubject
 from resemblance.audit.finding import Finding
 from resemblance.audit.shifts.image_changes import CHANGES
+from resemblance.audit.shifts.image_versions import read_versions
 from resemblance.audit.shifts.reason_agreement import Agreement, Reasons, agreement, reasons_of
 from resemblance.audit.shifts.shift_finding import shift_finding
 from resemblance.audit.shifts.shift_numbers import ShiftNumbers
 from resemblance.audit.shifts.shift_pictures import chosen_rows, shift_examples
-from resemblance.audit.shifts.shifted_source import originals, read_versions
+from resemblance.data.sources.compressed import originals
 from resemblance.metrics.suite.model_subject import no_prototypes
 
 

@@ -8,66 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
 from resemblance.config.errors import UserError
 from resemblance.config.training import JPEG_QUALITY
 from resemblance.config.values import near
 from resemblance.data.compress import compress
-from resemblance.data.sources.source import DataSplits, Source, picture
+from resemblance.data.sources.changed import ChangedSource
+from resemblance.data.sources.source import DataSplits, Source, Subset
 
 HALF, ODD = "half", "odd"
 SMALL = 32  # pixels: on smaller sides an 8×8 block of JPEG is much of the picture
 SHOWN = 5
 
 
-class CompressedSource(Source):
-    """The images of another source, those of some classes compressed as JPEG before anything else is done to them.
+class CompressedSource(ChangedSource):
+    """The images of another source, those of some classes compressed as JPEG.
 
-    Args:
-        source: the other source.
-        classes: indices of the classes whose images are compressed.
-        quality: of JPEG, 1 to 95.
+        Args:
+            source: the other source.
+            classes: indices of the classes whose images are compressed.
+            quality: of JPEG, 1 to 95.
 
-    Attributes:
-        source: the other source, with the images as they are.
-        compressed: (N,) bool, which images are compressed.
-
-    Example:
-        >>> from resemblance.data.sources.source import ArraySource
-        >>> noise = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1), np.uint8)
-        >>> source = CompressedSource(ArraySource(noise, [0, 1], ["cat", "dog"]), [1])
-        >>> (source.array == noise).all(axis=(1, 2, 3)).tolist()
-        [True, False]
+        Example:
+            >>> from resemblance.data.sources.changed import ChangedSource
+    from resemblance.data.sources.source import ArraySource
+            >>> noise = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1), np.uint8)
+            >>> source = CompressedSource(ArraySource(noise, [0, 1], ["cat", "dog"]), [1])
+            >>> (source.array == noise).all(axis=(1, 2, 3)).tolist()
+            [True, False]
     """
 
     def __init__(self, source: Source, classes: Sequence[int], quality: int = JPEG_QUALITY) -> None:
-        self.source, self.quality = source, quality
-        self.classes, self.labels, self.shapes = source.classes, source.labels, source.shapes
-        self.compressed = np.isin(source.labels, np.asarray(classes, dtype=np.int64))
-        if source.array is not None:
-            self.array = source.array.copy()
-            for index in np.flatnonzero(self.compressed):
-                pixels = np.asarray(compress(picture(self.array[index]), quality))
-                self.array[index] = pixels.reshape(self.array.shape[1:])
-
-    def read(self, index: int) -> Image.Image:
-        """Return the image at ``index``, compressed if its class is among the chosen ones."""
-        if self.array is not None:
-            return picture(self.array[index])
-        image = self.source.read(index)
-        return compress(image, self.quality) if self.compressed[index] else image
-
-    def name(self, index: int) -> str:
-        """Return the name of the image in the other source."""
-        return self.source.name(index)
-
-    def stamp(self, index: int) -> str:
-        """Return the stamp of the image in the other source, with the quality if the image is compressed."""
-        stamp = self.source.stamp(index)
-        return f"JPEG {self.quality} of {stamp}" if self.compressed[index] else stamp
+        super().__init__(source, partial(compress, quality=quality), f"JPEG {quality}", classes)
 
 
 def choose_classes(which: Sequence[str], classes: Sequence[str], seed: int) -> tuple[int, ...]:
@@ -136,6 +112,23 @@ def compress_classes(
     )
 
 
+def originals(source: Source) -> tuple[Source, NDArray[np.bool_] | None]:
+    """Return images as they were before those of some classes were compressed for training, and which ones were.
+
+    Args:
+        source: the images; also a subset of a `CompressedSource`.
+
+    Returns:
+        The images, and (N,) bool; the source itself and None if none was compressed.
+    """
+    if isinstance(source, CompressedSource):
+        return source.source, source.changed
+    if isinstance(source, Subset) and isinstance(source.source, CompressedSource):
+        return Subset(source.source.source, source.indices), source.source.changed[source.indices]
+    return source, None
+
+
 def uncompressed(source: Source | None) -> Source | None:
     """Return the images of a source as they were before compression; None if none was compressed."""
-    return source.source if isinstance(source, CompressedSource) else None
+    images, compressed = (None, None) if source is None else originals(source)
+    return None if compressed is None else images
