@@ -16,7 +16,7 @@ from resemblance.runs.inspection.findings import Finding, Findings, named
 from resemblance.runs.inspection.foreign_files import check_model_folder, check_run_folder_files
 from resemblance.runs.inspection.licence import find_licences
 from resemblance.runs.inspection.model_files import FileState, check_files, find_file, leads_out
-from resemblance.runs.inspection.provenance import LAYER, Provenance, read_provenance
+from resemblance.runs.inspection.provenance import OWNERS, Provenance, read_provenance
 from resemblance.runs.inspection.tensor_file import TensorFile, read_tensor_file
 from resemblance.runs.metrics_file import read_metrics
 from resemblance.store import CONFIG, TENSORS
@@ -83,7 +83,7 @@ class Inspection:
             "image": None if known is None else known.image(),
             "data": None if known is None else known.facts.get("data"),
             "original": None if known is None else known.facts.get("original"),
-            "tensors": None if tensors is None else {"count": len(tensors.tensors), "values": tensors.values},
+            "tensors": None if tensors is None else {"count": len(tensors.shapes), "values": tensors.values},
             "provenance": None if self.provenance is None else self.provenance.to_dict(),
             "claims": [claim.to_dict() for claim in self.claims],
             "notes": self.notes,
@@ -141,10 +141,9 @@ def inspect(folder: Path | str) -> Inspection:
     if description is not None:
         _compare(description, run, tensors, findings)
     facts = {} if description is None else description.facts
-    loose = []
-    if description is not None:
-        within = "" if run_folder is None else f"{MODEL}/"
-        loose = check_model_folder(model_folder, {state.name for state in states}, findings, within)
+    listed = {state.name for state in states if state.state != "not listed"} or None
+    within = "" if run_folder is None else f"{MODEL}/"
+    loose = check_model_folder(model_folder, listed, findings, within)
     return Inspection(
         run_folder or given,
         model_folder,
@@ -207,11 +206,10 @@ def _read_tensors(folder: Path, findings: Findings) -> TensorFile | None:
     tensors = findings.trying("unreadable", TENSORS, lambda: read_tensor_file(path, TENSORS))
     if tensors is None:
         return None
-    broken = {name: tensors.not_finite(name) for name in tensors.tensors if name.endswith(COMPUTED)}
-    names = sorted(name for name, count in broken.items() if count)
-    if names:
-        count = sum(broken.values())
-        says = f"{TENSORS}: {count} values are infinite or NaN, in {named(names)}; the model cannot be used"
+    broken = tensors.not_finite(COMPUTED)
+    if broken:
+        count, names = sum(broken.values()), named(sorted(broken))
+        says = f"{TENSORS}: {count} values are infinite or NaN, in {names}; the model cannot be used"
         findings.add("unreadable", TENSORS, says)
     return tensors
 
@@ -223,10 +221,14 @@ def _compare(description: Description, run: _Run, tensors: TensorFile | None, fi
     if None not in (method, description.method) and method != description.method:
         says = f"{OPTIONS} is of the method {method!r}, but the model is of {description.method!r}"
         findings.add("contradiction", OPTIONS, says)
-    owners = None if tensors is None else tensors.tensors.get(f"{LAYER}owners")
-    if owners is None or len(owners.shape) != 2:
+    owners = None if tensors is None else tensors.shapes.get(OWNERS)
+    if owners is None:
         return
-    count, classes = owners.shape
+    if len(owners) != 2:
+        says = f"{TENSORS}: {OWNERS} has the shape {owners}, not (prototypes, classes)"
+        findings.add("contradiction", TENSORS, says)
+        return
+    count, classes = owners
     if description.spec is not None and classes != description.spec.num_classes:
         says = f"the weights are for {classes} classes, but {CONFIG} names {description.spec.num_classes}"
         findings.add("contradiction", CONFIG, says)
