@@ -14,7 +14,7 @@ from torch import Tensor
 
 from resemblance.audit.places.place_aims import Aims, PairMaps, best_matches, collected, pair_maps
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.training.attacks.noise import uniform_noise
+from resemblance.training.attacks.noise import ImageNoise
 from resemblance.training.attacks.pgd import Attacked, pgd
 
 EPS, STEP, STEPS = 8 / 255, 2 / 255, 40
@@ -113,7 +113,7 @@ def noisy_pixels(
         indices: (n,) numbers of the images, on which the noise depends.
         number: tells several draws for an image apart.
     """
-    noise = uniform_noise(images, strength.eps, seed=strength.seed, indices=indices, number=number)
+    noise = ImageNoise(strength.seed, indices).uniform(images, strength.eps, number)
     return torch.where(mask, (images + noise).clamp(0, 1), images)
 
 
@@ -131,8 +131,7 @@ def _attack(
         step=strength.step,
         steps=strength.steps,
         mask=mask,
-        start=strength.seed,
-        indices=indices,
+        start=ImageNoise(strength.seed, indices),
     )
 
 

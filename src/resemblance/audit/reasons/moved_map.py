@@ -33,7 +33,7 @@ from resemblance.metrics.suite.model_subject import no_gradient, no_prototypes
 from resemblance.metrics.suite.result import Value, number
 from resemblance.relevance.maps import prototype_maps
 from resemblance.relevance.similarity import default_kind
-from resemblance.training.attacks.noise import uniform_noise
+from resemblance.training.attacks.noise import ImageNoise
 from resemblance.training.attacks.pgd import pgd
 
 PASSED, FAILED = 0.3, 0.6
@@ -81,18 +81,18 @@ class MovedMap(Check):
             first = relative_to(lead(strengths(model, output, classes), top), ahead)
             return on_condition(-share_inside(maps, mask), kept, first)
 
+        noise = ImageNoise(settings.seed, batch.indices)
         attacked = pgd(
             objective,
             images,
             eps=settings.eps,
             step=settings.step,
             steps=settings.steps,
-            start=settings.seed,
-            indices=batch.indices,
+            start=noise,
         )
-        noise = uniform_noise(images, settings.eps, seed=settings.seed, indices=batch.indices, number=1)
+        noisy = (images + noise.uniform(images, settings.eps, number=1)).clamp(0, 1)
         record: Record = {"blind": attacked.blind.cpu()}
-        for name, changed in (("attack", attacked.images), ("noise", (images + noise).clamp(0, 1))):
+        for name, changed in (("attack", attacked.images), ("noise", noisy)):
             with torch.no_grad():
                 stays = self._stays(model(changed), classes, top)
             after = self._maps(changed, which)

@@ -25,7 +25,7 @@ from resemblance.audit.reasons.shown_reasons import (
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.metrics.suite.model_subject import no_gradient, no_prototypes
-from resemblance.training.attacks.noise import uniform_noise
+from resemblance.training.attacks.noise import ImageNoise
 from resemblance.training.attacks.pgd import pgd
 
 AIMS = ("runner-up", "least alike")
@@ -103,16 +103,11 @@ class OtherPrototype(Check):
             eps=settings.eps,
             step=settings.step,
             steps=settings.steps,
-            start=settings.seed,
-            indices=indices,
+            start=ImageNoise(settings.seed, indices),
         )
         half = len(images) // 2
-        draws = [
-            uniform_noise(
-                images[:half], settings.eps, seed=settings.seed, indices=indices[:half], number=number
-            )
-            for number in (1, 2)
-        ]
+        source = ImageNoise(settings.seed, indices[:half])
+        draws = [source.uniform(images[:half], settings.eps, number) for number in (1, 2)]
         noisy = (images + torch.cat(draws)).clamp(0, 1)
         record: Record = {
             "left_out": int((~usable).sum()),

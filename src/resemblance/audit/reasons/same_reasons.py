@@ -17,7 +17,7 @@ from resemblance.audit.reasons.shown_reasons import BARRIER, BUFFER, lead, relat
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.metrics.suite.model_subject import no_gradient, no_prototypes
-from resemblance.training.attacks.noise import uniform_noise
+from resemblance.training.attacks.noise import ImageNoise
 from resemblance.training.attacks.pgd import pgd
 
 SHOWN = 5  # the reasons that an explanation shows
@@ -79,16 +79,10 @@ class SameReasons(Check):
             eps=settings.eps,
             step=settings.step,
             steps=settings.steps,
-            start=settings.seed,
-            indices=indices,
+            start=ImageNoise(settings.seed, indices),
         )
-        draws = [
-            uniform_noise(
-                batch.images, settings.eps, seed=settings.seed, indices=batch.indices, number=number
-            )
-            for number in (1, 2)
-        ]
-        noise = torch.cat(draws)
+        source = ImageNoise(settings.seed, batch.indices)
+        noise = torch.cat([source.uniform(batch.images, settings.eps, number) for number in (1, 2)])
         half = len(batch.images)
         record: Record = {"blind": attacked.blind.reshape(2, half).all(dim=0).cpu()}
         with torch.no_grad():
