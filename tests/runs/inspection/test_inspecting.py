@@ -112,3 +112,10 @@ def test_other_paths_are_refused(make: Callable[[Path], Any], words: str, tmp_pa
     make(tmp_path / "it")
     with pytest.raises(resemblance.UserError, match=words):
         resemblance.inspect(tmp_path / "it")
+
+
+def test_a_folder_of_runs_names_them(run: Path) -> None:
+    shutil.copytree(run, run.with_name("second"))
+    (run.parent / "logs").mkdir()
+    with pytest.raises(resemblance.UserError, match=r"name one of the runs in it: run, second$"):
+        resemblance.inspect(run.parent)

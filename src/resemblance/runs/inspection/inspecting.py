@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from resemblance.config.errors import UserError
+from resemblance.printing.characters import printable
 from resemblance.runs.folders import CHECKPOINTS, METRICS, MODEL, find_run_folder, read_config
 from resemblance.runs.folders import CONFIG as OPTIONS
 from resemblance.runs.inspection.claimed_figures import ClaimedFigure, check_figures, claimed_figures
@@ -169,6 +171,8 @@ def _locate(path: Path) -> tuple[Path, Path | None]:
         raise UserError(f"no such folder: {path}")
     if not path.is_dir():
         raise UserError(f"{path} is a file; a run folder or a model folder was expected")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise UserError(f"{path} may not be read by this user")
     if (path / CONFIG).is_file() or (path / TENSORS).is_file():
         run = find_run_folder(path)
         return path, run
@@ -176,7 +180,11 @@ def _locate(path: Path) -> tuple[Path, Path | None]:
         return path / MODEL, path
     if (path / CHECKPOINTS).is_dir():
         raise UserError(f"{path} holds a run that is not finished; continue it with train --resume")
-    raise UserError(f"{path} is neither a run folder (with {MODEL}/) nor a model folder (with {CONFIG})")
+    inside = [name for name in sorted(os.listdir(path)) if find_run_folder(path / name) == path / name]
+    hint = f"; name one of the runs in it: {printable(named(inside))}" if inside else ""
+    raise UserError(
+        f"{path} is neither a run folder (with {MODEL}/) nor a model folder (with {CONFIG}){hint}"
+    )
 
 
 def _read_run(folder: Path | None, findings: Findings) -> _Run:
