@@ -26,7 +26,7 @@ from resemblance.encoders.probe import evaluating, without_gradients
 from resemblance.methods.ensemble.model import make_ensemble
 from resemblance.prototypes.maps import percentile_boxes, upsample
 from resemblance.prototypes.similarity import log_similarity
-from resemblance.training.attacks.noise import uniform_noise
+from resemblance.training.attacks.noise import ImageNoise
 
 PARTS = {
     name: settings
@@ -113,7 +113,7 @@ def test_an_attack_against_a_plain_implementation():
         found = similarity(x)
         return found[~place].mean() - found[place].mean()
 
-    current = (image + (uniform_noise(images, EPS, seed=0, indices=[7])[0]) * mask).clamp(0, 1)
+    current = (image + ImageNoise(0, [7]).uniform(images, EPS)[0] * mask).clamp(0, 1)
     tried = [(objective(image), image)]
     for _number in range(steps + 1):
         current = current.detach().requires_grad_(True)

@@ -50,7 +50,8 @@ def test_page_pictures_json_and_junit(run: Path, tmp_path: Path, command: Comman
     folder = tmp_path / "audit"
     limits = ["--fail-if", "nonsense>0,shifts>1e9"]
     folder.mkdir()
-    (folder / "nonsense-9.png").write_bytes(b"an example of an earlier audit")
+    for old in ("nonsense-9.png", "head-on-stomach-1.png", "mine-1.png"):
+        (folder / old).write_bytes(b"an example of an earlier audit, or another picture")
     code, out, _ = command("audit", run, *CHECKS, *limits, "--output", folder, "--json")
     assert code == 3
     document = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
@@ -67,7 +68,7 @@ def test_page_pictures_json_and_junit(run: Path, tmp_path: Path, command: Comman
     assert "A threshold is crossed." in page
     assert "Subtract them." in page
     assert (folder / "nonsense-1.png").read_bytes().startswith(b"\x89PNG")
-    assert [path.name for path in folder.glob("nonsense-*.png")] == ["nonsense-1.png"]
+    assert sorted(path.name for path in folder.glob("*.png")) == ["mine-1.png", "nonsense-1.png"]
     assert not list(folder.glob(".partial*"))
 
 
@@ -138,6 +139,9 @@ def test_loose_images_are_audited_without_labels(run: Path, tmp_path: Path, comm
     [
         (["--checks", "nonsens"], "there is no check 'nonsens'; did you mean 'nonsense'?"),
         (["--fail-if", "nonsense=1"], "is not a threshold"),
+        (["--fail-if", "nonsens>1"], "did you mean 'nonsense'?"),
+        (["--fail-if", "nonsense>0,5"], "'5' is not a threshold"),
+        (["--thresholds", "nowhere.yaml"], "no such configuration file: 'nowhere.yaml'"),
         (["--data", "nowhere"], "no such data: nowhere"),
         (["--foreign", "nowhere", "--checks", "nonsense"], "no such data: nowhere"),
         (["--eps", "0"], "--eps"),

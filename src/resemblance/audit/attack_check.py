@@ -14,7 +14,7 @@ from resemblance.audit.audited import no_correct_image
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch
 from resemblance.metrics.suite.model_subject import no_gradient, no_prototypes
-from resemblance.training.attacks.noise import uniform_noise
+from resemblance.training.attacks.noise import ImageNoise
 from resemblance.training.attacks.pgd import Attacked, Objective, pgd
 
 NOISE = "uniform noise of the same size"
@@ -59,8 +59,7 @@ class AttackCheck(Check):
             eps=settings.eps,
             step=settings.step,
             steps=settings.steps,
-            start=settings.seed,
-            indices=indices,
+            start=ImageNoise(settings.seed, indices),
         )
 
     def noisy(self, images: Tensor, indices: Tensor, number: int, mask: Tensor | None = None) -> Tensor:
@@ -73,7 +72,7 @@ class AttackCheck(Check):
             mask: (n, 1, H, W) bool, the pixels that may change; by default all.
         """
         settings = self.subject.settings
-        noise = uniform_noise(images, settings.eps, seed=settings.seed, indices=indices, number=number)
+        noise = ImageNoise(settings.seed, indices).uniform(images, settings.eps, number)
         changed = (images + noise).clamp(0, 1)
         return changed if mask is None else torch.where(mask, changed, images)
 

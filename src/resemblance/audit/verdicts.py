@@ -8,6 +8,7 @@ from typing import Any
 
 from resemblance.audit.finding import Finding
 from resemblance.config.audit.thresholds import Threshold
+from resemblance.config.values import near
 from resemblance.metrics.suite.result import LeftOut, finite
 
 
@@ -52,15 +53,13 @@ def outcomes(
 
 
 def _outcome(threshold: Threshold, findings: Sequence[Finding], left_out: Sequence[LeftOut]) -> Outcome:
-    values = [value for finding in findings if (value := finding.value(threshold.name)) is not None]
-    if not values:
-        known = ", ".join(value.name for finding in findings for value in finding.values)
-        reasons = [one.reason for one in left_out if one.measure == threshold.check]
-        reason = reasons[0] if reasons else f"there is no such number; there are {known or 'none'}"
+    finding = next((finding for finding in findings if finding.check == threshold.check), None)
+    value = None if finding is None else finding.value(threshold.name)
+    if value is None:
+        reason = _not_measured(threshold, finding, left_out)
         return Outcome(
             threshold, None, True, f"{threshold.text}: not measured, which counts as failed: {reason}"
         )
-    [value] = values
     if not value.defined:
         return Outcome(
             threshold, None, True, f"{threshold.text}: not defined for this model, which counts as failed"
@@ -72,3 +71,13 @@ def _outcome(threshold: Threshold, findings: Sequence[Finding], left_out: Sequen
         failed,
         f"{threshold.text}: {'failed' if failed else 'held'}, it is {value.text}",
     )
+
+
+def _not_measured(threshold: Threshold, finding: Finding | None, left_out: Sequence[LeftOut]) -> str:
+    """Say why there is no number for a threshold: its name is wrong, its check does not apply, or was not run."""
+    if finding is not None:
+        names = [value.name for value in finding.values]
+        hint = near(threshold.name, names) or f"; there are {', '.join(names) or 'none'}"
+        return f"{finding.check} yields no number {threshold.name!r}{hint}"
+    reasons = [one.reason for one in left_out if one.measure == threshold.check]
+    return reasons[0] if reasons else f"the check {threshold.check} is not among --checks"

@@ -105,14 +105,20 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.stored_views is not None and not self.same_images:
-            given = "--adversarial" if self.adversarial != "none" else "--jpeg-augment"
+        if self.stored_views is not None and self.remedy:
             raise UserError(
-                f"--stored-views keeps what the encoder computes for the same views, but {given} changes the images in "
-                "every epoch; leave out one of them"
+                f"--stored-views keeps what the encoder computes for the same views, but {self.remedy} changes the "
+                "images in every epoch; leave out one of them"
             )
 
     @property
-    def same_images(self) -> bool:
-        """Whether remedies leave a training image the same in every epoch."""
-        return self.adversarial == "none" and not self.jpeg_augment
+    def remedy(self) -> str:
+        """The option that changes the training images in every epoch, other than augmentation; empty if none does.
+
+        Example:
+            >>> TrainConfig(jpeg_augment=0.5).remedy, TrainConfig(adversarial="fgsm").remedy, TrainConfig().remedy
+            ('--jpeg-augment', '--adversarial', '')
+        """
+        if self.adversarial != "none":
+            return "--adversarial"
+        return "--jpeg-augment" if self.jpeg_augment else ""

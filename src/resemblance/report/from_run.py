@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from resemblance.config.errors import UserError
 from resemblance.core.prototype_model import PrototypeModel, prototypes_of
 from resemblance.data.dataset import ImageDataset
-from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import DataSplits, Source, Subset
 from resemblance.data.text import share
 from resemblance.drawing.style import png
@@ -88,9 +87,9 @@ def run_report(
                 notes.append(f"There are no {maps} maps here, but the default ones: {error}.")
                 (messages or Messages()).warn(f"{run.name} is shown with its default maps: {error}")
                 explanations = explain_images(model, source, indices, top, "auto", check_maps)
-        refit = bool(run.config.get("refit_on_all"))
-        train = Joined(splits.train, splits.val) if refit else splits.train
-        figures = _figures(run, source, train, seed, batch_size, workers, messages or Messages())
+        figures = _figures(
+            run, source, run.training_images(splits), seed, batch_size, workers, messages or Messages()
+        )
     black_box = {name: metrics.get(key, {}).get("black_box") for key, name in split_titles(metrics).items()}
     return collect(
         model,

@@ -15,7 +15,6 @@ from resemblance.config.audit.audit_options import AuditOptions, chosen_checks
 from resemblance.config.audit.thresholds import read_thresholds
 from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.open import open_data
-from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.loose import loose_images
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.encoders.probe import evaluating
@@ -187,17 +186,13 @@ def _subject(run: RunRecord, options: AuditOptions, batch_size: int, opened: _Op
         options.seed,
         batch_size,
     )
-    train: Source | None = None
-    if opened.splits is not None:
-        refitted = run.config.get("refit_on_all")
-        train = Joined(opened.splits.train, opened.splits.val) if refitted else opened.splits.train
     return AuditSubject(
         run.name,
         run.model,
         choose(opened.source, options.images, options.seed)[0],
         opened.splits is not None,
         settings,
-        train,
+        None if opened.splits is None else run.training_images(opened.splits),
         opened.foreign,
         None if run.folder is None else run.folder / MODEL,
         opened.name,

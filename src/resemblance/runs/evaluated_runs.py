@@ -14,7 +14,6 @@ from resemblance.config.evaluation.measure_options import (
     map_kind,
 )
 from resemblance.config.relevance import LRP_NOTICE
-from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import DataSplits
 from resemblance.metrics.suite.aggregate import Group, MeasuredRun, columns_of, groups_of
 from resemblance.metrics.suite.runner import measure, remove_partial
@@ -130,7 +129,7 @@ def evaluate_runs(
     with Interrupts(f"stopped; repeat the command to go on with the evaluation{hint}"):
         for run, splits in zip(runs, opened, strict=True):
             name, source = choose_split(splits, split)
-            train = Joined(splits.train, splits.val) if run.config.get("refit_on_all") else splits.train
+            train = run.training_images(splits)
             images, order = choose(source, options.images, options.seed)
             subject = Subject(
                 run.name,

@@ -12,6 +12,7 @@ from resemblance.config.training import JPEG_QUALITY
 from resemblance.core.classifier import Classifier
 from resemblance.data.open import open_data
 from resemblance.data.sources.compressed import compress_classes
+from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.runs.folders import CONFIG, METRICS, check_writable, in_folder
 from resemblance.runs.metrics_file import read_metrics
@@ -89,6 +90,14 @@ class RunRecord:
                 "give --data with the same classes in the same order"
             )
         return splits
+
+    def training_images(self, splits: DataSplits) -> Source:
+        """Return the images of its data that the run was trained on: with ``--refit-on-all``, those of validation too.
+
+        Args:
+            splits: the images of the run.
+        """
+        return Joined(splits.train, splits.val) if self.config.get("refit_on_all") else splits.train
 
     def output_path(self, output: Path | None, name: str) -> Path:
         """Return the path of a file to write: the user's, else one in the run folder, else in the current folder.

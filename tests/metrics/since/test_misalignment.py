@@ -20,6 +20,7 @@ from resemblance.metrics.since.misalignment import (
     ranking_change,
 )
 from resemblance.metrics.since.outside_attack import RELEASED_EPS, outside_attack, outside_of
+from resemblance.training.attacks.noise import ImageNoise
 
 
 def with_maps(method):
@@ -129,7 +130,12 @@ def test_every_method_is_attacked_from_outside(method):
     changed = outside.flatten(1).any(dim=1) & ~attacked.blind
     assert (attacked.after < attacked.before)[changed].any() or not changed.any()
     noise = outside_attack(
-        similarity, images, outside, definition="released", std=model.spec.image.std, indices=[4, 5, 6]
+        similarity,
+        images,
+        outside,
+        definition="released",
+        std=model.spec.image.std,
+        noise=ImageNoise(0, [4, 5, 6]),
     )
     change = (noise.images - images).abs()
     assert change.masked_fill(outside, 0).max() == 0

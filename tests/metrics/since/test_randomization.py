@@ -26,6 +26,7 @@ from resemblance.metrics.since.parameter_randomization import (
     randomized,
     randomized_maps,
 )
+from resemblance.training.attacks.noise import ImageNoise
 
 
 def images(count=3, size=16, seed=0):
@@ -174,7 +175,7 @@ def test_contributions_of_every_method_change_within_the_ball(method):
     def contributions(x):
         return model.evidence(model(x), classes).contributions
 
-    before, after = changed_contributions(contributions, batch, draws=3, seed=1, indices=[3, 4, 5])
+    before, after = changed_contributions(contributions, batch, draws=3, noise=ImageNoise(1, [3, 4, 5]))
     metric = MaximumSensitivity()
     metric.update(before, after)
     expected = [
@@ -200,7 +201,9 @@ def test_sensitivity_of_a_linear_map_is_known():
     expected = 0.1 * 16 / 3**0.5 / lengths  # the length of uniform noise
     assert (values > expected).all()
     assert (values < 1.2 * expected).all()
-    alone = changed_contributions(lambda x: x.flatten(1), batch[2:], radius=0.1, draws=20, indices=[2, 3])
+    alone = changed_contributions(
+        lambda x: x.flatten(1), batch[2:], radius=0.1, draws=20, noise=ImageNoise(0, [2, 3])
+    )
     torch.testing.assert_close(largest_change(*alone), values[2:])
 
 

@@ -12,6 +12,7 @@ from resemblance.data.sources.source import Subset
 from resemblance.metrics.suite.runner import measure
 from resemblance.metrics.suite.subject import Settings, Subject, choose
 from resemblance.training.attacks.classification import adversarial_accuracy
+from resemblance.training.attacks.noise import ImageNoise
 
 NAMES = ("accuracy", "robust-accuracy")
 
@@ -34,7 +35,7 @@ def test_it_is_the_share_of_the_images_that_withstand():
     result = measure(subject, NAMES)
     values = {value.name: value for one in result.results for value in one.values}
     batch = ImageDataset(images, model.spec.image).__getitems__(range(24))
-    expected = adversarial_accuracy(model, batch.images, batch.labels, seed=4, indices=order)
+    expected = adversarial_accuracy(model, batch.images, batch.labels, start=ImageNoise(4, order))
     assert values["robust_accuracy"].value == pytest.approx(expected.float().mean().item())
     assert values["robust_accuracy_clean"].value == pytest.approx(values["accuracy"].value)
     assert values["accuracy"].value == pytest.approx(20 / 24)

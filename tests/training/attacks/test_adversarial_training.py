@@ -17,6 +17,7 @@ from resemblance.data.dataset import ImageDataset
 from resemblance.methods.registry import build
 from resemblance.training.attacks.adversarial_training import FastAttack
 from resemblance.training.attacks.classification import adversarial_accuracy
+from resemblance.training.attacks.noise import ImageNoise
 from resemblance.training.engine.fit import apply_config, fit, with_remedies
 from resemblance.training.engine.module import StageModule
 from stopping import Stop, stopping
@@ -157,7 +158,7 @@ def test_the_attack_is_the_only_difference_and_makes_the_model_robust(tmp_path):
         config = TrainConfig(seed=5, accelerator="cpu", progress=False, **options)
         fit(model, digits(), tmp_path / name, config)
         images, labels, indices = ImageDataset(digits().val, TINY_SPEC.image).__getitems__(range(100))
-        settings = {"indices": indices, "eps": 25 * LEVEL, "step": 6 * LEVEL}
+        settings = {"start": ImageNoise(indices=indices), "eps": 25 * LEVEL, "step": 6 * LEVEL}
         return model, adversarial_accuracy(model, images, labels, **settings).float().mean().item()
 
     plain, before = trained("plain")

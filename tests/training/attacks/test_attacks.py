@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from resemblance.training.attacks.noise import noisy_images, normal_noise, uniform_noise
+from resemblance.training.attacks.noise import ImageNoise, noisy_images
 from resemblance.training.attacks.pgd import fgsm, pgd
 
 
@@ -64,7 +64,7 @@ def test_a_linear_objective_reaches_its_bound():
 def test_only_the_mask_changes_and_the_image_stays_an_image():
     mask = torch.zeros(4, 1, 6, 5, dtype=torch.bool)
     mask[:, :, :2] = True
-    attacked = pgd(network(), images(), eps=0.3, step=0.2, steps=4, mask=mask, start=5)
+    attacked = pgd(network(), images(), eps=0.3, step=0.2, steps=4, mask=mask, start=ImageNoise(5))
     change = attacked.images - images()
     assert change[:, :, 2:].abs().max() == 0
     assert change[:, :, :2].abs().max() > 0.1
@@ -73,10 +73,10 @@ def test_only_the_mask_changes_and_the_image_stays_an_image():
     assert attacked.images.max() <= 1
 
 
-@pytest.mark.parametrize("start", [None, 3])
+@pytest.mark.parametrize("start", [lambda _: None, lambda indices: ImageNoise(3, indices)])
 def test_an_image_is_attacked_alike_in_any_batch(start):
-    whole = pgd(network(), images(), steps=3, start=start, indices=[5, 6, 7, 8]).images
-    part = pgd(network(), images()[2:], steps=3, start=start, indices=[7, 8]).images
+    whole = pgd(network(), images(), steps=3, start=start([5, 6, 7, 8])).images
+    part = pgd(network(), images()[2:], steps=3, start=start([7, 8])).images
     torch.testing.assert_close(whole[2:], part, rtol=0, atol=1e-12)
 
 
@@ -130,17 +130,18 @@ def test_an_objective_of_another_shape_is_refused():
 
 
 def test_noise_depends_on_seed_index_and_number_alone():
-    whole = uniform_noise(images(), 0.1, seed=2, indices=[4, 9, 1, 0])
-    torch.testing.assert_close(uniform_noise(images()[1:2], 0.1, seed=2, indices=[9]), whole[1:2])
-    for other in (dict(seed=3, indices=[9]), dict(seed=2, indices=[8]), dict(seed=2, indices=[9], number=1)):
-        assert (uniform_noise(images()[1:2], 0.1, **other) - whole[1:2]).abs().max() > 0.01
+    whole, one = ImageNoise(2, [4, 9, 1, 0]).uniform(images(), 0.1), images()[1:2]
+    torch.testing.assert_close(ImageNoise(2, [9]).uniform(one, 0.1), whole[1:2])
+    torch.testing.assert_close(ImageNoise(2, torch.tensor([9])).uniform(one, 0.1), whole[1:2])
+    for noise, number in ((ImageNoise(3, [9]), 0), (ImageNoise(2, [8]), 0), (ImageNoise(2, [9]), 1)):
+        assert (noise.uniform(one, 0.1, number) - whole[1:2]).abs().max() > 0.01
     with pytest.raises(ValueError, match="indices"):
-        uniform_noise(images(), 0.1, indices=[1])
+        ImageNoise(indices=[1]).uniform(images(), 0.1)
 
 
 def test_noise_has_its_distribution():
     large = torch.zeros(1, 3, 200, 200, dtype=torch.float64)
-    uniform, normal = uniform_noise(large, 0.4), normal_noise(large, 0.2, largest=0.25)
+    uniform, normal = ImageNoise().uniform(large, 0.4), ImageNoise().normal(large, 0.2, largest=0.25)
     assert abs(uniform.std().item() - 0.4 / 3**0.5) < 0.002
     assert uniform.abs().max() <= 0.4
     assert abs((normal.abs() == 0.25).double().mean().item() - 0.2113) < 0.005  # beyond 1.25 deviations

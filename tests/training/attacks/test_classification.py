@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from cases import METHODS, made
 from models import batch
 from resemblance.training.attacks.classification import adversarial_accuracy, classification_loss
-from resemblance.training.attacks.noise import uniform_noise
+from resemblance.training.attacks.noise import ImageNoise
 from unharmed import assert_unharmed, snapshot
 
 
@@ -21,7 +21,7 @@ def plain_withstands(model, image, label, index, *, eps, step, steps, seed):
 
     if predict(image).argmax() != label:
         return False
-    noise = uniform_noise(image[None], eps, seed=seed, indices=[index])[0]
+    noise = ImageNoise(seed, [index]).uniform(image[None], eps)[0]
     current = (image + noise).clamp(image - eps, image + eps).clamp(0, 1)
     for _ in range(steps):
         current = current.detach().requires_grad_()
@@ -41,13 +41,13 @@ def test_it_is_the_plain_loop_image_by_image():
     labels = model(images).scores.argmax(dim=1)
     labels[::6] = (labels[::6] + 1) % 10
     indices = torch.arange(24) + 50
-    settings = {"eps": 0.02, "step": 0.005, "steps": 6, "seed": 3}
-    withstood = adversarial_accuracy(model, images, labels, indices=indices, **settings)
+    settings = {"eps": 0.02, "step": 0.005, "steps": 6}
+    withstood = adversarial_accuracy(model, images, labels, start=ImageNoise(3, indices), **settings)
     cases = zip(images, labels, indices.tolist(), strict=True)
-    plain = torch.tensor([plain_withstands(model, *case, **settings) for case in cases])
+    plain = torch.tensor([plain_withstands(model, *case, seed=3, **settings) for case in cases])
     assert 0 < withstood.sum() < 20
     assert torch.equal(withstood, plain)
-    part = adversarial_accuracy(model, images[9:], labels[9:], indices=indices[9:], **settings)
+    part = adversarial_accuracy(model, images[9:], labels[9:], start=ImageNoise(3, indices[9:]), **settings)
     assert torch.equal(part, withstood[9:])
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from resemblance.audit.attack_check import NOISE as ANYWHERE
 from resemblance.audit.places.place_aims import Aims, PairMaps, best_matches, collected, pair_maps
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.training.attacks.noise import ImageNoise
 from resemblance.training.attacks.pgd import Attacked, pgd
 
 EPS, STEP, STEPS = 8 / 255, 2 / 255, 40
@@ -115,8 +116,7 @@ def _attack(
         step=strength.step,
         steps=strength.steps,
         mask=mask,
-        start=strength.seed,
-        indices=indices,
+        start=ImageNoise(strength.seed, indices),
     )
 
 

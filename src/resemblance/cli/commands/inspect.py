@@ -69,7 +69,7 @@ def _lines(inspection: Inspection) -> Iterator[tuple[str, str]]:
             yield from _image_lines(known.spec.image)
     if inspection.tensors is not None:
         tensors = inspection.tensors
-        yield "weights", f"{len(tensors.tensors)} tensors with {tensors.values:,} values"
+        yield "weights", f"{len(tensors.shapes)} tensors with {tensors.values:,} values"
     yield "prototypes", _prototypes(inspection.provenance)
     if inspection.provenance is not None:
         for number, line in enumerate(_provenance(inspection.provenance)):

@@ -51,7 +51,9 @@ class Threshold:
     @property
     def check(self) -> str:
         """The name of the check that yields the number."""
-        return next(check for check in CHECKS if self.name.startswith(_stem(check)))
+        check = _check_of(self.name)
+        assert check is not None
+        return check
 
     def crossed(self, value: float) -> bool:
         """Return whether a number crosses the limit."""
@@ -76,7 +78,7 @@ def parse_threshold(text: str, place: str = "--fail-if") -> Threshold:
     if match is None:
         raise UserError(f"{place}: {text!r} is not a threshold; expected for instance 'head_on_stomach>0.5'")
     name, relation, number = match[1].replace("-", "_").lower(), match[2], match[3]
-    if not any(name.startswith(_stem(check)) for check in CHECKS):
+    if _check_of(name) is None:
         known = [check.replace("-", "_") for check in CHECKS]
         hint = near(name, known) or f"; the checks are {', '.join(known)}"
         raise UserError(f"{place}: no check yields a number {name!r}{hint}")
@@ -92,7 +94,7 @@ def parse_threshold(text: str, place: str = "--fail-if") -> Threshold:
 def read_thresholds(texts: Sequence[str], file: Path | None) -> tuple[Threshold, ...]:
     """Read the thresholds of the command line and of a YAML file, without repetitions.
 
-    The file has one key, ``fail_if``, with a list of thresholds.
+    The file has one key, ``fail_if``, with a list of thresholds; a file without any guards nothing, and is refused.
 
     Raises:
         UserError: in one line, if one cannot be read.
@@ -103,9 +105,9 @@ def read_thresholds(texts: Sequence[str], file: Path | None) -> tuple[Threshold,
     """
     thresholds = [parse_threshold(text) for text in texts]
     if file is not None:
-        values = read_options(file)
-        listed = values.pop(KEY, values.pop(KEY.replace("_", "-"), None))
-        if values or not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
+        values = read_options(file, example=f"{KEY}: [head_on_stomach > 0.5]")
+        listed = next(iter(values.values())) if list(values) in ([KEY], [KEY.replace("_", "-")]) else None
+        if not isinstance(listed, list) or not listed or not all(isinstance(text, str) for text in listed):
             raise UserError(
                 f"{file}: expected the key {KEY} alone, with a list of thresholds such as '- head_on_stomach > 0.5'"
             )
@@ -113,6 +115,10 @@ def read_thresholds(texts: Sequence[str], file: Path | None) -> tuple[Threshold,
     return tuple(dict.fromkeys(thresholds))
 
 
-def _stem(check: str) -> str:
-    """Return how the names of the numbers of a check begin: ``shift`` for ``shifts``."""
-    return check.replace("-", "_").removesuffix("s")
+def _check_of(number: str) -> str | None:
+    """Return the check that yields a number, ``shifts`` for ``shift_jpeg_overlap``; None if none does."""
+    for check in CHECKS:
+        name = check.replace("-", "_")
+        if f"{number}_".startswith((f"{name}_", f"{name.removesuffix('s')}_")):
+            return check
+    return None

@@ -14,12 +14,13 @@ DEEPEST = 20  # the largest number of nested lists and mappings
 SCALARS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float"))
 
 
-def read_options(path: str | Path, largest: int = LARGEST) -> dict[str, Any]:
+def read_options(path: str | Path, largest: int = LARGEST, example: str = "epochs: 3") -> dict[str, Any]:
     """Read the options in a YAML file.
 
     Args:
         path: a file with one mapping of names to values, without aliases and tags.
         largest: the largest size of the file, in bytes.
+        example: a line of such a file, for messages.
 
     Returns:
         The values by name, as they stand in the file.
@@ -50,7 +51,7 @@ def read_options(path: str | Path, largest: int = LARGEST) -> dict[str, Any]:
     except ValueError:  # Python reads no integers of more than some thousand digits
         raise UserError(f"{name} holds a number that cannot be read") from None
     if not isinstance(values, dict):
-        raise UserError(f"{name} does not hold options; expected lines such as 'epochs: 3'")
+        raise UserError(f"{name} does not hold options; expected lines such as {example!r}")
     return {str(key): value for key, value in values.items()}
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from resemblance.metrics.since.bootstrap import mean_interval
 from resemblance.metrics.since.summary import SummarizedMetric, Summary
-from resemblance.training.attacks.noise import uniform_noise
+from resemblance.training.attacks.noise import ImageNoise
 
 RADIUS = 8 / 255
 DRAWS = 10
@@ -46,8 +46,7 @@ def changed_contributions(
     *,
     radius: float = RADIUS,
     draws: int = DRAWS,
-    seed: int = 0,
-    indices: Tensor | Sequence[int] | None = None,
+    noise: ImageNoise | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compute contributions of images, and of images at random places of the L∞ ball around them.
 
@@ -56,8 +55,7 @@ def changed_contributions(
         images: (B, C, H, W) in [0, 1]; changed images stay within it.
         radius: of the ball, in the units of [0, 1].
         draws: D.
-        seed: of the draws.
-        indices: (B,) numbers of the images; by default their places in the batch.
+        noise: draws the places; by default with seed 0.
 
     Returns:
         (B, ...) and (D, B, ...).
@@ -67,12 +65,9 @@ def changed_contributions(
         >>> before.shape, after.shape, bool(((after - before).abs() <= RADIUS + 1e-6).all())
         (torch.Size([2, 16]), torch.Size([3, 2, 16]), True)
     """
-    before = contributions(images)
+    noise, before = noise or ImageNoise(), contributions(images)
     after = [
-        contributions(
-            (images + uniform_noise(images, radius, seed=seed, indices=indices, number=number)).clamp(0, 1)
-        )
-        for number in range(draws)
+        contributions((images + noise.uniform(images, radius, number)).clamp(0, 1)) for number in range(draws)
     ]
     return before, torch.stack(after)
 

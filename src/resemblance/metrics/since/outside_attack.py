@@ -9,7 +9,7 @@ from torch import Tensor
 
 from resemblance.metrics.since.hits import scaled_half
 from resemblance.prototypes.maps import PERCENT, percentile_boxes, upsample
-from resemblance.training.attacks.noise import uniform_noise
+from resemblance.training.attacks.noise import ImageNoise
 from resemblance.training.attacks.pgd import Attacked, pgd
 
 MARGIN = 10  # pixels of 224
@@ -59,8 +59,7 @@ def outside_attack(
     step: float = STEP,
     steps: int = STEPS,
     std: Sequence[float] | None = None,
-    seed: int = 0,
-    indices: Tensor | Sequence[int] | None = None,
+    noise: ImageNoise | None = None,
 ) -> Attacked:
     """Lower a similarity by changing pixels outside of a box.
 
@@ -74,8 +73,7 @@ def outside_attack(
         step: change per step.
         steps: number of steps.
         std: the standard deviation per channel by which the model divides, for the noise; by default 1.
-        seed: of the noise.
-        indices: (B,) numbers of the images, for the noise.
+        noise: draws the noise; by default with seed 0.
 
     Returns:
         The attacked images; ``before`` and ``after`` are similarities.
@@ -88,8 +86,8 @@ def outside_attack(
     """
     if definition == "released":
         scale = torch.ones(images.shape[1]) if std is None else torch.tensor(std)
-        noise = uniform_noise(images, RELEASED_EPS, seed=seed, indices=indices)
-        changed = torch.where(outside, images + noise * scale.to(images)[:, None, None], images)
+        drawn = (noise or ImageNoise()).uniform(images, RELEASED_EPS)
+        changed = torch.where(outside, images + drawn * scale.to(images)[:, None, None], images)
         with torch.no_grad():
             before, after = similarity(images), similarity(changed)
         return Attacked(changed, before, after, torch.ones_like(before, dtype=torch.bool))

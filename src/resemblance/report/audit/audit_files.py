@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
+from resemblance.config.audit.check_names import CHECKS
 from resemblance.printing.characters import printable
 from resemblance.report.audit.audit_page import audit_page
 from resemblance.runs.audited_run import RunAudit
@@ -22,9 +23,12 @@ def write_audit(audit: RunAudit, folder: Path) -> None:
     document, junit, page = folder / AUDIT_DOCUMENT, folder / AUDIT_JUNIT, folder / AUDIT_PAGE
     write_text(document, json.dumps(audit.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
     write_text(junit, junit_xml(audit))
-    for finding in audit.result.findings:
-        for old in folder.glob(f"{finding.check}-[0-9]*.png"):  # of an earlier audit, with more examples
+    for check in CHECKS:
+        for old in folder.glob(
+            f"{check}-[0-9]*.png"
+        ):  # of an earlier audit, with more examples or other checks
             old.unlink()
+    for finding in audit.result.findings:
         for number, example in enumerate(finding.examples, start=1):
             write_bytes(folder / f"{finding.check}-{number}.png", example.png)
     write_text(page, audit_page(audit, page))

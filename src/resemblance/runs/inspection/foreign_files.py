@@ -49,26 +49,28 @@ class _Entry:
 
 
 def check_model_folder(
-    folder: Path, listed: Container[str], findings: Findings, within: str = ""
+    folder: Path, listed: Container[str] | None, findings: Findings, within: str = ""
 ) -> list[str]:
     """Find the files of a model folder that its config.json does not list.
 
     Args:
         folder: the model folder.
-        listed: the files that it lists.
+        listed: the files that it lists; None if that is not known, so that only those are found that could run code.
         findings: receives those that do not belong there.
         within: what their names begin with: ``model/`` in a run folder.
 
     Returns:
-        All files that are not listed, also those that may be there: README.md, a licence, hidden files.
+        All files that are not listed, also those that may be there: README.md, a licence, hidden files; none if it is
+        not known what is listed.
     """
     other = []
-    loose = set(loose_files(folder, listed))
+    loose = set() if listed is None else set(loose_files(folder, listed))
     for entry in _entries(folder, findings):
-        if entry.name in listed or entry.name == DESCRIPTION:
+        if entry.name == DESCRIPTION or (listed is not None and entry.name in listed):
             continue
         name = within + entry.name
-        other.append(name)
+        if listed is not None:
+            other.append(name)
         if not _add_danger(entry, name, findings) and entry.name in loose:
             says = f"{printable(name)} does not belong to the model, and is not read"
             findings.add("foreign", name, says)

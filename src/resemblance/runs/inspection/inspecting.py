@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from resemblance.config.errors import UserError
+from resemblance.printing.characters import printable
 from resemblance.runs.folders import CHECKPOINTS, METRICS, MODEL, find_run_folder, read_config
 from resemblance.runs.folders import CONFIG as OPTIONS
 from resemblance.runs.inspection.claimed_figures import ClaimedFigure, check_figures, claimed_figures
@@ -16,7 +18,7 @@ from resemblance.runs.inspection.findings import Finding, Findings, named
 from resemblance.runs.inspection.foreign_files import check_model_folder, check_run_folder_files
 from resemblance.runs.inspection.licence import find_licences
 from resemblance.runs.inspection.model_files import FileState, check_files, find_file, leads_out
-from resemblance.runs.inspection.provenance import LAYER, Provenance, read_provenance
+from resemblance.runs.inspection.provenance import OWNERS, Provenance, read_provenance
 from resemblance.runs.inspection.tensor_file import TensorFile, read_tensor_file
 from resemblance.runs.metrics_file import read_metrics
 from resemblance.store import CONFIG, TENSORS
@@ -83,7 +85,7 @@ class Inspection:
             "image": None if known is None else known.image(),
             "data": None if known is None else known.facts.get("data"),
             "original": None if known is None else known.facts.get("original"),
-            "tensors": None if tensors is None else {"count": len(tensors.tensors), "values": tensors.values},
+            "tensors": None if tensors is None else {"count": len(tensors.shapes), "values": tensors.values},
             "provenance": None if self.provenance is None else self.provenance.to_dict(),
             "claims": [claim.to_dict() for claim in self.claims],
             "notes": self.notes,
@@ -141,10 +143,9 @@ def inspect(folder: Path | str) -> Inspection:
     if description is not None:
         _compare(description, run, tensors, findings)
     facts = {} if description is None else description.facts
-    loose = []
-    if description is not None:
-        within = "" if run_folder is None else f"{MODEL}/"
-        loose = check_model_folder(model_folder, {state.name for state in states}, findings, within)
+    listed = {state.name for state in states if state.state != "not listed"} or None
+    within = "" if run_folder is None else f"{MODEL}/"
+    loose = check_model_folder(model_folder, listed, findings, within)
     return Inspection(
         run_folder or given,
         model_folder,
@@ -170,6 +171,8 @@ def _locate(path: Path) -> tuple[Path, Path | None]:
         raise UserError(f"no such folder: {path}")
     if not path.is_dir():
         raise UserError(f"{path} is a file; a run folder or a model folder was expected")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise UserError(f"{path} may not be read by this user")
     if (path / CONFIG).is_file() or (path / TENSORS).is_file():
         run = find_run_folder(path)
         return path, run
@@ -177,7 +180,11 @@ def _locate(path: Path) -> tuple[Path, Path | None]:
         return path / MODEL, path
     if (path / CHECKPOINTS).is_dir():
         raise UserError(f"{path} holds a run that is not finished; continue it with train --resume")
-    raise UserError(f"{path} is neither a run folder (with {MODEL}/) nor a model folder (with {CONFIG})")
+    inside = [name for name in sorted(os.listdir(path)) if find_run_folder(path / name) == path / name]
+    hint = f"; name one of the runs in it: {printable(named(inside))}" if inside else ""
+    raise UserError(
+        f"{path} is neither a run folder (with {MODEL}/) nor a model folder (with {CONFIG}){hint}"
+    )
 
 
 def _read_run(folder: Path | None, findings: Findings) -> _Run:
@@ -207,11 +214,10 @@ def _read_tensors(folder: Path, findings: Findings) -> TensorFile | None:
     tensors = findings.trying("unreadable", TENSORS, lambda: read_tensor_file(path, TENSORS))
     if tensors is None:
         return None
-    broken = {name: tensors.not_finite(name) for name in tensors.tensors if name.endswith(COMPUTED)}
-    names = sorted(name for name, count in broken.items() if count)
-    if names:
-        count = sum(broken.values())
-        says = f"{TENSORS}: {count} values are infinite or NaN, in {named(names)}; the model cannot be used"
+    broken = tensors.not_finite(COMPUTED)
+    if broken:
+        count, names = sum(broken.values()), named(sorted(broken))
+        says = f"{TENSORS}: {count} values are infinite or NaN, in {names}; the model cannot be used"
         findings.add("unreadable", TENSORS, says)
     return tensors
 
@@ -223,10 +229,14 @@ def _compare(description: Description, run: _Run, tensors: TensorFile | None, fi
     if None not in (method, description.method) and method != description.method:
         says = f"{OPTIONS} is of the method {method!r}, but the model is of {description.method!r}"
         findings.add("contradiction", OPTIONS, says)
-    owners = None if tensors is None else tensors.tensors.get(f"{LAYER}owners")
-    if owners is None or len(owners.shape) != 2:
+    owners = None if tensors is None else tensors.shapes.get(OWNERS)
+    if owners is None:
         return
-    count, classes = owners.shape
+    if len(owners) != 2:
+        says = f"{TENSORS}: {OWNERS} has the shape {owners}, not (prototypes, classes)"
+        findings.add("contradiction", TENSORS, says)
+        return
+    count, classes = owners
     if description.spec is not None and classes != description.spec.num_classes:
         says = f"the weights are for {classes} classes, but {CONFIG} names {description.spec.num_classes}"
         findings.add("contradiction", CONFIG, says)

@@ -22,6 +22,7 @@ from resemblance.runs.inspection.tensor_file import TensorFile
 from resemblance.store import TENSORS
 
 LAYER = "prototypes."  # the names of the tensors of a prototype layer begin with it
+OWNERS = f"{LAYER}owners"
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,14 @@ def read_provenance(
     pictures = {
         name.removeprefix(f"{FOLDER}/"): Picture(data) for name, data in files.items() if name != INDEX
     }
-    owners = None if tensors is None else tensors.read(f"{LAYER}owners")
+    owners = None if tensors is None else tensors.read(OWNERS)
+    if owners is not None and owners.ndim != 2:
+        owners = None
     count = None if owners is None else len(owners)
     if INDEX not in files and not pictures and not count:
         return None
     items = _read_index(files.get(INDEX), pictures, findings)
-    if count and not items and INDEX not in files:
+    if count and not items and not (folder / INDEX).exists():
         says = f"the weights have {count} prototypes, but the folder has no pictures of them ({INDEX} is missing)"
         findings.add("missing", INDEX, says)
     if count is not None and INDEX in files and len(items) != count:

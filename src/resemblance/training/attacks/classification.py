@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,7 +9,7 @@ from torch.nn import functional as F
 from resemblance.core.classifier import Classifier
 from resemblance.core.traits import ScoreKind
 from resemblance.encoders.probe import evaluating
-from resemblance.training.attacks.noise import uniform_noise
+from resemblance.training.attacks.noise import ImageNoise
 from resemblance.training.attacks.pgd import Ball, sign_step
 
 EPS, STEP, STEPS = 8 / 255, 2 / 255, 10
@@ -48,8 +46,7 @@ def adversarial_accuracy(
     steps: int = STEPS,
     step: float = STEP,
     eps: float = EPS,
-    seed: int = 0,
-    indices: Tensor | Sequence[int] | None = None,
+    start: ImageNoise | None = None,
 ) -> Tensor:
     """Return which images are classified correctly as they are, and still after PGD from a random start.
 
@@ -63,8 +60,7 @@ def adversarial_accuracy(
         steps: number of steps.
         step: change of each pixel per step, in the units of [0, 1].
         eps: largest change of a pixel.
-        seed: of the random start.
-        indices: (B,) numbers of the images, for the random start; by default their places in the batch.
+        start: draws the random start; by default with seed 0.
 
     Returns:
         (B,) bool; its mean is the adversarial accuracy.
@@ -90,7 +86,7 @@ def adversarial_accuracy(
         with torch.no_grad():
             loss(images)
         ball = Ball.around(images, eps)
-        current = ball.nearest(images + uniform_noise(images, eps, seed=seed, indices=indices))
+        current = ball.nearest(images + (start or ImageNoise()).uniform(images, eps))
         for _ in range(steps):
             if not correct.any():
                 return correct

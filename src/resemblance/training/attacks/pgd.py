@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from resemblance.training.attacks.noise import uniform_noise
+from resemblance.training.attacks.noise import ImageNoise
 
 Objective = Callable[[Tensor], Tensor]
 
@@ -110,8 +110,7 @@ def pgd(
     step: float = 2 / 255,
     steps: int = 10,
     mask: Tensor | None = None,
-    start: int | None = None,
-    indices: Tensor | Sequence[int] | None = None,
+    start: ImageNoise | None = None,
 ) -> Attacked:
     """Raise an objective by projected gradient ascent on the images.
 
@@ -126,8 +125,7 @@ def pgd(
         step: change per step.
         steps: number of steps.
         mask: (B, 1, H, W) or (B, C, H, W) bool, the pixels that may change; by default all.
-        start: the seed of a random start within the ball; None starts at the image itself.
-        indices: (B,) numbers of the images, for the random start; by default their places in the batch.
+        start: draws a random start within the ball; None starts at the image itself.
 
     Raises:
         ValueError: if the objective does not return one value per image, or a length is negative.
@@ -147,7 +145,7 @@ def pgd(
     blind = torch.ones(len(images), dtype=torch.bool, device=images.device)
     current = images
     if start is not None:
-        current = ball.nearest(images + uniform_noise(images, eps, seed=start, indices=indices))
+        current = ball.nearest(images + start.uniform(images, eps))
     best, best_value = images.clone(), before
     for _ in range(steps):
         taken = sign_step(objective, current, step, ball)

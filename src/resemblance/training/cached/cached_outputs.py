@@ -45,9 +45,12 @@ def compute_output(model: Classifier, batch: Batch | EncodedBatch | CachedBatch)
     return output
 
 
-def can_cache_outputs(model: Classifier, stage: Stage, augment: str, images: int) -> bool:
-    """Check whether a stage can train on cached outputs: only the head is trained, and the outputs fit in memory."""
-    if not isinstance(model, PrototypeModel) or augment != "none":
+def can_cache_outputs(model: Classifier, stage: Stage, images: int) -> bool:
+    """Check whether a stage could train on the cached outputs of images that stay the same in every epoch.
+
+    Only the head is trained, and the outputs fit in memory.
+    """
+    if not isinstance(model, PrototypeModel):
         return False
     if not stage.groups or not stage.groups.keys() <= model.traits.head_groups:
         return False

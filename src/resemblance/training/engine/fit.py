@@ -202,14 +202,13 @@ def with_remedies(recipe: Recipe, model: Classifier, config: TrainConfig) -> Rec
     Raises:
         UserError: if no stage makes a training step, or the scores have no gradient to attack them by.
     """
-    if config.same_images:
+    if not config.remedy:
         return recipe
     trained = [bool(stage.epochs and stage.groups) for stage in recipe.stages]
     if not any(trained):
-        option = "--jpeg-augment" if config.adversarial == "none" else f"--adversarial {config.adversarial}"
         raise UserError(
-            f"{option} changes the images of training steps, but this {model.name} makes none: its classifier is "
-            f"fitted to the embeddings of a frozen encoder; leave out {option} or --freeze-encoder"
+            f"{config.remedy} changes the images of training steps, but this {model.name} makes none: its classifier "
+            f"is fitted to the embeddings of a frozen encoder; leave out {config.remedy} or --freeze-encoder"
         )
     if config.adversarial == "none":
         return recipe

@@ -79,8 +79,11 @@ class Job:
 
     @property
     def same_images(self) -> bool:
-        """Whether a training image is the same in every epoch: nothing augments, compresses or attacks it."""
-        return self.recipe.augment == "none" and self.config.same_images
+        """Whether a training image is the same in every epoch: nothing augments, compresses or attacks it.
+
+        Only then can what the model computes for it, its latents or its output, be computed once.
+        """
+        return self.recipe.augment == "none" and not self.config.remedy
 
     def attack(self, state: RunState) -> FastAttack | None:
         """Return the attack of adversarial training in the current stage; None without it."""

@@ -95,8 +95,8 @@ class StageData:
 
     def _caches_outputs(self, stage: Stage, state: RunState) -> bool:
         images = len(self.job.source(state))
-        possible = self.distributed.world == 1 and self.job.config.same_images
-        return possible and can_cache_outputs(self.model, stage, self.job.recipe.augment, images)
+        possible = self.distributed.world == 1 and self.job.same_images
+        return possible and can_cache_outputs(self.model, stage, images)
 
     def _trains_on_latents(self, stage: Stage) -> bool:
         trained = stage.epochs > 0 and bool(stage.groups)

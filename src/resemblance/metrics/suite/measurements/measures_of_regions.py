@@ -19,7 +19,7 @@ from resemblance.metrics.suite.measurements.summaries import SummaryMeasurement
 from resemblance.metrics.suite.model_subject import no_owners, no_places, no_prototypes
 from resemblance.metrics.suite.result import MeasureResult
 from resemblance.metrics.suite.subject import Subject, no_regions
-from resemblance.training.attacks.noise import noisy_images
+from resemblance.training.attacks.noise import ImageNoise, noisy_images
 
 
 def masks_only(subject: Subject) -> str | None:
@@ -105,8 +105,7 @@ class StabilityMeasurement(RegionMeasurement):
         noisy = noisy_images(
             answers.images,
             self.subject.model.spec.image.std,
-            seed=self.subject.settings.seed,
-            indices=answers.indices.cpu(),
+            ImageNoise(self.subject.settings.seed, answers.indices),
             clip=self.definition == "default",
         )
         after = answers.maps(noisy, answers.own[0]).cpu()

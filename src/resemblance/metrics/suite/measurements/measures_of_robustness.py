@@ -24,6 +24,7 @@ from resemblance.metrics.suite.result import MeasureResult, Value
 from resemblance.metrics.suite.subject import Subject
 from resemblance.training.attacks.classification import STEPS as ACCURACY_STEPS
 from resemblance.training.attacks.classification import adversarial_accuracy
+from resemblance.training.attacks.noise import ImageNoise
 
 FEW = 64  # images for measures that need many passes for each
 
@@ -91,8 +92,7 @@ class MisalignmentMeasurement(SummaryMeasurement):
                 outside,
                 definition=definition,
                 std=model.spec.image.std,
-                seed=settings.seed,
-                indices=answers.indices.cpu(),
+                noise=ImageNoise(settings.seed, answers.indices),
             )
             return result.images, result.blind
 
@@ -201,8 +201,7 @@ class SensitivityMeasurement(SummaryMeasurement):
         before, after = changed_contributions(
             contributions,
             answers.images,
-            seed=self.subject.settings.seed,
-            indices=answers.indices.cpu(),
+            noise=ImageNoise(self.subject.settings.seed, answers.indices),
         )
         self.metric.update(before.cpu(), after.cpu())
 
@@ -237,8 +236,7 @@ class RobustAccuracyMeasurement(Measurement):
             self.subject.model,
             answers.images,
             answers.labels,
-            seed=self.subject.settings.seed,
-            indices=answers.indices,
+            start=ImageNoise(self.subject.settings.seed, answers.indices),
         )
         self.robust.update(withstood.cpu())
         self.clean.update((answers.predicted == answers.labels).cpu())
