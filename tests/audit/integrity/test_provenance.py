@@ -13,6 +13,7 @@ from PIL import Image
 
 import resemblance
 from audit.integrity.finished import WITH_PROTOTYPES, Finished, finished
+from forged_folders import make_run, splits_of
 from models import make
 from resemblance.audit.audit_runner import run_checks
 from resemblance.audit.audited import AuditSubject
@@ -208,6 +209,21 @@ def test_other_images_fail_where_the_run_records_that_they_are_the_training_imag
     assert finding.verdict == "failed"
     assert finding.value("provenance").value == 1
     assert "--data" in finding.cure
+
+
+def test_an_audit_tells_images_that_a_run_records_from_others(tmp_path):
+    run = resemblance.open_run(make_run(tmp_path / "run"))
+
+    def verdict(data=None):
+        [finding] = resemblance.audit(run, data, checks="provenance").result.findings
+        return finding.verdict
+
+    run.splits = splits_of()
+    assert verdict() == "passed"
+    assert verdict(splits_of()) == "passed"
+    assert verdict(splits_of(seed=1)) == "information"
+    run.splits = splits_of(seed=1)
+    assert verdict() == "failed"
 
 
 @pytest.mark.parametrize("name", ["kmex", "protopnet"])

@@ -16,11 +16,11 @@ from resemblance.audit.shifts.reason_agreement import (
     Reasons,
     agreement,
     overlap,
-    prototype_contributions,
     reasons_of,
     shown_count,
     similarity_rank_correlation,
 )
+from resemblance.audit.total_contributions import total_contributions
 from resemblance.core.prototype_model import PrototypeModel
 
 WITH_PROTOTYPES = [method for method in METHODS if isinstance(made(method), PrototypeModel)]
@@ -125,7 +125,7 @@ def test_the_prototypes_shown_are_those_that_a_plain_sort_gives(method):
             for prototype, present in steps:
                 if prototype >= 0 and present:
                     total[int(prototype)] += contribution
-        contributions = prototype_contributions(model, output, predicted)[row]
+        contributions = total_contributions(model.evidence(output, predicted), len(model.prototypes))[row]
         assert contributions.tolist() == pytest.approx(list(total.values()), abs=1e-5)
         if model.traits.order == "similarity":
             order = sorted(total, key=lambda p: -similarities[row, p].item())[:count]

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from resemblance.audit.attack_check import AttackCheck
+from resemblance.audit.audited import no_correct_image
 from resemblance.audit.places.place_attacks import Strength
 from resemblance.audit.places.strongest_prototypes import strongest
 from resemblance.core.output import Output
 from resemblance.data.batch import Batch
-from resemblance.metrics.suite.model_subject import no_places, no_prototypes
+from resemblance.metrics.suite.model_subject import no_gradient, no_places, no_prototypes
 from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.similarity import log_similarity
 from resemblance.prototypes.vectors import VectorPrototypes
@@ -19,7 +20,7 @@ from resemblance.prototypes.vectors import VectorPrototypes
 class PlaceCheck(AttackCheck):
     """Attacks the places of prototypes in correctly classified images."""
 
-    needs = (no_prototypes, no_places, *AttackCheck.needs[1:])
+    needs = (no_prototypes, no_places, no_gradient, no_correct_image)
 
     @property
     def strength(self) -> Strength:

@@ -12,7 +12,7 @@ from torch import Tensor
 from resemblance.audit.attack_check import NOISE, AttackCheck, blind_notes, levels
 from resemblance.audit.attack_rates import percent, rate, verdict_of
 from resemblance.audit.audit_check import Record
-from resemblance.audit.audited import AuditSubject
+from resemblance.audit.audited import AuditSubject, no_correct_image
 from resemblance.audit.finding import Example, Finding
 from resemblance.audit.reasons.attack_pictures import change_panels, prototype_panel, row_example
 from resemblance.audit.reasons.shown_reasons import (
@@ -25,6 +25,7 @@ from resemblance.audit.reasons.shown_reasons import (
 )
 from resemblance.core.output import Output
 from resemblance.drawing.style import AGAINST
+from resemblance.metrics.suite.model_subject import no_gradient, no_prototypes
 
 AIMS = ("runner-up", "least alike")
 
@@ -51,7 +52,7 @@ class OtherPrototype(AttackCheck):
 
     name: ClassVar[str] = "other-prototype"
     title: ClassVar[str] = "Another prototype"
-    needs = (*AttackCheck.needs[:2], no_choice, *AttackCheck.needs[2:])
+    needs = (no_prototypes, no_gradient, no_choice, no_correct_image)
 
     @cached_property
     def _alike(self) -> Tensor | None:
