@@ -52,6 +52,17 @@ def test_a_check_that_does_not_apply_is_named() -> None:
     ]
 
 
+def test_what_is_kept_belongs_to_the_foreign_images_too() -> None:
+    """Other images may have the same names."""
+    keys = set()
+    for level, count in ((0, 4), (255, 4), (0, 5), (0, 0)):
+        one = subject()
+        pixels = np.full((count, 28, 28, 1), level, dtype=np.uint8)
+        one.foreign = ArraySource(pixels, [0] * count, one.model.spec.classes)
+        keys |= {one.key(NAMES), one.key(NAMES)}
+    assert len(keys) == 4
+
+
 def test_an_audit_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run_checks(subject(), NAMES)
     monkeypatch.setattr("resemblance.metrics.suite.partial.SECONDS", 0.0)

@@ -22,6 +22,8 @@ from resemblance.data.sources.source import Source
 from resemblance.metrics.suite.model_subject import ModelSubject
 from resemblance.metrics.suite.subject import checksum
 
+STAMPED = 3  # foreign images that are told apart by their content
+
 
 @dataclass(frozen=True)
 class AuditSettings:
@@ -135,11 +137,16 @@ class AuditSubject(ModelSubject):
             "images": [self.images.stamp(position) for position in range(len(self.images))],
             "labels": self.images.labels.tolist() if self.labelled else None,
             "train": None if self.train is None else hashlib.sha256(self.train.labels.tobytes()).hexdigest(),
-            "foreign": None if self.foreign is None else [len(self.foreign), self.foreign.name(0)],
+            "foreign": None if self.foreign is None else _sample(self.foreign),
             "settings": asdict(self.settings),
             "checks": list(checks),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _sample(source: Source) -> list[int | str]:
+    """Return the number of images, and stamps of the first ones: names may be the same in other data."""
+    return [len(source), *(source.stamp(position) for position in range(min(len(source), STAMPED)))]
 
 
 def no_labels(subject: AuditSubject) -> str | None:

@@ -17,6 +17,7 @@ from forged_folders import make_run, splits_of
 from models import make
 from resemblance.audit.audit_runner import run_checks
 from resemblance.audit.audited import AuditSubject
+from resemblance.audit.integrity import provenance_examples
 from resemblance.audit.integrity.provenance_texts import REASONS
 from resemblance.audit.integrity.source_pictures import same_picture, source_figure
 from resemblance.data.sources.source import ArraySource
@@ -245,11 +246,11 @@ def test_it_is_said_whose_picture_is_shown_instead(originals, tmp_path, monkeypa
     resemblance.load(folder).save(tmp_path / "model")
     rows = []
     monkeypatch.setattr(
-        "resemblance.audit.integrity.provenance_examples.source_figure",
-        lambda shown: rows.extend(shown) or source_figure(shown),
+        provenance_examples, "source_figure", lambda shown: rows.extend(shown) or source_figure(shown)
     )
     model = rewritten(tmp_path / "model", exchange_pictures)
     audit(Finished(model, train).subject())
+    assert rows
     for row in rows:
         [sentence] = [line for line in row.says if line.startswith("it shows ")]
         other = int(sentence.split("the source of prototype ")[1].split()[0])

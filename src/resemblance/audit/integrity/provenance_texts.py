@@ -54,6 +54,7 @@ def reasons_of(wrong: Mapping[str, Tensor], k: int) -> list[str]:
         k: the prototype.
 
     Example:
+        >>> import torch
         >>> reasons_of({"name": torch.tensor([False, True]), "box": torch.tensor([True, False])}, 1)
         ['its name is not that of its source image']
     """

@@ -28,18 +28,17 @@ SHOWN = 5
 class CompressedSource(ChangedSource):
     """The images of another source, those of some classes compressed as JPEG.
 
-        Args:
-            source: the other source.
-            classes: indices of the classes whose images are compressed.
-            quality: of JPEG, 1 to 95.
+    Args:
+        source: the other source.
+        classes: indices of the classes whose images are compressed.
+        quality: of JPEG, 1 to 95.
 
-        Example:
-            >>> from resemblance.data.sources.changed import ChangedSource
-    from resemblance.data.sources.source import ArraySource
-            >>> noise = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1), np.uint8)
-            >>> source = CompressedSource(ArraySource(noise, [0, 1], ["cat", "dog"]), [1])
-            >>> (source.array == noise).all(axis=(1, 2, 3)).tolist()
-            [True, False]
+    Example:
+        >>> from resemblance.data.sources.source import ArraySource
+        >>> noise = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1), np.uint8)
+        >>> source = CompressedSource(ArraySource(noise, [0, 1], ["cat", "dog"]), [1])
+        >>> (source.array == noise).all(axis=(1, 2, 3)).tolist()
+        [True, False]
     """
 
     def __init__(self, source: Source, classes: Sequence[int], quality: int = JPEG_QUALITY) -> None:
