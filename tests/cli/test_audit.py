@@ -68,7 +68,7 @@ def test_page_pictures_json_and_junit(run: Path, tmp_path: Path, command: Comman
     assert "A threshold is crossed." in page
     assert "Subtract them." in page
     assert (folder / "nonsense-1.png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(path.name for path in folder.glob("*.png")) == ["mine-1.png", "nonsense-1.png"]
+    assert sorted(path.name for path in folder.glob("*.png")) == ["mine-1.png", "nonsense-1.png", "shifts-1.png"]
     assert not list(folder.glob(".partial*"))
 
 
@@ -93,7 +93,7 @@ def test_the_report_has_the_verdicts_of_the_audit(run: Path, tmp_path: Path, com
     page = (copy / "report.html").read_text(encoding="utf-8")
     [address] = re.findall(r'<a href="([^"#]+audit.html)"', page)
     assert (copy / unquote(address)).is_file()
-    assert "Counting: <b>failed</b>." in page
+    assert "It failed: Counting." in page
     (copy / "audit" / "audit.json").write_text("damaged", encoding="utf-8")
     assert command(*report)[0] == 0  # the page can be read all the same
     assert "under attack" in (copy / "report.html").read_text(encoding="utf-8")
