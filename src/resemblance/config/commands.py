@@ -14,6 +14,7 @@ from resemblance.config.options import option
 from resemblance.config.relevance import CHECK_HELP, MAPS_HELP, NO_CHECK_HELP, SHOWN_MAPS
 from resemblance.config.runs import ConvertOptions, TrainOptions
 from resemblance.config.training import SEED
+from resemblance.config.values import check_fields
 
 SPLITS = ("auto", "train", "val", "test")
 PICTURE = "picture to write (.png, .pdf or .svg), or a folder for it (default: the run folder)"
@@ -94,6 +95,9 @@ class ExplainCommand(RunOptions):
         metavar="PATH",
         title="output",
     )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass

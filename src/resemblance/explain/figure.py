@@ -135,7 +135,8 @@ class _Layout:
         show(self.figure, MARGIN, MARGIN, HEAD - 0.3, explanation.image)
         x, y = MARGIN + HEAD, MARGIN
         write(self.figure, x, y, plain(explanation.name, 60), color=MUTED)
-        color = WARN if explanation.correct is False else INK
+        warned = explanation.correct is False or explanation.familiarity.unfamiliar
+        color = WARN if warned else INK
         y += 0.22
         for line in self.title:
             write(self.figure, x, y, line, fontsize=13, fontweight="bold", color=color)
