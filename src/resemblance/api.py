@@ -178,6 +178,8 @@ def explain(
     labels: Labels = None,
     maps: str = "auto",
     check_maps: bool | None = None,
+    abstain_below: float | None = None,
+    conformal: float | None = None,
     output: Path | str | None = None,
     skip_bad_images: bool = False,
     messages: Messages | None = None,
@@ -193,6 +195,10 @@ def explain(
         labels: the true class of each image, or one for all of them, if known.
         maps: the map of each reason: auto, none, similarity, gradient, smoothgrad, integrated or prp.
         check_maps: whether to check maps by deletion (30 forward passes each); by default if there is an output.
+        abstain_below: the quantile, in [0, 1], of the deciding similarity of correctly classified validation images
+            below which the model abstains; by default it always predicts.
+        conformal: the probability with which a set of classes, ``answer_set``, holds the true class; by default there
+            is no set.
         output: a folder for a page and figures, or a picture or .html file; by default nothing is written.
         skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
         messages: receives a warning for each image that is left out.
@@ -213,6 +219,7 @@ def explain(
         check_explanation_output(path, len(listed))
     check = path is not None if check_maps is None else check_maps
     chosen: dict[str, Any] = {"top": top, "prototypes": prototypes, "classes": classes}
+    chosen |= {"abstain_below": abstain_below, "conformal": conformal}
     bad = (skip_bad_images, messages or Messages())
     explanations = explain_images(run.model, listed, labels, *bad, **chosen, maps=maps, check_maps=check)
     if path is not None:

@@ -2,6 +2,7 @@
 
     config.json          format version, the caller's description, checksums
     model.safetensors    tensors, no code
+    reference.json       similarities of validation images, with which those of other images are compared
     prototypes/          pictures and names
 
 Nothing in a folder is ever executed or unpickled. torch is imported only to read and write the tensors.
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 CONFIG = "config.json"
 TENSORS = "model.safetensors"
+REFERENCE = "reference.json"
 README = "README.md"
 # What a folder may have beside its model, without listing it.
 ALLOWED = (
@@ -184,7 +186,7 @@ def _locate(path: Path | str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(str(path), allow_patterns=[CONFIG, TENSORS, "prototypes/*"]))
+        return Path(snapshot_download(str(path), allow_patterns=[CONFIG, TENSORS, REFERENCE, "prototypes/*"]))
     except Exception as error:  # the hub raises a dozen kinds, all of which mean that it is not available
         raise UserError(
             f"no folder {path} here, and no model of that name on the hub ({type(error).__name__})"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resemblance.core.classifier import Classifier
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.sources.source import Source
@@ -131,8 +132,10 @@ class AuditSubject(ModelSubject):
 
     def key(self, checks: Sequence[str]) -> str:
         """Return a checksum of all that the results depend on: weights, images, settings and checks."""
+        reference = self.model.reference if isinstance(self.model, PrototypeModel) else None
         content = {
             "model": checksum(self.model),
+            "reference": None if reference is None else reference.to_dict(),
             "data": self.data,
             "images": [self.images.stamp(position) for position in range(len(self.images))],
             "labels": self.images.labels.tolist() if self.labelled else None,

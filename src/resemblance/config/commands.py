@@ -14,6 +14,7 @@ from resemblance.config.options import option
 from resemblance.config.relevance import CHECK_HELP, MAPS_HELP, NO_CHECK_HELP, SHOWN_MAPS
 from resemblance.config.runs import ConvertOptions, TrainOptions
 from resemblance.config.training import SEED
+from resemblance.config.values import check_fields
 
 SPLITS = ("auto", "train", "val", "test")
 PICTURE = "picture to write (.png, .pdf or .svg), or a folder for it (default: the run folder)"
@@ -70,6 +71,21 @@ class ExplainCommand(RunOptions):
         None, "classes whose scores are explained (default: the predicted class)"
     )
     label: str | None = option(None, "true class of the images", metavar="CLASS")
+    abstain_below: float | None = option(
+        None,
+        "abstain where the deciding similarity is below this quantile of correctly classified validation images, "
+        "for instance 0.01",
+        least=0,
+        most=1,
+        metavar="Q",
+    )
+    conformal: float | None = option(
+        None,
+        "also answer with a set of classes that holds the true one with this probability, for instance 0.9",
+        least=0,
+        most=1,
+        metavar="LEVEL",
+    )
     maps: str = option("auto", MAPS_HELP, choices=SHOWN_MAPS)
     check_maps: bool = option(True, CHECK_HELP, off=NO_CHECK_HELP)
     skip_bad_images: bool = option(False, SKIP)
@@ -79,6 +95,9 @@ class ExplainCommand(RunOptions):
         metavar="PATH",
         title="output",
     )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from resemblance.core.output import Evidence, Output
 from resemblance.prototypes.layer import PrototypeLayer
 
 if TYPE_CHECKING:
+    from resemblance.core.reference import Reference
     from resemblance.prototypes.gallery import Gallery
 
 
@@ -28,6 +29,7 @@ class PrototypeModel(Classifier):
     Attributes:
         prototypes: the prototype layer, which projection, maps, usage and explanations use.
         gallery: the pictures of the prototypes; None until they are built.
+        reference: its similarities and probabilities on validation images; None until they are measured.
     """
 
     prototypes: PrototypeLayer
@@ -35,6 +37,7 @@ class PrototypeModel(Classifier):
     def __init__(self, config: MethodConfig, spec: ModelSpec) -> None:
         super().__init__(config, spec)
         self.gallery: Gallery | None = None
+        self.reference: Reference | None = None
 
     # Methods define this.
 
@@ -70,6 +73,7 @@ class PrototypeModel(Classifier):
     def keep(self, indices: Tensor) -> None:
         """Drop all prototypes but those at ``indices``; methods with a head drop its columns too."""
         self.prototypes.keep(indices)
+        self.reference = None  # it was measured with the others
         if self.gallery is not None:
             self.gallery = self.gallery.keep(indices.tolist())
 

@@ -16,6 +16,8 @@ from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import ModelInput, as_picture, as_tensor
 from resemblance.encoders.probe import evaluating
 from resemblance.explain.explanation import Explanation
+from resemblance.explain.familiarity.answer_set import answer_sets
+from resemblance.explain.familiarity.familiarity import familiarities
 from resemblance.explain.prototype_view import PrototypeView, prototype_views
 from resemblance.explain.ranking import decides_alone, nearest_prototypes, ranking
 from resemblance.explain.reason import Reason, Step
@@ -36,6 +38,8 @@ def explain(
     name: str | None = None,
     maps: str = "auto",
     check_maps: bool = False,
+    abstain_below: float | None = None,
+    conformal: float | None = None,
 ) -> Explanation:
     """Explain the scores of one image.
 
@@ -53,10 +57,13 @@ def explain(
             methods that compare whole images it is SmoothGrad, for the first ten reasons.
         check_maps: whether to remove the pixels that each map marks and measure what happens to the similarity, against
             random places; 30 forward passes per map.
+        abstain_below: the quantile, in [0, 1], of the deciding similarity of correctly classified validation images
+            below which the model abstains; None: it always predicts.
+        conformal: the probability with which the set of classes ``answer_set`` holds the true class; None: no set.
 
     Raises:
-        UserError: if the image cannot be read, a class or prototype does not exist, or the model has no evidence or no
-            map of this kind.
+        UserError: if the image cannot be read, a class or prototype does not exist, or the model has no evidence, no
+            map of this kind, or no reference for abstention or sets.
 
     Example:
         >>> from resemblance.config.image import ImageSpec
@@ -70,18 +77,9 @@ def explain(
     """
     labels = None if label is None else [label]
     names = None if name is None else [name]
-    explanations = explain_batch(
-        model,
-        [image],
-        top=top,
-        prototypes=prototypes,
-        classes=classes,
-        labels=labels,
-        names=names,
-        maps=maps,
-        check_maps=check_maps,
-    )
-    return explanations[0]
+    shown: dict[str, Any] = {"top": top, "prototypes": prototypes, "classes": classes}
+    shown |= {"maps": maps, "check_maps": check_maps, "abstain_below": abstain_below, "conformal": conformal}
+    return explain_batch(model, [image], labels=labels, names=names, **shown)[0]
 
 
 def explain_batch(
@@ -95,6 +93,8 @@ def explain_batch(
     names: Sequence[str] | None = None,
     maps: str = "auto",
     check_maps: bool = False,
+    abstain_below: float | None = None,
+    conformal: float | None = None,
     batch_size: int = 16,
 ) -> list[Explanation]:
     """Explain many images, with one forward pass per batch, and those of the maps.
@@ -109,12 +109,14 @@ def explain_batch(
         names: the name of each image.
         maps: as for `explain`.
         check_maps: as for `explain`.
+        abstain_below: as for `explain`.
+        conformal: as for `explain`.
         batch_size: images per forward pass.
 
     Raises:
         UserError: as `explain`.
     """
-    request = Request.of(model, top, prototypes, classes, maps, check_maps)
+    request = Request.of(model, top, prototypes, classes, maps, check_maps, abstain_below, conformal)
     count = len(images)
     for values, kind in ((labels, "labels"), (names, "names")):
         if values is not None and len(values) != count:
@@ -175,6 +177,8 @@ def _explain_output(
     logits = model.traits.score_kind == "logit" and selections[0].evidence.weights is not None
     probabilities = model.probabilities(scores).cpu().numpy() if logits else None
     abstained = model.abstains(output)
+    familiar = familiarities(model, output, request.abstain_below)
+    answers = answer_sets(model, output, request.conformal)
     scores_array = scores.cpu().numpy()
     details = _PrototypeDetails(views, maps, dict(zip(pairs, _similarities(output, pairs), strict=True)))
     explanations = []
@@ -199,12 +203,14 @@ def _explain_output(
                 counter_class=int(counters[row]),
                 chosen=request.prototypes is not None,
                 words=model.traits.words,
-                abstained=abstained is not None and bool(abstained[row]),
+                abstained=familiar[row].abstains or (abstained is not None and bool(abstained[row])),
                 preparation=inputs[row].preparation,
                 maps=request.maps,
                 ranking=ranking(ranked[row], output.similarities[row].float(), views, model.prototypes.owners)
                 if ranked
                 else None,
+                familiarity=familiar[row],
+                answer_set=answers[row],
             )
         )
     return explanations

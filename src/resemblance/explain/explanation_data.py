@@ -12,6 +12,8 @@ from resemblance.config.relevance import MapKind
 from resemblance.config.words import PROTOTYPES, Words
 from resemblance.data.geometry import Preparation
 from resemblance.data.images import Pixels
+from resemblance.explain.familiarity.answer_set import AnswerSet
+from resemblance.explain.familiarity.familiarity import NOT_COMPARED, Familiarity
 from resemblance.explain.ranking import Ranking
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import finite
@@ -44,6 +46,9 @@ class ExplanationData:
             ``preparation.to_original(reason.box)``.
         maps: the kind of the reasons' maps; None if there are none.
         ranking: the nearest prototypes of all classes, if a score is the similarity to a single one; else None.
+        familiarity: the similarity on which the prediction rests, beside those of images that the model knows.
+        answer_set: the classes that hold the true one with the probability that the caller asked for; None if it did
+            not.
     """
 
     name: str
@@ -65,6 +70,8 @@ class ExplanationData:
     preparation: Preparation | None = None
     maps: MapKind | None = None
     ranking: Ranking | None = None
+    familiarity: Familiarity = NOT_COMPARED
+    answer_set: AnswerSet | None = None
 
     @property
     def predicted(self) -> str:
@@ -139,6 +146,8 @@ class ExplanationData:
             "label": self.true,
             "correct": self.correct,
             "abstained": self.abstained,
+            "familiarity": self.familiarity.to_dict(),
+            "answer_set": None if self.answer_set is None else self.answer_set.to_dict(),
             "preparation": None if self.preparation is None else self.preparation.to_dict(),
             "score_kind": self.score_kind,
             "scores": {name: finite(score) for name, score in zip(self.classes, self.scores, strict=True)},

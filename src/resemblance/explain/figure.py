@@ -21,6 +21,7 @@ from resemblance.drawing.style import (
     write,
 )
 from resemblance.explain.explanation_data import ExplanationData
+from resemblance.explain.familiarity.familiarity_text import familiarity_lines
 from resemblance.explain.map_text import check_text, map_legend, map_notice
 from resemblance.explain.path_figure import check_lines, draw_path, strip_height, strip_width
 from resemblance.explain.reason import Reason
@@ -96,7 +97,8 @@ class _Layout:
         self.warnings = [
             line for text in warnings(explanation) for line in wrap(f"! {text}", text_width, 8.5)
         ]
-        about = " ".join(filter(None, [map_legend(explanation), map_notice(explanation)]))
+        lines_about = [*familiarity_lines(explanation), map_legend(explanation), map_notice(explanation)]
+        about = " ".join(filter(None, lines_about))
         self.legend = wrap(about, text_width, 8) if about else []
         lines = 0.25 * len(self.title) + 0.2 * len(self.warnings) + 0.17 * len(self.legend)
         top = max(HEAD, 0.7 + lines)
@@ -133,7 +135,8 @@ class _Layout:
         show(self.figure, MARGIN, MARGIN, HEAD - 0.3, explanation.image)
         x, y = MARGIN + HEAD, MARGIN
         write(self.figure, x, y, plain(explanation.name, 60), color=MUTED)
-        color = WARN if explanation.correct is False else INK
+        warned = explanation.correct is False or explanation.familiarity.unfamiliar
+        color = WARN if warned else INK
         y += 0.22
         for line in self.title:
             write(self.figure, x, y, line, fontsize=13, fontweight="bold", color=color)

@@ -12,6 +12,7 @@ from resemblance.drawing.deletion_curve import deletion_curve
 from resemblance.explain import map_text, text
 from resemblance.explain.embedded_pictures import EmbeddedPicture, EmbeddedPictures, PictureLimit, heat_uri
 from resemblance.explain.explanation_data import ExplanationData
+from resemblance.explain.familiarity import familiarity_text
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import signed
@@ -59,7 +60,9 @@ def template_environment(*packages: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(wording=text, map_wording=map_text, signed=signed)
+    environment.globals.update(
+        wording=text, map_wording=map_text, familiarity_wording=familiarity_text, signed=signed
+    )
     return environment
 
 

@@ -11,6 +11,7 @@ from resemblance.config.relevance import MAP_KINDS, SHOWN_MAPS, MapKind
 from resemblance.config.values import near
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.explain.familiarity.familiarity import check_abstention
 from resemblance.relevance.similarity import default_kind
 
 
@@ -56,6 +57,8 @@ class Request:
         maps: the kind of the maps; None for no maps.
         asked: whether the caller named this kind.
         check: whether to check the maps by deletion.
+        abstain_below: the quantile of the deciding similarity below which the model abstains; None for no abstention.
+        conformal: the level of the sets of classes; None for no sets.
     """
 
     top: int | None
@@ -64,6 +67,8 @@ class Request:
     maps: MapKind | None = None
     asked: bool = False
     check: bool = False
+    abstain_below: float | None = None
+    conformal: float | None = None
 
     @classmethod
     def of(
@@ -74,13 +79,17 @@ class Request:
         classes: Sequence[int | str] | None,
         maps: str = "auto",
         check: bool = False,
+        abstain_below: float | None = None,
+        conformal: float | None = None,
     ) -> Request:
         """Check the arguments of `explain.explain.explain`.
 
         Raises:
-            UserError: if the model has no prototypes, or a prototype, class or kind of map does not exist.
+            UserError: if the model has no prototypes, or a prototype, class or kind of map does not exist, or the model
+                has no reference for abstention or sets.
         """
         explainable(model)
+        check_abstention(model, abstain_below, conformal)
         if top is not None and (not isinstance(top, int) or top < 1):
             raise UserError(f"top must be a whole number of at least 1, not {top!r}")
         count = len(model.prototypes)
@@ -99,7 +108,8 @@ class Request:
         if classes is not None and len(classes):
             values = [classes] if isinstance(classes, str) else classes
             indices = list(dict.fromkeys(class_index(model, value) for value in values))
-        return cls(top, chosen or None, indices, _map_kind(model, maps), maps != "auto", check)
+        kind = _map_kind(model, maps)
+        return cls(top, chosen or None, indices, kind, maps != "auto", check, abstain_below, conformal)
 
 
 def _map_kind(model: PrototypeModel, name: str) -> MapKind | None:

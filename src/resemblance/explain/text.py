@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from resemblance.explain.explanation_data import ExplanationData
+from resemblance.explain.familiarity.familiarity_text import abstention_text, familiarity_lines, first_words
 from resemblance.explain.map_text import map_lines
 from resemblance.explain.ranking import Ranking
 from resemblance.explain.reason import Reason, Step
@@ -173,9 +174,10 @@ def warnings(explanation: ExplanationData) -> list[str]:
 def headline(explanation: ExplanationData) -> str:
     """Return the prediction in one line, with the true class if known."""
     if explanation.abstained:
-        text = "abstains: no prototype that supports a class is present"
+        text = f"abstains: {abstention_text(explanation)}"
         return text + (f"; it is {explanation.true}" if explanation.true is not None else "")
-    text = f"predicted {explanation.predicted} ({score_text(explanation, explanation.prediction)})"
+    score = score_text(explanation, explanation.prediction)
+    text = f"{first_words(explanation)}predicted {explanation.predicted} ({score})"
     if explanation.correct is False:
         return f"{text}, but it is {explanation.true}"
     return text + (", correctly" if explanation.correct else "")
@@ -209,7 +211,7 @@ def counter_text(explanation: ExplanationData) -> str:
 
 def text_table(explanation: ExplanationData) -> str:
     """Return the explanation as plain text for a terminal: a table per class that adds up to its score."""
-    blocks = [f"{printable(explanation.name)}: {headline(explanation)}"]
+    blocks = [f"{printable(explanation.name)}: {headline(explanation)}", *familiarity_lines(explanation)]
     for breakdown in explanation.breakdowns:
         words = explanation.words
         first, weight = "path" if explanation.paths else words.one, weight_word(explanation)

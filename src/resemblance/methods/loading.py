@@ -17,10 +17,11 @@ from resemblance.config.files.typed import typed
 from resemblance.config.model import DESCRIPTION, FACTS, OPTIONAL, ModelSpec
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.core.reference import Reference
 from resemblance.encoders.base import Encoder
 from resemblance.methods.registry import REGISTRATION_HINT, build, get_config, known_configs, model_class
 from resemblance.prototypes.gallery import INDEX, Gallery
-from resemblance.store import CONFIG, load_folder
+from resemblance.store import CONFIG, REFERENCE, load_folder
 
 
 def load(
@@ -69,6 +70,9 @@ def load(
     _load_strictly(model, tensors, path)
     if isinstance(model, PrototypeModel) and model.prototypes.owners.shape[1:] != (spec.num_classes,):
         raise UserError(f"{path}: the owners of the prototypes are not for {spec.num_classes} classes")
+    reference = stored.files.pop(REFERENCE, None)
+    if reference is not None and isinstance(model, PrototypeModel):
+        model.reference = Reference.from_file(reference, spec.num_classes, f"{path}/{REFERENCE}")
     if stored.files:
         gallery = Gallery.from_files(stored.files, f"{path}/{INDEX}")
         count = len(model.prototypes) if isinstance(model, PrototypeModel) else 0

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.store import save_folder
+from resemblance.store import REFERENCE, save_folder
 from resemblance.version import __version__
 
 
 def save(model: Classifier, folder: Path | str) -> None:
-    """Write a model folder: configuration, tensors, prototype pictures.
+    """Write a model folder: configuration, tensors, prototype pictures, reference of its similarities.
 
     Args:
         model: any model of this library.
@@ -27,5 +27,10 @@ def save(model: Classifier, folder: Path | str) -> None:
         # Saved because a rebuilt encoder describes itself as one without weights.
         "encoder": getattr(getattr(model, "encoder", None), "description", None),
     }
-    gallery = model.gallery if isinstance(model, PrototypeModel) else None
-    save_folder(folder, config, model.state_dict(), gallery.to_files() if gallery is not None else {})
+    files: dict[str, bytes] = {}
+    if isinstance(model, PrototypeModel):
+        if model.gallery is not None:
+            files |= model.gallery.to_files()
+        if model.reference is not None:
+            files[REFERENCE] = model.reference.to_file()
+    save_folder(folder, config, model.state_dict(), files)

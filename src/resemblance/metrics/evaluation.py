@@ -19,6 +19,7 @@ from resemblance.config.image import ImageSpec
 from resemblance.core.classifier import Classifier
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import prototypes_of
+from resemblance.core.reference_counts import ReferenceCounts
 from resemblance.data.batch import Batch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
@@ -102,7 +103,13 @@ class Evaluation:
 
 
 def evaluate(
-    model: Classifier, source: Source, *, batch_size: int = 128, workers: int = 0, progress: bool = False
+    model: Classifier,
+    source: Source,
+    *,
+    batch_size: int = 128,
+    workers: int = 0,
+    progress: bool = False,
+    reference: ReferenceCounts | None = None,
 ) -> Evaluation:
     """Count correctly and wrongly classified images in one pass without augmentation.
 
@@ -112,6 +119,7 @@ def evaluate(
         batch_size: images per batch; no result depends on it.
         workers: loader processes.
         progress: whether to show a bar.
+        reference: collects the reference of the model's similarities in the same pass.
 
     Raises:
         UserError: if there are no images, or a score is infinite or NaN.
@@ -122,6 +130,8 @@ def evaluate(
         for images, labels, indices in track(batches, "measuring", progress):
             output = model(images.to(model.device, non_blocking=True))
             counts.add(output, labels, indices, model.extra_metrics(output, labels.to(model.device)))
+            if reference is not None:
+                reference.add(output, labels)
     return counts.result(prototypes_of(model))
 
 

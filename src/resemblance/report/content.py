@@ -176,6 +176,12 @@ class RunReport:
             sentences.append(
                 f"The model makes no prediction for {len(abstained)} of the {len(self.explanations)} images below."
             )
+        strange = sum(e.familiarity.unfamiliar for e in self.explanations)
+        if strange:
+            sentences.append(
+                f"{strange} of the {len(self.explanations)} images below resemble{'s' * (strange == 1)} nothing the "
+                "model knows."
+            )
         predicted = [e for e in self.explanations if not e.abstained]
         weak = [e for e in predicted if any(b.share < 0.5 and b.others for b in e.breakdowns)]
         if weak:

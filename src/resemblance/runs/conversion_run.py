@@ -101,6 +101,7 @@ def _convert(
         workers=options.workers,
         progress=options.progress,
         accelerator=options.accelerator,
+        unseen=not run_config.get("refit_on_all"),
     )
 
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.core.reference import Reference
+from resemblance.core.reference_counts import ReferenceCounts
 from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
@@ -47,6 +49,8 @@ def finish(
     progress: bool = False,
     accelerator: str = "auto",
     latent_cache: float = 0.0,
+    reference: Reference | None = None,
+    unseen: bool = True,
 ) -> RunRecord:
     """Measure a trained model on the validation and test images, and save it with the results.
 
@@ -66,6 +70,9 @@ def finish(
         progress: whether to show progress bars.
         accelerator: the hardware to compute on.
         latent_cache: gigabytes of disk in which latents of the encoder are kept already; 0 if it was trained.
+        reference: the reference of the model's similarities, from before it was trained on the validation images, too;
+            by default it is measured on these.
+        unseen: whether the model was not trained on the validation images; otherwise they are no reference.
     """
     model.cpu()
     notes = list(notes)
@@ -77,8 +84,16 @@ def finish(
             averaged = _batches(model, train, batch_size, workers, latent_cache)
             classified = _batches(model, splits.val, batch_size, workers, latent_cache)
             model.facts["class_means"] = {"val": class_means_accuracy(model, averaged, classified, progress)}
+        counts = ReferenceCounts(model) if reference is None and unseen else None
         evaluations = {
-            name: evaluate(model, part, batch_size=batch_size, workers=workers, progress=progress)
+            name: evaluate(
+                model,
+                part,
+                batch_size=batch_size,
+                workers=workers,
+                progress=progress,
+                reference=counts if name == "val" else None,
+            )
             for name, part in (
                 ("val", splits.val),
                 ("test", splits.test),
@@ -86,6 +101,8 @@ def finish(
             )
             if part is not None and len(part)
         }
+    if isinstance(model, PrototypeModel):
+        model.reference = counts.result() if counts is not None and "val" in evaluations else reference
     notes = [*splits.notes, *notes, *_below_class_means(model, evaluations)]
     _add_facts(model, splits, evaluations, notes)
     save(model, folder / MODEL)

@@ -88,6 +88,7 @@ def _train(
         write_config(folder, "train", config_values(method, options, split))
         result = run_fit(checked)
         seconds = time.monotonic() - started
+        seen = start is not None and bool(config_of_run(start).get("refit_on_all"))
         if result.resumed == "finished":
             messages.say("this run was already finished; there was nothing left to train")
         else:
@@ -109,6 +110,8 @@ def _train(
             progress=options.progress,
             accelerator=options.accelerator,
             latent_cache=options.latent_cache if getattr(method, "freeze_encoder", False) else 0.0,
+            reference=None if seen else result.reference,
+            unseen=not (seen or options.refit_on_all),
         )
 
 

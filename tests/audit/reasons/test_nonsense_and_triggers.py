@@ -8,12 +8,15 @@ import torch
 
 from audit.reasons.made_reasons import SIZE, HandMade, audit, even, greys
 from looking_glass import Whole
+from resemblance.audit.audited import AuditSubject
 from resemblance.audit.reasons.corner_patches import CORNERS, PATTERNS, patch, patch_place, with_patch
 from resemblance.audit.reasons.made_nonsense import KINDS, nonsense_images
 from resemblance.audit.reasons.triggers import TRIALS
 from resemblance.core.output import Evidence
+from resemblance.core.reference_counts import ReferenceCounts
 from resemblance.data import ArraySource
 from resemblance.data.inputs import pixels
+from resemblance.metrics.evaluation import evaluate
 
 GREY, WIDTH = torch.tensor([0.4]), torch.tensor([0.1])
 
@@ -70,6 +73,8 @@ def test_nonsense_that_resembles_nothing_can_be_noticed_though_it_is_answered():
     assert [value.value for value in finding.values] == [1.0, 1.0, 1.0]
     assert finding.values[1].baseline == pytest.approx(2 / 120, abs=1e-3)
     assert "quantile" in finding.cure
+    assert "train or convert the model again" in finding.cure
+    assert any("No reference is stored" in note for note in finding.notes)
     assert {kind: row["images"] for kind, row in finding.details["kinds"].items()} == {
         "uniform noise": 8,
         "normal noise": 8,
@@ -78,6 +83,36 @@ def test_nonsense_that_resembles_nothing_can_be_noticed_though_it_is_answered():
     }
     assert any("--foreign" in note for note in finding.notes)
     assert len(finding.examples) == 2
+
+
+def referred(picture, images):
+    """The same model, with the similarities of these images as its reference."""
+    model = glass(picture)
+    evaluate(model, images, reference=(counts := ReferenceCounts(model)))
+    model.reference = counts.result()
+    return model
+
+
+def test_a_model_with_a_stored_reference_warns_and_passes():
+    picture, images = known()
+    model = referred(picture, known(150, seed=4)[1])
+    finding = audit(model, "nonsense", images)
+    assert finding.verdict == "passed"
+    assert finding.values[0].value == 0.0
+    assert finding.values[0].baseline > 0.9  # nearly all own images are answered without a warning
+    assert not finding.cure
+    assert not finding.examples
+    assert not any("No reference" in note for note in finding.notes)
+    model.reference = referred(picture, known(99)[1]).reference
+    assert audit(model, "nonsense", images).verdict == "failed"  # of too few images
+
+
+def test_a_result_is_not_kept_for_another_reference():
+    picture, images = known()
+    model = glass(picture)
+    before = AuditSubject("run", model, images).key(["nonsense"])
+    model.reference = referred(picture, images).reference
+    assert AuditSubject("run", model, images).key(["nonsense"]) != before
 
 
 def test_foreign_images_are_asked_too():

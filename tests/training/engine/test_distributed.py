@@ -29,7 +29,9 @@ def train(run, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("remedies", [{}, {"adversarial": "fgsm", "jpeg_augment": 0.5}])
+@pytest.mark.parametrize(
+    "remedies", [{}, {"adversarial": "fgsm", "jpeg_augment": 0.5}, {"refit_on_all": True}]
+)
 def test_two_processes_train_as_one(remedies, tmp_path):
     """This includes the batch-level term, which gathers, and end actions, which the first process runs."""
     one, first = train(tmp_path / "one", **remedies)
@@ -41,6 +43,10 @@ def test_two_processes_train_as_one(remedies, tmp_path):
             assert expected.get(key) == pytest.approx(actual.get(key), abs=1e-5), key
     assert second.validation_accuracy == first.validation_accuracy
     assert second.notes == first.notes
+    if remedies.get("refit_on_all"):
+        known, other = first.reference.calibration, second.reference.calibration
+        assert known.images == other.images == 100
+        assert known.probabilities == pytest.approx(other.probabilities, abs=1e-5)
 
 
 @pytest.mark.slow

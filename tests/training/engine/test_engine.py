@@ -12,6 +12,7 @@ import torch
 
 from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
+from resemblance.core.reference_counts import ReferenceCounts
 from resemblance.training.engine.fit import apply_config, fit
 from resemblance.training.engine.order import StepBatches, plan
 from tiny import Group, Recipe, Schedule, Stage, Tiny, array_source, both, digits, make, same
@@ -147,6 +148,27 @@ def test_refit_trains_again_on_all_images(tmp_path):
     assert "val/accuracy" not in again[0]
     assert again[0]["step"] - first[-1]["step"] - 5 == (320 + 100) // 64
     assert len(model.prototypes) == 10
+
+
+def test_similarities_are_measured_before_the_model_is_trained_on_the_validation_images(tmp_path):
+    splits, stages = digits(val=200), (Stage("a", 15, both(0.02)),)
+    result = train(model := make(stages=stages), tmp_path / "once", splits)
+    assert result.reference is None  # it is measured when the run is finished
+    counts = ReferenceCounts(model)
+    for start in range(0, 200, 64):
+        rows = range(start, min(start + 64, 200))
+        images = torch.from_numpy(splits.val.array[rows.start : rows.stop]).permute(0, 3, 1, 2) / 255
+        with torch.no_grad():
+            counts.add(model(images), torch.from_numpy(splits.val.labels[rows.start : rows.stop]))
+    again = train(make(stages=stages), tmp_path / "twice", splits, refit_on_all=True)
+    expected, measured = counts.result(before_refit=True), again.reference
+    assert measured.before_refit
+    assert measured.whole.images == expected.whole.images > 100
+    assert measured.whole.values == pytest.approx(expected.whole.values, rel=1e-4)
+    assert measured.calibration.probabilities == pytest.approx(expected.calibration.probabilities, rel=1e-4)
+    repeated = train(make(stages=stages), tmp_path / "twice", splits, refit_on_all=True, resume=True)
+    assert repeated.resumed == "finished"
+    assert repeated.reference == measured
 
 
 def test_a_set_smaller_than_a_batch_still_trains(tmp_path):

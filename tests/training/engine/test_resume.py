@@ -84,6 +84,7 @@ def test_every_checkpoint_resumes_to_the_same_weights(tmp_path):
         assert result.resumed == "resumed"
         assert same(model, reference), stop
         assert len(result.history) == len(whole.history)
+        assert result.reference == whole.reference
 
 
 def test_facts_go_on_where_they_were(tmp_path, monkeypatch):

@@ -17,11 +17,14 @@ from resemblance.audit.audit_check import Check, Record
 from resemblance.audit.audited import AuditSubject
 from resemblance.audit.finding import Example, Finding
 from resemblance.audit.reasons.attack_pictures import prototype_panel, row_example
-from resemblance.audit.reasons.deciding import deciding_similarity
 from resemblance.audit.reasons.made_nonsense import KINDS, nonsense_images
+from resemblance.core.classifier import Classifier
+from resemblance.core.deciding import deciding_similarity
+from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import as_picture
 from resemblance.drawing.panel_row import Panel
+from resemblance.explain.familiarity.familiarity import familiarities
 from resemblance.metrics.suite.result import Value, number
 
 OWN, FOREIGN = "own images", "foreign images"
@@ -32,8 +35,9 @@ ENOUGH = 100  # own images for a quantile
 class Nonsense(Check):
     """Shows images of nothing, and foreign images, and counts the answers that come without a warning.
 
-    A model warns if it abstains. Whether a warning would be possible is measured by the deciding similarity: an image
-    below its 1 % quantile over the model's own images resembles nothing that the model knows.
+    A model warns if it abstains, or if its deciding similarity is below the 1 % quantile of the validation images whose
+    reference is stored with it: its explanations then say that the image resembles nothing the model knows. Whether a
+    warning would be possible without a stored reference is measured by the same quantile of the model's own images.
     """
 
     name: ClassVar[str] = "nonsense"
@@ -81,9 +85,8 @@ class Nonsense(Check):
         with torch.no_grad():
             output = model(images)
             confidence, classes = model.probabilities(output.scores).max(dim=1)
-            abstains = model.abstains(output) if isinstance(model, PrototypeModel) else None
             deciding = deciding_similarity(model, output)
-        warned = torch.zeros(len(images), dtype=torch.bool) if abstains is None else abstains.cpu()
+            warned = _warned(model, output)
         record: Record = {"kind": kind, "warned": warned, "confidence": confidence.float().cpu()}
         if deciding is not None:
             record["similarity"] = deciding[0].cpu()
@@ -135,13 +138,19 @@ class Nonsense(Check):
             )
             if verdict != "passed":
                 cure = (
-                    f"Warn where the {words.similarity} is below {number(threshold)}, the 1 % quantile of known images."
-                    if detectable > 0.5
+                    f"Warn where the {words.similarity} is below {number(threshold)}, the 1 % quantile of known "
+                    "images: train or convert the model again, and its explanations do."
+                    if detectable > 0.5 and not self._has_reference
                     else f"Do not rely on the {words.similarity} as a warning; reject such images before the model "
                     "sees them."
                 )
             if len(own) < ENOUGH:
                 notes.append(f"{len(own)} own images are too few to judge a 1 % quantile; it takes {ENOUGH}.")
+            if not self._has_reference:
+                notes.append(
+                    "No reference is stored with this model, or one of too few images, so that its explanations do not "
+                    "warn of images that resemble nothing it knows."
+                )
         else:
             notes.append(
                 "This model has no similarity on which a prediction rests, so that no warning can read it."
@@ -174,6 +183,12 @@ class Nonsense(Check):
             details=details,
             notes=tuple(notes),
         )
+
+    @property
+    def _has_reference(self) -> bool:
+        model = self.subject.model
+        reference = model.reference if isinstance(model, PrototypeModel) else None
+        return reference is not None and reference.whole is not None and reference.whole.enough
 
     def _noticed(self, below: Tensor, similar: dict[str, Tensor], kinds: list[str]) -> list[Value]:
         """Return the values of a warning by the deciding similarity."""
@@ -235,6 +250,16 @@ class Nonsense(Check):
             f"The model predicts {name} (probability {confidence}) for an image that it cannot know.{known}"
         )
         return row_example(f"{kind}: {name}?", panels, caption)
+
+
+def _warned(model: Classifier, output: Output) -> Tensor:
+    """Return for which images (B,) the model abstains, or its explanations say that they resemble nothing it knows."""
+    warned = torch.zeros(len(output.scores), dtype=torch.bool)
+    if not isinstance(model, PrototypeModel):
+        return warned
+    if (abstains := model.abstains(output)) is not None:
+        warned |= abstains.cpu()
+    return warned | torch.tensor([seen.unfamiliar for seen in familiarities(model, output)])
 
 
 def _joined(records: Sequence[Record], key: str) -> Tensor:

@@ -28,6 +28,8 @@ def run(options: ExplainCommand) -> int:
             labels=options.label,
             maps=options.maps,
             check_maps=options.check_maps,
+            abstain_below=options.abstain_below,
+            conformal=options.conformal,
             output=output,
             skip_bad_images=options.skip_bad_images,
             messages=out,

@@ -14,7 +14,7 @@ from resemblance.runs.inspection.claimed_figures import ClaimedFigure
 from resemblance.runs.inspection.findings import named
 from resemblance.runs.inspection.inspecting import Inspection, inspect
 from resemblance.runs.inspection.provenance import Provenance
-from resemblance.store import CONFIG, TENSORS
+from resemblance.store import CONFIG, REFERENCE, TENSORS
 
 SOMETHING_WRONG = 3  # the exit code
 NOTHING_WRONG = (
@@ -142,7 +142,8 @@ def _say_files(inspection: Inspection, out: Screen) -> None:
     """Print each file other than pictures that match their checksums, and the number of these."""
     out.say()
     files = inspection.files
-    shown = [file for file in files if file.state != "matches" or file.name in (CONFIG, TENSORS, INDEX)]
+    always = (CONFIG, TENSORS, REFERENCE, INDEX)
+    shown = [file for file in files if file.state != "matches" or file.name in always]
     rows = [(file.name, file.bytes, file.state, (file.sha256 or "")[:16]) for file in shown[:LISTED]]
     if rows:
         out.table(("file of the model", "bytes", "checksum", "sha256 begins"), rows)

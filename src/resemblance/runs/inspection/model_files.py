@@ -13,7 +13,7 @@ from resemblance.config.errors import UserError
 from resemblance.printing.characters import printable
 from resemblance.prototypes.gallery import FOLDER
 from resemblance.runs.inspection.findings import Findings, Kind
-from resemblance.store import CONFIG, TENSORS, description_checksum, path_inside
+from resemblance.store import CONFIG, REFERENCE, TENSORS, description_checksum, path_inside
 
 State = Literal["matches", "differs", "missing", "not read", "not listed"]
 LARGEST_TENSORS = 100_000_000_000  # bytes
@@ -70,7 +70,7 @@ def check_files(
     for name, expected in checksums.items():
         if name == CONFIG:
             continue
-        if name != TENSORS and not name.startswith(f"{FOLDER}/"):
+        if name not in (TENSORS, REFERENCE) and not name.startswith(f"{FOLDER}/"):
             findings.add("foreign", name, f"{CONFIG} lists {printable(name)}, which no model folder has")
         states.append(_check(folder, name, expected, findings))
     if TENSORS not in checksums:

@@ -10,6 +10,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
 from resemblance.core.classifier import Classifier
 from resemblance.core.recipe import Recipe
+from resemblance.core.reference import Reference
 from resemblance.data.augment import get_augment
 from resemblance.data.sources.source import DataSplits
 from resemblance.training.engine.checkpoints import atomic_save, check_checkpoint, previous_path
@@ -61,12 +62,14 @@ class FitResult:
         validation_accuracy: of the chosen model; None without validation images.
         notes: messages for the user.
         resumed: ``""`` for a new run, ``"resumed"``, or ``"finished"`` if there was nothing left to do.
+        reference: the reference of the model's similarities from before it was trained on all images; else None.
     """
 
     history: list[dict[str, Any]]
     validation_accuracy: float | None
     notes: list[str] = field(default_factory=list)
     resumed: str = ""
+    reference: Reference | None = None
 
 
 def apply_config(recipe: Recipe, config: TrainConfig) -> Recipe:
@@ -156,7 +159,10 @@ def run_fit(checked: CheckedRun) -> FitResult:
     _check_weights(job.model)
     job.model.eval()
     accuracy = None if state.score is None else state.score["accuracy"]
-    return FitResult(state.history, accuracy, state.notes, checked.resumed)
+    reference = None
+    if state.reference is not None:
+        reference = Reference.from_dict(state.reference, job.model.spec.num_classes, str(job.state_path))
+    return FitResult(state.history, accuracy, state.notes, checked.resumed, reference)
 
 
 def run_job(distributed: DistributedContext, job: Job) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from resemblance.core.distributed import any_process
+from resemblance.core.prototype_model import PrototypeModel
 from resemblance.core.recipe import Stage
+from resemblance.core.reference_counts import ReferenceCounts
 from resemblance.data.dataset import ImageDataset
 from resemblance.training.ends import actions
 from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint
@@ -160,9 +162,11 @@ class Run:
         refit = False
         if state.phase == 0:
             self._load_best()
-            score = self._score()
+            refit = self.config.refit_on_all and self.job.has_validation
+            reference = self._reference() if refit else None
+            score = self._score(reference)
             state.score = None if score is None else {"accuracy": score.accuracy, "loss": score.loss}
-            refit = self.config.refit_on_all and score is not None
+            state.reference = None if reference is None else reference.result(before_refit=True).to_dict()
         if refit:
             self._load_model(self.job.start_path)
             state.phase, state.stage, state.done, state.optimizer_state = 1, 0, 0, OptimizerState()
@@ -266,8 +270,14 @@ class Run:
         self.state.load_into(self.model)
         self.model.to(self.distributed.device)
 
-    def _score(self) -> Score | None:
-        return self.data.validate(self.state) if self.job.has_validation else None
+    def _score(self, reference: ReferenceCounts | None = None) -> Score | None:
+        return self.data.validate(self.state, reference) if self.job.has_validation else None
+
+    def _reference(self) -> ReferenceCounts:
+        model = self.model
+        if isinstance(model, PrototypeModel) and not bool(model.prototypes.owners.any()):
+            model.assign_owners()  # some methods do it after training only; what is changed is not kept
+        return ReferenceCounts(model)
 
     @property
     def _plan(self) -> Plan:

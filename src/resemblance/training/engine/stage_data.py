@@ -11,6 +11,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from resemblance.core.recipe import Stage
+from resemblance.core.reference_counts import ReferenceCounts
 from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.loader import loader
 from resemblance.printing.lines import FolderWarning
@@ -61,13 +62,13 @@ class StageData:
             self._encoded(state, "training", exact=True).batches if self._keeps_latents_now(state) else None
         )
 
-    def validate(self, state: RunState) -> Score:
-        """Measure the model on the validation images."""
-        return self._validate(self._validation(state))
+    def validate(self, state: RunState, reference: ReferenceCounts | None = None) -> Score:
+        """Measure the model on the validation images, and collect the reference of its similarities."""
+        return self._validate(self._validation(state), reference)
 
-    def _validate(self, batches: Batches) -> Score:
+    def _validate(self, batches: Batches, reference: ReferenceCounts | None = None) -> Score:
         device = self.distributed.device
-        return validate(self.model, batches, device, autocast(self.job.config.precision, device))
+        return validate(self.model, batches, device, autocast(self.job.config.precision, device), reference)
 
     def _validation(self, state: RunState) -> Iterable[Batch | EncodedBatch]:
         if self.model.trains_on_encoded and self._keeps_latents_now(state):

@@ -51,6 +51,7 @@ class RunState:
         notes: messages for the user.
         score: ``accuracy`` and ``loss`` of the final model.
         finished: whether the run is finished.
+        reference: the reference of the similarities of the model before it is trained again on all images.
     """
 
     identity: dict[str, Any]
@@ -67,6 +68,7 @@ class RunState:
     notes: list[str] = field(default_factory=list)
     score: Measured | None = None
     finished: bool = False
+    reference: dict[str, Any] | None = None
 
     @property
     def place(self) -> list[int]:

@@ -14,6 +14,7 @@ from lightning.fabric.utilities.apply_func import move_data_to_device
 from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
 from resemblance.core.distributed import alone, world
+from resemblance.core.reference_counts import ReferenceCounts
 from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.training.cached.cached_outputs import CachedBatch, compute_output
 
@@ -77,6 +78,7 @@ def validate(
     batches: Iterable[Batch | EncodedBatch | CachedBatch],
     device: torch.device,
     context: AbstractContextManager[None] | None = None,
+    reference: ReferenceCounts | None = None,
 ) -> Score:
     """Measure a model in evaluation mode; with several processes, over the batches of all of them.
 
@@ -85,6 +87,7 @@ def validate(
         batches: images (B, C, H, W) in [0, 1], or what was computed for them, and labels (B,).
         device: the model's device.
         context: entered while the model runs, for autocast.
+        reference: collects the reference of the model's similarities in the same pass.
 
     Raises:
         UserError: if the loss, or a score by which epochs are selected, is infinite or NaN.
@@ -98,6 +101,8 @@ def validate(
             loss = torch.stack([term.float() for term in model.loss(output, labels).values()]).sum()
             scores = model.selection_scores(output)
             correct = (scores.argmax(dim=1) == labels).sum()
+            if reference is not None:
+                reference.add(output, labels)
             broken = (~(output.finite & scores.isfinite().all(dim=1))).sum()
             count = torch.full_like(loss, len(labels))
             totals += torch.stack([correct.float(), loss * count, count, broken.float()]).to(totals)

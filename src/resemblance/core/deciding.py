@@ -8,14 +8,14 @@ from torch import Tensor
 from resemblance.core.classifier import Classifier
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.explain.selection import evidence_of, ranked_reasons
 
 
 def deciding_similarity(model: Classifier, output: Output) -> tuple[Tensor, Tensor] | None:
     """Return the similarity on which each prediction rests, and its prototype, both (B,).
 
     It is the largest similarity to a prototype of the predicted class; in a tree of prototypes, the presence at the
-    last node of the best path; of a model that abstains where it finds nothing, the largest of all.
+    last node of the best path; of a model that abstains where it finds nothing, the largest of all. It is −inf for a
+    predicted class without prototypes.
 
     Returns:
         None for models that have none: without prototypes, and where all attributes or concepts of an image count.
@@ -25,14 +25,13 @@ def deciding_similarity(model: Classifier, output: Output) -> tuple[Tensor, Tens
     similarities = output.similarities.float()
     if model.abstains(output) is not None:
         return similarities.amax(dim=1), similarities.argmax(dim=1)
-    classes = output.scores.argmax(dim=1)
-    evidence, shown = evidence_of(model, output, classes)
-    if evidence.paths is not None:
-        top = ranked_reasons(model, evidence.contributions, shown)[:, 0]
-        last = evidence.prototypes[top]
-        return similarities.gather(1, last[:, None])[:, 0], last
     owners = model.prototypes.owners
     if not model.traits.words.rivals or not bool(owners.any()):
         return None
+    classes = output.scores.argmax(dim=1)
+    evidence = model.evidence(output, classes)
+    if evidence.paths is not None:
+        last = evidence.prototypes[evidence.contributions.argmax(dim=1)]
+        return similarities.gather(1, last[:, None])[:, 0], last
     own = similarities.masked_fill(~owners.T[classes], -torch.inf)
     return own.amax(dim=1), own.argmax(dim=1)
