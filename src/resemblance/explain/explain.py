@@ -15,6 +15,7 @@ from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import ModelInput, as_picture, as_tensor
 from resemblance.encoders.probe import evaluating
+from resemblance.explain.black_box_answer import black_box_answers
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import PrototypeView, prototype_views
 from resemblance.explain.ranking import decides_alone, nearest_prototypes, ranking
@@ -175,6 +176,7 @@ def _explain_output(
     logits = model.traits.score_kind == "logit" and selections[0].evidence.weights is not None
     probabilities = model.probabilities(scores).cpu().numpy() if logits else None
     abstained = model.abstains(output)
+    answers = black_box_answers(model.black_box_probabilities(output), predictions, model.spec.classes)
     scores_array = scores.cpu().numpy()
     details = _PrototypeDetails(views, maps, dict(zip(pairs, _similarities(output, pairs), strict=True)))
     explanations = []
@@ -205,6 +207,7 @@ def _explain_output(
                 ranking=ranking(ranked[row], output.similarities[row].float(), views, model.prototypes.owners)
                 if ranked
                 else None,
+                black_box=answers[row],
             )
         )
     return explanations

@@ -12,6 +12,7 @@ from resemblance.config.relevance import MapKind
 from resemblance.config.words import PROTOTYPES, Words
 from resemblance.data.geometry import Preparation
 from resemblance.data.images import Pixels
+from resemblance.explain.black_box_answer import BlackBoxAnswer
 from resemblance.explain.ranking import Ranking
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import finite
@@ -44,6 +45,7 @@ class ExplanationData:
             ``preparation.to_original(reason.box)``.
         maps: the kind of the reasons' maps; None if there are none.
         ranking: the nearest prototypes of all classes, if a score is the similarity to a single one; else None.
+        black_box: the answer of the classifier that the model was converted from; None for other models.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ExplanationData:
     preparation: Preparation | None = None
     maps: MapKind | None = None
     ranking: Ranking | None = None
+    black_box: BlackBoxAnswer | None = None
 
     @property
     def predicted(self) -> str:
@@ -139,6 +142,7 @@ class ExplanationData:
             "label": self.true,
             "correct": self.correct,
             "abstained": self.abstained,
+            "black_box": None if self.black_box is None else self.black_box.to_dict(),
             "preparation": None if self.preparation is None else self.preparation.to_dict(),
             "score_kind": self.score_kind,
             "scores": {name: finite(score) for name, score in zip(self.classes, self.scores, strict=True)},

@@ -96,7 +96,9 @@ class _Layout:
         self.warnings = [
             line for text in warnings(explanation) for line in wrap(f"! {text}", text_width, 8.5)
         ]
-        about = " ".join(filter(None, [map_legend(explanation), map_notice(explanation)]))
+        answer = explanation.black_box
+        agreed = f"{_upper(answer.text())}." if answer is not None and answer.agrees else ""
+        about = " ".join(filter(None, [agreed, map_legend(explanation), map_notice(explanation)]))
         self.legend = wrap(about, text_width, 8) if about else []
         lines = 0.25 * len(self.title) + 0.2 * len(self.warnings) + 0.17 * len(self.legend)
         top = max(HEAD, 0.7 + lines)
