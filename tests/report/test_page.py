@@ -163,7 +163,7 @@ def test_unused_prototypes_and_lost_accuracy_are_reported():
     page = "".join(Page(report_html([run()])).text)
     assert "1 of 6 prototypes is unused" in page
     assert "7.0 percentage points of accuracy are lost" in page
-    assert "Both predict the same class for 93 % of the test images." in page.replace(NO_BREAK, " ")
+    assert "Both predict the same class for 93.0 % of the test images." in page.replace(NO_BREAK, " ")
     assert "GapAgreement" in page
     assert "93.0\xa0%" in page
     assert "1 (cat)." in page  # the unused one is named

@@ -15,7 +15,7 @@ from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import ModelInput, as_picture, as_tensor
 from resemblance.encoders.probe import evaluating
-from resemblance.explain.black_box_answer import black_box_answers
+from resemblance.explain.context.black_box_answer import black_box_answers
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import PrototypeView, prototype_views
 from resemblance.explain.ranking import decides_alone, nearest_prototypes, ranking

@@ -12,7 +12,7 @@ from resemblance.config.relevance import MapKind
 from resemblance.config.words import PROTOTYPES, Words
 from resemblance.data.geometry import Preparation
 from resemblance.data.images import Pixels
-from resemblance.explain.black_box_answer import BlackBoxAnswer
+from resemblance.explain.context.black_box_answer import BlackBoxAnswer
 from resemblance.explain.ranking import Ranking
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import finite
