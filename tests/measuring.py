@@ -7,6 +7,7 @@ from torch import distributed as dist
 
 from resemblance.metrics import (
     AccuracyGap,
+    Agreement,
     AttributeCorrelationError,
     AttributeCoverage,
     AverageDrop,
@@ -60,6 +61,7 @@ def scenes():
             lambda: AccuracyGap(3, "released"),
             [(labels(), labels(), labels()) for _ in range(4)],
         ),
+        "agreement": (Agreement, [(labels() - 1, labels()) for _ in range(4)]),
         "calibration": (CalibrationError, probabilities),
         "brier": (BrierScore, probabilities),
     }

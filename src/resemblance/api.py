@@ -117,8 +117,8 @@ def convert(
     The classifier is measured before the conversion, the result after it; the run's ``metrics`` hold both accuracies.
 
     Args:
-        model: a run, a run or model folder, a hub id, a timm name, ``torchvision/NAME``, ``package.module:function``, a
-            network that ends in a linear layer, or a model of this library.
+        model: a run, a run or model folder, ``hf:OWNER/NAME``, a timm name, ``torchvision/NAME``,
+            ``package.module:function``, a network that ends in a linear layer, or a model of this library.
         data: the name of a data set as on the command line, or its splits; by default the data that the run was trained
             on.
         output: the run folder; by default ``runs/kmex-MODEL``.
@@ -152,7 +152,7 @@ def open_run(
     """Open a run that was made on the command line or in Python.
 
     Args:
-        path: a run folder, a model folder, or ``owner/name`` on the Hugging Face Hub.
+        path: a run folder, a model folder, or ``hf:OWNER/NAME`` for a model on the Hugging Face Hub.
         module: your own network, if the model was made around one.
         allow_import: ``package.module:function`` that may be imported, for a model around your own network.
         accelerator: the hardware of the model: cpu, gpu, mps, or auto.

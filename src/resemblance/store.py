@@ -44,6 +44,7 @@ ALLOWED = (
     ),
 )
 NAMED = 5  # the largest number of files that a warning names
+HUB = "hf:"  # before the name of a model on the Hugging Face Hub; any other name is that of a folder
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib")
 
@@ -94,10 +95,10 @@ def save_folder(
 
 
 def load_folder(path: Path | str) -> StoredModel:
-    """Read a model folder, or download one from the Hugging Face hub.
+    """Read a model folder, or download one from the Hugging Face Hub.
 
     Args:
-        path: a folder, or ``owner/name`` on the hub if there is no folder of that name.
+        path: a folder, or ``hf:OWNER/NAME`` for a model on the hub; the network is used for this form alone.
 
     Returns:
         The description without the checksums, the tensors and the files, each checked.
@@ -168,6 +169,17 @@ def description_checksum(document: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def hub_hint(path: Path | str) -> str:
+    """Return how to write the name of a model on the hub, after an error about a folder that does not exist.
+
+    Example:
+        >>> hub_hint("owner/name"), hub_hint("runs/kmex/model")
+        ('; for a model on the Hugging Face Hub write hf:owner/name', '')
+    """
+    could_be = isinstance(path, str) and _HUB_ID.fullmatch(path) and not path.startswith(".")
+    return f"; for a model on the Hugging Face Hub write {HUB}{path}" if could_be else ""
+
+
 def _locate(path: Path | str) -> Path:
     folder = Path(path)
     if folder.is_file():
@@ -175,21 +187,24 @@ def _locate(path: Path | str) -> Path:
         raise UserError(f"{folder} is {kind}; a model is a folder with {CONFIG} and {TENSORS}")
     if folder.is_dir():
         return folder
-    if not _HUB_ID.fullmatch(str(path)) or str(path).startswith("."):
+    if not str(path).startswith(HUB):
         kept = [left for left in leftovers(folder) if left.suffix == ".old"]
         cure = (
             f"; a process that was replacing it was killed: rename {kept[-1].name} to {folder.name}"
             if kept
             else ""
         )
-        raise UserError(f"no such model folder: {path}{cure}")
+        raise UserError(f"no such model folder: {path}{cure or hub_hint(path)}")
+    name = str(path).removeprefix(HUB)
+    if not _HUB_ID.fullmatch(name):
+        raise UserError(f"{path} does not name a model on the Hugging Face Hub; write {HUB}OWNER/NAME")
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(str(path), allow_patterns=[CONFIG, TENSORS, REFERENCE, "prototypes/*"]))
+        return Path(snapshot_download(name, allow_patterns=[CONFIG, TENSORS, REFERENCE, "prototypes/*"]))
     except Exception as error:  # the hub raises a dozen kinds, all of which mean that it is not available
         raise UserError(
-            f"no folder {path} here, and no model of that name on the hub ({type(error).__name__})"
+            f"the Hugging Face Hub has no model {name}, or cannot be reached ({type(error).__name__})"
         ) from None
 
 

@@ -68,7 +68,11 @@ def test_page_pictures_json_and_junit(run: Path, tmp_path: Path, command: Comman
     assert "A threshold is crossed." in page
     assert "Subtract them." in page
     assert (folder / "nonsense-1.png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(path.name for path in folder.glob("*.png")) == ["mine-1.png", "nonsense-1.png", "shifts-1.png"]
+    assert sorted(path.name for path in folder.glob("*.png")) == [
+        "mine-1.png",
+        "nonsense-1.png",
+        "shifts-1.png",
+    ]
     assert not list(folder.glob(".partial*"))
 
 

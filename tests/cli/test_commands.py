@@ -54,6 +54,7 @@ def test_run_folder(runs: Path) -> None:
     assert {"resemblance", "torch", "python"} <= set(config["versions"])
     metrics = json.loads((runs / "kmex" / "metrics.json").read_text())
     assert metrics["test"]["black_box"] is not None
+    assert 0 < metrics["test"]["agreement"] <= 1
     assert 0 <= metrics["test"]["accuracy"] <= 1
     assert np.array(metrics["test"]["confusion"]).sum() == metrics["test"]["images"]
     model = resemblance.load(runs / "kmex")
@@ -143,12 +144,14 @@ def test_evaluate(runs: Path, tmp_path: Path, command: Command) -> None:
     assert code == 0
     assert json.loads(out) == json.loads((tmp_path / "e.json").read_text())
     assert json.loads(out)["gap"] is not None
+    assert json.loads(out)["agreement"] == resemblance.load(runs / "kmex").facts["agreement"]["test"]
     code, out, _ = command("evaluate", runs / "kmex" / "model", "--split", "val", "--data", "digits")
     assert code == 0
     assert "143 val images classified correctly" in out
     assert "true \\ predicted" in out
     assert "precision" in out
     assert "gap" in out
+    assert "of the images classified as the black box does" in out
 
 
 def test_evaluate_ensemble(runs: Path, tmp_path: Path, command: Command) -> None:

@@ -108,6 +108,7 @@ def test_a_network_becomes_a_model_that_explains_itself(convert, tmp_path):
     model = convert(network, splits, prototypes_per_class=2)
     assert model.facts["black_box"] == {"train sample": 1.0, "val": 1.0, "test": 1.0}
     assert model.facts["accuracy"] == {"val": 1.0, "test": 1.0}
+    assert model.facts["agreement"] == {"val": 1.0, "test": 1.0}
     assert model.prototypes.owners.sum(0).tolist() == [2] * 4
     assert len(model.gallery) == 8
     assert model.explain(torch.rand(1, 16, 16)).breakdown.adds_up
@@ -134,6 +135,7 @@ def test_outputs_in_another_order_are_detected_and_corrected(convert):
     forced = convert(network, splits, force=True)
     assert forced.facts["black_box"]["val"] == 0
     assert forced.facts["accuracy"]["val"] == 1
+    assert forced.facts["agreement"]["val"] == 0
     assert "force" in forced.facts["notes"][-1]
 
 

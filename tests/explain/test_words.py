@@ -16,7 +16,7 @@ from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.explain.explain import explain_batch
 from resemblance.explain.prototype_view import PrototypeView, prototype_views
-from resemblance.explain.text import NO_BREAK
+from resemblance.explain.rounding import NO_BREAK
 from resemblance.methods.flint.config import FLINTConfig
 from resemblance.methods.pipnet.config import PIPNetConfig
 from resemblance.methods.registry import build, method_configs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,12 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 import resemblance
+from resemblance.cli.main import main
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
@@ -114,8 +117,9 @@ def test_a_hub_id_is_fetched(folder, monkeypatch):
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    assert resemblance.load("owner/name").name == "protopnet"
-    assert asked == [("owner/name", ["config.json", "model.safetensors", "prototypes/*"])]
+    assert resemblance.load("hf:owner/name").name == "protopnet"
+    assert resemblance.open_run("hf:owner/name").name == "name"
+    assert asked == 2 * [("owner/name", ["config.json", "model.safetensors", "prototypes/*"])]
 
 
 def test_a_hub_that_has_no_such_model_gives_one_line(monkeypatch):
@@ -124,8 +128,67 @@ def test_a_hub_that_has_no_such_model_gives_one_line(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     with pytest.raises(UserError) as caught:
-        resemblance.load("owner/name")
+        resemblance.load("hf:owner/name")
     assert "\n" not in str(caught.value)
+    assert "the Hugging Face Hub has no model owner/name, or cannot be reached (ConnectionError)" in str(
+        caught.value
+    )
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Make every request to a hub, and every connection, a failure of the test."""
+
+    def refuse(*args, **options):
+        pytest.fail(f"a request was made: {args}")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+MISTYPED = (
+    "runs/kmexx",
+    "kmexx",
+    "runs/kmex/modl",
+    "./kmexx",
+    "../kmexx",
+    "~/kmexx",
+    "/kmexx",
+    "hf:kmexx",
+    "hf:a/b/c",
+)
+
+
+@pytest.mark.parametrize("name", MISTYPED)
+@pytest.mark.parametrize("verb", ["load", "open_run", "explain", "evaluate", "audit", "report", "convert"])
+def test_a_mistyped_folder_is_an_error_and_no_request(verb, name, no_network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "kmex").mkdir(parents=True)
+    arguments = {"explain": [torch.zeros(1, 28, 28)], "convert": ["digits"]}
+    with pytest.raises(UserError) as caught:
+        getattr(resemblance, verb)(name, *arguments.get(verb, []))
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "verb", ["explain", "evaluate", "audit", "report", "convert", "prototypes", "inspect"]
+)
+def test_the_commands_make_no_request_either(verb, no_network, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (28, 28)).save(tmp_path / "a.png")
+    more = {"explain": ["a.png"], "convert": ["--data", "digits"]}
+    assert main([verb, "runs/kmexx", *more.get(verb, [])]) == 2
+    [error] = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert "runs/kmexx" in error
+
+
+def test_the_form_for_the_hub_is_named(no_network):
+    for open_model in (resemblance.load, resemblance.open_run):
+        with pytest.raises(UserError, match="for a model on the Hugging Face Hub write hf:owner/name"):
+            open_model("owner/name")
 
 
 def test_missing_buffers_are_named(trained, folder):

@@ -30,6 +30,7 @@ def run(kind=Toy, name="run", **options):
         data="digits",
         confusions={"validation": confusion, "test": confusion},
         black_box={"test": 0.97},
+        agreement={"test": 0.93},
         explanations=explanations,
         **options,
     )

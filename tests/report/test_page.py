@@ -13,6 +13,7 @@ from report.made_page import run
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.reason import Reason
+from resemblance.explain.rounding import NO_BREAK
 from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.printing.characters import printable
 from resemblance.prototypes.gallery import GalleryItem, Picture
@@ -155,11 +156,16 @@ def test_hostile_names_stay_text(hostile, shown):
 
 def test_unused_prototypes_and_lost_accuracy_are_reported():
     text = " ".join(run().warnings)
+    disagree = "For 7 % of the test images, the model and the black box predict different classes"
+    assert disagree in text.replace(NO_BREAK, " ")
     assert "1 of 6 prototypes is unused" in text
     assert "7.0 percentage points of accuracy are lost" in text
     page = "".join(Page(report_html([run()])).text)
     assert "1 of 6 prototypes is unused" in page
     assert "7.0 percentage points of accuracy are lost" in page
+    assert "Both predict the same class for 93.0 % of the test images." in page.replace(NO_BREAK, " ")
+    assert "GapAgreement" in page
+    assert "93.0\xa0%" in page
     assert "1 (cat)." in page  # the unused one is named
 
 

@@ -73,19 +73,28 @@ def test_it_says_which_images_were_measured() -> None:
 
 
 def test_every_figure_that_both_have_is_compared() -> None:
-    facts = {"accuracy": {"val": 0.9, "test": 0.8}, "black_box": {"test": 0.85}, "prototypes": 30}
+    facts = {
+        "accuracy": {"val": 0.9, "test": 0.8},
+        "black_box": {"test": 0.85},
+        "agreement": {"test": 0.9},
+        "prototypes": 30,
+    }
     metrics = {"test": {"images": 100, "accuracy": 0.81, "measured": {"fidelity": 0.7, "other": 1.0}}}
-    found = measured(80, 100, black_box=0.85, prototypes=20, measured={"fidelity": 0.7 + 1e-8})
+    found = measured(
+        80, 100, black_box=0.85, agreement=0.89, prototypes=20, measured={"fidelity": 0.7 + 1e-8}
+    )
     claims = compare_claims(facts, metrics, found, "test", same_data=True)
     assert [(one.figure, one.files, one.claimed, one.measured, one.differs) for one in claims] == [
         ("accuracy", ("config.json",), 0.8, 0.8, False),
         ("black box", ("config.json",), 0.85, 0.85, False),
+        ("agreement", ("config.json",), 0.9, 0.89, True),
         ("prototypes", ("config.json",), 30, 20, True),
         ("accuracy", ("metrics.json",), 0.81, 0.8, True),
         ("fidelity", ("metrics.json",), 0.7, 0.7 + 1e-8, False),
     ]
-    assert differences(claims) == [claims[2].says, claims[3].says]
-    assert claims[2].says == "config.json claims 30 prototypes, but the model has 20"
+    assert differences(claims) == [claims[2].says, claims[3].says, claims[4].says]
+    assert "claims an agreement with the black box of 90.00 % on test, but" in claims[2].says
+    assert claims[3].says == "config.json claims 30 prototypes, but the model has 20"
     assert claim_lines(claims)[-1] == "claimed and measured agree: accuracy, black box, fidelity"
     both = compare_claims(
         {"accuracy": {"test": 0.8}}, {"test": {"accuracy": 0.8}}, found, "test", same_data=True

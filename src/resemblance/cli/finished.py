@@ -34,7 +34,7 @@ def show_finished(run: RunRecord, out: Screen) -> None:
 
 
 def _accuracies(run: RunRecord) -> tuple[list[str], list[list[str]]]:
-    """Return a table of the accuracy on each split, the black box's accuracy, and the method's own measures."""
+    """Return a table of each split: accuracy, that of the black box, their agreement, the method's own measures."""
     black_box = run.model.facts.get("black_box") or {}
     measured = {split: run.metrics[split] for split in MEASURED_SPLITS if split in run.metrics}
     labels = list(dict.fromkeys(label for values in measured.values() for label in values["measured"]))
@@ -45,6 +45,8 @@ def _accuracies(run: RunRecord) -> tuple[list[str], list[list[str]]]:
         if black_box:
             reference = black_box.get(split)
             gap = "" if reference is None else f"{100 * (reference - values['accuracy']):+.2f} points"
+            agreement = values.get("agreement")
             row += ["" if reference is None else share(reference), gap]
+            row.append("" if agreement is None else share(agreement))
         rows.append([*row, *(share(values["measured"][label]) for label in labels)])
-    return ["images", "accuracy", *(["black box", "gap"] if black_box else []), *labels], rows
+    return ["images", "accuracy", *(["black box", "gap", "agreement"] if black_box else []), *labels], rows

@@ -13,7 +13,7 @@ DATA = "folder with one subfolder per class, a .zip or .npz file, mnist:DIR, fas
 TRAINED_ON = " (default: the data that the run was trained on)"
 SKIP = "leave out unreadable images and name them, instead of stopping"
 IMPORT = "package.module:function that may be imported, for a model around your own network"
-RUN = "run folder, model folder, or ID of a model on the Hugging Face Hub"
+RUN = "run folder, model folder, or hf:OWNER/NAME for a model on the Hugging Face Hub"
 
 
 @dataclass

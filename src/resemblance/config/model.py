@@ -20,6 +20,7 @@ FACTS = {
     "data": str,
     "accuracy": dict[str, float],
     "black_box": dict[str, float],
+    "agreement": dict[str, float],
     "class_means": dict[str, float],
     "prototypes": int,
     "original": str,

@@ -42,7 +42,7 @@ class ConvertOptions(ImageOptions):
 
     model: str | None = option(
         None,
-        "run folder, model folder, timm name, torchvision/NAME, or package.module:function",
+        "run folder, model folder, hf:OWNER/NAME, timm name, torchvision/NAME, or package.module:function",
         positional=True,
         metavar="MODEL",
     )

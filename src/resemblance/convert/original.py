@@ -23,10 +23,12 @@ from resemblance.data.sources.source import DataSplits
 from resemblance.data.spec import infer_image_spec
 from resemblance.data.text import reason
 from resemblance.encoders.build import Encoder, build_encoder
+from resemblance.encoders.names import TORCHVISION
 from resemblance.encoders.published import image_keywords, published_images
 from resemblance.methods.blackbox.model import BlackBox
 from resemblance.methods.kmex.model import KMEx
 from resemblance.methods.loading import load
+from resemblance.store import HUB, hub_hint
 
 ENCODER_FIELDS = ("encoder", "weights", "stem", "cut")
 
@@ -56,8 +58,8 @@ def open_original(model: str | Path | nn.Module, splits: DataSplits, options: Co
     """Open the classifier to convert.
 
     Args:
-        model: a run or model folder, a hub id, a timm name, ``torchvision/NAME``, ``package.module:function``, or a
-            network.
+        model: a run or model folder, ``hf:OWNER/NAME`` (a model on the Hugging Face Hub), a timm name,
+            ``torchvision/NAME``, ``package.module:function``, or a network.
         splits: the images it was trained for.
         options: how to open the classifier (``weights``, ``stem``, ``cut``, ``classes``, ``allow_import``), and the
             size and normalisation of its images; with ``force``, a last layer that does not fit is left out.
@@ -114,11 +116,12 @@ def _is_folder(model: str | Path) -> bool:
             "or package.module:function"
         )
     name = str(model)
-    hub = name.count("/") == 1 and not name.startswith("torchvision/") and ":" not in name
-    local = isinstance(model, Path) or name.startswith((".", "~", "/")) or (hub and path.parent.is_dir())
-    if not path.is_dir() and local:
-        raise UserError(f"no such folder: {model}")
-    return path.is_dir() or hub
+    if path.is_dir() or name.startswith(HUB):
+        return True
+    like_a_path = "/" in name and not name.startswith(TORCHVISION) and ":" not in name
+    if isinstance(model, Path) or name.startswith((".", "~", "/")) or like_a_path:
+        raise UserError(f"no such folder: {model}{hub_hint(model)}")
+    return False
 
 
 def _order(outputs: tuple[str, ...], classes: tuple[str, ...], name: str, from_option: bool) -> Tensor:

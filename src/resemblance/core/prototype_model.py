@@ -70,6 +70,10 @@ class PrototypeModel(Classifier):
         """Return for which images (B,) the model abstains from a prediction; None for a model that never does."""
         return None
 
+    def black_box_probabilities(self, output: Output) -> Tensor | None:
+        """Return the probabilities (B, C) by the classifier that the model was converted from; None without one."""
+        return None
+
     def keep(self, indices: Tensor) -> None:
         """Drop all prototypes but those at ``indices``; methods with a head drop its columns too."""
         self.prototypes.keep(indices)

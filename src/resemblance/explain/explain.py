@@ -15,6 +15,7 @@ from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import ModelInput, as_picture, as_tensor
 from resemblance.encoders.probe import evaluating
+from resemblance.explain.context.black_box_answer import black_box_answers
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.familiarity.answer_set import answer_sets
 from resemblance.explain.familiarity.familiarity import familiarities
@@ -178,7 +179,8 @@ def _explain_output(
     probabilities = model.probabilities(scores).cpu().numpy() if logits else None
     abstained = model.abstains(output)
     familiar = familiarities(model, output, request.abstain_below)
-    answers = answer_sets(model, output, request.conformal)
+    sets = answer_sets(model, output, request.conformal)
+    answers = black_box_answers(model.black_box_probabilities(output), predictions, model.spec.classes)
     scores_array = scores.cpu().numpy()
     details = _PrototypeDetails(views, maps, dict(zip(pairs, _similarities(output, pairs), strict=True)))
     explanations = []
@@ -210,7 +212,8 @@ def _explain_output(
                 if ranked
                 else None,
                 familiarity=familiar[row],
-                answer_set=answers[row],
+                answer_set=sets[row],
+                black_box=answers[row],
             )
         )
     return explanations

@@ -12,6 +12,7 @@ from resemblance.config.relevance import MapKind
 from resemblance.config.words import PROTOTYPES, Words
 from resemblance.data.geometry import Preparation
 from resemblance.data.images import Pixels
+from resemblance.explain.context.black_box_answer import BlackBoxAnswer
 from resemblance.explain.familiarity.answer_set import AnswerSet
 from resemblance.explain.familiarity.familiarity import NOT_COMPARED, Familiarity
 from resemblance.explain.ranking import Ranking
@@ -49,6 +50,7 @@ class ExplanationData:
         familiarity: the similarity on which the prediction rests, beside those of images that the model knows.
         answer_set: the classes that hold the true one with the probability that the caller asked for; None if it did
             not.
+        black_box: the answer of the classifier that the model was converted from; None for other models.
     """
 
     name: str
@@ -72,6 +74,7 @@ class ExplanationData:
     ranking: Ranking | None = None
     familiarity: Familiarity = NOT_COMPARED
     answer_set: AnswerSet | None = None
+    black_box: BlackBoxAnswer | None = None
 
     @property
     def predicted(self) -> str:
@@ -148,6 +151,7 @@ class ExplanationData:
             "abstained": self.abstained,
             "familiarity": self.familiarity.to_dict(),
             "answer_set": None if self.answer_set is None else self.answer_set.to_dict(),
+            "black_box": None if self.black_box is None else self.black_box.to_dict(),
             "preparation": None if self.preparation is None else self.preparation.to_dict(),
             "score_kind": self.score_kind,
             "scores": {name: finite(score) for name, score in zip(self.classes, self.scores, strict=True)},

@@ -97,8 +97,10 @@ class _Layout:
         self.warnings = [
             line for text in warnings(explanation) for line in wrap(f"! {text}", text_width, 8.5)
         ]
-        lines_about = [*familiarity_lines(explanation), map_legend(explanation), map_notice(explanation)]
-        about = " ".join(filter(None, lines_about))
+        answer = explanation.black_box
+        agreed = f"{_upper(answer.text())}." if answer is not None and answer.agrees else ""
+        said = [*familiarity_lines(explanation), agreed, map_legend(explanation), map_notice(explanation)]
+        about = " ".join(filter(None, said))
         self.legend = wrap(about, text_width, 8) if about else []
         lines = 0.25 * len(self.title) + 0.2 * len(self.warnings) + 0.17 * len(self.legend)
         top = max(HEAD, 0.7 + lines)

@@ -10,7 +10,7 @@ from resemblance.drawing.style import AGAINST, FOR, MUTED, plain, show, wrap, wr
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.map_text import check_text
 from resemblance.explain.reason import Reason
-from resemblance.explain.text import percent
+from resemblance.explain.rounding import percent
 
 CELL, PITCH, STRIP, IN_A_ROW = 1.05, 1.3, 2.85, 9
 

@@ -1,9 +1,11 @@
-"""Round the parts of a sum so that the printed numbers still add up."""
+"""Write numbers: parts of a sum that still add up when they are rounded, signed numbers, and percentages."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def decimals_for(values: Sequence[float]) -> int:
@@ -75,6 +77,24 @@ def signed(value: float, decimals: int) -> str:
     if not float(text):
         return text
     return ("−" if value < 0 else "+") + text
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage with a no-break space; "0 %" and "100 %" are exact.
+
+    Example:
+        >>> [percent(share).replace("\N{NO-BREAK SPACE}", " ") for share in (0.5, 0.9999, 0.0002, 1.0)]
+        ['50 %', '> 99.9 %', '< 0.1 %', '100 %']
+    """
+    if share in (0.0, 1.0):
+        text = f"{100 * share:.0f}"
+    elif 0 < share < 0.001:
+        text = "< 0.1"
+    elif 0.999 < share < 1:
+        text = "> 99.9"
+    else:
+        text = f"{100 * share:.{1 if share > 0.99 or share < 0.01 else 0}f}"
+    return text.replace(" ", NO_BREAK) + NO_BREAK + "%"
 
 
 def finite(value: float | None) -> float | None:

@@ -7,11 +7,10 @@ from resemblance.explain.familiarity.familiarity_text import abstention_text, fa
 from resemblance.explain.map_text import map_lines
 from resemblance.explain.ranking import Ranking
 from resemblance.explain.reason import Reason, Step
-from resemblance.explain.rounding import decimals_for, signed
+from resemblance.explain.rounding import NO_BREAK, decimals_for, percent, signed
 from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.printing.characters import printable
 
-NO_BREAK = "\N{NO-BREAK SPACE}"
 BAR = 20  # characters of a full bar
 SCORE_WORDS = {"logit": "score", "probability": "probability", "votes": "votes"}
 
@@ -30,24 +29,6 @@ def score_text(explanation: ExplanationData, index: int) -> str:
     if explanation.probabilities is not None:
         text += f", probability {percent(float(explanation.probabilities[index]))}"
     return text
-
-
-def percent(share: float) -> str:
-    """Return a share as a percentage with a no-break space; "0 %" and "100 %" are exact.
-
-    Example:
-        >>> [percent(share).replace("\N{NO-BREAK SPACE}", " ") for share in (0.5, 0.9999, 0.0002, 1.0)]
-        ['50 %', '> 99.9 %', '< 0.1 %', '100 %']
-    """
-    if share in (0.0, 1.0):
-        text = f"{100 * share:.0f}"
-    elif 0 < share < 0.001:
-        text = "< 0.1"
-    elif 0.999 < share < 1:
-        text = "> 99.9"
-    else:
-        text = f"{100 * share:.{1 if share > 0.99 or share < 0.01 else 0}f}"
-    return text.replace(" ", NO_BREAK) + NO_BREAK + "%"
 
 
 def similarity_word(explanation: ExplanationData) -> str:
@@ -140,6 +121,9 @@ def others_text(breakdown: ScoreBreakdown) -> str:
 def warnings(explanation: ExplanationData) -> list[str]:
     """Return sentences about reasons that are not reliable or do not represent the whole score."""
     sentences = []
+    answer = explanation.black_box
+    if answer is not None and not answer.agrees:
+        sentences.append(answer.warning(explanation.predicted))
     for breakdown in explanation.breakdowns:
         of = f" for {breakdown.class_name}" if len(explanation.breakdowns) > 1 else ""
         if not breakdown.adds_up:
@@ -212,6 +196,8 @@ def counter_text(explanation: ExplanationData) -> str:
 def text_table(explanation: ExplanationData) -> str:
     """Return the explanation as plain text for a terminal: a table per class that adds up to its score."""
     blocks = [f"{printable(explanation.name)}: {headline(explanation)}", *familiarity_lines(explanation)]
+    if explanation.black_box is not None:
+        blocks[0] += f"; {explanation.black_box.text()}"
     for breakdown in explanation.breakdowns:
         words = explanation.words
         first, weight = "path" if explanation.paths else words.one, weight_word(explanation)

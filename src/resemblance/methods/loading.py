@@ -30,7 +30,7 @@ def load(
     """Load a model from a model folder, from a run folder, or from the Hugging Face Hub.
 
     Args:
-        path: a model folder, a run folder (with ``model/``) or ``owner/name`` on the hub.
+        path: a model folder, a run folder (with ``model/``) or ``hf:OWNER/NAME`` for one on the hub.
         module: your own network, if the model was made around one.
         allow_import: ``package.module:function`` that may be imported, for a model around your own network.
         device: the device of the model.

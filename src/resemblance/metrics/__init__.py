@@ -9,6 +9,7 @@ from resemblance.config.lazy import import_name
 if TYPE_CHECKING:
     from resemblance.metrics.measure import Measure
     from resemblance.metrics.paper.accuracy_gap import AccuracyGap
+    from resemblance.metrics.paper.agreement import Agreement
     from resemblance.metrics.paper.attribute_correlation import AttributeCorrelationError
     from resemblance.metrics.paper.attribute_coverage import AttributeCoverage
     from resemblance.metrics.paper.average_drop import AverageDrop
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AccuracyGap": "metrics.paper.accuracy_gap",
+    "Agreement": "metrics.paper.agreement",
     "AttributeCorrelationError": "metrics.paper.attribute_correlation",
     "AttributeCoverage": "metrics.paper.attribute_coverage",
     "AverageDrop": "metrics.paper.average_drop",
@@ -61,6 +63,7 @@ _HOMES = {
 
 __all__ = [
     "AccuracyGap",
+    "Agreement",
     "AttributeCorrelationError",
     "AttributeCoverage",
     "AverageDrop",

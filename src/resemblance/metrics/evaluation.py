@@ -38,6 +38,7 @@ class Evaluation:
         classes: the names of the classes.
         confusion: (C, C) counts, one row per true class, one column per predicted class.
         black_box: accuracy of the black box on the same images, if the model contains it.
+        agreement: the share of images for which model and black box predict the same class; None without a black box.
         prototypes: the number of prototypes; None for a model without.
         unused: prototypes that are the most similar to no training image; None if usage was not counted.
         wrong: indices of the misclassified images.
@@ -56,6 +57,7 @@ class Evaluation:
     unused: tuple[int, ...] | None = None
     wrong: tuple[int, ...] = ()
     measured: Mapping[str, float] = field(default_factory=dict)
+    agreement: float | None = None
 
     @property
     def images(self) -> int:
@@ -93,6 +95,7 @@ class Evaluation:
             "accuracy": self.accuracy,
             "black_box": self.black_box,
             "gap": self.gap,
+            "agreement": self.agreement,
             "measured": dict(self.measured),
             "prototypes": self.prototypes,
             "unused": None if self.unused is None else list(self.unused),
@@ -166,6 +169,7 @@ class EvaluationCounts:
         self._confusion = np.zeros((len(classes), len(classes)), np.int64)
         self._wrong: list[int] = []
         self._black_box: int | None = None
+        self._agreed = 0
         self._sums = Counter[str]()
 
     def add(
@@ -194,7 +198,9 @@ class EvaluationCounts:
         if black_box is None and (logits := output.extras.get("blackbox")) is not None:
             black_box = _predictions(logits, logits.isfinite().all(dim=1), indices)
         if black_box is not None:
-            self._black_box = (self._black_box or 0) + int((black_box.cpu() == labels).sum())
+            black_box = black_box.cpu()
+            self._black_box = (self._black_box or 0) + int((black_box == labels).sum())
+            self._agreed += int((black_box == predictions).sum())
         self._sums.update({name: float(values.float().sum()) for name, values in (extra or {}).items()})
 
     def state(self) -> dict[str, Any]:
@@ -203,6 +209,7 @@ class EvaluationCounts:
             "confusion": self._confusion.tolist(),
             "wrong": list(self._wrong),
             "black_box": self._black_box,
+            "agreed": self._agreed,
             "sums": dict(self._sums),
         }
 
@@ -210,6 +217,7 @@ class EvaluationCounts:
         """Go on from counts that `state` returned."""
         self._confusion = np.array(state["confusion"], dtype=np.int64)
         self._wrong, self._black_box = list(state["wrong"]), state["black_box"]
+        self._agreed = state["agreed"]
         self._sums = Counter(state["sums"])
 
     def result(self, prototypes: PrototypeLayer | None = None) -> Evaluation:
@@ -225,6 +233,7 @@ class EvaluationCounts:
             unused=tuple(prototypes.unused().tolist()) if prototypes is not None and counted else None,
             wrong=tuple(self._wrong),
             measured={name: total / images for name, total in self._sums.items()},
+            agreement=None if self._black_box is None else self._agreed / images,
         )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from resemblance.core.classifier import Classifier
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import prototype_views
+from resemblance.printing.places import without_places
 from resemblance.report.content import ReportFigure, RunReport, SplitResult
 
 
@@ -22,6 +23,7 @@ def collect(
     command: str = "",
     confusions: Mapping[str, NDArray[Any]] | None = None,
     black_box: Mapping[str, float] | None = None,
+    agreement: Mapping[str, float] | None = None,
     explanations: Iterable[Explanation] = (),
     facts: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
@@ -37,6 +39,7 @@ def collect(
         command: the command that made it.
         confusions: (C, C) counts for each split, one row per true class.
         black_box: the black box's accuracy on each split.
+        agreement: the share of the images of each split for which model and black box predict the same class.
         explanations: explanations of single images.
         facts: further lines of the summary, by name.
         notes: sentences that the reader should know.
@@ -52,25 +55,27 @@ def collect(
         >>> report.method, len(report.prototypes)
         ('protopnet', 20)
     """
-    black_box = black_box or {}
+    black_box, agreement = black_box or {}, agreement or {}
     results = [
-        SplitResult(split, np.asarray(confusion), black_box.get(split))
+        SplitResult(split, np.asarray(confusion), black_box.get(split), agreement.get(split))
         for split, confusion in (confusions or {}).items()
     ]
     encoder = getattr(getattr(model, "encoder", None), "description", None)
+    # Folders of earlier versions have the places of files in their facts.
+    facts = without_places(({"Encoder": encoder} if encoder else {}) | dict(facts or {}))
     return RunReport(
         name=name,
         method=model.name,
         classes=model.spec.classes,
         description=getattr(model.config, "line", ""),
         citation=getattr(model.config, "citation", ""),
-        data=data,
+        data=without_places(data),
         command=command,
         results=results,
         prototypes=prototype_views(model),
         explanations=list(explanations),
-        facts=({"Encoder": encoder} if encoder else {}) | dict(facts or {}),
-        notes=list(notes),
+        facts=facts,
+        notes=without_places(list(notes)),
         configuration=configuration,
         figures=list(figures),
     )

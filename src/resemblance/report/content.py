@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from resemblance.config.words import PROTOTYPES, Words
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import PrototypeView
-from resemblance.explain.text import percent
+from resemblance.explain.rounding import percent
 from resemblance.metrics.confusion import accuracy
 from resemblance.report.audit.audit_summary import AuditSummary
 
 BIG_GAP = 0.01  # the loss of accuracy against the black box from which the report warns
+LOW_AGREEMENT = 0.99  # the agreement with the black box below which it warns
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class SplitResult:
         name: usually ``validation`` or ``test``.
         confusion: (C, C) counts, one row per true class, one column per predicted class.
         black_box: the accuracy of the black box on the same images, if known.
+        agreement: the share of these images for which model and black box predict the same class, if known.
 
     Example:
         >>> import numpy as np
@@ -37,6 +39,7 @@ class SplitResult:
     name: str
     confusion: NDArray[Any]
     black_box: float | None = None
+    agreement: float | None = None
 
     @property
     def images(self) -> int:
@@ -148,7 +151,7 @@ class RunReport:
     @property
     def warnings(self) -> list[str]:
         """Sentences about reasons that are not reliable or do not represent the whole score."""
-        sentences = [text for result in self.results for text in _gap_warning(result)]
+        sentences = [text for result in self.results for text in _black_box_warnings(result)]
         words, count = self.words, len(self.prototypes)
         if self.unused:
             be, it, verb = ("is", "it", "is") if len(self.unused) == 1 else ("are", "they", "are")
@@ -195,10 +198,16 @@ class RunReport:
         return sentences
 
 
-def _gap_warning(result: SplitResult) -> list[str]:
-    if result.gap is None or not result.gap > BIG_GAP:
-        return []
-    return [
-        f"The model classifies {percent(result.accuracy)} of the {result.name} images correctly, the black box "
-        f"{percent(result.black_box or 0.0)}: {100 * result.gap:.1f} percentage points of accuracy are lost."
-    ]
+def _black_box_warnings(result: SplitResult) -> list[str]:
+    sentences = []
+    if result.gap is not None and result.gap > BIG_GAP:
+        sentences.append(
+            f"The model classifies {percent(result.accuracy)} of the {result.name} images correctly, the black box "
+            f"{percent(result.black_box or 0.0)}: {100 * result.gap:.1f} percentage points of accuracy are lost."
+        )
+    if result.agreement is not None and result.agreement < LOW_AGREEMENT:
+        sentences.append(
+            f"For {percent(1 - result.agreement)} of the {result.name} images, the model and the black box predict "
+            "different classes: the reasons shown for them are not the reasons for the black box's answer."
+        )
+    return sentences

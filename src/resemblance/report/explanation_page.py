@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from resemblance.config.errors import UserError
 from resemblance.explain.explanation import Explanation
 from resemblance.printing.characters import printable
+from resemblance.printing.places import last_component
 from resemblance.report.content import RunReport
 from resemblance.report.figure_files import check_picture, save_figure
 from resemblance.report.page import write_report
@@ -50,6 +52,7 @@ def write_explanations(run: RunRecord, explanations: Sequence[Explanation], outp
         UserError: if they cannot be written.
     """
     check_explanation_output(output, len(explanations))
+    explanations = [replace(one, name=last_component(one.name)) for one in explanations]
     kind, path = written_file(output)
     if kind == "figure":
         return save_figure(explanations[0].plot(), path)

@@ -19,6 +19,7 @@ from resemblance.explain.explain import explain_batch
 from resemblance.explain.explanation import Explanation
 from resemblance.methods.paper_figures import FigureInputs, paper_figures
 from resemblance.metrics.evaluation import evaluate
+from resemblance.printing.places import last_component, without_places
 from resemblance.report.collect import collect
 from resemblance.report.content import ReportFigure, RunReport
 from resemblance.report.latent_space import embedded_images, latent_space_figure
@@ -90,17 +91,17 @@ def run_report(
         figures = _figures(
             run, source, run.training_images(splits), seed, batch_size, workers, messages or Messages()
         )
-    black_box = {name: metrics.get(key, {}).get("black_box") for key, name in split_titles(metrics).items()}
     return collect(
         model,
         run.name,
         data=str(model.facts.get("data", "")),
         command=_command(run),
         confusions=confusions,
-        black_box={name: value for name, value in black_box.items() if value is not None},
+        black_box=_by_split(metrics, "black_box"),
+        agreement=_by_split(metrics, "agreement"),
         explanations=explanations,
         facts=_facts(run, metrics),
-        notes=notes,
+        notes=without_places(notes, str(run.config.get("data") or "")),
         configuration=run.configuration,
         figures=figures,
     )
@@ -115,6 +116,12 @@ def split_titles(metrics: Mapping[str, Any]) -> dict[str, str]:
     """
     test = "test (altered)" if ORIGINAL_TEST in metrics else "test"
     return {"val": "validation", "test": test, ORIGINAL_TEST: ORIGINAL_TEST}
+
+
+def _by_split(metrics: Mapping[str, Any], name: str) -> dict[str, float]:
+    """Return a measured number by the title of its split, where it was measured."""
+    values = {title: metrics.get(split, {}).get(name) for split, title in split_titles(metrics).items()}
+    return {title: value for title, value in values.items() if value is not None}
 
 
 def read_confusions(run: RunRecord) -> dict[str, NDArray[np.int64]]:
@@ -147,7 +154,10 @@ def known_wrong(run: RunRecord, splits: DataSplits, seed: int) -> list[int] | No
     """
     name, source = choose_split(splits, "auto")
     metrics = run.metrics
-    same = metrics.get("data") == splits.name and metrics.get("images", {}).get(name) == len(source)
+    data = metrics.get("data")
+    same = data in (splits.name, last_component(splits.name)) and metrics.get("images", {}).get(name) == len(
+        source
+    )
     wrong = metrics.get(name, {}).get("wrong") if same else None
     if wrong is None:
         return None

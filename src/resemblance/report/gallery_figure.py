@@ -13,7 +13,7 @@ from resemblance.config.words import PROTOTYPES
 from resemblance.drawing.sheet import picture, sheet, text
 from resemblance.drawing.style import FAINT, FOR, MUTED, WARN, plain, write
 from resemblance.explain.prototype_view import OWNERS, PrototypeView
-from resemblance.explain.text import percent
+from resemblance.explain.rounding import percent
 
 SIDE, GAP, MARGIN, NAME, FOOT = 0.85, 0.14, 0.3, 1.5, 0.36
 LARGEST = 400  # the largest number of prototypes that are drawn

@@ -20,6 +20,7 @@ from resemblance.data.sources.source import DataSplits, Source
 from resemblance.encoders.probe import evaluating
 from resemblance.metrics.evaluation import Evaluation
 from resemblance.metrics.suite.subject import choose
+from resemblance.printing.places import last_component, without_places
 from resemblance.runs.claims import Claim, claims_of_run, differences
 from resemblance.runs.folders import MODEL
 from resemblance.runs.messages import Messages
@@ -115,7 +116,7 @@ def audit_run(
         claims = _claims(run, subject, opened)
     notes += differences(claims)
     outcome = outcomes(thresholds, result.findings, result.left_out)
-    return RunAudit(run, subject, result, outcome, claims, notes)
+    return RunAudit(run, subject, result, outcome, claims, without_places(notes, *opened.places))
 
 
 def finish_audit(audit: RunAudit, options: AuditOptions, folder: Path | None) -> None:
@@ -131,6 +132,7 @@ class _Opened(NamedTuple):
     part: str
     splits: DataSplits | None
     foreign: Source | None
+    places: tuple[str, ...]
     recorded: bool = False
 
 
@@ -150,14 +152,16 @@ def _open(
         notes += splits.notes
         part, source = choose_split(splits, split)
         recorded = data is None or data is run.splits
-        return _Opened(source, f"{splits.name}, {part}", part, splits, foreign, recorded)
+        name = f"{last_component(splits.name)}, {part}"
+        return _Opened(source, name, part, splits, foreign, (splits.name, options.foreign or ""), recorded)
     images, left_out = loose
     notes += left_out
     notes.append(
         "the images have no labels: predictions take the place of the true classes, and checks that need the training "
         "images are left out"
     )
-    return _Opened(images, f"{data}, loose images", "", None, foreign)
+    name = f"{last_component(str(data))}, loose images"
+    return _Opened(images, name, "", None, foreign, (str(data), options.foreign or ""))
 
 
 def _foreign(options: AuditOptions, run: RunRecord, skip: bool, notes: list[str]) -> Source | None:

@@ -17,7 +17,11 @@ from resemblance.runs.inspection.claimed_figures import TOLERANCE, ClaimedFigure
 from resemblance.runs.run import RunRecord
 
 MEAN_TOLERANCE = 1e-6  # of a method's own measures, which are means in float32
-TITLES = {"accuracy": "an accuracy of", "black box": "an accuracy of the black box of"}
+TITLES = {
+    "accuracy": "an accuracy of",
+    "black box": "an accuracy of the black box of",
+    "agreement": "an agreement with the black box of",
+}
 ERRORS = 2  # standard errors within which other images do not contradict a claim
 
 
@@ -26,7 +30,7 @@ class Claim:
     """A figure that a folder claims, beside the measured one.
 
     Args:
-        figure: ``accuracy``, ``black box``, ``prototypes``, or a measure of the method itself.
+        figure: ``accuracy``, ``black box``, ``agreement``, ``prototypes``, or a measure of the method itself.
         split: the images of the claim; empty for the number of prototypes.
         files: the files that claim it.
         claimed: the claimed figure; NaN or infinite only if the folder says so.
@@ -165,7 +169,11 @@ def claim_lines(claims: Sequence[Claim]) -> list[str]:
 def _measured(figure: str, split: str, evaluation: Evaluation) -> float | None:
     if not split:
         return evaluation.prototypes if figure == "prototypes" else None
-    own = {"accuracy": evaluation.accuracy, "black box": evaluation.black_box}
+    own = {
+        "accuracy": evaluation.accuracy,
+        "black box": evaluation.black_box,
+        "agreement": evaluation.agreement,
+    }
     return own.get(figure, evaluation.measured.get(figure))
 
 
@@ -185,7 +193,7 @@ def _compare(
         differs = not abs(claimed - measured) <= tolerance and (same_images or first.figure in TITLES)
         says = f"{by} {title} {claimed:g} on {first.split}; measured here: {measured:g}"
     elif same_images:
-        tolerance = TOLERANCE if first.figure in ("accuracy", "black box") else MEAN_TOLERANCE
+        tolerance = TOLERANCE if first.figure in TITLES else MEAN_TOLERANCE
         differs = abs(claimed - measured) > tolerance
         here = f"measured here on the same {images} images: {share(measured)}"
         more = f" ({_in_images(measured - claimed, images)})" if differs else ""

@@ -18,6 +18,7 @@ from resemblance.data.sources.source import DataSplits
 from resemblance.metrics.suite.aggregate import Group, MeasuredRun, columns_of, groups_of
 from resemblance.metrics.suite.runner import measure, remove_partial
 from resemblance.metrics.suite.subject import Settings, Subject, choose
+from resemblance.printing.places import last_component, without_places
 from resemblance.runs.claims import claims_of_run, differences
 from resemblance.runs.evaluation_inputs import (
     BLACK_BOX,
@@ -149,13 +150,15 @@ def evaluate_runs(
                 run.model.name,
                 seed_of(run),
                 trained_prototypes(run.model),
-                asdict(run.model.config),
-                splits.name,
+                without_places(asdict(run.model.config)),
+                last_component(splits.name),
                 name,
                 outcome,
             )
             # The folder's claim is about the black box that the model contains, not about another one.
-            own = replace(outcome.evaluation, black_box=None) if subject.black_box else outcome.evaluation
+            own = outcome.evaluation
+            if subject.black_box is not None:
+                own = replace(own, black_box=None, agreement=None)
             claims = claims_of_run(run, own, splits, name, whole=len(images) == len(source))
             result.notes += [f"{run.name}: {says}" for says in differences(claims)]
             result.runs.append(Evaluated(measured, subject, run, tuple(claims)))

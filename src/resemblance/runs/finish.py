@@ -22,6 +22,7 @@ from resemblance.data.text import share
 from resemblance.methods.saving import save
 from resemblance.metrics.class_means import class_means_accuracy, compares_with_class_means
 from resemblance.metrics.evaluation import Evaluation, evaluate
+from resemblance.printing.places import last_component, without_places
 from resemblance.runs.config_file import versions
 from resemblance.runs.folders import METRICS, MODEL, read_config
 from resemblance.runs.metrics_file import ORIGINAL_TEST
@@ -103,14 +104,16 @@ def finish(
         }
     if isinstance(model, PrototypeModel):
         model.reference = counts.result() if counts is not None and "val" in evaluations else reference
-    notes = [*splits.notes, *notes, *_below_class_means(model, evaluations)]
+    notes = list(
+        without_places([*splits.notes, *notes, *_below_class_means(model, evaluations)], splits.name)
+    )
     _add_facts(model, splits, evaluations, notes)
     save(model, folder / MODEL)
     sizes = {"train": len(splits.train)}
     sizes |= {name: evaluation.images for name, evaluation in evaluations.items()}
     metrics = {
         "method": model.name,
-        "data": splits.name,
+        "data": last_component(splits.name),
         "images": sizes,
         "seconds": round(seconds, 1),
         "seed": seed,
@@ -173,11 +176,12 @@ def _add_facts(
 ) -> None:
     """Add the results to the facts that are saved with the model."""
     facts = model.facts
-    facts["data"] = splits.name
+    facts["data"] = last_component(splits.name)
     facts["accuracy"] = {name: evaluation.accuracy for name, evaluation in evaluations.items()}
     black_box = {name: e.black_box for name, e in evaluations.items() if e.black_box is not None}
     if black_box:
         facts["black_box"] = {**facts.get("black_box", {}), **black_box}
+        facts["agreement"] = {name: e.agreement for name, e in evaluations.items() if e.agreement is not None}
     if isinstance(model, PrototypeModel):
         facts["prototypes"] = len(model.prototypes)
     if notes:

@@ -27,6 +27,7 @@ SPLIT_TYPES = {
     "accuracy": float,
     "black_box": float | None,
     "gap": float | None,
+    "agreement": float | None,
     "measured": dict[str, float],
     "wrong": list[int],
 }

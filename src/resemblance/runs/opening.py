@@ -16,6 +16,7 @@ from resemblance.core.classifier import Classifier
 from resemblance.methods.loading import load
 from resemblance.runs.folders import CHECKPOINTS, find_run_folder, read_config
 from resemblance.runs.run import RunRecord
+from resemblance.store import HUB, hub_hint
 from resemblance.training.engine.devices import DistributedContext, find_accelerator
 
 Openable = RunRecord | Classifier | Path | str
@@ -31,7 +32,7 @@ def read_run(
     """Open a run folder, a model folder or a model on the Hugging Face Hub.
 
     Args:
-        path: the folder, or ``owner/name`` on the hub.
+        path: the folder, or ``hf:OWNER/NAME`` for a model on the hub.
         module: the user's own network, if the model was made around one.
         allow_import: ``package.module:function`` that may be imported, for a model around the user's own network.
         accelerator: the hardware of the model.
@@ -43,8 +44,8 @@ def read_run(
     folder = None
     if location.exists():
         folder = _check(location)
-    elif str(path).count("/") != 1 or str(path).startswith((".", "~", "/")):
-        raise UserError(f"no such folder: {path}")
+    elif not str(path).startswith(HUB):
+        raise UserError(f"no such folder: {path}{hub_hint(path)}")
     model = load(location if location.exists() else str(path), module=module, allow_import=allow_import)
     model.to(device(accelerator))
     name = Path(os.path.abspath(folder or location)).name

@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from resemblance.config.errors import UserError
 from resemblance.config.training import JPEG_QUALITY
 from resemblance.core.classifier import Classifier
@@ -14,7 +16,8 @@ from resemblance.data.open import open_data
 from resemblance.data.sources.compressed import compress_classes
 from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import DataSplits, Source
-from resemblance.runs.folders import CONFIG, METRICS, check_writable, in_folder
+from resemblance.printing.places import without_places
+from resemblance.runs.folders import METRICS, check_writable, in_folder
 from resemblance.runs.metrics_file import read_metrics
 
 
@@ -53,8 +56,10 @@ class RunRecord:
 
     @property
     def configuration(self) -> str:
-        """The text of config.yaml; empty if there is none."""
-        return self._text(CONFIG)
+        """The options in config.yaml as text, without the places of files on the author's machine."""
+        if not self.config:
+            return ""
+        return yaml.safe_dump(without_places(self.config), sort_keys=False, allow_unicode=True)
 
     def images(self, data: str | DataSplits | None = None, skip_bad_images: bool = False) -> DataSplits:
         """Return the images that the run was made with, with the same splits, or other images of the same classes.
@@ -112,15 +117,6 @@ class RunRecord:
         path = in_folder(output, name) or (self.folder or Path()) / name
         check_writable(path.parent)
         return path
-
-    def _text(self, name: str) -> str:
-        path = None if self.folder is None else self.folder / name
-        if path is None or not path.is_file():
-            return ""
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} cannot be read: {error}") from None
 
 
 def split_seed(config: dict[str, Any]) -> int:

@@ -118,7 +118,38 @@ def test_an_own_black_box_of_the_same_weights_leaves_no_gap_and_no_divergence() 
     subject = subject_of(model, black_box=twin.eval(), settings=replace(SETTINGS, maps="gradient"))
     values = values_of(measure(subject, ("accuracy", "divergence")))
     assert values["gap"] == 0
+    assert values["agreement"] == 1
     assert values["divergence"] == pytest.approx(0, abs=1e-9)
+
+
+def test_agreement_is_counted_beside_the_gap_in_the_same_pass() -> None:
+    kmex, other = make("kmex", encoder="small"), make("blackbox", encoder="small", seed=3).eval()
+    images = ImageDataset(noise_for(kmex, 40, seed=1), kmex.spec.image).__getitems__(range(40)).images
+    with torch.no_grad():
+        kmex.encoder.classifier.bias[int(kmex.eval()(images).scores.argmax(1).mode().values)] += 100
+    for black_box in (None, other):
+        subject = subject_of(kmex, 40, black_box=black_box)
+        result = measure(subject, ("accuracy",))
+        batch = ImageDataset(subject.images, kmex.spec.image).__getitems__(range(40))
+        with torch.no_grad():
+            output = kmex(batch.images)
+            answer = output.extras["blackbox"] if black_box is None else other(batch.images).scores
+        same = (output.scores.argmax(1) == answer.argmax(1)).double().mean().item()
+        assert same > 0.3 or black_box is not None
+        assert values_of(result)["agreement"] == pytest.approx(same)
+        assert result.evaluation.agreement == pytest.approx(same)
+        assert result.to_dict()["agreement"] == pytest.approx(same)
+        assert result.cost.forward == 40
+        assert result.cost.black_box == (0 if black_box is None else 40)
+
+
+def test_without_a_black_box_there_is_neither_gap_nor_agreement() -> None:
+    headless = make("kmex", encoder="small")
+    headless.encoder.drop_head()
+    for model in (headless, made("protopnet")):
+        result = measure(subject_of(model), ("accuracy",))
+        assert [value.name for value in result.results[0].values] == ["accuracy"]
+        assert result.evaluation.gap is result.evaluation.agreement is None
 
 
 def test_similarity_maps_are_not_compared_with_a_black_box() -> None:

@@ -44,6 +44,11 @@ DAMAGES: dict[str, Damage] = {
         "contradiction",
         "a gap of 0.00 points is claimed, but it is ",
     ),
+    "agreement edited": (
+        lambda run: (edit(run, "val", "black_box", 1.0), edit(run, "val", "agreement", 0.99)),
+        "contradiction",
+        "model and black box are claimed to agree on 99.00 % of the images, but their accuracies allow only",
+    ),
     "measurements of another method": (
         lambda run: edit(run, "method", "kmex"),
         "contradiction",

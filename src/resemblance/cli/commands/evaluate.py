@@ -17,6 +17,7 @@ from resemblance.evaluating import evaluate
 from resemblance.methods.ensemble.model import make_ensemble
 from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
 from resemblance.metrics.evaluation import Evaluation
+from resemblance.printing.places import last_component
 from resemblance.runs.claims import claim_lines, claims_of_run
 from resemblance.runs.folders import in_folder, make_folder
 from resemblance.runs.run import choose_split, split_seed
@@ -71,6 +72,8 @@ def _evaluate_run(
         black_box = (run.model.facts.get("black_box") or {}).get(split)
     if black_box is not None:
         out.say(f"black box: {share(black_box)}, gap {100 * (black_box - evaluation.accuracy):+.2f} points")
+    if evaluation.agreement is not None:
+        out.say(f"agreement: {share(evaluation.agreement)} of the images classified as the black box does")
     for label, value in evaluation.measured.items():
         out.say(f"{label}: {share(value)}")
     if evaluation.unused is not None:
@@ -85,7 +88,7 @@ def _evaluate_run(
     return {
         "run": run.name,
         "method": run.model.name,
-        "data": splits.name,
+        "data": last_component(splits.name),
         "split": split,
         **evaluation.to_dict(),
         "claims": [claim.to_dict() for claim in claims],
@@ -126,7 +129,12 @@ def _evaluate_ensemble(
         {"run": run.name, "method": run.model.name, "score": run.model.traits.score_kind, **member}
         for run, member in zip(runs, document["members"], strict=True)
     ]
-    return {"ensemble": [run.name for run in runs], "data": splits.name, "split": split, **document}
+    return {
+        "ensemble": [run.name for run in runs],
+        "data": last_component(splits.name),
+        "split": split,
+        **document,
+    }
 
 
 def _check_same_data(runs: list[Run], data: str | None) -> None:

@@ -9,7 +9,7 @@ from resemblance.config.errors import UserError
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.explain.prototype_view import prototype_views
 from resemblance.explain.request import class_index
-from resemblance.explain.text import percent
+from resemblance.explain.rounding import percent
 from resemblance.report.figure_files import save_figure
 from resemblance.report.gallery_figure import gallery_figure
 

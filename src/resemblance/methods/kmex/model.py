@@ -183,6 +183,15 @@ class KMEx(PrototypeMethod):
             output.extras["blackbox"] = widened(logits)[:, self.outputs]
         return output
 
+    def black_box_probabilities(self, output: Output) -> Tensor | None:
+        """Return the probabilities (B, C) by the original classifier; None if it was left out of the conversion."""
+        logits = output.extras.get("blackbox")
+        if logits is None:
+            return None
+        if isinstance(self.encoder, ModelEncoder):
+            return self.encoder.model.probabilities(logits)
+        return logits.softmax(dim=1)
+
     def encode(self, images: Tensor) -> Tensor:
         """Return z = f(x): embeddings (B, E), or the map (B, D, h, w) of patch embeddings."""
         features = self.encoder.features(self.normalize(images))

@@ -15,7 +15,7 @@ from resemblance.drawing.style import AGAINST, FAINT, FOR, INK, MUTED, new_figur
 from resemblance.explain.explain import explain
 from resemblance.explain.figure import explanation_figure
 from resemblance.explain.prototype_view import PrototypeView, prototype_views
-from resemblance.explain.text import percent
+from resemblance.explain.rounding import percent
 from resemblance.methods.paper_figures import FigureInputs, PaperFigure
 from resemblance.methods.prototree.model import ProtoTree
 from resemblance.methods.prototree.tree import Tree

@@ -6,7 +6,7 @@ import math
 
 from resemblance.metrics.confusion import ClassFigures, class_figures, frequent_confusions
 from resemblance.metrics.suite.measurements.measures_of_prediction import share_interval
-from resemblance.report.content import BIG_GAP, RunReport, SplitResult
+from resemblance.report.content import BIG_GAP, LOW_AGREEMENT, RunReport, SplitResult
 from resemblance.report.glance.statement import Statement, percent
 
 FEW = 20  # images of a class, or answers of a class, below which its share of mistakes says little
@@ -120,7 +120,10 @@ def _against_black_box(main: SplitResult) -> list[Statement]:
             else f"The classifier without explanations is right on {percent(main.black_box or 0.0)}: this model is "
             f"{-points:.1f} percentage points better."
         )
-    return [Statement("What explanations cost", text, "doubt" if main.gap > BIG_GAP else "plain")]
+    if main.agreement is not None:
+        text += f" Both predict the same class for {percent(main.agreement)} of the {main.name} images."
+    doubt = main.gap > BIG_GAP or (main.agreement is not None and main.agreement < LOW_AGREEMENT)
+    return [Statement("What explanations cost", text, "doubt" if doubt else "plain")]
 
 
 def _trust(run: RunReport, main: SplitResult) -> Statement:

@@ -23,7 +23,8 @@ class ClaimedFigure:
     """A figure that a folder claims.
 
     Args:
-        figure: ``accuracy``, ``black box``, ``class means``, ``prototypes``, or a measure of the method itself.
+        figure: ``accuracy``, ``black box``, ``agreement``, ``class means``, ``prototypes``, or a measure of the
+            method itself.
         split: the images that it was measured on; empty where it belongs to none.
         value: the figure.
         images: the number of images; None if the folder does not say.
@@ -96,6 +97,7 @@ def _of_facts(facts: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[
     for figure, name in (
         ("accuracy", "accuracy"),
         ("black box", "black_box"),
+        ("agreement", "agreement"),
         ("class means", "class_means"),
     ):
         for split, value in facts.get(name, {}).items():
@@ -109,7 +111,11 @@ def _of_metrics(metrics: Mapping[str, Any]) -> Iterator[ClaimedFigure]:
     for split in SPLITS:
         values = metrics.get(split, {})
         images = values.get("images")
-        for figure, name in (("accuracy", "accuracy"), ("black box", "black_box")):
+        for figure, name in (
+            ("accuracy", "accuracy"),
+            ("black box", "black_box"),
+            ("agreement", "agreement"),
+        ):
             if values.get(name) is not None:
                 yield ClaimedFigure(figure, split, values[name], images, METRICS)
         for name, value in values.get("measured", {}).items():
@@ -140,10 +146,17 @@ def _impossible(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"{len(wrong)} misclassified images are listed, which is not an accuracy of {share(accuracy)}"
     elif correct is not None and wrong is not None and images is not None and len(wrong) != images - correct:
         yield f"{len(wrong)} misclassified images are listed, but the confusion matrix counts {images - correct}"
-    gap, black_box = values.get("gap"), values.get("black_box")
-    if gap is None or black_box is None or accuracy is None:
+    gap, black_box, agreement = values.get("gap"), values.get("black_box"), values.get("agreement")
+    if black_box is None or accuracy is None:
         return
-    if abs(black_box - accuracy - gap) > TOLERANCE:
+    # Where both are right, and where just one is, they agree and differ for certain.
+    least, most = black_box + accuracy - 1, 1 - abs(black_box - accuracy)
+    if agreement is not None and not least - TOLERANCE <= agreement <= most + TOLERANCE:
+        yield (
+            f"model and black box are claimed to agree on {share(agreement)} of the images, but their accuracies allow "
+            f"only {share(max(0.0, least))} to {share(most)}"
+        )
+    if gap is not None and abs(black_box - accuracy - gap) > TOLERANCE:
         yield f"a gap of {100 * gap:.2f} points is claimed, but it is {100 * (black_box - accuracy):.2f}"
 
 

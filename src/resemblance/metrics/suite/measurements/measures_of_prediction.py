@@ -9,6 +9,7 @@ import numpy as np
 
 from resemblance.data.text import share
 from resemblance.metrics.paper.accuracy_gap import AccuracyGap
+from resemblance.metrics.paper.agreement import Agreement
 from resemblance.metrics.paper.brier import BrierScore
 from resemblance.metrics.paper.calibration import CalibrationError
 from resemblance.metrics.suite.answers import Answers
@@ -36,7 +37,7 @@ def share_interval(value: float, count: int) -> tuple[float, float] | None:
 
 
 class Accuracy(Measurement):
-    """Accuracy, and what is lost of the black box's."""
+    """Accuracy, what is lost of the black box's, and how often both give the same answer."""
 
     name: ClassVar[str] = "accuracy"
     title: ClassVar[str] = "Accuracy"
@@ -45,17 +46,18 @@ class Accuracy(Measurement):
         super().__init__(subject)
         definition = AccuracyGap.nearest_definition(subject.settings.definition)
         self.gap = AccuracyGap(subject.model.spec.num_classes, definition)
-        self.compared = False
+        self.agreement = Agreement()
 
     def update(self, answers: Answers) -> None:
         """Count a batch; without a black box, against the labels, which is not reported."""
         black_box = answers.black_box_predicted
-        labels = answers.labels.cpu()
-        reference = labels if black_box is None else black_box.cpu()
-        self.gap.update(answers.predicted.cpu(), labels, reference)
+        predicted, labels = answers.predicted.cpu(), answers.labels.cpu()
+        self.gap.update(predicted, labels, labels if black_box is None else black_box.cpu())
+        if black_box is not None:
+            self.agreement.update(predicted, black_box)
 
     def result(self) -> MeasureResult:
-        """Return accuracy and gap."""
+        """Return accuracy, and beside a black box gap and agreement."""
         count, accuracy = int(self.gap.images), item(self.gap.accuracy())
         frequent = np.bincount(self.subject.images.labels).max() / max(count, 1)
         values = [
@@ -73,7 +75,7 @@ class Accuracy(Measurement):
                 share=True,
             )
         ]
-        if self._has_black_box:
+        if compared := self.agreement.counted()["measured"]:
             gap = item(self.gap.compute())
             black_box = item(self.gap.black_box_accuracy())
             points = (
@@ -92,16 +94,28 @@ class Accuracy(Measurement):
                     count=count,
                 )
             )
+            agreement = item(self.agreement.compute())
+            values.append(
+                Value(
+                    "agreement",
+                    "agreement with the black box",
+                    agreement,
+                    "higher",
+                    f"The model and the black box predict the same class for {share(agreement)} of {compared} images.",
+                    "100 %: then each explanation is about the class that the black box predicts too. A gap of 0 does "
+                    "not show it, because both can be wrong about different images.",
+                    interval=share_interval(agreement, compared),
+                    count=compared,
+                    share=True,
+                )
+            )
         return MeasureResult(
             self.name,
             self.title,
-            "The share of images that are classified correctly, and how much of the black box's accuracy is lost.",
+            "The share of images that are classified correctly, how much of the black box's accuracy is lost, and how "
+            "often both predict the same class.",
             tuple(values),
         )
-
-    @property
-    def _has_black_box(self) -> bool:
-        return self.subject.black_box is not None or self.subject.model.name == "kmex"
 
 
 class Calibration(Measurement):

@@ -1,0 +1,1 @@
+"""What stands beside the reasons of an explanation: the answer of the black box."""
