@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from resemblance.drawing.deletion_curve import deletion_curve
 from resemblance.explain import map_text, text
+from resemblance.explain.against import sum_words
 from resemblance.explain.embedded_pictures import EmbeddedPicture, EmbeddedPictures, PictureLimit, heat_uri
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.prototype_view import PrototypeView
@@ -59,7 +60,7 @@ def template_environment(*packages: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(wording=text, map_wording=map_text, signed=signed)
+    environment.globals.update(wording=text, map_wording=map_text, sum_words=sum_words, signed=signed)
     return environment
 
 

@@ -11,6 +11,7 @@ from resemblance.config.relevance import MAP_KINDS, SHOWN_MAPS, MapKind
 from resemblance.config.values import near
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.explain.against.reference import AGAINST_WORDS, Against
 from resemblance.relevance.similarity import default_kind
 
 
@@ -56,6 +57,7 @@ class Request:
         maps: the kind of the maps; None for no maps.
         asked: whether the caller named this kind.
         check: whether to check the maps by deletion.
+        against: what the scores are compared with.
     """
 
     top: int | None
@@ -64,6 +66,7 @@ class Request:
     maps: MapKind | None = None
     asked: bool = False
     check: bool = False
+    against: Against = "auto"
 
     @classmethod
     def of(
@@ -74,11 +77,12 @@ class Request:
         classes: Sequence[int | str] | None,
         maps: str = "auto",
         check: bool = False,
+        against: int | str = "auto",
     ) -> Request:
         """Check the arguments of `explain.explain.explain`.
 
         Raises:
-            UserError: if the model has no prototypes, or a prototype, class or kind of map does not exist.
+            UserError: if the model has no prototypes, or a prototype, class, kind of map or reference does not exist.
         """
         explainable(model)
         if top is not None and (not isinstance(top, int) or top < 1):
@@ -99,7 +103,20 @@ class Request:
         if classes is not None and len(classes):
             values = [classes] if isinstance(classes, str) else classes
             indices = list(dict.fromkeys(class_index(model, value) for value in values))
-        return cls(top, chosen or None, indices, _map_kind(model, maps), maps != "auto", check)
+        reference = _reference(model, against)
+        return cls(top, chosen or None, indices, _map_kind(model, maps), maps != "auto", check, reference)
+
+
+def _reference(model: PrototypeModel, value: int | str) -> Against:
+    """Return what scores are compared with; words come before classes of the same name."""
+    for word in AGAINST_WORDS:
+        if value == word:
+            return word
+    classes = model.spec.classes
+    if isinstance(value, str) and value not in classes and not value.isdecimal():
+        hint = near(value, (*AGAINST_WORDS, *classes))
+        raise UserError(f"scores are explained against mean, runner-up, none or a class, not {value!r}{hint}")
+    return class_index(model, value)
 
 
 def _map_kind(model: PrototypeModel, name: str) -> MapKind | None:
