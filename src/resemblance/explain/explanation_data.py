@@ -98,6 +98,15 @@ class ExplanationData:
         """The part of the first explained class's score that belongs to no reason."""
         return self.breakdown.bias
 
+    def misses(self, breakdown: ScoreBreakdown) -> bool:
+        """Check whether the reasons shown miss most of what decided, so that the reader must be warned.
+
+        There is no warning where it is always so: if the nearest prototypes are shown, not the strongest reasons, and
+        for plain scores of a method whose scores are logits, of which most is the same for all classes.
+        """
+        plain_logit = self.probabilities is not None and breakdown.reference is None
+        return breakdown.outweighed and self.order == "contribution" and not plain_logit
+
     @property
     def all_reasons(self) -> list[Reason]:
         """The reasons shown for all explained classes, and the one for the counter-class."""

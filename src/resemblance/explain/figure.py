@@ -199,7 +199,13 @@ class _Layout:
         return y + 0.32
 
     def _share(self, breakdown: ScoreBreakdown) -> list[str]:
-        texts = filter(None, [reference_text(score_word(self.explanation), breakdown), share_text(breakdown)])
+        texts = filter(
+            None,
+            [
+                reference_text(score_word(self.explanation), breakdown),
+                share_text(self.explanation, breakdown),
+            ],
+        )
         width = self.width - MARGIN - self.text_x
         return [line for text in texts for line in wrap(plain(text, 400), width, 7.6)]
 

@@ -79,6 +79,15 @@ class ScoreBreakdown:
         return shown / self.absolute if self.absolute > 0 else 0.0
 
     @property
+    def outweighed(self) -> bool:
+        """Whether the reasons shown carry less than half, and their sum less than that of the others.
+
+        Others that cancel each other out do not count: without them, the result would be the same.
+        """
+        shown = sum(reason.contribution for reason in self.reasons)
+        return self.share < 0.5 and abs(self.others_contribution) > abs(shown)
+
+    @property
     def total(self) -> float:
         """Reasons + others + bias."""
         return sum(reason.contribution for reason in self.reasons) + self.others_contribution + self.bias

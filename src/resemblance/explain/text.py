@@ -108,8 +108,8 @@ def path_text(breakdown: ScoreBreakdown, reason: Reason) -> str:
     return f"{steps}: a leaf with {leaf}, reached with {percent(reason.similarity)}"
 
 
-def share_text(breakdown: ScoreBreakdown) -> str:
-    """Return the share of the reasons shown in all contributions as text, with a warning if it is below half."""
+def share_text(explanation: ExplanationData, breakdown: ScoreBreakdown) -> str:
+    """Return the share of the reasons shown in all contributions as text, with a warning if they miss what decided."""
     if breakdown.absolute == 0:
         return "Nothing contributes to this score" + ("; it consists of the bias." if breakdown.bias else ".")
     shown = len(breakdown.reasons)
@@ -123,12 +123,12 @@ def share_text(breakdown: ScoreBreakdown) -> str:
         text = f"The {subject} {percent(breakdown.share)} of the {'difference' if breakdown.reference else 'score'}"
         return text + (
             f": less than half. Most of it lies in the other {breakdown.others}."
-            if breakdown.share < 0.5
+            if explanation.misses(breakdown)
             else "."
         )
     subject = "reason shown carries" if shown == 1 else f"{shown} reasons shown carry"
     text = f"The {subject} {percent(breakdown.share)} of all contributions"
-    if breakdown.share < 0.5:
+    if explanation.misses(breakdown):
         return text + f": less than half. Most of the evidence lies in the other {breakdown.others}."
     return text + "."
 
@@ -160,7 +160,7 @@ def warnings(explanation: ExplanationData) -> list[str]:
             )
         elif breakdown.absolute == 0:
             sentences.append(f"No {explanation.words.one} contributes to the score{of}.")
-        elif breakdown.share < 0.5 and breakdown.others:
+        elif explanation.misses(breakdown):
             sentences.append(
                 f"The reasons shown{of} carry only {percent(breakdown.share)} of all contributions."
             )
@@ -247,7 +247,7 @@ def text_table(explanation: ExplanationData) -> str:
             *paths,
             *filter(None, [reference_text(score_word(explanation), breakdown)]),
         ]
-        blocks.append(share_text(breakdown))
+        blocks.append(share_text(explanation, breakdown))
     reason = explanation.counter
     if reason is not None and reason.steps:
         steps = ", ".join(step_text(step) for step in reason.steps)
