@@ -134,6 +134,19 @@ def test_logits_are_compared_with_the_mean_and_other_scores_with_nothing(images)
     assert explain(Toy(), images[0], against="none").breakdown.reference is None
 
 
+class Abstaining(Toy):
+    """Like PIP-Net: a score of zero means that nothing was found."""
+
+    def abstains(self, output):
+        return (output.scores == 0).all(dim=1)
+
+
+def test_the_scores_of_a_model_that_abstains_are_explained_as_they_are(images):
+    assert explain(Abstaining(), images[0]).breakdown.reference is None
+    assert explain(Abstaining(), images[0], against="mean").breakdown.adds_up
+    assert explain(make("pipnet"), torch.rand(1, 28, 28), maps="none").breakdown.reference is None
+
+
 def test_a_class_is_compared_with_the_strongest_other_one_instead_of_itself(images):
     model = Toy()
     for explanation in explain_batch(model, images, against=1, classes=[0, 1]):

@@ -102,10 +102,12 @@ class ExplanationData:
         """Check whether the reasons shown miss most of what decided, so that the reader must be warned.
 
         There is no warning where it is always so: if the nearest prototypes are shown, not the strongest reasons, and
-        for plain scores of a method whose scores are logits, of which most is the same for all classes.
+        for plain logits with reasons for and against, most of which are the same for all classes.
         """
-        plain_logit = self.probabilities is not None and breakdown.reference is None
-        return breakdown.outweighed and self.order == "contribution" and not plain_logit
+        plain = (
+            self.probabilities is not None and breakdown.reference is None and breakdown.others_against < 0
+        )
+        return breakdown.outweighed and self.order == "contribution" and not plain
 
     @property
     def all_reasons(self) -> list[Reason]:

@@ -36,7 +36,7 @@ def difference(
         UserError: if the reasons of two classes are not the same, so that they cannot be subtracted.
     """
     if against == "auto":
-        against = default_against(model, evidence)
+        against = default_against(model, output, evidence)
     if against == "none" or output.scores.shape[1] < 2:
         return evidence, None
     scores = precise(output.scores)
@@ -66,9 +66,14 @@ def _kind(other: int | None, against: Against) -> ReferenceKind:
     return "class" if other == against else "runner-up"
 
 
-def default_against(model: PrototypeModel, evidence: Evidence) -> Against:
-    """Return the reference of explanations that name none."""
-    return "mean" if model.traits.score_kind == "logit" and evidence.weights is not None else "none"
+def default_against(model: PrototypeModel, output: Output, evidence: Evidence) -> Against:
+    """Return the reference of explanations that name none: the mean for logits of weighted reasons, else none.
+
+    Scores of a model that abstains have a zero with a meaning (no evidence), so they are explained as they are. The
+    measurements behind this are in docs/concepts.md.
+    """
+    weighted = model.traits.score_kind == "logit" and evidence.weights is not None
+    return "mean" if weighted and model.abstains(output) is None else "none"
 
 
 def mean_evidence(model: PrototypeModel, output: Output) -> tuple[Evidence, Tensor]:
