@@ -192,8 +192,8 @@ def explain(
         prototypes: the prototypes to show instead, whatever class they belong to.
         classes: names or indices of the classes whose scores are explained; by default, the predicted class.
         against: what scores are compared with, so that contributions add up to the difference: ``mean`` (of the
-            classes), ``runner-up``, a class, or ``none`` for the plain score; by default the mean for scores that are
-            logits, unless the model can abstain, and the plain score for others.
+            classes), ``runner-up``, a class, or ``none`` for the plain score; by default the mean for logits with
+            many negative weights, and the plain score for others.
         labels: the true class of each image, or one for all of them, if known.
         maps: the map of each reason: auto, none, similarity, gradient, smoothgrad, integrated or prp.
         check_maps: whether to check maps by deletion (30 forward passes each); by default if there is an output.

@@ -134,16 +134,23 @@ def test_logits_are_compared_with_the_mean_and_other_scores_with_nothing(images)
     assert explain(Toy(), images[0], against="none").breakdown.reference is None
 
 
-class Abstaining(Toy):
-    """Like PIP-Net: a score of zero means that nothing was found."""
+class Weighted(Toy):
+    """A model with one weight for the prototypes of other classes."""
 
-    def abstains(self, output):
-        return (output.scores == 0).all(dim=1)
+    def __init__(self, other, classes=("cat", "dog", "eel")):
+        super().__init__(classes=classes)
+        with torch.no_grad():
+            self.last.weight.copy_(torch.where(self.prototypes.owners.T, 1.0, other))
 
 
-def test_the_scores_of_a_model_that_abstains_are_explained_as_they_are(images):
-    assert explain(Abstaining(), images[0]).breakdown.reference is None
-    assert explain(Abstaining(), images[0], against="mean").breakdown.adds_up
+def test_logits_without_negative_weights_are_explained_as_they_are(images):
+    assert explain(Weighted(-0.5), images[0]).breakdown.reference.kind == "mean"
+    assert explain(Weighted(0.0), images[0]).breakdown.reference is None
+    assert explain(Weighted(-0.1), images[0]).breakdown.reference is None  # 0.4 of 2.4
+    assert explain(Weighted(0.0), images[0], against="mean").breakdown.adds_up
+    many = tuple(f"class {index}" for index in range(50))
+    assert explain(Weighted(-0.5, many), images[0]).breakdown.reference.kind == "mean"
+    assert explain(Weighted(0.0, many), images[0]).breakdown.reference is None
     assert explain(make("pipnet"), torch.rand(1, 28, 28), maps="none").breakdown.reference is None
 
 

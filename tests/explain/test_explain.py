@@ -85,7 +85,10 @@ def test_a_share_below_half_is_reported_where_it_says_something(images):
 
     assert warned(Toy(), outweighed)
     assert not warned(Toy(), cancelled)  # the others change nothing
-    assert not warned(Toy(), plain)  # always so for the plain score of logits
+    lowered = replace(outweighed, score=-1.0, others_for=2.0, others_against=-4.0)
+    assert warned(Toy(), lowered)
+    assert not warned(Toy(), replace(lowered, reference=None))  # always so for the plain score of such logits
+    assert warned(Toy(), plain)
     assert warned(Ballot(), plain)
     assert not warned(Distances(), outweighed)  # the nearest are shown, not the strongest
 

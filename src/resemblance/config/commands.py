@@ -20,7 +20,7 @@ PICTURE = "picture to write (.png, .pdf or .svg), or a folder for it (default: t
 
 AGAINST = (
     "what scores are compared with, so that contributions add up to the difference: mean (of the classes), runner-up, "
-    "a class, or none for the plain score; auto is the mean for logits (but none if the model can abstain), and none for other scores"
+    "a class, or none for the plain score; auto is the mean for logits with many negative weights, and none for others"
 )
 
 

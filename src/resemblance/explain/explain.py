@@ -48,8 +48,8 @@ def explain(
         classes: names or indices of the classes whose scores are explained; by default, the predicted class.
         against: what the score is compared with: the ``mean`` of the classes, the ``runner-up``, another class by name
             or index, or ``none`` for the plain score. Contributions then add up to the difference of the scores. A
-            class is never compared with itself, but with the strongest other one. ``auto`` is the mean for scores that
-            are logits, unless the model can abstain, and the plain score for others.
+            class is never compared with itself, but with the strongest other one. ``auto`` is the mean for logits with
+            many negative weights, whose sum alone has no meaning, and the plain score for others.
         label: the name or index of the true class, if known.
         name: the image's name; by default its path.
         maps: the kind of map that each reason has: ``similarity``, ``gradient``, ``smoothgrad``, ``integrated`` or

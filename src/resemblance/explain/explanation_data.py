@@ -102,12 +102,11 @@ class ExplanationData:
         """Check whether the reasons shown miss most of what decided, so that the reader must be warned.
 
         There is no warning where it is always so: if the nearest prototypes are shown, not the strongest reasons, and
-        for plain logits with reasons for and against, most of which are the same for all classes.
+        for the plain score of logits if the others count against the class, as most prototypes do for every class.
         """
-        plain = (
-            self.probabilities is not None and breakdown.reference is None and breakdown.others_against < 0
-        )
-        return breakdown.outweighed and self.order == "contribution" and not plain
+        plain = self.probabilities is not None and breakdown.reference is None
+        lowered = plain and breakdown.others_contribution < 0
+        return breakdown.outweighed and self.order == "contribution" and not lowered
 
     @property
     def all_reasons(self) -> list[Reason]:

@@ -199,15 +199,12 @@ class _Layout:
         return y + 0.32
 
     def _share(self, breakdown: ScoreBreakdown) -> list[str]:
-        texts = filter(
-            None,
-            [
-                reference_text(score_word(self.explanation), breakdown),
-                share_text(self.explanation, breakdown),
-            ],
+        width, about = (
+            self.width - MARGIN - self.text_x,
+            reference_text(score_word(self.explanation), breakdown),
         )
-        width = self.width - MARGIN - self.text_x
-        return [line for text in texts for line in wrap(plain(text, 400), width, 7.6)]
+        lines = wrap(plain(about, 400), width, 7.6) if about else []
+        return [*lines, *wrap(share_text(self.explanation, breakdown), width, 7.6)]
 
     def _reason(self, reason: Reason, y: float, value: str, span: tuple[float, float] | None) -> None:
         view = reason.prototype

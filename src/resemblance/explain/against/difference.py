@@ -12,6 +12,9 @@ from resemblance.core.output import Evidence, Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.explain.against.reference import Against, Reference, ReferenceKind
 
+NEGATIVE = 0.25  # the share of negative weights from which logits need a reference: here 0.00 to 0.04, or 0.46 to 0.82
+SAMPLED = 20  # classes whose weights are read for it
+
 
 def difference(
     model: PrototypeModel, output: Output, evidence: Evidence, classes: Tensor, against: Against
@@ -67,13 +70,28 @@ def _kind(other: int | None, against: Against) -> ReferenceKind:
 
 
 def default_against(model: PrototypeModel, output: Output, evidence: Evidence) -> Against:
-    """Return the reference of explanations that name none: the mean for logits of weighted reasons, else none.
+    """Return the reference of explanations that name none: the mean of the classes where logits need one, else none.
 
-    Scores of a model that abstains have a zero with a meaning (no evidence), so they are explained as they are. The
+    They do where many weights are negative: the last layer then lowers the scores of all classes alike, and only their
+    differences mean something. Where weights are positive, a score of zero means that nothing was found. The
     measurements behind this are in docs/concepts.md.
     """
-    weighted = model.traits.score_kind == "logit" and evidence.weights is not None
-    return "mean" if weighted and model.abstains(output) is None else "none"
+    if model.traits.score_kind != "logit" or evidence.weights is None:
+        return "none"
+    return "mean" if _negative_share(model, output) > NEGATIVE else "none"
+
+
+def _negative_share(model: PrototypeModel, output: Output) -> float:
+    """Return the share of the negative weights in all, by absolute value, for some classes spread over all."""
+    negative = total = 0.0
+    batch, count = output.scores.shape
+    for index in range(0, count, -(-count // SAMPLED)):
+        classes = torch.full((batch,), index, device=output.scores.device)
+        weights = model.evidence(output, classes).weights
+        if weights is not None:
+            negative += float(weights.clamp_max(0).abs().sum())
+            total += float(weights.abs().sum())
+    return negative / total if total > 0 else 0.0
 
 
 def mean_evidence(model: PrototypeModel, output: Output) -> tuple[Evidence, Tensor]:
