@@ -175,6 +175,7 @@ def explain(
     top: int | None = 5,
     prototypes: Sequence[int] | None = None,
     classes: Sequence[int | str] | None = None,
+    against: int | str = "auto",
     labels: Labels = None,
     maps: str = "auto",
     check_maps: bool | None = None,
@@ -192,6 +193,9 @@ def explain(
         top: the number of reasons to show; None for all.
         prototypes: the prototypes to show instead, whatever class they belong to.
         classes: names or indices of the classes whose scores are explained; by default, the predicted class.
+        against: what scores are compared with, so that contributions add up to the difference: ``mean`` (of the
+            classes), ``runner-up``, a class, or ``none`` for the plain score; by default the mean for logits with
+            many negative weights, and the plain score for others.
         labels: the true class of each image, or one for all of them, if known.
         maps: the map of each reason: auto, none, similarity, gradient, smoothgrad, integrated or prp.
         check_maps: whether to check maps by deletion (30 forward passes each); by default if there is an output.
@@ -218,7 +222,7 @@ def explain(
     if path is not None:
         check_explanation_output(path, len(listed))
     check = path is not None if check_maps is None else check_maps
-    chosen: dict[str, Any] = {"top": top, "prototypes": prototypes, "classes": classes}
+    chosen: dict[str, Any] = {"top": top, "prototypes": prototypes, "classes": classes, "against": against}
     chosen |= {"abstain_below": abstain_below, "conformal": conformal}
     bad = (skip_bad_images, messages or Messages())
     explanations = explain_images(run.model, listed, labels, *bad, **chosen, maps=maps, check_maps=check)

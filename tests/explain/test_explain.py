@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from PIL import Image
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
+from resemblance.explain.against.reference import Reference
 from resemblance.explain.explain import explain, explain_batch
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.reason import Reason
 from resemblance.explain.rounding import add_up, decimals_for
 from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.explain.selection import counter_classes
+from resemblance.explain.text import share_text
 from resemblance.methods.registry import build
 from toy_model import Ballot, Distances, Nearest, Toy
 
@@ -66,12 +69,28 @@ def test_share_counts_what_is_not_shown(images):
     assert breakdown.others_for >= 0 >= breakdown.others_against
 
 
-def test_a_share_below_half_is_reported():
-    breakdown = ScoreBreakdown(0, "a", 1.0, (Reason(PrototypeView(0, ("a",)), 1.0, 1.0),), 9, 3.0, -3.0)
-    from resemblance.explain.text import share_text
+def test_a_share_below_half_is_reported_where_it_says_something(images):
+    shown = (Reason(PrototypeView(0, ("a",)), 1.0, 1.0),)
+    outweighed = ScoreBreakdown(0, "a", 3.0, shown, 9, 4.0, -2.0, reference=Reference("mean", 0.0))
+    assert outweighed.share == pytest.approx(1 / 7)
+    cancelled = replace(outweighed, others_for=3.0, others_against=-3.0)
+    assert cancelled.share == pytest.approx(1 / 7)
+    plain = replace(outweighed, reference=None)
 
-    assert breakdown.share == pytest.approx(1 / 7)
-    assert "less than half" in share_text(breakdown)
+    def warned(model, breakdown):
+        explanation = replace(explain(model, images[0], maps="none"), breakdowns=(breakdown,))
+        said = "less than half" in share_text(explanation, breakdown)
+        assert said == any("only 14" in text for text in explanation.warnings)
+        return said
+
+    assert warned(Toy(), outweighed)
+    assert not warned(Toy(), cancelled)  # the others change nothing
+    lowered = replace(outweighed, score=-1.0, others_for=2.0, others_against=-4.0)
+    assert warned(Toy(), lowered)
+    assert not warned(Toy(), replace(lowered, reference=None))  # always so for the plain score of such logits
+    assert warned(Toy(), plain)
+    assert warned(Ballot(), plain)
+    assert not warned(Distances(), outweighed)  # the nearest are shown, not the strongest
 
 
 def test_reasons_shown_have_heat_and_box(images):

@@ -52,7 +52,16 @@ class FixedEvidence(PrototypeModel):
 def test_by_contribution_the_largest_come_first_and_nothing_else_is_left_out():
     model = FixedEvidence([[0.5, 0.0, 1e-6, -2.0, 0.5, 1.0]], [[0.1, 0.9, 0.8, 0.7, 0.2, 0.3]])
     assert model.shown([0]) == [[5, 4, 0, 2, 3]]  # of equal contributions, the more similar comes first
-    assert model.shown([0], top=2) == [[5, 4]]
+
+
+def test_the_first_reason_and_the_strongest_others_are_shown_for_and_against():
+    model = FixedEvidence(
+        [[0.5, 0.0, 1e-6, -2.0, 0.5, 1.0], [0.1, -3.0, -2.0, -1.0, 0.0, 0.0]],
+        [[0.1, 0.9, 0.8, 0.7, 0.2, 0.3]] * 2,
+    )
+    assert model.shown([0, 0], top=1) == [[5], [0]]
+    assert model.shown([0, 0], top=2) == [[5, 3], [0, 1]]
+    assert model.shown([0, 0], top=3) == [[5, 4, 3], [0, 2, 1]]
 
 
 def test_by_similarity_all_are_shown():

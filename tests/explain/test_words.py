@@ -67,7 +67,7 @@ class Patches(Toy):
 
 def explained(model):
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    return explain_batch(model, images, top=4, labels=[0, 1])
+    return explain_batch(model, images, top=6, labels=[0, 1])
 
 
 def read(page):

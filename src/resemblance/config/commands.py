@@ -19,6 +19,11 @@ from resemblance.config.values import check_fields
 SPLITS = ("auto", "train", "val", "test")
 PICTURE = "picture to write (.png, .pdf or .svg), or a folder for it (default: the run folder)"
 
+AGAINST = (
+    "what scores are compared with, so that contributions add up to the difference: mean (of the classes), runner-up, "
+    "a class, or none for the plain score; auto is the mean for logits with many negative weights, and none for others"
+)
+
 
 @dataclass
 class DemoCommand(JsonOption):
@@ -70,6 +75,7 @@ class ExplainCommand(RunOptions):
     classes: tuple[str, ...] | None = option(
         None, "classes whose scores are explained (default: the predicted class)"
     )
+    against: str = option("auto", AGAINST, metavar="WHAT")
     label: str | None = option(None, "true class of the images", metavar="CLASS")
     abstain_below: float | None = option(
         None,
@@ -169,6 +175,7 @@ class ReportCommand(SourceOptions):
     runs: list[str] = option(list, RUN, positional=True, many=True, metavar="RUN")
     explain: int = option(8, "number of test images to explain, misclassified ones first", least=0)
     top: int = option(5, "number of reasons to show for each image", least=1)
+    against: str = option("auto", AGAINST, metavar="WHAT")
     maps: str = option("auto", MAPS_HELP, choices=SHOWN_MAPS)
     check_maps: bool = option(True, CHECK_HELP, off=NO_CHECK_HELP)
     title: str | None = option(None, "title of the page")

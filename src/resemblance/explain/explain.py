@@ -35,6 +35,7 @@ def explain(
     top: int | None = 10,
     prototypes: Sequence[int] | None = None,
     classes: Sequence[int | str] | None = None,
+    against: int | str = "auto",
     label: int | str | None = None,
     name: str | None = None,
     maps: str = "auto",
@@ -51,6 +52,10 @@ def explain(
             chosen by ``prototypes`` or if the method orders its reasons by similarity.
         prototypes: the prototypes to show instead, in this order, whatever class they belong to.
         classes: names or indices of the classes whose scores are explained; by default, the predicted class.
+        against: what the score is compared with: the ``mean`` of the classes, the ``runner-up``, another class by name
+            or index, or ``none`` for the plain score. Contributions then add up to the difference of the scores. A
+            class is never compared with itself, but with the strongest other one. ``auto`` is the mean for logits with
+            many negative weights, whose sum alone has no meaning, and the plain score for others.
         label: the name or index of the true class, if known.
         name: the image's name; by default its path.
         maps: the kind of map that each reason has: ``similarity``, ``gradient``, ``smoothgrad``, ``integrated`` or
@@ -78,7 +83,7 @@ def explain(
     """
     labels = None if label is None else [label]
     names = None if name is None else [name]
-    shown: dict[str, Any] = {"top": top, "prototypes": prototypes, "classes": classes}
+    shown: dict[str, Any] = {"top": top, "prototypes": prototypes, "classes": classes, "against": against}
     shown |= {"maps": maps, "check_maps": check_maps, "abstain_below": abstain_below, "conformal": conformal}
     return explain_batch(model, [image], labels=labels, names=names, **shown)[0]
 
@@ -90,6 +95,7 @@ def explain_batch(
     top: int | None = 10,
     prototypes: Sequence[int] | None = None,
     classes: Sequence[int | str] | None = None,
+    against: int | str = "auto",
     labels: Sequence[int | str] | None = None,
     names: Sequence[str] | None = None,
     maps: str = "auto",
@@ -106,6 +112,7 @@ def explain_batch(
         top: as for `explain`.
         prototypes: as for `explain`, for every image.
         classes: as for `explain`, for every image.
+        against: as for `explain`, for every image.
         labels: the true class of each image.
         names: the name of each image.
         maps: as for `explain`.
@@ -117,7 +124,7 @@ def explain_batch(
     Raises:
         UserError: as `explain`.
     """
-    request = Request.of(model, top, prototypes, classes, maps, check_maps, abstain_below, conformal)
+    request = Request.of(model, top, prototypes, classes, maps, check_maps, against, abstain_below, conformal)
     count = len(images)
     for values, kind in ((labels, "labels"), (names, "names")):
         if values is not None and len(values) != count:
@@ -157,9 +164,12 @@ def _explain_output(
         explained = [predictions]
     else:
         explained = [torch.full_like(predictions, index) for index in request.classes]
-    selections = [select(model, output, classes, request.top, request.prototypes) for classes in explained]
+    against = request.against
+    selections = [
+        select(model, output, classes, request.top, request.prototypes, against) for classes in explained
+    ]
     counters = counter_classes(scores, predictions, explained[0], labels)
-    counter_selection = best_reason(model, output, counters)
+    counter_selection = best_reason(model, output, counters, against)
 
     rows = range(len(images))
     shown = (*selections, counter_selection)
@@ -270,6 +280,7 @@ def _breakdown(
         others_for=float(others.clamp_min(0).sum()),
         others_against=float(others.clamp_max(0).sum()),
         bias=float(selection.evidence.bias[row]),
+        reference=None if selection.references is None else selection.references[row],
     )
 
 

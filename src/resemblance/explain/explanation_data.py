@@ -111,6 +111,16 @@ class ExplanationData:
         """The part of the first explained class's score that belongs to no reason."""
         return self.breakdown.bias
 
+    def misses(self, breakdown: ScoreBreakdown) -> bool:
+        """Check whether the reasons shown miss most of what decided, so that the reader must be warned.
+
+        There is no warning where it is always so: if the nearest prototypes are shown, not the strongest reasons, and
+        for the plain score of logits if the others count against the class, as most prototypes do for every class.
+        """
+        plain = self.probabilities is not None and breakdown.reference is None
+        lowered = plain and breakdown.others_contribution < 0
+        return breakdown.outweighed and self.order == "contribution" and not lowered
+
     @property
     def all_reasons(self) -> list[Reason]:
         """The reasons shown for all explained classes, and the one for the counter-class."""

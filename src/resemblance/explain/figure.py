@@ -20,6 +20,7 @@ from resemblance.drawing.style import (
     wrap,
     write,
 )
+from resemblance.explain.against.sum_words import reference_text, sum_text, why_text
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.familiarity.familiarity_text import familiarity_lines
 from resemblance.explain.map_text import check_text, map_legend, map_notice
@@ -29,6 +30,7 @@ from resemblance.explain.rounding import signed
 from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.explain.text import (
     counter_text,
+    heading_text,
     headline,
     others_text,
     score_word,
@@ -154,12 +156,11 @@ class _Layout:
     def _breakdown(self, breakdown: ScoreBreakdown, y: float) -> float:
         explanation = self.explanation
         self._rule(y, "-")
-        word = score_word(explanation)
         write(
             self.figure,
             MARGIN,
             y + 0.1,
-            f"Why {plain(breakdown.class_name)} has {'these' if word.endswith('s') else 'this'} {word}",
+            plain(why_text(score_word(explanation), breakdown), 100),
             fontweight="bold",
         )
         has_maps = "image" in self.columns
@@ -191,7 +192,7 @@ class _Layout:
                 continue
             if line.kind == "score":
                 self._rule(y - 0.02, "-", self.text_x)
-                self._line(f"{word} of {plain(breakdown.class_name, 28)}", None, line.value, span, y)
+                self._line(plain(sum_text(score_word(explanation), breakdown), 48), None, line.value, span, y)
             elif line.kind == "others":
                 self._line(others_text(breakdown), breakdown.others_contribution, line.value, span, y)
             else:
@@ -203,7 +204,12 @@ class _Layout:
         return y + 0.32
 
     def _share(self, breakdown: ScoreBreakdown) -> list[str]:
-        return wrap(share_text(breakdown), self.width - MARGIN - self.text_x, 7.6)
+        width, about = (
+            self.width - MARGIN - self.text_x,
+            reference_text(score_word(self.explanation), breakdown),
+        )
+        lines = wrap(plain(about, 400), width, 7.6) if about else []
+        return [*lines, *wrap(share_text(self.explanation, breakdown), width, 7.6)]
 
     def _reason(self, reason: Reason, y: float, value: str, span: tuple[float, float] | None) -> None:
         view = reason.prototype
@@ -238,7 +244,7 @@ class _Layout:
         down = lines[-1][0] + 0.22
         for number, line in enumerate(wrap(text, self.width - MARGIN - x, 7) if text else []):
             lines.append((down + SMALL * number, line, 7, MUTED))
-        write(self.figure, x, y + 0.1, plain(view.heading, 34), fontweight="bold", fontsize=10)
+        write(self.figure, x, y + 0.1, plain(heading_text(reason), 34), fontweight="bold", fontsize=10)
         for down, line, size, color in lines:
             write(self.figure, x, y + down, line, color=color, fontsize=size)
         write(

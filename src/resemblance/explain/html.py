@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from resemblance.drawing.deletion_curve import deletion_curve
 from resemblance.explain import map_text, text
+from resemblance.explain.against import sum_words
 from resemblance.explain.embedded_pictures import EmbeddedPicture, EmbeddedPictures, PictureLimit, heat_uri
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.familiarity import familiarity_text
@@ -61,7 +62,11 @@ def template_environment(*packages: str) -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        wording=text, map_wording=map_text, familiarity_wording=familiarity_text, signed=signed
+        wording=text,
+        map_wording=map_text,
+        familiarity_wording=familiarity_text,
+        sum_words=sum_words,
+        signed=signed,
     )
     return environment
 

@@ -79,12 +79,18 @@ class Reason:
     check: DeletionCheck | None = None
     steps: tuple[Step, ...] = ()
 
+    @property
+    def speaks_against(self) -> bool:
+        """Whether it lowers the score of the class."""
+        return self.contribution < 0
+
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
         """Return a dictionary that JSON can hold; the map and the picture are included only if ``arrays``."""
         record: dict[str, Any] = self.prototype.to_dict(arrays) | {
             "similarity": finite(self.similarity),
             "weight": finite(self.weight),
             "contribution": finite(self.contribution),
+            "speaks_against": self.speaks_against,
             "box": list(self.box) if self.box else None,
             "check": None if self.check is None else self.check.to_dict(),
         }

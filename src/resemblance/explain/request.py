@@ -11,6 +11,7 @@ from resemblance.config.relevance import MAP_KINDS, SHOWN_MAPS, MapKind
 from resemblance.config.values import near
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.explain.against.reference import AGAINST_WORDS, Against
 from resemblance.explain.familiarity.familiarity import check_abstention
 from resemblance.relevance.similarity import default_kind
 
@@ -57,6 +58,7 @@ class Request:
         maps: the kind of the maps; None for no maps.
         asked: whether the caller named this kind.
         check: whether to check the maps by deletion.
+        against: what the scores are compared with.
         abstain_below: the quantile of the deciding similarity below which the model abstains; None for no abstention.
         conformal: the level of the sets of classes; None for no sets.
     """
@@ -67,6 +69,7 @@ class Request:
     maps: MapKind | None = None
     asked: bool = False
     check: bool = False
+    against: Against = "auto"
     abstain_below: float | None = None
     conformal: float | None = None
 
@@ -79,14 +82,15 @@ class Request:
         classes: Sequence[int | str] | None,
         maps: str = "auto",
         check: bool = False,
+        against: int | str = "auto",
         abstain_below: float | None = None,
         conformal: float | None = None,
     ) -> Request:
         """Check the arguments of `explain.explain.explain`.
 
         Raises:
-            UserError: if the model has no prototypes, or a prototype, class or kind of map does not exist, or the model
-                has no reference for abstention or sets.
+            UserError: if the model has no prototypes, or a prototype, class, kind of map or reference does not exist,
+                or the model has no reference for abstention or sets.
         """
         explainable(model)
         check_abstention(model, abstain_below, conformal)
@@ -108,8 +112,22 @@ class Request:
         if classes is not None and len(classes):
             values = [classes] if isinstance(classes, str) else classes
             indices = list(dict.fromkeys(class_index(model, value) for value in values))
-        kind = _map_kind(model, maps)
-        return cls(top, chosen or None, indices, kind, maps != "auto", check, abstain_below, conformal)
+        kind, reference = _map_kind(model, maps), _reference(model, against)
+        return cls(
+            top, chosen or None, indices, kind, maps != "auto", check, reference, abstain_below, conformal
+        )
+
+
+def _reference(model: PrototypeModel, value: int | str) -> Against:
+    """Return what scores are compared with; words come before classes of the same name."""
+    for word in AGAINST_WORDS:
+        if value == word:
+            return word
+    classes = model.spec.classes
+    if isinstance(value, str) and value not in classes and not value.isdecimal():
+        hint = near(value, (*AGAINST_WORDS, *classes))
+        raise UserError(f"scores are explained against mean, runner-up, none or a class, not {value!r}{hint}")
+    return class_index(model, value)
 
 
 def _map_kind(model: PrototypeModel, name: str) -> MapKind | None:

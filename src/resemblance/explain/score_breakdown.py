@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from resemblance.explain.against.reference import Reference
 from resemblance.explain.reason import Reason
 from resemblance.explain.rounding import add_up, decimals_for, finite, signed
 
@@ -22,7 +23,7 @@ class Line:
 
 @dataclass(frozen=True)
 class ScoreBreakdown:
-    """The score of one class: reasons shown + the other reasons + bias = score.
+    """The score of one class, or its difference from a reference: reasons shown + the other reasons + bias.
 
     Sums are computed in float64 (Python's floats), so that they add no rounding error to the model's own.
 
@@ -35,6 +36,7 @@ class ScoreBreakdown:
         others_for: the sum of their positive contributions.
         others_against: the sum of their negative contributions.
         bias: the part of the score that belongs to no reason.
+        reference: what is subtracted from the score, reason by reason; None for the plain score.
 
     Example:
         >>> from resemblance.explain.prototype_view import PrototypeView
@@ -52,6 +54,12 @@ class ScoreBreakdown:
     others_for: float = 0.0
     others_against: float = 0.0
     bias: float = 0.0
+    reference: Reference | None = None
+
+    @property
+    def difference(self) -> float:
+        """What the contributions add up to: the score minus that of the reference, or the score itself."""
+        return self.score - (0.0 if self.reference is None else self.reference.score)
 
     @property
     def others_contribution(self) -> float:
@@ -71,22 +79,32 @@ class ScoreBreakdown:
         return shown / self.absolute if self.absolute > 0 else 0.0
 
     @property
+    def outweighed(self) -> bool:
+        """Whether the reasons shown carry less than half, and their sum less than that of the others.
+
+        Others that cancel each other out do not count: without them, the result would be the same.
+        """
+        shown = sum(reason.contribution for reason in self.reasons)
+        return self.share < 0.5 and abs(self.others_contribution) > abs(shown)
+
+    @property
     def total(self) -> float:
         """Reasons + others + bias."""
         return sum(reason.contribution for reason in self.reasons) + self.others_contribution + self.bias
 
     @property
     def adds_up(self) -> bool:
-        """Whether the total equals the score within 1e-5 × (Σ|contributions| + |bias|)."""
-        return abs(self.total - self.score) <= TOLERANCE * (self.absolute + abs(self.bias))
+        """Whether the total equals the difference within 1e-5 × (Σ|contributions| + |bias|), of both scores if two."""
+        size = self.absolute + abs(self.bias) if self.reference is None else self.reference.size
+        return abs(self.total - self.difference) <= TOLERANCE * size
 
     def lines(self) -> list[Line]:
         """Return the table's lines, rounded so that they add up; the other reasons absorb the rounding difference."""
         parts = [reason.contribution for reason in self.reasons]
         parts += [self.others_contribution] * bool(self.others) + [self.bias]
-        decimals = decimals_for([*parts, self.score])
+        decimals = decimals_for([*parts, self.difference])
         absorber = len(self.reasons) if self.others and self.others_contribution else None
-        rounded, score = add_up(parts, self.score, decimals, absorber)
+        rounded, score = add_up(parts, self.difference, decimals, absorber)
         texts = [signed(value, decimals) for value in rounded]
         lines = [Line("reason", text, reason) for text, reason in zip(texts, self.reasons, strict=False)]
         if self.others:
@@ -99,6 +117,8 @@ class ScoreBreakdown:
             "class": self.class_name,
             "class_index": self.class_index,
             "score": finite(self.score),
+            "against": None if self.reference is None else self.reference.to_dict(),
+            "difference": finite(self.difference),
             "reasons": [reason.to_dict(arrays) for reason in self.reasons],
             "others": self.others,
             "others_contribution": finite(self.others_contribution),

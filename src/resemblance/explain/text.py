@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resemblance.explain.against.sum_words import reference_text, sum_text
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.familiarity.familiarity_text import abstention_text, familiarity_lines, first_words
 from resemblance.explain.map_text import map_lines
@@ -46,16 +47,24 @@ def similarity_text(explanation: ExplanationData, reason: Reason) -> str:
     return f"{value:.3f}".replace("-", "−")
 
 
+def heading_text(reason: Reason) -> str:
+    """Return the heading of a reason, with "against" if it lowers the score."""
+    return f"{reason.prototype.heading}{' (against)' if reason.speaks_against else ''}"
+
+
 def weight_word(explanation: ExplanationData) -> str:
     """Return the name of the factor between similarity and contribution."""
-    return "class probability" if explanation.paths else explanation.words.weight
+    word = "class probability" if explanation.paths else explanation.words.weight
+    return f"{word} difference" if explanation.breakdown.reference else word
 
 
 def weight_text(reason: Reason) -> str:
     """Return a reason's weight as text; empty if the method has none."""
     if reason.weight is None:
         return ""
-    return percent(reason.weight) if reason.steps else signed(reason.weight, 3)
+    if not reason.steps:
+        return signed(reason.weight, 3)
+    return percent(reason.weight) if reason.weight >= 0 else f"−{percent(-reason.weight)}"
 
 
 def step_text(step: Step) -> str:
@@ -77,31 +86,33 @@ def path_summary(reason: Reason) -> str:
 def path_text(breakdown: ScoreBreakdown, reason: Reason) -> str:
     """Return a path in one sentence: its steps and its leaf."""
     steps = ", ".join(step_text(step) for step in reason.steps)
-    leaf = f"{percent(reason.weight or 0.0)} for {breakdown.class_name}"
+    leaf = f"{weight_text(reason)} for {breakdown.class_name}"
+    if breakdown.reference is not None:
+        leaf = f"a difference of {weight_text(reason)} for {breakdown.class_name}"
     return f"{steps}: a leaf with {leaf}, reached with {percent(reason.similarity)}"
 
 
-def share_text(breakdown: ScoreBreakdown) -> str:
-    """Return the share of the reasons shown in all contributions as text, with a warning if it is below half."""
+def share_text(explanation: ExplanationData, breakdown: ScoreBreakdown) -> str:
+    """Return the share of the reasons shown in all contributions as text, with a warning if they miss what decided."""
     if breakdown.absolute == 0:
         return "Nothing contributes to this score" + ("; it consists of the bias." if breakdown.bias else ".")
     shown = len(breakdown.reasons)
     paths = any(reason.steps for reason in breakdown.reasons)
     if not breakdown.others:
         return "All reasons are shown."
-    if paths and not breakdown.others_contribution:
+    if paths and not breakdown.others_for - breakdown.others_against:
         return "This path alone determines the prediction; the other paths are not used."
     if paths:
         subject = "path shown carries" if shown == 1 else f"{shown} paths shown carry"
-        text = f"The {subject} {percent(breakdown.share)} of the score"
+        text = f"The {subject} {percent(breakdown.share)} of the {'difference' if breakdown.reference else 'score'}"
         return text + (
             f": less than half. Most of it lies in the other {breakdown.others}."
-            if breakdown.share < 0.5
+            if explanation.misses(breakdown)
             else "."
         )
     subject = "reason shown carries" if shown == 1 else f"{shown} reasons shown carry"
     text = f"The {subject} {percent(breakdown.share)} of all contributions"
-    if breakdown.share < 0.5:
+    if explanation.misses(breakdown):
         return text + f": less than half. Most of the evidence lies in the other {breakdown.others}."
     return text + "."
 
@@ -136,7 +147,7 @@ def warnings(explanation: ExplanationData) -> list[str]:
             )
         elif breakdown.absolute == 0:
             sentences.append(f"No {explanation.words.one} contributes to the score{of}.")
-        elif breakdown.share < 0.5 and breakdown.others:
+        elif explanation.misses(breakdown):
             sentences.append(
                 f"The reasons shown{of} carry only {percent(breakdown.share)} of all contributions."
             )
@@ -208,7 +219,7 @@ def text_table(explanation: ExplanationData) -> str:
                 label = {
                     "others": others_text(breakdown),
                     "bias": "bias",
-                    "score": f"{score_word(explanation)} of {breakdown.class_name}",
+                    "score": sum_text(score_word(explanation), breakdown),
                 }[line.kind]
                 rows.append([label, "", "", "", line.value, ""])
                 continue
@@ -219,8 +230,14 @@ def text_table(explanation: ExplanationData) -> str:
                 rows.append([str(len(paths)), "", probability, weight_text(line.reason), line.value, ""])
                 continue
             numbers = [similarity_text(explanation, line.reason), weight_text(line.reason), line.value]
-            rows.append([str(view.index), view.owner if words.owned else "", *numbers, view.source_name])
-        blocks += [align(head, rows), *paths, share_text(breakdown)]
+            number = f"{view.index}{' (against)' if line.reason.speaks_against else ''}"
+            rows.append([number, view.owner if words.owned else "", *numbers, view.source_name])
+        blocks += [
+            align(head, rows),
+            *paths,
+            *filter(None, [reference_text(score_word(explanation), breakdown)]),
+        ]
+        blocks.append(share_text(explanation, breakdown))
     reason = explanation.counter
     if reason is not None and reason.steps:
         steps = ", ".join(step_text(step) for step in reason.steps)

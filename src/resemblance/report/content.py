@@ -186,7 +186,7 @@ class RunReport:
                 "model knows."
             )
         predicted = [e for e in self.explanations if not e.abstained]
-        weak = [e for e in predicted if any(b.share < 0.5 and b.others for b in e.breakdowns)]
+        weak = [e for e in predicted if any(e.misses(b) for b in e.breakdowns)]
         if weak:
             sentences.append(
                 f"In {len(weak)} of {len(self.explanations)} explanations the reasons shown carry less than "

@@ -39,6 +39,7 @@ def run_report(
     *,
     explain: int = 8,
     top: int = 5,
+    against: int | str = "auto",
     maps: str = "auto",
     check_maps: bool = True,
     first: Sequence[int] | None = None,
@@ -54,6 +55,7 @@ def run_report(
         splits: its images; None if they are not available: then no image is explained.
         explain: the number of images to explain, misclassified ones first.
         top: the number of reasons per image.
+        against: what scores are compared with.
         maps: the kind of map of each reason; a run that has none of this kind gets the default, with a note.
         check_maps: whether to check the maps by deletion.
         first: indices of images that are chosen before others; by default those that the model misclassifies.
@@ -81,13 +83,13 @@ def run_report(
             wrong = known_wrong(run, splits, seed) if first is None else list(first)
             indices = choose_images(run, source, explain, seed, wrong, batch_size, workers)
             try:
-                explanations = explain_images(model, source, indices, top, maps, check_maps)
+                explanations = explain_images(model, source, indices, top, maps, check_maps, against)
             except UserError as error:
                 if maps in ("auto", "none"):
                     raise
                 notes.append(f"There are no {maps} maps here, but the default ones: {error}.")
                 (messages or Messages()).warn(f"{run.name} is shown with its default maps: {error}")
-                explanations = explain_images(model, source, indices, top, "auto", check_maps)
+                explanations = explain_images(model, source, indices, top, "auto", check_maps, against)
         figures = _figures(
             run, source, run.training_images(splits), seed, batch_size, workers, messages or Messages()
         )
@@ -203,6 +205,7 @@ def explain_images(
     top: int,
     maps: str = "auto",
     check_maps: bool = False,
+    against: int | str = "auto",
 ) -> list[Explanation]:
     """Explain images of a source, with their true classes."""
     return explain_batch(
@@ -213,6 +216,7 @@ def explain_images(
         names=[source.name(index) for index in indices],
         maps=maps,
         check_maps=check_maps,
+        against=against,
     )
 
 

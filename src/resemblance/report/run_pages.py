@@ -30,6 +30,7 @@ def report(
     title: str = "",
     explain: int = 8,
     top: int = 5,
+    against: int | str = "auto",
     maps: str = "auto",
     check_maps: bool = True,
     seed: int = 0,
@@ -47,6 +48,7 @@ def report(
         title: the page's heading; by default it has the runs' names.
         explain: the number of images to explain per run, misclassified ones first.
         top: the number of reasons per image.
+        against: what scores are compared with, as for `explain`.
         maps: the map of each reason, as for `explain`; the default where a run has none of this kind.
         check_maps: whether to check maps by deletion.
         seed: the seed of the choice of images.
@@ -77,6 +79,7 @@ def report(
             splits,
             explain=explain,
             top=top,
+            against=against,
             maps=maps,
             check_maps=check_maps,
             first=first,

@@ -25,6 +25,7 @@ def run(options: ExplainCommand) -> int:
             top=options.top,
             prototypes=options.prototypes,
             classes=options.classes,
+            against=options.against,
             labels=options.label,
             maps=options.maps,
             check_maps=options.check_maps,

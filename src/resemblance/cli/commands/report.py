@@ -22,6 +22,7 @@ def run(options: ReportCommand) -> int:
             title=options.title or "",
             explain=options.explain,
             top=options.top,
+            against=options.against,
             maps=options.maps,
             check_maps=options.check_maps,
             seed=options.seed,
