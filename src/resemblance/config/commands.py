@@ -13,8 +13,9 @@ from resemblance.config.method import MethodConfig
 from resemblance.config.options import option
 from resemblance.config.relevance import CHECK_HELP, MAPS_HELP, NO_CHECK_HELP, SHOWN_MAPS
 from resemblance.config.runs import ConvertOptions, TrainOptions
-from resemblance.config.training import SEED
+from resemblance.config.training import ACCELERATORS, SEED
 
+FIGURES = ("auto", "none", "wrong", "all")  # which explanations get a figure
 SPLITS = ("auto", "train", "val", "test")
 PICTURE = "picture to write (.png, .pdf or .svg), or a folder for it (default: the run folder)"
 
@@ -61,7 +62,9 @@ class ExplainCommand(RunOptions):
     group: ClassVar[str] = "explanation"
     line: ClassVar[str] = "explain a model's predictions for images"
 
-    images: list[str] = option(list, "image files", positional=True, many=True, metavar="IMAGE")
+    images: list[str] = option(
+        list, "image files, or folders with their subfolders", positional=True, many=True, metavar="IMAGE"
+    )
     top: int = option(5, "number of reasons to show", least=1)
     prototypes: tuple[int, ...] | None = option(
         None, "numbers of the prototypes to show instead, whatever their class"
@@ -69,13 +72,23 @@ class ExplainCommand(RunOptions):
     classes: tuple[str, ...] | None = option(
         None, "classes whose scores are explained (default: the predicted class)"
     )
-    label: str | None = option(None, "true class of the images", metavar="CLASS")
-    maps: str = option("auto", MAPS_HELP, choices=SHOWN_MAPS)
-    check_maps: bool = option(True, CHECK_HELP, off=NO_CHECK_HELP)
-    skip_bad_images: bool = option(False, SKIP)
+    label: str | None = option(
+        None, "true class of the images (default: the class folders in which they lie)", metavar="CLASS"
+    )
+    maps: str = option(
+        "auto", f"{MAPS_HELP}. For more than 10 images, auto is similarity or none", choices=SHOWN_MAPS
+    )
+    check_maps: bool | None = option(None, f"{CHECK_HELP} (default for up to 10 images)", off=NO_CHECK_HELP)
+    figures: str = option(
+        "auto", "images that get a figure of their own; auto is all of up to 10", choices=FIGURES
+    )
+    skip_bad_images: bool = option(False, f"{SKIP}; in folders they are always left out")
+    batch_size: int = option(16, "images per batch", least=1)
+    accelerator: str = option("auto", "hardware to compute on", choices=ACCELERATORS)
     output: Path | None = option(
         None,
-        "folder for an HTML page and figures, or one picture or .html file (default: explanations/ in the run folder)",
+        "folder for tables, an HTML page and figures, or one picture or .html file (default: explanations/ in the run "
+        "folder)",
         metavar="PATH",
         title="output",
     )
@@ -151,7 +164,7 @@ class ReportCommand(SourceOptions):
     explain: int = option(8, "number of test images to explain, misclassified ones first", least=0)
     top: int = option(5, "number of reasons to show for each image", least=1)
     maps: str = option("auto", MAPS_HELP, choices=SHOWN_MAPS)
-    check_maps: bool = option(True, CHECK_HELP, off=NO_CHECK_HELP)
+    check_maps: bool = option(True, f"{CHECK_HELP} (default)", off=NO_CHECK_HELP)
     title: str | None = option(None, "title of the page")
     seed: int = option(0, "seed of the choice of images", least=0)
     allow_import: str | None = option(None, IMPORT, metavar="NAME", title="output")

@@ -53,6 +53,10 @@ class Explanation(ExplanationData):
         """
         return explanation_figure(self, paper)
 
+    def __repr__(self) -> str:
+        reasons = f"{len(self.reasons)} reason{'' if len(self.reasons) == 1 else 's'}"
+        return f"<Explanation of {self.name!r}: {text.headline(self)}, {reasons}>".replace(text.NO_BREAK, " ")
+
     def _repr_html_(self) -> str:
         return explanation_html(self)
 

@@ -66,6 +66,9 @@ class ExplanationData:
     maps: MapKind | None = None
     ranking: Ranking | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.name!r}: predicted {self.predicted}>"
+
     @property
     def predicted(self) -> str:
         """The name of the predicted class."""

@@ -53,6 +53,9 @@ class ScoreBreakdown:
     others_against: float = 0.0
     bias: float = 0.0
 
+    def __repr__(self) -> str:
+        return f"<score {self.score:.3g} of {self.class_name}: {len(self.reasons)} reasons and {self.others} others>"
+
     @property
     def others_contribution(self) -> float:
         """The sum of the contributions of the reasons not shown."""
