@@ -224,12 +224,17 @@ def test_explain(made: resemblance.Run, tmp_path: Path) -> None:
     assert len(made.explain(torch.rand(3, 1, 32, 32))) == 3
     (picture.parent / "none.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"none\.png"):
-        made.explain(picture.parent)
+        made.explain([picture, picture.parent / "none.png"])
     heard = Heard()
     output = tmp_path / "why"
-    assert len(made.explain(picture.parent, skip_bad_images=True, messages=heard, output=output)) == 1
+    assert len(made.explain(picture.parent, messages=heard, output=output)) == 1
     assert "left out" in heard.lines[0]
-    assert {path.name for path in output.iterdir()} == {"index.html", "one.png"}
+    assert {path.name for path in output.iterdir()} == {
+        "index.html",
+        "one.png",
+        "explanations.csv",
+        "explanations.jsonl",
+    }
     made.explain(picture, output=tmp_path / "one.svg")
     assert (tmp_path / "one.svg").is_file()
 

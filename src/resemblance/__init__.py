@@ -13,7 +13,7 @@ from resemblance.config.lazy import import_name
 from resemblance.version import __version__
 
 if TYPE_CHECKING:
-    from resemblance.api import Run, convert, explain, open_run, train
+    from resemblance.api import Run, convert, open_run, train
     from resemblance.auditing import audit
     from resemblance.config.errors import UserError
     from resemblance.config.image import ImageSpec
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from resemblance.data.spec import infer_image_spec
     from resemblance.evaluating import evaluate
     from resemblance.explain.explanation import Explanation
+    from resemblance.explain.many.explanations import Explanations
     from resemblance.explain.prototype_view import PrototypeView, prototype_views
     from resemblance.explain.reason import Reason
+    from resemblance.explaining import explain
     from resemblance.methods.ensemble.model import Ensemble, make_ensemble
     from resemblance.methods.loading import load
     from resemblance.methods.registry import build, list_methods
@@ -47,6 +49,7 @@ _HOMES = {
     "EnsembleEvaluation": "metrics.ensemble",
     "Evaluation": "metrics.evaluation",
     "Explanation": "explain.explanation",
+    "Explanations": "explain.many.explanations",
     "FitResult": "training.engine.fit",
     "ImageDataset": "data.dataset",
     "ImageSpec": "config.image",
@@ -65,7 +68,7 @@ _HOMES = {
     "convert": "api",
     "evaluate": "evaluating",
     "evaluate_ensemble": "metrics.ensemble",
-    "explain": "api",
+    "explain": "explaining",
     "fit": "training.engine.fit",
     "infer_image_spec": "data.spec",
     "inspect": "runs.inspection.inspecting",
@@ -89,6 +92,7 @@ __all__ = [
     "EnsembleEvaluation",
     "Evaluation",
     "Explanation",
+    "Explanations",
     "FitResult",
     "ImageDataset",
     "ImageSpec",

@@ -13,17 +13,17 @@ from resemblance.auditing import audit
 from resemblance.config.method import MethodConfig
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.evaluating import evaluate
-from resemblance.explain.explanation import Explanation
+from resemblance.explain.many.explanations import Explanations
+from resemblance.explaining import explain
 from resemblance.metrics.evaluation import Evaluation
-from resemblance.report.explanation_page import check_explanation_output, write_explanations
 from resemblance.report.run_pages import report, reported
 from resemblance.runs.audited_run import RunAudit
 from resemblance.runs.conversion_run import convert_run
 from resemblance.runs.evaluated_runs import RunsEvaluation
-from resemblance.runs.explained_images import Labels, explain_images, list_images
+from resemblance.runs.explained_images import Labels
 from resemblance.runs.keywords import convert_options, train_options
 from resemblance.runs.messages import Messages, messages_for
-from resemblance.runs.opening import Openable, as_runs, read_run
+from resemblance.runs.opening import read_run
 from resemblance.runs.run import RunRecord
 from resemblance.runs.training_run import train_run
 
@@ -40,9 +40,48 @@ class Run(RunRecord):
         notes: notes that the reader should know: images left out or split off, results of projection and pruning.
     """
 
-    def explain(self, images: Any, **options: Any) -> list[Explanation]:
+    def explain(
+        self,
+        images: Any,
+        *,
+        top: int | None = 5,
+        prototypes: Sequence[int] | None = None,
+        classes: Sequence[int | str] | None = None,
+        against: int | str = "auto",
+        labels: Labels = None,
+        maps: str = "auto",
+        check_maps: bool | None = None,
+        abstain_below: float | None = None,
+        conformal: float | None = None,
+        figures: str = "auto",
+        output: Path | str | None = None,
+        skip_bad_images: bool = False,
+        batch_size: int = 16,
+        accelerator: str = "auto",
+        progress: bool = False,
+        messages: Messages | None = None,
+    ) -> Explanations:
         """Explain images; see `resemblance.explain`."""
-        return explain(self, images, **options)
+        return explain(
+            self,
+            images,
+            top=top,
+            prototypes=prototypes,
+            classes=classes,
+            against=against,
+            labels=labels,
+            maps=maps,
+            check_maps=check_maps,
+            abstain_below=abstain_below,
+            conformal=conformal,
+            figures=figures,
+            output=output,
+            skip_bad_images=skip_bad_images,
+            batch_size=batch_size,
+            accelerator=accelerator,
+            progress=progress,
+            messages=messages,
+        )
 
     @overload
     def evaluate(
@@ -166,69 +205,6 @@ def open_run(
         resemblance.config.errors.UserError: no such folder: runs/nothing/there
     """
     return _run(read_run(path, module=module, allow_import=allow_import, accelerator=accelerator))
-
-
-def explain(
-    model: Openable,
-    images: Any,
-    *,
-    top: int | None = 5,
-    prototypes: Sequence[int] | None = None,
-    classes: Sequence[int | str] | None = None,
-    against: int | str = "auto",
-    labels: Labels = None,
-    maps: str = "auto",
-    check_maps: bool | None = None,
-    abstain_below: float | None = None,
-    conformal: float | None = None,
-    output: Path | str | None = None,
-    skip_bad_images: bool = False,
-    messages: Messages | None = None,
-) -> list[Explanation]:
-    """Explain a model's predictions for images.
-
-    Args:
-        model: a model with prototypes, a run, or the folder of one.
-        images: one or several images: paths, folders, PIL images, arrays or tensors (C, H, W) in [0, 1].
-        top: the number of reasons to show; None for all.
-        prototypes: the prototypes to show instead, whatever class they belong to.
-        classes: names or indices of the classes whose scores are explained; by default, the predicted class.
-        against: what scores are compared with, so that contributions add up to the difference: ``mean`` (of the
-            classes), ``runner-up``, a class, or ``none`` for the plain score; by default the mean for logits with
-            many negative weights, and the plain score for others.
-        labels: the true class of each image, or one for all of them, if known.
-        maps: the map of each reason: auto, none, similarity, gradient, smoothgrad, integrated or prp.
-        check_maps: whether to check maps by deletion (30 forward passes each); by default if there is an output.
-        abstain_below: the quantile, in [0, 1], of the deciding similarity of correctly classified validation images
-            below which the model abstains; by default it always predicts.
-        conformal: the probability with which a set of classes, ``answer_set``, holds the true class; by default there
-            is no set.
-        output: a folder for a page and figures, or a picture or .html file; by default nothing is written.
-        skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
-        messages: receives a warning for each image that is left out.
-
-    Returns:
-        One explanation per image, in the order of the images.
-
-    Raises:
-        UserError: if an image cannot be read, a class or prototype does not exist, or the model has no prototypes.
-
-    Example:
-        >>> [explanation] = explain("runs/kmex", "digit.png", labels="3")  # doctest: +SKIP
-        >>> explanation.plot().savefig("why.png")  # doctest: +SKIP
-    """
-    [run], listed = as_runs(model, "cpu"), list_images(images)
-    path = None if output is None else Path(output).expanduser()
-    if path is not None:
-        check_explanation_output(path, len(listed))
-    check = path is not None if check_maps is None else check_maps
-    chosen: dict[str, Any] = {"top": top, "prototypes": prototypes, "classes": classes, "against": against}
-    chosen |= {"abstain_below": abstain_below, "conformal": conformal}
-    bad = (skip_bad_images, messages or Messages())
-    explanations = explain_images(run.model, listed, labels, *bad, **chosen, maps=maps, check_maps=check)
-    if path is not None:
-        write_explanations(run, explanations, path)
-    return explanations
 
 
 def _run(record: RunRecord) -> Run:

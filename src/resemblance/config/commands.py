@@ -13,9 +13,10 @@ from resemblance.config.method import MethodConfig
 from resemblance.config.options import option
 from resemblance.config.relevance import CHECK_HELP, MAPS_HELP, NO_CHECK_HELP, SHOWN_MAPS
 from resemblance.config.runs import ConvertOptions, TrainOptions
-from resemblance.config.training import SEED
+from resemblance.config.training import ACCELERATORS, SEED
 from resemblance.config.values import check_fields
 
+FIGURES = ("auto", "none", "wrong", "all")  # which explanations get a figure
 SPLITS = ("auto", "train", "val", "test")
 PICTURE = "picture to write (.png, .pdf or .svg), or a folder for it (default: the run folder)"
 
@@ -67,7 +68,9 @@ class ExplainCommand(RunOptions):
     group: ClassVar[str] = "explanation"
     line: ClassVar[str] = "explain a model's predictions for images"
 
-    images: list[str] = option(list, "image files", positional=True, many=True, metavar="IMAGE")
+    images: list[str] = option(
+        list, "image files, or folders with their subfolders", positional=True, many=True, metavar="IMAGE"
+    )
     top: int = option(5, "number of reasons to show", least=1)
     prototypes: tuple[int, ...] | None = option(
         None, "numbers of the prototypes to show instead, whatever their class"
@@ -76,7 +79,9 @@ class ExplainCommand(RunOptions):
         None, "classes whose scores are explained (default: the predicted class)"
     )
     against: str = option("auto", AGAINST, metavar="WHAT")
-    label: str | None = option(None, "true class of the images", metavar="CLASS")
+    label: str | None = option(
+        None, "true class of the images (default: the class folders in which they lie)", metavar="CLASS"
+    )
     abstain_below: float | None = option(
         None,
         "abstain where the deciding similarity is below this quantile of correctly classified validation images, "
@@ -92,12 +97,20 @@ class ExplainCommand(RunOptions):
         most=1,
         metavar="LEVEL",
     )
-    maps: str = option("auto", MAPS_HELP, choices=SHOWN_MAPS)
-    check_maps: bool = option(True, CHECK_HELP, off=NO_CHECK_HELP)
-    skip_bad_images: bool = option(False, SKIP)
+    maps: str = option(
+        "auto", f"{MAPS_HELP}. For more than 10 images, auto is similarity or none", choices=SHOWN_MAPS
+    )
+    check_maps: bool | None = option(None, f"{CHECK_HELP} (default for up to 10 images)", off=NO_CHECK_HELP)
+    figures: str = option(
+        "auto", "images that get a figure of their own; auto is all of up to 10", choices=FIGURES
+    )
+    skip_bad_images: bool = option(False, f"{SKIP}; in folders they are always left out")
+    batch_size: int = option(16, "images per batch", least=1)
+    accelerator: str = option("auto", "hardware to compute on", choices=ACCELERATORS)
     output: Path | None = option(
         None,
-        "folder for an HTML page and figures, or one picture or .html file (default: explanations/ in the run folder)",
+        "folder for tables, an HTML page and figures, or one picture or .html file (default: explanations/ in the run "
+        "folder)",
         metavar="PATH",
         title="output",
     )
@@ -177,7 +190,7 @@ class ReportCommand(SourceOptions):
     top: int = option(5, "number of reasons to show for each image", least=1)
     against: str = option("auto", AGAINST, metavar="WHAT")
     maps: str = option("auto", MAPS_HELP, choices=SHOWN_MAPS)
-    check_maps: bool = option(True, CHECK_HELP, off=NO_CHECK_HELP)
+    check_maps: bool = option(True, f"{CHECK_HELP} (default)", off=NO_CHECK_HELP)
     title: str | None = option(None, "title of the page")
     seed: int = option(0, "seed of the choice of images", least=0)
     allow_import: str | None = option(None, IMPORT, metavar="NAME", title="output")

@@ -25,5 +25,5 @@ MAPS_HELP = (
     "(integrated gradients) or prp (relevance propagation); none; auto is similarity, and smoothgrad for methods that "
     f"compare whole images. For prp: {LRP_NOTICE}"
 )
-CHECK_HELP = "remove what each map marks and compare with random places: 30 forward passes per map (default)"
+CHECK_HELP = "remove what each map marks and compare with random places: 30 forward passes per map"
 NO_CHECK_HELP = "do not check maps by removing what they mark, which costs 30 forward passes per map"

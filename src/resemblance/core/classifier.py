@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from resemblance.config.encoder import EncoderConfig
 from resemblance.config.method import MethodConfig
 from resemblance.config.model import ModelSpec
+from resemblance.core.other_software import UsableElsewhere
 from resemblance.core.output import Output
 from resemblance.core.probabilities import as_probabilities
 from resemblance.core.recipe import Recipe
@@ -39,7 +40,7 @@ class Normalize(nn.Module):
         return (images - self.mean) / self.std
 
 
-class Classifier(TrainingHooks, nn.Module):
+class Classifier(TrainingHooks, UsableElsewhere):
     """Base of all models: image → latents → scores.
 
     A method defines `latents`, `head`, `loss`, `recipe` and `parameter_groups`, and where it needs another encoder
@@ -110,6 +111,11 @@ class Classifier(TrainingHooks, nn.Module):
     def name(self) -> str:
         """The method's name."""
         return self.config.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the scores."""
+        return self.spec.classes
 
     @property
     def device(self) -> torch.device:

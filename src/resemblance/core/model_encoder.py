@@ -38,12 +38,10 @@ class ModelEncoder(Encoder):
         self.trained_head = True
         self._measure(model.spec.image)
 
-    def features(self, images: Tensor) -> Tensor:
-        """Compute the model's latents, (B, D, h, w) or (B, E)."""
+    def _features(self, images: Tensor) -> Tensor:
         return self.model.latents(images)
 
-    def map(self, features: Tensor) -> Tensor:
-        """Return the latent map; one cell where the model has only embeddings."""
+    def _map(self, features: Tensor) -> Tensor:
         return features if features.dim() == 4 else features[:, :, None, None]
 
     def _embed(self, features: Tensor) -> Tensor:

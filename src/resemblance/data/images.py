@@ -99,7 +99,7 @@ def _plain(image: Image.Image, file: Image.Image, name: str) -> Image.Image:
     if image.mode.startswith("I;16"):
         bits = getattr(file, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]
         values = np.asarray(image)
-        grey = _scaled(values, 2**bits - 1)
+        grey = eight_bits(values, 2**bits - 1)
         if "transparency" in image.info:
             grey[values == image.info["transparency"]] = 255
         picture = Image.fromarray(grey)
@@ -111,14 +111,14 @@ def _plain(image: Image.Image, file: Image.Image, name: str) -> Image.Image:
             raise UserError(
                 f"{name}: 32-bit integer pixels, whose range is unknown; save it with 8 or 16 bits"
             )
-        return Image.fromarray(_scaled(np.asarray(image), 65535))
+        return Image.fromarray(eight_bits(np.asarray(image), 65535))
     if image.mode == "F":
         values = np.asarray(image)
         if not (values.min() >= 0 and values.max() <= 1):
             raise UserError(
                 f"{name}: floating point pixels from {values.min():g} to {values.max():g}; expected 0 to 1"
             )
-        return Image.fromarray(_scaled(values, 1))
+        return Image.fromarray(eight_bits(values, 1))
     is_grey = image.mode in ("1", "L", "LA")
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, "white")
@@ -127,8 +127,8 @@ def _plain(image: Image.Image, file: Image.Image, name: str) -> Image.Image:
     return image.convert("L" if is_grey else "RGB")
 
 
-def _scaled(values: NDArray[np.generic], top: int) -> NDArray[np.uint8]:
-    """Scale values (H, W) from 0 to ``top`` to 0 to 255, in blocks of rows: float64 needs eight times the memory."""
+def eight_bits(values: NDArray[np.generic], top: int) -> NDArray[np.uint8]:
+    """Scale values (H, W, ...) from 0 to ``top`` to 0 to 255, in blocks of rows: float64 needs 8 times the memory."""
     scaled = np.empty(values.shape, np.uint8)
     rows = max(1, BLOCK // values.shape[1])
     for start in range(0, len(values), rows):

@@ -15,11 +15,12 @@ from torch import Tensor
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.data.geometry import Preparation
-from resemblance.data.images import Pixels, read_image
+from resemblance.data.images import Pixels, eight_bits, read_image
 from resemblance.data.transforms import to_tensor
 
 # Modes of PIL images that no file format here can save, and equivalent ones.
 SAVED_AS = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+ROUNDING = 1e-4  # how far a value may lie outside [0, 1]
 
 
 class ModelInput(NamedTuple):
@@ -34,16 +35,18 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInpu
     """Convert one image to the tensor that a model of ``spec`` reads.
 
     Args:
-        image: a path, encoded bytes or an open file; a PIL image; a uint8 array (H, W) or (H, W, C); a float
-            array (H, W) or (H, W, C), or a tensor (C, H, W) or (1, C, H, W), in [0, 1] at the model's size.
-        spec: size, channels and preparation; arrays of floats and tensors are not prepared.
+        image: a path, encoded bytes or an open file; a PIL image; a uint8 or uint16 array (H, W) or (H, W, C), or a
+            uint8 tensor (C, H, W); a float array (H, W) or (H, W, C), or a tensor (C, H, W) or (1, C, H, W), in [0, 1]
+            at the model's size. What `as_tensor` has returned is returned unchanged.
+        spec: size, channels and preparation; arrays of floats and tensors of floats are not prepared.
         name: the name in messages; by default the path, or "image".
 
     Returns:
         The tensor, the image's name, and the mapping of places between the picture and the tensor.
 
     Raises:
-        UserError: for anything that is not an image of these kinds.
+        UserError: for anything that is not an image of these kinds, and for values that cannot be pixels in [0, 1]:
+            8-bit levels as floats, images that were already normalised, channels in the wrong place, an empty array.
 
     Example:
         >>> spec = ImageSpec(8, 8, 1, (0.5,), (0.5,))
@@ -51,6 +54,8 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInpu
         >>> tensor.shape, tensor.max().item(), name, preparation.original
         (torch.Size([1, 8, 8]), 1.0, 'image', (16, 16))
     """
+    if isinstance(image, ModelInput):
+        return image
     if isinstance(image, (str, os.PathLike)):
         name = name or os.fspath(image)
         path = Path(image)
@@ -116,16 +121,29 @@ def _prepared(image: Image.Image, spec: ImageSpec, name: str) -> ModelInput:
 
 
 def _from_array(array: np.ndarray[Any, Any], spec: ImageSpec, name: str) -> ModelInput:
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+    shape = array.shape
+    if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
+        hint = ""
+        if array.ndim == 3 and shape[0] in (1, 3):
+            hint = "; its channels come first, so use .transpose(1, 2, 0)"
+        elif array.ndim == 4:
+            hint = "; give a list of such arrays for several images"
         raise UserError(
-            f"{name}: an array of shape {array.shape} is not an image; expected (H, W) or (H, W, 3)"
+            f"{name}: an array of shape {shape} is not an image; expected (H, W) or (H, W, 3){hint}"
         )
+    if not array.size:
+        raise UserError(f"{name}: a picture of {shape[1]}x{shape[0]} pixels is empty")
+    if array.dtype == np.uint16:
+        # By the range of the type, as 16-bit files are, so that images of one set stay comparable.
+        array = eight_bits(array, 65535)
     if array.dtype == np.uint8:
-        squeezed = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
+        squeezed = array[:, :, 0] if array.ndim == 3 and shape[2] == 1 else array
         return _prepared(_upright(Image.fromarray(np.ascontiguousarray(squeezed)), name), spec, name)
     if not np.issubdtype(array.dtype, np.floating):
+        levels = array.dtype.kind in "iu" and array.min() >= 0 and array.max() <= 255
+        hint = "; use .astype(np.uint8)" if levels else ""
         raise UserError(
-            f"{name}: an array of {array.dtype} is not an image; expected uint8, or floats in [0, 1]"
+            f"{name}: an array of {array.dtype} is not an image; expected uint8, uint16, or floats in [0, 1]{hint}"
         )
     tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     return _from_tensor(tensor[None] if array.ndim == 2 else tensor.permute(2, 0, 1), spec, name)
@@ -137,15 +155,52 @@ def _from_tensor(tensor: Tensor, spec: ImageSpec, name: str) -> ModelInput:
         tensor = tensor[0]
     if tensor.dim() == 2 and spec.channels == 1:
         tensor = tensor[None]
+    if tensor.dtype == torch.uint8 and tensor.dim() == 3 and len(tensor) in (1, 3):
+        return _from_array(tensor.permute(1, 2, 0).cpu().numpy(), spec, name)
     expected = (spec.channels, *spec.size)
     if tuple(tensor.shape) != expected:
-        raise UserError(f"{name}: the model reads images of shape {expected} in [0, 1], not {shape}")
-    if not tensor.is_floating_point():
-        raise UserError(f"{name}: expected floats in [0, 1], not {str(tensor.dtype).removeprefix('torch.')}")
-    low, high = float(tensor.min()), float(tensor.max())
-    if not (low >= -1e-4 and high <= 1 + 1e-4):  # also refuses NaN
         raise UserError(
-            f"{name}: values from {low:.3g} to {high:.3g}; the model reads images in [0, 1] "
-            "and normalises them itself"
+            f"{name}: the model reads images of shape {expected} in [0, 1], not {shape}"
+            + _shape_hint(shape, tuple(tensor.shape), spec)
         )
+    if not tensor.is_floating_point():
+        kind = str(tensor.dtype).removeprefix("torch.")
+        hint = "" if tensor.is_complex() else "; pixels from 0 to 255 are accepted as uint8"
+        raise UserError(f"{name}: expected floats in [0, 1], not {kind}{hint}")
+    values = tensor.detach().float()
+    _check_values(float(values.min()), float(values.max()), name)
     return ModelInput(tensor.float().clamp(0, 1), name, Preparation(spec.size, spec.size))
+
+
+def _shape_hint(given: tuple[int, ...], shape: tuple[int, ...], spec: ImageSpec) -> str:
+    """Return the cure for a tensor of the wrong shape; ``given`` is its shape with a batch of one around it."""
+    if len(given) == 4 and given[0] != 1:
+        return "; these are several images" if given[0] else "; this is an empty batch"
+    if not all(shape):
+        return "; it is empty"
+    if shape == (*spec.size, spec.channels):
+        return "; its channels come last, so use .permute(2, 0, 1)"
+    if len(shape) == 3 and shape[0] == spec.channels:
+        return "; resize it, or give a picture of uint8 values, a PIL image or a file, which the model resizes itself"
+    return ""
+
+
+def _check_values(low: float, high: float, name: str) -> None:
+    """Refuse values that cannot be pixels in [0, 1], and say what they seem to be."""
+    if low >= -ROUNDING and high <= 1 + ROUNDING:
+        if 0 < high <= 1.01 / 255:
+            raise UserError(
+                f"{name}: values from {low:.2g} to {high:.2g} would be black; "
+                "they seem to be divided by 255 twice, so divide them once"
+            )
+        return
+    found = f"{name}: values from {low:.3g} to {high:.3g}; the model reads images in [0, 1]"
+    if low != low or high != high or low == -np.inf or high == np.inf:
+        raise UserError(f"{found}, and these are not all finite")
+    if low < -ROUNDING:
+        raise UserError(
+            f"{found} and normalises them itself; give them as they were before their normalisation"
+        )
+    if 2 < high <= 255:
+        raise UserError(f"{found}; divide them by 255, or give them as uint8")
+    raise UserError(f"{found} and normalises them itself")

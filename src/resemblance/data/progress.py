@@ -17,7 +17,12 @@ LONG = 60.0
 
 
 def track(
-    items: Iterable[T], title: str, show: bool = True, *, console: Console | None = None
+    items: Iterable[T],
+    title: str,
+    show: bool = True,
+    *,
+    total: int | None = None,
+    console: Console | None = None,
 ) -> Iterator[T]:
     """Yield the items, with a progress bar on the error stream if they take more than two seconds.
 
@@ -28,6 +33,7 @@ def track(
         items: with or without a length.
         title: the name of the work, for instance ``projecting``.
         show: whether to show anything.
+        total: the number of items, if they have no length.
         console: where to write; by default the error stream.
 
     Example:
@@ -38,7 +44,7 @@ def track(
     if not show or not console.is_terminal:
         yield from items
         return
-    total = len(items) if isinstance(items, Sized) else None
+    total = len(items) if isinstance(items, Sized) else total
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True)
     task = bar.add_task(title, total=total)

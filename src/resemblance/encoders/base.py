@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.encoders.probe import evaluating, used_parameters
 from resemblance.encoders.surgery import drop_unused
+
+SIXTEEN_BITS = (torch.float16, torch.bfloat16)
 
 
 class Encoder(nn.Module, ABC):
@@ -44,19 +46,48 @@ class Encoder(nn.Module, ABC):
         self._input_shape = (0, 0, 0)
 
     @abstractmethod
-    def features(self, images: Tensor) -> Any:
-        """Run the network on normalised images (B, C, H, W)."""
+    def _features(self, images: Tensor) -> Any: ...
 
     @abstractmethod
-    def map(self, features: Any) -> Tensor:
-        """Return the latent map (B, D, h, w) of `features`."""
+    def _map(self, features: Any) -> Tensor: ...
 
     @abstractmethod
     def _embed(self, features: Any) -> Tensor: ...
 
+    def features(self, images: Tensor) -> Any:
+        """Run the network on normalised images (B, C, H, W)."""
+        return self._features(images.to(self.dtype) if self.dtype in SIXTEEN_BITS else images)
+
+    def map(self, features: Any) -> Tensor:
+        """Return the latent map (B, D, h, w) of `features`."""
+        return self._wide(self._map(features))
+
     def embed(self, features: Any) -> Tensor:
         """Return the input of the trained classifier, (B, E); after `keep_map_only`, the mean of the map."""
-        return self.map(features).mean((2, 3)) if self.stop_at_map else self._embed(features)
+        return self.map(features).mean((2, 3)) if self.stop_at_map else self._wide(self._embed(features))
+
+    def _wide(self, tensor: Tensor) -> Tensor:
+        """Return float32 of a network with weights of 16 bits; what follows it computes in float32."""
+        return tensor.float() if self.dtype in SIXTEEN_BITS else tensor
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the network's weights."""
+        first = next(self._network.parameters(), None)
+        return torch.float32 if first is None else first.dtype
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Convert the network as it is asked to be; its classifier belongs to the head, and stays in float32."""
+        module: Any = super()
+        head: Any = self.classifier
+        self.classifier = None
+        try:
+            module._apply(getattr(fn, "network", fn), recurse)
+        finally:
+            self.classifier = head
+        if head is not None:
+            head._apply(fn)
+        return self
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Compute the trained classifier's logits (B, K) for embeddings (B, E).

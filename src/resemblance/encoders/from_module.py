@@ -164,8 +164,7 @@ class ModuleEncoder(Encoder):
     def _network(self) -> nn.Module:
         return self.module
 
-    def features(self, images: Tensor) -> Captured:
-        """Compute the cut layer's output and the classifier's input in one pass."""
+    def _features(self, images: Tensor) -> Captured:
         captured: dict[str, Tensor] = {}
         _CURRENT.captured, _CURRENT.stop = captured, self.stop_at_map
         try:
@@ -178,8 +177,7 @@ class ModuleEncoder(Encoder):
             raise RuntimeError(f"layer {self._cut} did not run")
         return Captured(captured["map"], captured.get("embedding"))
 
-    def map(self, features: Captured) -> Tensor:
-        """Return the map, channels first, without class and register tokens."""
+    def _map(self, features: Captured) -> Tensor:
         latents, embedding = features
         if latents.ndim == 3:
             size = self._image_size

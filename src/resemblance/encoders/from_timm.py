@@ -84,13 +84,11 @@ class TimmEncoder(Encoder):
         network: nn.Module = self.net
         return network
 
-    def features(self, images: Tensor) -> Tensor:
-        """Compute `forward_features`: (B, D, h, w), (B, h, w, D) or tokens (B, N, D)."""
+    def _features(self, images: Tensor) -> Tensor:
         features: Tensor = self.net.forward_features(images)
         return features
 
-    def map(self, features: Tensor) -> Tensor:
-        """Return the map, channels first, without class and register tokens."""
+    def _map(self, features: Tensor) -> Tensor:
         if features.ndim == 3:
             return tokens_to_map(features, self._image_size, self.prefix)
         if getattr(self.net, "output_fmt", "NCHW") == "NHWC":

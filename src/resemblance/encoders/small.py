@@ -56,13 +56,11 @@ class SmallEncoder(Encoder):
             self.trained_head = loaded.head
             self.description = f"small CNN, {loaded.note}"
 
-    def features(self, images: Tensor) -> Tensor:
-        """Compute the map, (B, 128, h, w)."""
+    def _features(self, images: Tensor) -> Tensor:
         latents: Tensor = self.layers(images)
         return latents
 
-    def map(self, features: Tensor) -> Tensor:
-        """Return the map, which the features are."""
+    def _map(self, features: Tensor) -> Tensor:
         return features
 
     def _embed(self, features: Tensor) -> Tensor:

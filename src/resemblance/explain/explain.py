@@ -32,7 +32,7 @@ def explain(
     model: PrototypeModel,
     image: Any,
     *,
-    top: int | None = 10,
+    top: int | None = 5,
     prototypes: Sequence[int] | None = None,
     classes: Sequence[int | str] | None = None,
     against: int | str = "auto",
@@ -92,11 +92,11 @@ def explain_batch(
     model: PrototypeModel,
     images: Tensor | Sequence[Any],
     *,
-    top: int | None = 10,
+    top: int | None = 5,
     prototypes: Sequence[int] | None = None,
     classes: Sequence[int | str] | None = None,
     against: int | str = "auto",
-    labels: Sequence[int | str] | None = None,
+    labels: Sequence[int | str | None] | None = None,
     names: Sequence[str] | None = None,
     maps: str = "auto",
     check_maps: bool = False,
@@ -113,7 +113,7 @@ def explain_batch(
         prototypes: as for `explain`, for every image.
         classes: as for `explain`, for every image.
         against: as for `explain`, for every image.
-        labels: the true class of each image.
+        labels: the true class of each image; None where it is not known.
         names: the name of each image.
         maps: as for `explain`.
         check_maps: as for `explain`.
@@ -129,7 +129,9 @@ def explain_batch(
     for values, kind in ((labels, "labels"), (names, "names")):
         if values is not None and len(values) != count:
             raise UserError(f"{len(values)} {kind} for {count} images")
-    true_classes = [None] * count if labels is None else [class_index(model, value) for value in labels]
+    true_classes = [
+        None if value is None else class_index(model, value) for value in labels or [None] * count
+    ]
     explanations: list[Explanation] = []
     for start in range(0, count, batch_size):
         rows = range(start, min(start + batch_size, count))

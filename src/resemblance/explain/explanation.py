@@ -10,6 +10,7 @@ from resemblance.explain import text
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.figure import explanation_figure
 from resemblance.explain.html import explanation_html
+from resemblance.explain.rounding import NO_BREAK
 
 
 class Explanation(ExplanationData):
@@ -52,6 +53,10 @@ class Explanation(ExplanationData):
             A matplotlib figure, which needs no display.
         """
         return explanation_figure(self, paper)
+
+    def __repr__(self) -> str:
+        reasons = f"{len(self.reasons)} reason{'' if len(self.reasons) == 1 else 's'}"
+        return f"<Explanation of {self.name!r}: {text.headline(self)}, {reasons}>".replace(NO_BREAK, " ")
 
     def _repr_html_(self) -> str:
         return explanation_html(self)

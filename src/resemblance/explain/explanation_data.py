@@ -76,6 +76,9 @@ class ExplanationData:
     answer_set: AnswerSet | None = None
     black_box: BlackBoxAnswer | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.name!r}: predicted {self.predicted}>"
+
     @property
     def predicted(self) -> str:
         """The name of the predicted class."""

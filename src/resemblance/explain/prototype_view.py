@@ -11,6 +11,7 @@ from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.images import Pixels
 from resemblance.prototypes.gallery import Box, GalleryItem
+from resemblance.prototypes.gallery_html import notebook_html, pictures_html
 
 OWNERS = 5  # the largest number of classes that are named
 
@@ -46,6 +47,12 @@ class PrototypeView:
     own_activations: int | None = None
     importance: float | None = None
     words: Words = PROTOTYPES
+
+    def __repr__(self) -> str:
+        return f"<{self.title}, {self.owner}{', ' + self.origin if self.origin else ''}>"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(pictures_html([(self.item.shown, f"{self.title}, {self.owner}")]))
 
     @property
     def title(self) -> str:

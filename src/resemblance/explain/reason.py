@@ -35,6 +35,10 @@ class Step:
     box: Box | None = None
     check: DeletionCheck | None = None
 
+    def __repr__(self) -> str:
+        verb = "has" if self.present else "lacks"
+        return f"<{verb} {self.prototype.title}, probability {self.probability:.3g}>"
+
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
         """Return a dictionary that JSON can hold; the map and the picture are included only if ``arrays``."""
         record = self.prototype.to_dict(arrays) | {
@@ -83,6 +87,11 @@ class Reason:
     def speaks_against(self) -> bool:
         """Whether it lowers the score of the class."""
         return self.contribution < 0
+
+    def __repr__(self) -> str:
+        path = f"path of {len(self.steps)} steps to " if self.steps else ""
+        numbers = f"similarity {self.similarity:.3g}, contribution {self.contribution:+.3g}"
+        return f"<{path}{self.prototype.title}, {self.prototype.owner}: {numbers}>"
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
         """Return a dictionary that JSON can hold; the map and the picture are included only if ``arrays``."""

@@ -61,6 +61,9 @@ class ScoreBreakdown:
         """What the contributions add up to: the score minus that of the reference, or the score itself."""
         return self.score - (0.0 if self.reference is None else self.reference.score)
 
+    def __repr__(self) -> str:
+        return f"<score {self.score:.3g} of {self.class_name}: {len(self.reasons)} reasons and {self.others} others>"
+
     @property
     def others_contribution(self) -> float:
         """The sum of the contributions of the reasons not shown."""

@@ -2,81 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
-from PIL import Image
 
 from resemblance.config.errors import UserError
 from resemblance.config.files.json_file import parse_object, refuse_controls
 from resemblance.printing.characters import printable
+from resemblance.prototypes.gallery_html import notebook_html, pictures_html
+from resemblance.prototypes.picture import LARGEST_SIDE
+from resemblance.prototypes.picture import Picture as Picture
 
 if TYPE_CHECKING:
     from resemblance.data.images import Pixels
 
 FOLDER = "prototypes"
 INDEX = f"{FOLDER}/index.json"
-LOSSLESS_PIXELS = 128 * 128
-LARGEST_SIDE = 8192
+SHOWN = 60  # pictures in a notebook
 Box = tuple[int, int, int, int]
 Kind = Literal["training image", "decoded", "none"]
 KINDS = ("training image", "decoded", "none")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An encoded picture; pixels are decoded on demand.
-
-    Args:
-        data: a PNG or JPEG file.
-
-    Example:
-        >>> Picture.from_pixels(np.zeros((4, 6, 1), dtype=np.uint8)).pixels().shape
-        (4, 6, 3)
-    """
-
-    data: bytes
-
-    @staticmethod
-    def from_pixels(pixels: Pixels) -> Picture:
-        """Encode (H, W, 1 or 3) uint8: as PNG up to 128×128 pixels, as JPEG of quality 95 above."""
-        height, width, channels = pixels.shape
-        image = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
-        buffer = io.BytesIO()
-        if height * width <= LOSSLESS_PIXELS:
-            image.save(buffer, "PNG", compress_level=6)
-        else:
-            image.save(buffer, "JPEG", quality=95, subsampling=0)
-        return Picture(buffer.getvalue())
-
-    @property
-    def suffix(self) -> str:
-        """The file name extension of the data."""
-        return ".png" if self.data.startswith(b"\x89PNG") else ".jpg"
-
-    @lru_cache(maxsize=256)  # noqa: B019  (pictures are small, and few are needed again)
-    def pixels(self) -> Pixels:
-        """Decode the picture to (H, W, 3) uint8, read-only.
-
-        Raises:
-            UserError: if the data is not a PNG or JPEG picture of a reasonable size.
-        """
-        try:
-            with Image.open(io.BytesIO(self.data), formats=("PNG", "JPEG")) as image:
-                if max(image.size) > LARGEST_SIDE:
-                    raise UserError(f"a prototype's picture measures {image.size[0]}x{image.size[1]} pixels")
-                pixels = np.array(image.convert("RGB"))
-        except UserError:
-            raise
-        except Exception as error:  # Pillow raises a dozen kinds for damaged files
-            raise UserError(f"a prototype's picture cannot be decoded ({type(error).__name__})") from None
-        pixels.flags.writeable = False
-        return pixels
 
 
 @dataclass(frozen=True)
@@ -118,11 +64,22 @@ class GalleryItem:
         x0, y0, x1, y1 = self.box
         return image[y0:y1, x0:x1]
 
+    @property
+    def shown(self) -> Picture | None:
+        """`picture`, encoded."""
+        picture = self.picture
+        return None if picture is None else Picture.from_pixels(picture)
+
+    def __repr__(self) -> str:
+        place = f" {list(self.box)}" if self.box else ""
+        return f"<{self.kind} {self.name!r}{place}>" if self.name else f"<{self.kind}>"
+
 
 class Gallery(Sequence[GalleryItem]):
     """One item per prototype, in the order of the prototypes.
 
     Example:
+        >>> import numpy as np
         >>> source = Picture.from_pixels(np.zeros((8, 8, 3), dtype=np.uint8))
         >>> gallery = Gallery([GalleryItem("training image", "cat/1.png", (0, 2, 4, 8), source)] * 2)
         >>> gallery[1].picture.shape, len(gallery), sorted(gallery.to_files())
@@ -143,6 +100,12 @@ class Gallery(Sequence[GalleryItem]):
 
     def __hash__(self) -> int:
         return hash(self.items)
+
+    def __repr__(self) -> str:
+        return f"<gallery of {len(self)} prototypes>"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(pictures_html((item.shown, str(i)) for i, item in enumerate(self.items[:SHOWN])))
 
     def keep(self, indices: Iterable[int]) -> Gallery:
         """Return the gallery of the prototypes at ``indices``, in that order."""

@@ -1,8 +1,9 @@
-"""Precision: arithmetic that must not be rounded to 16 bits."""
+"""Precision: arithmetic that must not be rounded to 16 bits, and operations that other software records."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,3 +41,26 @@ def widest(device: torch.device) -> torch.dtype:
         torch.float64
     """
     return torch.float32 if device.type == "mps" else torch.float64
+
+
+def is_recorded() -> bool:
+    """Check whether `torch.jit.trace`, `torch.export` or `torch.compile` records the operations.
+
+    A record cannot hold loops whose length depends on the images, nor functions with a gradient of their own.
+
+    Example:
+        >>> is_recorded()
+        False
+    """
+    return is_traced() or torch.compiler.is_compiling()
+
+
+def is_traced() -> bool:
+    """Check whether `torch.jit.trace` records the operations.
+
+    Example:
+        >>> is_traced()
+        False
+    """
+    jit: Any = torch.jit
+    return bool(jit.is_tracing())

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from resemblance.prototypes.precision import is_recorded
+
 EPSILON = 1e-4
 
 
@@ -120,6 +122,9 @@ def _rounded_distances(latents: Tensor, vectors: Tensor) -> Tensor:
 def _distances_at(latents: Tensor, vectors: Tensor, cells: Tensor) -> Tensor:
     """Return ‖z − p‖² of one window per image and prototype, by differences; ``cells``: (B, P) → (B, P)."""
     windows = _windows(latents, *vectors.shape[-2:]).transpose(1, 2)  # (B, H'W', Dhw)
+    if is_recorded():
+        chosen = windows.gather(1, cells[:, :, None].expand(-1, -1, windows.shape[2]))
+        return (chosen - vectors.flatten(1)).square().sum(dim=2)
     first = windows.shape[1] * torch.arange(len(cells), device=cells.device)
     squared: Tensor = _SquaredDifferences.apply(
         windows.flatten(0, 1), vectors.flatten(1), first[:, None] + cells

@@ -1,22 +1,29 @@
-"""Write explanations as figures and as one page."""
+"""Write explanations as tables, figures and one page, while they are made."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from resemblance.config.commands import FIGURES
 from resemblance.config.errors import UserError
 from resemblance.explain.explanation import Explanation
+from resemblance.explain.many.explanation_table import ExplanationFiles, explanation_files
+from resemblance.explain.many.tally import GROUPS
 from resemblance.printing.characters import printable
 from resemblance.printing.places import last_component
 from resemblance.report.content import RunReport
+from resemblance.report.figure_drawing import draw_figures
 from resemblance.report.figure_files import check_picture, save_figure
 from resemblance.report.page import write_report
-from resemblance.runs.folders import check_writable
+from resemblance.runs.folders import check_writable, make_folder
 from resemblance.runs.run import RunRecord
 
 PAGES = (".html", ".htm")
+FEW = 10  # images whose figures are drawn, and whose maps are checked, unless somebody says otherwise
+ON_THE_PAGE = 50  # images of a page; the tables have all
 
 
 def check_explanation_output(output: Path, images: int) -> None:
@@ -39,39 +46,107 @@ def check_explanation_output(output: Path, images: int) -> None:
     check_writable(output.parent)
 
 
-def write_explanations(run: RunRecord, explanations: Sequence[Explanation], output: Path) -> Path:
-    """Write explanations and return the path of the page or figure.
+class ExplanationWriter:
+    """Writes explanations; see `writing_explanations`.
+
+    Attributes:
+        left_out: how many explanations the page leaves out.
+    """
+
+    def __init__(self, run: RunRecord, output: Path, images: int, figures: str) -> None:
+        self.run, self.output = run, output
+        self.figures = ("all" if images <= FEW else "none") if figures == "auto" else figures
+        self.files: ExplanationFiles | None = None
+        self.left_out = 0
+        self._groups: dict[bool, list[Explanation]] = {True: [], False: []}
+        self._drawn: list[Explanation] = []
+        self._numbers: dict[int, int] = {}
+
+    def add(self, explanation: Explanation) -> None:
+        """Write one explanation to the tables, and keep it if it belongs on the page or is drawn.
+
+        Pages, figures and tables are handed on, and say nothing of this machine: an absolute path loses its folders.
+        """
+        explanation = replace(explanation, name=last_component(explanation.name))
+        if self.files is not None:
+            self.files.add(explanation)
+        wrong = GROUPS["wrong"](explanation)
+        if self.figures == "all" or (self.figures == "wrong" and wrong):
+            self._drawn.append(explanation)
+        self._numbers[id(explanation)] = len(self._numbers)
+        kept = self._groups[wrong]
+        if len(kept) < ON_THE_PAGE:
+            kept.append(explanation)
+        else:
+            self.left_out += 1
+
+    def finish(self, progress: bool = False) -> Path:
+        """Draw figures, write the page, and return the path of the page or the figure.
+
+        Args:
+            progress: whether to show a progress bar.
+        """
+        kind, path = written_file(self.output)
+        page = self._page()
+        if kind == "figure":
+            return save_figure(page[0].plot(), path)
+        if _is_folder(self.output) and self._drawn:
+            draw_figures(
+                list(zip(self._drawn, _figure_paths(self._drawn, self.output), strict=True)), progress
+            )
+        report = RunReport(self.run.name, self.run.model.name, self.run.model.classes, explanations=page)
+        return write_report(path, [report])
+
+    def _page(self) -> list[Explanation]:
+        """Return the explanations of the page: all, if they are few; else wrong ones first, at most half of them."""
+        wrong, others = self._groups[True], self._groups[False]
+        if len(wrong) + len(others) <= ON_THE_PAGE:
+            return sorted([*wrong, *others], key=lambda explanation: self._numbers[id(explanation)])
+        half = max(ON_THE_PAGE - len(others), ON_THE_PAGE // 2)
+        chosen = [*wrong[:half], *others[: ON_THE_PAGE - len(wrong[:half])]]
+        self.left_out += len(wrong) + len(others) - len(chosen)
+        return chosen
+
+
+@contextmanager
+def writing_explanations(
+    run: RunRecord, output: Path, images: int, figures: str = "auto"
+) -> Iterator[ExplanationWriter]:
+    """Write explanations while they are made: in a folder ``explanations.csv`` and ``.jsonl``, figures and a page.
+
+    The tables grow with each explanation that is added, so that an interruption loses nothing.
 
     Args:
-        run: the run whose model made the explanations.
-        explanations: one or more explanations.
-        output: a folder for a figure of each and a page of all; or a file, which is the page if it ends in .html, else
-            the figure of the only image.
+        run: the run whose model makes the explanations.
+        output: a folder; or a file, which is the page if it ends in .html, else the figure of the only image.
+        images: the number of images to explain.
+        figures: which explanations have a figure of their own in the folder: all, wrong, none, or auto: all if there
+            are at most 10.
 
     Raises:
-        UserError: if they cannot be written.
+        UserError: if they cannot be written, or there is no such choice of figures.
     """
-    check_explanation_output(output, len(explanations))
-    explanations = [replace(one, name=last_component(one.name)) for one in explanations]
-    kind, path = written_file(output)
-    if kind == "figure":
-        return save_figure(explanations[0].plot(), path)
-    if kind == "figures and page":
-        _write_figures(explanations, output)
-    report = RunReport(run.name, run.model.name, run.model.spec.classes, explanations=list(explanations))
-    return write_report(path, [report])
+    if figures not in FIGURES:
+        raise UserError(f"there is no choice of figures {figures!r}; choose from {', '.join(FIGURES)}")
+    check_explanation_output(output, images)
+    writer = ExplanationWriter(run, output, images, figures)
+    if not _is_folder(output):
+        yield writer
+        return
+    with explanation_files(make_folder(output)) as writer.files:
+        yield writer
 
 
 def written_file(output: Path) -> tuple[str, Path]:
-    """Return the kind of output that `write_explanations` writes, as text, and the file to open.
+    """Return the kind of output that is written, as text, and the file to open.
 
     Example:
         >>> kind, path = written_file(Path("why/"))
         >>> kind, path.as_posix()
-        ('figures and page', 'why/index.html')
+        ('tables, figures and page', 'why/index.html')
     """
     if _is_folder(output):
-        return "figures and page", output / "index.html"
+        return "tables, figures and page", output / "index.html"
     return ("page" if output.suffix in PAGES else "figure"), output
 
 
@@ -79,8 +154,10 @@ def _is_folder(output: Path) -> bool:
     return output.is_dir() or not output.suffix
 
 
-def _write_figures(explanations: Sequence[Explanation], folder: Path) -> None:
+def _figure_paths(explanations: list[Explanation], folder: Path) -> list[Path]:
+    """Return a path for each figure, with numbers where names are equal."""
     used: set[str] = set()
+    paths = []
     for explanation in explanations:
         # The escapes of characters that would forge a listing of the folder, as a file name of any system.
         stem = name = printable(Path(explanation.name).stem).replace("\\", "_") or "image"
@@ -88,4 +165,5 @@ def _write_figures(explanations: Sequence[Explanation], folder: Path) -> None:
         while name in used:
             name, number = f"{stem}-{number}", number + 1
         used.add(name)
-        save_figure(explanation.plot(), folder / f"{name}.png")
+        paths.append(folder / f"{name}.png")
+    return paths

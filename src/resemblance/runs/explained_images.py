@@ -1,19 +1,19 @@
-"""Explain images in every form: files, folders, PIL images, arrays or tensors."""
+"""Explain images in every form, batch by batch: files, folders, PIL images, arrays or tensors."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Generator
 from typing import Any
-
-from torch import Tensor
 
 from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
-from resemblance.explain.explain import explain
+from resemblance.data.progress import track
+from resemblance.data.sources.image_list import ImageList
+from resemblance.data.sources.layout import listed
+from resemblance.data.stopping import stop_if_requested
+from resemblance.explain.explain import explain_batch
 from resemblance.explain.explanation import Explanation
-from resemblance.explain.request import explainable
+from resemblance.explain.request import class_index, explainable
 from resemblance.runs.messages import Messages
 
 Labels = list[int | str | None] | tuple[int | str | None, ...] | int | str | None
@@ -21,73 +21,63 @@ Labels = list[int | str | None] | tuple[int | str | None, ...] | int | str | Non
 
 def explain_images(
     model: Classifier,
-    images: Sequence[Any],
+    images: ImageList,
     labels: Labels,
     skip_bad_images: bool,
     messages: Messages,
+    *,
+    batch_size: int = 16,
+    progress: bool = False,
     **options: Any,
-) -> list[Explanation]:
-    """Explain images one by one.
+) -> Generator[Explanation, None, None]:
+    """Explain images batch by batch, and yield each explanation as soon as it is made.
 
     Args:
         model: a model with prototypes.
         images: the images, as `list_images` returns them.
-        labels: the true class of each image, or one for all of them; None if it is not known.
-        skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
-        messages: receives a warning for each image that is left out.
+        labels: the true class of each image, or one for all of them; None: the class folders in which images lie.
+        skip_bad_images: whether to leave out files that were named and cannot be read, instead of stopping; those of a
+            folder are always left out.
+        messages: receives what was left out.
+        batch_size: images per forward pass.
+        progress: whether to show a progress bar, with an estimate.
         **options: the choice of reasons and maps, as for `explain.explain.explain`.
 
     Raises:
         UserError: if an image cannot be read, a class or prototype does not exist, or the model has no prototypes.
     """
-    labels = list(labels) if isinstance(labels, list | tuple) else [labels] * len(images)
-    if len(labels) != len(images):
-        raise UserError(f"{len(labels)} labels for {len(images)} images")
     model = explainable(model)
-    explanations = []
-    for image, label in zip(images, labels, strict=True):
-        try:
-            explanations.append(explain(model, image, label=label, **options))
-        except UserError as error:
-            if not skip_bad_images or not (isinstance(image, Path) and image.is_file()):
-                raise
-            messages.warn(f"left out: {error}")
-    if not explanations:
-        raise UserError("none of the images can be read" if images else "there is no image to explain")
-    return explanations
+    true_classes = true_labels(model, images, labels)
+    left_out: list[str] = []
+    count = 0
+    batches = images.read(model.spec.image, batch_size, skip_bad_images, left_out)
+    total = -(-len(images) // batch_size)
+    for batch in track(batches, f"explaining {len(images)} images", progress, total=total):
+        stop_if_requested()
+        inputs = [one for _, one in batch]
+        chosen = [true_classes[number] for number, _ in batch]
+        made = explain_batch(model, inputs, labels=chosen, batch_size=batch_size, **options)
+        count += len(made)
+        yield from made
+    if left_out:
+        what = "1 image that cannot" if len(left_out) == 1 else f"{len(left_out)} images that cannot"
+        messages.warn(f"{what} be read left out: {listed(left_out, 5)}")
+    if not count:
+        raise UserError("none of the images can be read" if len(images) else "there is no image to explain")
 
 
-def list_images(images: Any) -> list[Any]:
-    """Return a list of images; a folder is replaced by the files in it.
-
-    Args:
-        images: an image as `explain` accepts it (a path, a PIL image, an array, a tensor), a folder, a batch of images
-            (B, C, H, W), or a sequence of images and folders.
+def true_labels(model: Classifier, images: ImageList, labels: Labels) -> list[int | None]:
+    """Return the index of the true class of each image; None where it is not known.
 
     Raises:
-        UserError: for a file that does not exist, or a folder without files.
-
-    Example:
-        >>> list_images("none.png")
-        Traceback (most recent call last):
-        resemblance.config.errors.UserError: no such image: none.png
+        UserError: if there are more or fewer labels than images, or the model does not have a class.
     """
-    if isinstance(images, Tensor) and images.dim() == 4:
-        return list(images)
-    if not isinstance(images, list | tuple):
-        images = [images]
-    return [image for item in images for image in _files(item)]
-
-
-def _files(image: Any) -> list[Any]:
-    if not isinstance(image, str | os.PathLike):
-        return [image]
-    path = Path(image).expanduser()
-    if path.is_dir():
-        files = sorted(child for child in path.iterdir() if child.is_file() and child.name[0] != ".")
-        if not files:
-            raise UserError(f"{image} is a folder without images")
-        return list(files)
-    if not path.exists():
-        raise UserError(f"no such image: {image}")
-    return [path]
+    if labels is None:
+        values: list[Any] = images.labels(model.classes)
+    elif isinstance(labels, list | tuple):
+        values = list(labels)
+    else:
+        values = [labels] * len(images)
+    if len(values) != len(images):
+        raise UserError(f"{len(values)} labels for {len(images)} images")
+    return [None if value is None else class_index(model, value) for value in values]

@@ -67,7 +67,7 @@ def find_layout(tree: Tree, name: str) -> Layout:
     beside = [
         _join(folder, file) for folder in (*passed, *parts.values()) for file in tree.files.get(folder, [])
     ]
-    outside = [path for path in beside if _looks_like_image(path)]
+    outside = [path for path in beside if looks_like_image(path)]
     if outside:
         notes.append(f"{len(outside)} images outside the class folders left out: {listed(outside)}")
     return Layout(classes, parts or {"train": root}, bool(parts), notes)
@@ -151,7 +151,8 @@ def _split_of(folder: str) -> str:
     return SPLITS.get(folder.rpartition("/")[2].lower(), "")
 
 
-def _looks_like_image(name: str) -> bool:
+def looks_like_image(name: str) -> bool:
+    """Check whether a file has the name of an image."""
     return name.lower().endswith(SUFFIXES)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from resemblance.config.errors import UserError
-from resemblance.data.images import SUFFIXES, read_image
+from resemblance.data.images import read_image
+from resemblance.data.sources.layout import looks_like_image
 from resemblance.data.sources.source import Source
 from resemblance.data.text import one_line
 
@@ -63,13 +64,13 @@ def loose_images(
         True
     """
     path = Path(text).expanduser()
-    if path.is_file() and path.suffix.lower() in SUFFIXES:
+    if path.is_file() and looks_like_image(path.name):
         files = [path]
     elif path.is_dir():
         entries = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
         if any(entry.is_dir() for entry in entries):
             return None
-        files = [entry for entry in entries if entry.suffix.lower() in SUFFIXES]
+        files = [entry for entry in entries if looks_like_image(entry.name)]
     else:
         return None
     if not files:

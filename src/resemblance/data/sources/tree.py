@@ -69,6 +69,9 @@ def _is_junk(name: str) -> bool:
 class Folder(Tree):
     """Files below a folder; links are followed, hidden files and folders are left out.
 
+    Attributes:
+        junk: the hidden files and folders, and those of file managers, that were left out.
+
     Raises:
         UserError: for a folder that cannot be listed, or a link to a folder above it.
     """
@@ -76,12 +79,13 @@ class Folder(Tree):
     def __init__(self, root: Path) -> None:
         self.root = root
         self.names, self.folders = [], set()
+        self.junk: list[str] = []
         waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
         while waiting:
             folder, above = waiting.pop()
             try:
                 status = os.stat(root / folder)
-                entries = [entry for entry in os.scandir(root / folder) if not _is_junk(entry.name)]
+                entries = list(os.scandir(root / folder))
             except OSError as error:
                 raise UserError(f"{self.shown(folder)}: {reason(error)}") from None
             identity = status.st_dev, status.st_ino
@@ -89,7 +93,9 @@ class Folder(Tree):
                 raise UserError(f"{self.shown(folder)}: a link to a folder above it; remove it")
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.is_dir():
+                if _is_junk(entry.name):
+                    self.junk.append(path)
+                elif entry.is_dir():
                     self.folders.add(path)
                     waiting.append((path, above | {identity}))
                 else:

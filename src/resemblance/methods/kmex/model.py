@@ -61,7 +61,7 @@ def largest_by_class(similarities: Tensor, owner: Tensor, classes: int) -> Tenso
         owner: (P,), the class of each prototype.
         classes: C.
     """
-    scores = similarities.new_zeros(len(similarities), classes)
+    scores = similarities.new_zeros(similarities.shape[0], classes)
     return scores.scatter_reduce(1, owner.expand_as(similarities), similarities, "amax")
 
 
@@ -73,7 +73,7 @@ def vote_contributions(nearest: Tensor, similarity: Tensor, prototypes: int) -> 
         similarity: (B, cells), the similarity to it.
         prototypes: P.
     """
-    empty = similarity.new_zeros(len(similarity), prototypes)
+    empty = similarity.new_zeros(similarity.shape[0], prototypes)
     votes = empty.scatter_add(1, nearest, torch.ones_like(similarity))
     sums = empty.scatter_add(1, nearest, similarity)
     return votes + sums / (sums.sum(dim=1, keepdim=True) + 1)
@@ -209,7 +209,9 @@ class KMEx(PrototypeMethod):
             nearest = distances.argmin(dim=1)
             best = prototypes.activation(distances.gather(1, nearest[:, None])).squeeze(1)
             contributions = vote_contributions(nearest, best, len(prototypes))
-            scores = contributions.new_zeros(len(latents), classes).index_add(1, self._owner, contributions)
+            scores = contributions.new_zeros(latents.shape[0], classes).index_add(
+                1, self._owner, contributions
+            )
             similarities = prototypes.activation(distances.amin(dim=2))
             return Output(scores, similarities, latents, {"contributions": contributions})
 

@@ -137,8 +137,7 @@ class PIPNet(PrototypeMethod):
         with full_precision(latents):
             presence = self.prototypes(latents).similarities
             # The paper's abstention needs presences of zero, which a softmax never has: the authors' threshold is 0.1.
-            present = self.training | (presence >= self.config.least_presence)
-            used = presence * present
+            used = presence if self.training else presence * (presence >= self.config.least_presence)
             return Output(F.linear(used, self.weights()), presence, latents, {"used": used})
 
     def weights(self) -> Tensor:

@@ -39,7 +39,7 @@ from resemblance.methods.protopool.mixup import mix_pairs, mixed_cross_entropy
 from resemblance.methods.protopool.prototypes import FocalPrototypes
 from resemblance.methods.protopool.slots import Slots, gumbel_scale, largest, orthogonality
 from resemblance.methods.weighted_parts.minima import mean_minimum, released_minimum
-from resemblance.prototypes.precision import full_precision, widened
+from resemblance.prototypes.precision import full_precision, is_recorded, widened
 
 LAST = "last layer"
 
@@ -135,6 +135,8 @@ class ProtoPool(PrototypeMethod):
 
     def mixes(self, slots: Tensor) -> bool:
         """Check whether slots mix distances, so that prototypes have no contributions of their own."""
+        if is_recorded():  # a record does not depend on values; a mixture of one distance is that distance
+            return self.released
         return self.released and not bool(((slots == 0) | (slots == 1)).all())
 
     @torch.no_grad()

@@ -70,6 +70,7 @@ class Slots(nn.Module):
 
     Attributes:
         logits: (C, K, P), Xavier normal.
+        noise: (C, K, P), the Gumbel noise of a noisy evaluation.
 
     Example:
         >>> slots = Slots(classes=3, slots=2, prototypes=5)
@@ -77,11 +78,21 @@ class Slots(nn.Module):
         (True, [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
     """
 
+    noise: Tensor
+
     def __init__(self, classes: int, slots: int, prototypes: int, noisy: bool = False) -> None:
         super().__init__()
         self.noisy = noisy
         spread = math.sqrt(2 / (slots * (classes + prototypes)))  # of the authors' tensor (C, P, K)
         self.logits = nn.Parameter(spread * torch.randn(classes, slots, prototypes))
+        self._draw_noise()
+
+    def _draw_noise(self) -> None:
+        """Draw the Gumbel noise of a noisy evaluation, the same for each pool of this size."""
+        if self.noisy:
+            generator = torch.Generator().manual_seed(0)
+            noise = torch.empty(self.logits.shape, device="cpu").exponential_(generator=generator)
+            self.register_buffer("noise", -noise.log().to(self.logits.device), persistent=False)
 
     def draw(self, scale: float) -> Tensor:
         """Draw q (C, K, P) for a training step: softmax((scale · A + noise) / τ), with standard Gumbel noise."""
@@ -95,9 +106,7 @@ class Slots(nn.Module):
         """
         logits = widened(self.logits)
         if self.noisy:
-            generator = torch.Generator().manual_seed(0)
-            noise = -torch.empty(logits.shape).exponential_(generator=generator).log().to(logits.device)
-            return ((RELEASED_HARD * logits + noise) / TEMPERATURE).softmax(dim=2)
+            return ((RELEASED_HARD * logits + self.noise) / TEMPERATURE).softmax(dim=2)
         return torch.zeros_like(logits).scatter(2, logits.argmax(dim=2, keepdim=True), 1.0)
 
     def assigned(self) -> Tensor:
@@ -114,3 +123,4 @@ class Slots(nn.Module):
         """Drop all prototypes but those at ``indices`` from the pool."""
         kept = self.logits.detach()[:, :, indices].clone()
         self.logits = nn.Parameter(kept, requires_grad=self.logits.requires_grad)
+        self._draw_noise()

@@ -81,7 +81,7 @@ class Tree(nn.Module):
             log: whether these are logarithms, as the result is then too.
         """
         combine = torch.add if log else torch.mul
-        reach = right.new_full((len(right), 1), 0.0 if log else 1.0)
+        reach = right.new_full((right.shape[0], 1), 0.0 if log else 1.0)
         finished, node, place = [], 0, 0
         for inner, leaves in self._levels:
             if leaves:
@@ -95,7 +95,7 @@ class Tree(nn.Module):
 
     def greedy(self, right: Tensor) -> Tensor:
         """Return the leaf (B,) that is reached by going right wherever its probability (B, P) is above one half."""
-        node = torch.zeros(len(right), dtype=torch.int64, device=right.device)
+        node = torch.zeros(right.shape[0], dtype=torch.int64, device=right.device)
         leaf = node.clone()
         for _ in range(self.depth):
             turn = right.gather(1, node.clamp_min(0)[:, None])[:, 0] > 0.5

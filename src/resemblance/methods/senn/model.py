@@ -136,7 +136,7 @@ class SENN(PrototypeMethod):
             raw = widened(latents)[:, self.config.concepts :]
             raw = F.dropout(raw, self.config.dropout, self.training)
             theta = raw.sigmoid() if self.config.positive else raw.tanh()
-            theta = theta.reshape(len(h), self.config.concepts, self.spec.num_classes)
+            theta = theta.reshape(-1, self.config.concepts, self.spec.num_classes)
             scores = torch.einsum("bk,bkc->bc", h, theta)
         return Output(scores, h, latents, {"theta": theta})
 

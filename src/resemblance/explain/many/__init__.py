@@ -1,0 +1,1 @@
+"""Explanations of many images: their list, their table, and their counts."""
