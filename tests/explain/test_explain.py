@@ -11,7 +11,7 @@ from PIL import Image
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
-from resemblance.explain.against.reference import Reference
+from resemblance.explain.against.compared_with import Reference
 from resemblance.explain.explain import explain, explain_batch
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.reason import Reason
@@ -265,9 +265,9 @@ def test_bad_requests(images, options, words):
     ("image", "words"),
     [
         (torch.rand(3, 8, 8), "shape"),
-        (torch.rand(3, 16, 16) * 255, "normalises them itself"),
+        (torch.rand(3, 16, 16) * 255, "divide them by 255"),
         (torch.full((3, 16, 16), torch.nan), "nan"),
-        (torch.ones(3, 16, 16, dtype=torch.uint8), "expected floats"),
+        (torch.randn(3, 16, 16), "normalises them itself"),
         (np.zeros((2, 3, 4, 5), np.uint8), "not an image"),
         (np.zeros((16, 16), np.int64), "int64"),
         (object(), "not an image"),

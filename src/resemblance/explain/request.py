@@ -11,7 +11,7 @@ from resemblance.config.relevance import MAP_KINDS, SHOWN_MAPS, MapKind
 from resemblance.config.values import near
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.explain.against.reference import AGAINST_WORDS, Against
+from resemblance.explain.against.compared_with import AGAINST_WORDS, Against
 from resemblance.explain.familiarity.familiarity import check_abstention
 from resemblance.relevance.similarity import default_kind
 

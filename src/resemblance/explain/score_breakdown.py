@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from resemblance.explain.against.reference import Reference
+from resemblance.explain.against.compared_with import Reference
 from resemblance.explain.reason import Reason
 from resemblance.explain.rounding import add_up, decimals_for, finite, signed
 

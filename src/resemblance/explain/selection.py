@@ -9,8 +9,8 @@ from torch import Tensor
 
 from resemblance.core.output import Evidence, Output
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.explain.against.compared_with import Against, Reference
 from resemblance.explain.against.difference import difference, strongest_others
-from resemblance.explain.against.reference import Against, Reference
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from resemblance.config.errors import UserError
 from resemblance.core.output import Evidence, Output
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.explain.against.reference import Against, Reference, ReferenceKind
+from resemblance.explain.against.compared_with import Against, Reference, ReferenceKind
 
 NEGATIVE = 0.25  # the share of negative weights from which logits need a reference: here 0.00 to 0.04, or 0.46 to 0.82
 SAMPLED = 20  # classes whose weights are read for it

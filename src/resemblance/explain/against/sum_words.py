@@ -14,7 +14,7 @@ def sum_text(word: str, breakdown: ScoreBreakdown) -> str:
         breakdown: the score of a class, or its difference from a reference.
 
     Example:
-        >>> from resemblance.explain.against.reference import Reference
+        >>> from resemblance.explain.against.compared_with import Reference
         >>> sum_text("score", ScoreBreakdown(0, "cat", 1.5, (), reference=Reference("mean", 0.5)))
         'score of cat minus the mean of the classes'
     """
@@ -39,7 +39,7 @@ def reference_text(word: str, breakdown: ScoreBreakdown) -> str:
     """Return both scores and how to read the contributions; empty for the plain score.
 
     Example:
-        >>> from resemblance.explain.against.reference import Reference
+        >>> from resemblance.explain.against.compared_with import Reference
         >>> reference_text("score", ScoreBreakdown(0, "cat", 1.5, (), reference=Reference("mean", 0.5)))
         'The score of cat is 1.500, the mean of the classes 0.500; each line is what a reason adds to their difference.'
     """
