@@ -23,7 +23,7 @@ from resemblance.runs.evaluated_runs import RunsEvaluation
 from resemblance.runs.explained_images import Labels
 from resemblance.runs.keywords import convert_options, train_options
 from resemblance.runs.messages import Messages, messages_for
-from resemblance.runs.opening import read_run
+from resemblance.runs.opening import Openable, read_run
 from resemblance.runs.run import RunRecord
 from resemblance.runs.training_run import train_run
 
@@ -85,12 +85,33 @@ class Run(RunRecord):
 
     @overload
     def evaluate(
-        self, data: str | DataSplits | Source | None = None, *, metrics: None = None, **options: Any
+        self,
+        data: str | DataSplits | Source | None = None,
+        *,
+        metrics: None = None,
+        split: str = "auto",
+        batch_size: int = 128,
+        workers: int = 0,
+        skip_bad_images: bool = False,
+        progress: bool = False,
     ) -> Evaluation: ...
 
     @overload
     def evaluate(
-        self, data: str | DataSplits | Source | None = None, *, metrics: str | Sequence[str], **options: Any
+        self,
+        data: str | DataSplits | Source | None = None,
+        *,
+        metrics: str | Sequence[str] | None = None,
+        against_kmex: bool = False,
+        output: Path | str | None = None,
+        blackbox: Openable | None = None,
+        split: str = "auto",
+        batch_size: int = 128,
+        workers: int = 0,
+        skip_bad_images: bool = False,
+        progress: bool = False,
+        messages: Messages | None = None,
+        **options: Any,
     ) -> RunsEvaluation: ...
 
     def evaluate(
@@ -100,13 +121,65 @@ class Run(RunRecord):
         result: Evaluation | RunsEvaluation = evaluate(self, data, **options)
         return result
 
-    def audit(self, data: str | DataSplits | None = None, **options: Any) -> RunAudit:
+    def audit(
+        self,
+        data: str | DataSplits | None = None,
+        *,
+        checks: str | Sequence[str] | None = None,
+        output: Path | str | None = None,
+        split: str = "auto",
+        batch_size: int = 32,
+        skip_bad_images: bool = False,
+        progress: bool = False,
+        messages: Messages | None = None,
+        **options: Any,
+    ) -> RunAudit:
         """Try whether the model's explanations can be trusted; see `resemblance.audit`."""
-        return audit(self, data, **options)
+        return audit(
+            self,
+            data,
+            checks=checks,
+            output=output,
+            split=split,
+            batch_size=batch_size,
+            skip_bad_images=skip_bad_images,
+            progress=progress,
+            messages=messages,
+            **options,
+        )
 
-    def report(self, output: Path | str | None = None, **options: Any) -> Path:
+    def report(
+        self,
+        output: Path | str | None = None,
+        *,
+        data: str | DataSplits | None = None,
+        title: str = "",
+        explain: int = 8,
+        top: int = 5,
+        maps: str = "auto",
+        check_maps: bool = True,
+        seed: int = 0,
+        batch_size: int = 128,
+        workers: int = 0,
+        skip_bad_images: bool = False,
+        messages: Messages | None = None,
+    ) -> Path:
         """Write the run's page; see `resemblance.report`."""
-        return report(self, output, **options)
+        return report(
+            self,
+            output,
+            data=data,
+            title=title,
+            explain=explain,
+            top=top,
+            maps=maps,
+            check_maps=check_maps,
+            seed=seed,
+            batch_size=batch_size,
+            workers=workers,
+            skip_bad_images=skip_bad_images,
+            messages=messages,
+        )
 
 
 def train(

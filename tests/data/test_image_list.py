@@ -44,7 +44,7 @@ def test_a_folder_is_read_with_its_subfolders_and_without_what_is_no_image(folde
     names = [path.relative_to(folder).as_posix() for path in listed.images]
     assert names == ["cat/a.png", "cat/old/b.PNG", "dog/a.jpg", "dog/broken.png", "rest/c.png", "top.png"]
     hidden, others = listed.notes
-    assert "4 files hidden or of a file manager left out" in hidden
+    assert "4 hidden or system files left out" in hidden
     assert "2 files that are not images left out: dog/a.dcm, notes.txt" in others
     assert listed.labels(("cat", "dog")) == ["cat", "cat", "dog", "dog", None, None]
 

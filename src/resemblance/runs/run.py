@@ -75,6 +75,11 @@ class RunRecord:
         """
         if data is None and self.splits is not None:
             return self.splits
+        if data is not None and not isinstance(data, str | DataSplits):
+            raise UserError(
+                f"a {type(data).__name__} is not a data set; give the name of one, a resemblance.DataSplits, or a "
+                "resemblance.ArraySource of images (N, H, W, C) uint8 and their labels"
+            )
         spec = data or self.config.get("data")
         if not spec:
             raise UserError(f"{self.name} does not record on which images it was trained; add --data")

@@ -140,22 +140,17 @@ def _add_path(found: ImageList, path: Path, name: str) -> None:
         more = f", but {_files(len(others))} of other kinds: {listed(others, 3)}" if others else ""
         raise UserError(f"{one_line(name)} is a folder without images{more}")
     if folder.junk:
-        found.notes.append(
-            f"{one_line(name)}: {_files(len(folder.junk))} hidden or of a file manager left out"
-        )
+        found.notes.append(f"{one_line(name)}: {_files(len(folder.junk), 'hidden or system ')} left out")
     if others:
-        found.notes.append(
-            f"{one_line(name)}: {_files(len(others))} not an image left out: {listed(others, 5)}"
-            if len(others) == 1
-            else f"{one_line(name)}: {_files(len(others))} that are not images left out: {listed(others, 5)}"
-        )
+        kind = "that is not an image" if len(others) == 1 else "that are not images"
+        found.notes.append(f"{one_line(name)}: {_files(len(others))} {kind} left out: {listed(others, 5)}")
     for file in names:
         found.images.append(path / file)
         found.folders.append(PurePosixPath(file).parts[:-1])
 
 
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"
+def _files(count: int, kind: str = "") -> str:
+    return f"{count} {kind}file{'' if count == 1 else 's'}"
 
 
 def _composed(name: str) -> str:
