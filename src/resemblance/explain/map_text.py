@@ -23,6 +23,20 @@ def map_legend(explanation: ExplanationData) -> str:
     )
 
 
+def scale_texts(explanation: ExplanationData, part: Reason | Step) -> tuple[str, str]:
+    """Return what the least and the strongest colour of a map stand for.
+
+    The values of similarity maps are similarities; those of signed maps have no unit that a reader knows.
+    """
+    if part.heat is None:
+        return "", ""
+    if explanation.signed:
+        return "lowers", "raises"
+    return f"{float(part.heat.min()):.2g}".replace("-", "−"), f"{float(part.heat.max()):.2g}".replace(
+        "-", "−"
+    )
+
+
 def map_notice(explanation: ExplanationData) -> str:
     """Return the notice that belongs to the kind of the maps; empty if there is none."""
     return LRP_NOTICE if explanation.maps == "prp" and explanation.mapped else ""

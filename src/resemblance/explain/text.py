@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from math import floor
+
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.familiarity.familiarity_text import abstention_text, familiarity_lines, first_words
 from resemblance.explain.map_text import map_lines
+from resemblance.explain.pictures.picture_warnings import picture_warnings
 from resemblance.explain.ranking import Ranking
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import NO_BREAK, decimals_for, percent, signed
@@ -12,6 +15,7 @@ from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.printing.characters import printable
 
 BAR = 20  # characters of a full bar
+SHARE = 1e-4  # rounding of votes in float32
 SCORE_WORDS = {"logit": "score", "probability": "probability", "votes": "votes"}
 
 
@@ -44,6 +48,18 @@ def similarity_text(explanation: ExplanationData, reason: Reason) -> str:
         return percent(reason.similarity)
     value = -reason.similarity if explanation.order == "similarity" else reason.similarity
     return f"{value:.3f}".replace("-", "−")
+
+
+def votes_text(explanation: ExplanationData, reason: Reason) -> str:
+    """Return how many cells of the image voted for a reason's prototype, as text; empty if cells do not vote.
+
+    A contribution is the number of votes plus a share below 1, and the scores of all classes add up to all votes plus
+    such a share.
+    """
+    if explanation.score_kind != "votes":
+        return ""
+    votes, cells = floor(abs(reason.contribution) + SHARE), floor(float(explanation.scores.sum()) + SHARE)
+    return f"{votes} of {cells} cells voted for it"
 
 
 def weight_word(explanation: ExplanationData) -> str:
@@ -152,7 +168,8 @@ def warnings(explanation: ExplanationData) -> list[str]:
             sentences.append(
                 f"The {first}{of}, {view.title}, is not the most similar one for any training image."
             )
-    return sentences
+    views = {part.prototype.index: part.prototype for part in explanation.all_parts}
+    return sentences + picture_warnings(list(views.values()))
 
 
 def headline(explanation: ExplanationData) -> str:
@@ -220,7 +237,9 @@ def text_table(explanation: ExplanationData) -> str:
                 continue
             numbers = [similarity_text(explanation, line.reason), weight_text(line.reason), line.value]
             rows.append([str(view.index), view.owner if words.owned else "", *numbers, view.source_name])
-        blocks += [align(head, rows), *paths, share_text(breakdown)]
+        votes = [f"{r.prototype.title}: {votes_text(explanation, r)}" for r in breakdown.reasons]
+        blocks += [align(head, rows), *paths, *(votes if explanation.score_kind == "votes" else [])]
+        blocks.append(share_text(breakdown))
     reason = explanation.counter
     if reason is not None and reason.steps:
         steps = ", ".join(step_text(step) for step in reason.steps)
