@@ -87,7 +87,7 @@ def signed_layer(relevance: NDArray[np.float32]) -> Pixels:
         [[128, 128, 128, 115], [31, 111, 178, 217]]
     """
     value = balanced(smoothed(relevance))[..., None]
-    strength = np.abs(value) ** 0.7  # lifts weak relevance a little; the order of pixels stays
+    strength = np.abs(value) ** 0.5  # lifts weak relevance; the order of pixels stays
     colour = np.where(value >= 0, to_rgb(FOR), to_rgb(AGAINST))
     layer = np.concatenate([VEIL + (colour - VEIL) * strength, np.zeros_like(value)], axis=2)
     layer[..., 3:] = SIGNED_OPACITY[0] + (SIGNED_OPACITY[1] - SIGNED_OPACITY[0]) * strength

@@ -36,7 +36,6 @@ from resemblance.explain.text import (
     share_text,
     similarity_text,
     similarity_word,
-    votes_text,
     warnings,
     weight_text,
     weight_word,

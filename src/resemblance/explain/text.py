@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from math import floor
-
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.familiarity.familiarity_text import abstention_text, familiarity_lines, first_words
-from resemblance.explain.map_text import map_lines
+from resemblance.explain.map_text import map_lines, votes_text
 from resemblance.explain.pictures.picture_warnings import picture_warnings
 from resemblance.explain.ranking import Ranking
 from resemblance.explain.reason import Reason, Step
@@ -15,7 +13,6 @@ from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.printing.characters import printable
 
 BAR = 20  # characters of a full bar
-SHARE = 1e-4  # rounding of votes in float32
 SCORE_WORDS = {"logit": "score", "probability": "probability", "votes": "votes"}
 
 
@@ -48,18 +45,6 @@ def similarity_text(explanation: ExplanationData, reason: Reason) -> str:
         return percent(reason.similarity)
     value = -reason.similarity if explanation.order == "similarity" else reason.similarity
     return f"{value:.3f}".replace("-", "−")
-
-
-def votes_text(explanation: ExplanationData, reason: Reason) -> str:
-    """Return how many cells of the image voted for a reason's prototype, as text; empty if cells do not vote.
-
-    A contribution is the number of votes plus a share below 1, and the scores of all classes add up to all votes plus
-    such a share.
-    """
-    if explanation.score_kind != "votes":
-        return ""
-    votes, cells = floor(abs(reason.contribution) + SHARE), floor(float(explanation.scores.sum()) + SHARE)
-    return f"{votes} of {cells} cells voted for it"
 
 
 def weight_word(explanation: ExplanationData) -> str:
