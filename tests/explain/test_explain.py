@@ -103,7 +103,10 @@ def test_reasons_shown_have_heat_and_box(images):
         assert 0 <= y0 < y1 <= 16
         inside = reason.heat >= np.percentile(reason.heat, 95)
         rows, columns = np.where(inside)
-        assert reason.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        assert reason.percentile_box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        row, column = np.unravel_index(reason.heat.argmax(), reason.heat.shape)
+        assert x0 <= column < x1
+        assert y0 <= row < y1
 
 
 def test_whole_images_have_no_place_but_a_map_of_another_kind(images):

@@ -155,7 +155,7 @@ def test_a_page_says_what_its_boxes_are():
             report_html([collect(kind(), kind.name, explanations=explained(kind())) for kind in kinds])
         )
 
-    one, other = "yellow box holds the brightest twentieth", "yellow box is the patch"
+    one, other = "yellow box surrounds the brightest place", "yellow box is the patch"
     assert one in page(Toy)
     assert "the patch at" not in page(Toy)
     assert other in page(Patches)

@@ -119,7 +119,9 @@ def test_a_hub_id_is_fetched(folder, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     assert resemblance.load("hf:owner/name").name == "protopnet"
     assert resemblance.open_run("hf:owner/name").name == "name"
-    assert asked == 2 * [("owner/name", ["config.json", "model.safetensors", "reference.json", "prototypes/*"])]
+    assert asked == 2 * [
+        ("owner/name", ["config.json", "model.safetensors", "reference.json", "prototypes/*"])
+    ]
 
 
 def test_a_hub_that_has_no_such_model_gives_one_line(monkeypatch):

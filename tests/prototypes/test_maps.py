@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from resemblance.prototypes.maps import cell_boxes, percentile, percentile_box, percentile_boxes, upsample
+from resemblance.prototypes.maps import (
+    cell_boxes,
+    peak_boxes,
+    percentile,
+    percentile_box,
+    percentile_boxes,
+    upsample,
+)
 
 
 def plain_box(heat, percent=95):
@@ -70,3 +77,49 @@ def test_cells_cover_the_image():
     for x0, y0, x1, y1 in boxes.tolist():
         covered[y0:y1, x0:x1] += 1
     assert (covered > 0).all()
+
+
+def flooded(heat, percent=95):
+    """Find the region around the maximum step by step."""
+    bright = heat >= np.percentile(heat, percent)
+    start = np.unravel_index(heat.argmax(), heat.shape)
+    region, edge = set(), [start]
+    while edge:
+        y, x = edge.pop()
+        inside = 0 <= y < heat.shape[0] and 0 <= x < heat.shape[1]
+        if not inside or (y, x) in region or not bright[y, x]:
+            continue
+        region.add((y, x))
+        edge += [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
+    rows, columns = zip(*region, strict=True)
+    return [min(columns), min(rows), max(columns) + 1, max(rows) + 1]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 16), st.integers(1, 16), st.integers(0, 1000), st.sampled_from([0, 50, 90, 95, 100]))
+def test_the_region_around_the_maximum(height, width, seed, percent):
+    heat = np.random.default_rng(seed).integers(0, 7, (3, height, width)).astype(np.float64)
+    boxes = peak_boxes(torch.from_numpy(heat), percent)
+    assert boxes.tolist() == [list(map(int, flooded(one, percent))) for one in heat]
+
+
+def test_bright_places_far_apart_have_boxes_of_their_own():
+    heat = torch.zeros(1, 100, 100)
+    heat[0, 10:25, 10:25] = 1
+    heat[0, 80:90, 60:90] = 2
+    assert peak_boxes(heat).tolist() == [[60, 80, 90, 90]]
+    assert percentile_boxes(heat).tolist() == [[10, 10, 90, 90]]
+
+
+def test_the_region_of_smooth_maps_has_the_brightest_pixel_and_is_never_larger():
+    maps = upsample(torch.rand(50, 7, 7, generator=torch.Generator().manual_seed(1)), (64, 48))
+    for heat, region, box in zip(maps, peak_boxes(maps), percentile_boxes(maps), strict=True):
+        y, x = divmod(int(heat.argmax()), 48)
+        assert region[0] <= x < region[2]
+        assert region[1] <= y < region[3]
+        assert bool((region[:2] >= box[:2]).all() and (region[2:] <= box[2:]).all())
+
+
+def test_regions_of_maps_of_nan_and_of_empty_maps():
+    assert peak_boxes(torch.full((1, 4, 6), torch.nan)).tolist() == [[0, 0, 6, 4]]
+    assert peak_boxes(torch.zeros(0, 4, 4)).shape == (0, 4)

@@ -44,7 +44,9 @@ class Words:
     )
     similarity_says: str = "how much the image resembles the prototype in the model's own view"
     weight_says: str = "how much that counts for the class"
-    box_says: str = "holds the brightest twentieth of the image; bright places far apart share one large box"
+    box_says: str = (
+        "surrounds the brightest place: the maximum of the map, and what is about as bright around it"
+    )
 
     @property
     def many(self) -> str:

@@ -23,12 +23,24 @@ SAVED_AS = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA", "RGBX": "RGB", "YCbCr": "R
 ROUNDING = 1e-4  # how far a value may lie outside [0, 1]
 
 
+LARGEST_SHOWN = 1200  # pixels of the longer side of a picture that is kept for showing
+
+
 class ModelInput(NamedTuple):
-    """An image as the model reads it: a tensor (C, H, W) in [0, 1], its name, and how the picture was prepared."""
+    """An image as the model reads it, with what is known of the picture that it was made from.
+
+    Args:
+        tensor: (C, H, W) in [0, 1].
+        name: the picture's name.
+        preparation: how the picture was prepared.
+        original: (H, W, 3) uint8, the picture before that, with at most 1200 pixels on its longer side; None if the
+            tensor is the picture itself.
+    """
 
     tensor: Tensor
     name: str
     preparation: Preparation
+    original: Pixels | None = None
 
 
 def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInput:
@@ -42,7 +54,7 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInpu
         name: the name in messages; by default the path, or "image".
 
     Returns:
-        The tensor, the image's name, and the mapping of places between the picture and the tensor.
+        The tensor, the image's name, the mapping of places between the picture and the tensor, and the picture.
 
     Raises:
         UserError: for anything that is not an image of these kinds, and for values that cannot be pixels in [0, 1]:
@@ -50,9 +62,9 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInpu
 
     Example:
         >>> spec = ImageSpec(8, 8, 1, (0.5,), (0.5,))
-        >>> tensor, name, preparation = as_tensor(np.full((16, 16), 255, np.uint8), spec)
-        >>> tensor.shape, tensor.max().item(), name, preparation.original
-        (torch.Size([1, 8, 8]), 1.0, 'image', (16, 16))
+        >>> tensor, name, preparation, original = as_tensor(np.full((16, 12), 255, np.uint8), spec)
+        >>> tensor.shape, tensor.max().item(), name, preparation.original, original.shape
+        (torch.Size([1, 8, 8]), 1.0, 'image', (16, 12), (16, 12, 3))
     """
     if isinstance(image, ModelInput):
         return image
@@ -117,7 +129,14 @@ def _upright(image: Image.Image, name: str) -> Image.Image:
 
 
 def _prepared(image: Image.Image, spec: ImageSpec, name: str) -> ModelInput:
-    return ModelInput(to_tensor(image, spec), name, Preparation.of(spec, (image.height, image.width)))
+    preparation = Preparation.of(spec, (image.height, image.width))
+    original = None
+    if not preparation.changes_nothing:
+        # A model of grey images sees no colours, so none are shown.
+        shown = image.convert("L") if spec.channels == 1 else image.copy()
+        shown.thumbnail((LARGEST_SHOWN, LARGEST_SHOWN), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        original = np.array(shown.convert("RGB"))
+    return ModelInput(to_tensor(image, spec), name, preparation, original)
 
 
 def _from_array(array: np.ndarray[Any, Any], spec: ImageSpec, name: str) -> ModelInput:

@@ -1,9 +1,9 @@
 """Draw maps as colours over an image.
 
 The papers add JET at 0.3 to the image at 0.5, which darkens the whole image, and the brightness of JET's colours does
-not increase evenly with the map. The default here is inferno, whose brightness does, with an opacity that also
-increases: the image stays visible, and the most similar place is the brightest. ``paper=True`` draws the papers'
-picture. Signed maps have a diverging scale.
+not increase evenly with the map. The default here is inferno, whose brightness does, with an opacity that never
+reaches one half: the image stays visible everywhere, and the most similar place is the brightest. ``paper=True`` draws
+the papers' picture. Signed maps have a diverging scale.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from resemblance.data.images import Pixels
-from resemblance.drawing.style import AGAINST, FOR
+from resemblance.drawing.style import AGAINST, FOR, SMALL
 
 Limits = tuple[float, float]
-OPACITY = (0.35, 0.6)  # at the least and the most similar place
+OPACITY = (0.25, 0.45)  # at the least and the most similar place
 VEIL = 0.5  # grey, where a signed map is zero
-SIGNED_OPACITY = (0.6, 0.95)  # at zero and at its largest magnitude
+SIGNED_OPACITY = (0.45, 0.85)  # at zero and at its largest magnitude
+STRONG = 99.5  # per cent; a few pixels of photographs have far more relevance than all others
+SMOOTHED = 1 / 112  # standard deviation, relative to the longer side of signed maps of photographs
 
 
 def rescaled(heat: NDArray[np.float32], limits: Limits | None = None) -> NDArray[np.float32]:
@@ -45,16 +48,32 @@ def rescaled(heat: NDArray[np.float32], limits: Limits | None = None) -> NDArray
 
 
 def balanced(relevance: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale a signed map (H, W) to [−1, 1] by its largest magnitude; zeros if it is zero everywhere or not finite.
+    """Scale a signed map (H, W) to [−1, 1]; zeros if it is zero everywhere or not finite.
+
+    The magnitude that becomes 1 is exceeded by at most one pixel in two hundred, so that a few pixels with far more
+    relevance than all others do not make these invisible.
 
     Example:
         >>> balanced(np.array([[1.0, -4.0], [0.0, 2.0]], dtype=np.float32)).tolist()
         [[0.25, -1.0], [0.0, 0.5]]
     """
-    largest = float(np.abs(relevance).max(initial=0.0))
+    sizes = np.abs(relevance)
+    largest = float(sizes.max(initial=0.0))
     if not np.isfinite(largest) or largest == 0:
         return np.zeros_like(relevance)
-    return np.asarray(relevance / largest, dtype=np.float32)
+    strong = float(np.percentile(sizes, STRONG, method="higher")) or largest
+    return np.asarray((relevance / strong).clip(-1, 1), dtype=np.float32)
+
+
+def smoothed(relevance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Smooth a signed map (H, W) for drawing, where pixels are too small to be seen one by one.
+
+    Single pixels of photographs differ much from their neighbours, and small pictures of them show little but noise.
+    """
+    longer = max(relevance.shape)
+    if longer <= SMALL or not np.isfinite(relevance).all():
+        return relevance
+    return np.asarray(gaussian_filter(relevance, SMOOTHED * longer), dtype=np.float32)
 
 
 def signed_layer(relevance: NDArray[np.float32]) -> Pixels:
@@ -65,10 +84,10 @@ def signed_layer(relevance: NDArray[np.float32]) -> Pixels:
 
     Example:
         >>> signed_layer(np.array([[0.0, 1.0]], dtype=np.float32))[0].tolist()
-        [[128, 128, 128, 153], [31, 111, 178, 242]]
+        [[128, 128, 128, 115], [31, 111, 178, 217]]
     """
-    value = balanced(relevance)[..., None]
-    strength = np.abs(value) ** 0.7  # lifts weak relevance a little; the order of pixels stays
+    value = balanced(smoothed(relevance))[..., None]
+    strength = np.abs(value) ** 0.5  # lifts weak relevance; the order of pixels stays
     colour = np.where(value >= 0, to_rgb(FOR), to_rgb(AGAINST))
     layer = np.concatenate([VEIL + (colour - VEIL) * strength, np.zeros_like(value)], axis=2)
     layer[..., 3:] = SIGNED_OPACITY[0] + (SIGNED_OPACITY[1] - SIGNED_OPACITY[0]) * strength
@@ -81,12 +100,30 @@ def heat_layer(heat: NDArray[np.float32], limits: Limits | None = None) -> Pixel
     Example:
         >>> layer = heat_layer(np.array([[0.0, 1.0]], dtype=np.float32))
         >>> layer[0, :, 3].tolist()
-        [89, 153]
+        [64, 115]
     """
     strength = rescaled(heat, limits)
     layer: NDArray[Any] = colormaps["inferno"](strength)
     layer[..., 3] = OPACITY[0] + (OPACITY[1] - OPACITY[0]) * strength
     return (layer * 255).round().astype(np.uint8)
+
+
+def scale_picture(signed: bool = False, paper: bool = False, steps: int = 64) -> Pixels:
+    """Return the colours of a map from its least to its largest value, (1, steps, 3) uint8, as they look over grey.
+
+    Args:
+        signed: for maps with a sign, from negative to positive.
+        paper: the papers' colours.
+        steps: the number of colours.
+
+    Example:
+        >>> scale_picture(steps=3)[0, :, 0].tolist()
+        [96, 149, 184]
+    """
+    grey = np.full((1, steps, 3), 128, np.uint8)
+    if signed:
+        return overlay(grey, np.linspace(-1, 1, steps, dtype=np.float32)[None], signed=True)
+    return overlay(grey, np.linspace(0, 1, steps, dtype=np.float32)[None], paper=paper)
 
 
 def overlay(

@@ -80,10 +80,12 @@ def show(
     pixels: Pixels | None,
     box: Box | None = None,
     whole: Pixels | None = None,
+    small: bool | None = None,
 ) -> Axes:
     """Draw a picture within a square of ``side`` inches, with a box on it; an empty frame without a picture.
 
-    Small images are drawn without smoothing; a part of a large image (``whole``) is smoothed like that image.
+    Small images are drawn without smoothing; a part of a large image (``whole``) is smoothed like that image, unless
+    ``small`` says whether single pixels are to be seen.
     """
     axes = place(figure, x, y, side, side)
     axes.set_xticks([])
@@ -93,7 +95,8 @@ def show(
     if pixels is None:
         axes.text(0.5, 0.5, "no picture", ha="center", va="center", color=MUTED, fontsize=8)
         return axes
-    small = max((pixels if whole is None else whole).shape[:2]) <= SMALL
+    if small is None:
+        small = max((pixels if whole is None else whole).shape[:2]) <= SMALL
     axes.imshow(np.asarray(pixels), interpolation="nearest" if small else "bilinear", aspect="equal")
     axes.set_anchor("NW")
     if box is not None:

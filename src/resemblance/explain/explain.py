@@ -26,6 +26,7 @@ from resemblance.explain.reason_maps import NO_MAP, ReasonMap, reason_maps
 from resemblance.explain.request import Request, class_index
 from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.explain.selection import Selection, best_reason, counter_classes, select
+from resemblance.prototypes.gallery import Picture
 
 
 def explain(
@@ -226,6 +227,7 @@ def _explain_output(
                 familiarity=familiar[row],
                 answer_set=sets[row],
                 black_box=answers[row],
+                original=None if (picture := inputs[row].original) is None else Picture.from_pixels(picture),
             )
         )
     return explanations

@@ -19,6 +19,7 @@ from resemblance.explain.ranking import Ranking
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import finite
 from resemblance.explain.score_breakdown import ScoreBreakdown
+from resemblance.prototypes.gallery import Picture
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class ExplanationData:
         answer_set: the classes that hold the true one with the probability that the caller asked for; None if it did
             not.
         black_box: the answer of the classifier that the model was converted from; None for other models.
+        original: the picture that ``image`` was made from, with at most 1200 pixels on its longer side; None if it is
+            ``image`` itself. Figures and pages show it.
     """
 
     name: str
@@ -75,6 +78,7 @@ class ExplanationData:
     familiarity: Familiarity = NOT_COMPARED
     answer_set: AnswerSet | None = None
     black_box: BlackBoxAnswer | None = None
+    original: Picture | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.name!r}: predicted {self.predicted}>"
@@ -125,6 +129,11 @@ class ExplanationData:
         return breakdown.outweighed and self.order == "contribution" and not lowered
 
     @property
+    def input_size(self) -> tuple[int, int]:
+        """The height and the width of ``image``, in which boxes and maps are."""
+        return self.image.shape[0], self.image.shape[1]
+
+    @property
     def all_reasons(self) -> list[Reason]:
         """The reasons shown for all explained classes, and the one for the counter-class."""
         shown = [reason for breakdown in self.breakdowns for reason in breakdown.reasons]
@@ -136,11 +145,15 @@ class ExplanationData:
         return any(reason.steps for reason in self.all_reasons)
 
     @property
+    def all_parts(self) -> list[Reason | Step]:
+        """All reasons, and the steps of those that are paths."""
+        steps = [step for reason in self.all_reasons for step in reason.steps]
+        return [*self.all_reasons, *steps]
+
+    @property
     def mapped(self) -> list[Reason | Step]:
         """The reasons and steps that have a map, each prototype once."""
-        parts: list[Reason | Step] = [*self.all_reasons]
-        parts += [step for reason in self.all_reasons for step in reason.steps]
-        return list({part.prototype.index: part for part in parts if part.heat is not None}.values())
+        return list({part.prototype.index: part for part in self.all_parts if part.heat is not None}.values())
 
     @property
     def located(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resemblance.drawing.heat import overlay
+from resemblance.drawing.places.shown_image import NOT_SEEN
 from resemblance.drawing.style import (
     AGAINST,
     FAINT,
@@ -23,8 +23,9 @@ from resemblance.drawing.style import (
 from resemblance.explain.against.sum_words import reference_text, sum_text, why_text
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.familiarity.familiarity_text import familiarity_lines
-from resemblance.explain.map_text import check_text, map_legend, map_notice
+from resemblance.explain.map_text import check_text, map_legend, map_notice, votes_text
 from resemblance.explain.path_figure import check_lines, draw_path, strip_height, strip_width
+from resemblance.explain.pictures.reason_pictures import SCALE, ReasonPictures
 from resemblance.explain.reason import Reason
 from resemblance.explain.rounding import signed
 from resemblance.explain.score_breakdown import ScoreBreakdown
@@ -56,7 +57,7 @@ def explanation_figure(explanation: ExplanationData, paper: bool = False) -> Fig
 
     Args:
         explanation: the explanation of one image.
-        paper: whether to overlay maps as the papers do (see `drawing.heat`).
+        paper: whether to overlay maps as the papers do (see `drawing.heat`), with the papers' boxes.
 
     Example:
         >>> import numpy as np
@@ -79,14 +80,8 @@ class _Layout:
         self.paper = paper
         reasons = explanation.all_reasons
         steps = max((len(reason.steps) for reason in reasons), default=0)
-        self.columns = [] if steps else ["prototype"]
-        if not steps and any(reason.heat is not None for reason in reasons):
-            self.columns.insert(0, "image")
-        if not steps and any(
-            reason.prototype.source is not None and (reason.prototype.box or reason.prototype.decoded)
-            for reason in reasons
-        ):
-            self.columns.append("source")
+        self.pictures = ReasonPictures.of(explanation, paper)
+        self.columns = self.pictures.columns
         self.text_x = MARGIN + len(self.columns) * (SIDE + GAP)
         self.value_width = VALUES
         self.width = max(self.text_x + TEXT + BAR + MARGIN, 2 * MARGIN + strip_width(steps), 7.4)
@@ -101,7 +96,14 @@ class _Layout:
         ]
         answer = explanation.black_box
         agreed = f"{_upper(answer.text())}." if answer is not None and answer.agrees else ""
-        said = [*familiarity_lines(explanation), agreed, map_legend(explanation), map_notice(explanation)]
+        dimmed = "" if self.pictures.image.place.complete else NOT_SEEN
+        said = [
+            *familiarity_lines(explanation),
+            agreed,
+            map_legend(explanation),
+            map_notice(explanation),
+            dimmed,
+        ]
         about = " ".join(filter(None, said))
         self.legend = wrap(about, text_width, 8) if about else []
         lines = 0.25 * len(self.title) + 0.2 * len(self.warnings) + 0.17 * len(self.legend)
@@ -128,7 +130,7 @@ class _Layout:
 
     def _row(self, reason: Reason) -> float:
         if not reason.steps:
-            return SIDE
+            return SIDE + (SCALE if "image" in self.columns else 0)
         return strip_height(reason) + 0.3 + SMALL * len(self._checks(reason))
 
     def _checks(self, reason: Reason) -> list[str]:
@@ -136,7 +138,14 @@ class _Layout:
 
     def _head(self) -> None:
         explanation = self.explanation
-        show(self.figure, MARGIN, MARGIN, HEAD - 0.3, explanation.image)
+        show(
+            self.figure,
+            MARGIN,
+            MARGIN,
+            HEAD - 0.3,
+            self.pictures.image.marked,
+            small=self.pictures.image.small,
+        )
         x, y = MARGIN + HEAD, MARGIN
         write(self.figure, x, y, plain(explanation.name, 60), color=MUTED)
         warned = explanation.correct is False or explanation.familiarity.unfamiliar
@@ -163,15 +172,9 @@ class _Layout:
             plain(why_text(score_word(explanation), breakdown), 100),
             fontweight="bold",
         )
-        has_maps = "image" in self.columns
-        titles = {
-            "image": "this image …",
-            "prototype": "… " * has_maps + explanation.words.picture,
-            "source": "which comes from" if has_maps else "nearest training image",
-        }
         for number, column in enumerate(self.columns if breakdown.reasons else []):
             x = MARGIN + number * (SIDE + GAP)
-            write(self.figure, x, y + 0.32, titles[column], color=MUTED, fontsize=8)
+            write(self.figure, x, y + 0.32, self.pictures.title(column), color=MUTED, fontsize=8)
         if not self.columns:
             legend = "above: this image and its place most similar to the part; below: the part"
             write(self.figure, MARGIN, y + 0.32, legend, color=MUTED, fontsize=8)
@@ -217,20 +220,12 @@ class _Layout:
             self._path(reason, y, value, span)
             return
         for number, column in enumerate(self.columns):
-            x = MARGIN + number * (SIDE + GAP)
-            if column == "image":
-                image = self.explanation.image
-                if reason.heat is not None:
-                    image = overlay(image, reason.heat, self.paper, self.explanation.signed)
-                show(self.figure, x, y, SIDE, image, reason.box)
-            elif column == "prototype":
-                show(self.figure, x, y, SIDE, view.picture, whole=view.source)
-            elif view.source is not None and (view.box or view.decoded):
-                show(self.figure, x, y, SIDE, view.source, view.box)
+            self.pictures.draw(self.figure, column, reason, MARGIN + number * (SIDE + GAP), y, SIDE)
         x = self.text_x
         numbers = f"{similarity_word(self.explanation)} {similarity_text(self.explanation, reason)}"
         if reason.weight is not None:
             numbers += f",  {weight_word(self.explanation)} {weight_text(reason)}"
+        votes = votes_text(self.explanation, reason)
         lines = [
             (0.33, view.title, 8.5, MUTED),
             (0.52, plain(view.origin, 48), 8, MUTED),
@@ -240,6 +235,8 @@ class _Layout:
             lines[0] = (0.33, f"{view.title}, never the most similar", 8.5, WARN)
         if not view.words.owned:  # the heading is then the title
             lines = [(0.33, lines[1][1], 8, MUTED), (0.56, numbers, 8.5, INK)]
+        if votes:
+            lines.append((lines[-1][0] + 0.2, votes, 8.5, INK))
         text = check_text(self.explanation, reason)
         down = lines[-1][0] + 0.22
         for number, line in enumerate(wrap(text, self.width - MARGIN - x, 7) if text else []):
@@ -269,9 +266,7 @@ class _Layout:
         write(self.figure, self.width - MARGIN, y, value, **right)
         if span is not None:
             self._bar(reason.contribution, span, y + 0.02, 0.16)
-        draw_path(
-            self.figure, self.explanation.image, reason, MARGIN, y + 0.3, self.paper, self.explanation.signed
-        )
+        draw_path(self.figure, self.pictures, reason, MARGIN, y + 0.3)
         below = y + 0.3 + strip_height(reason)
         for number, line in enumerate(self._checks(reason)):
             write(self.figure, MARGIN, below + SMALL * number, line, color=MUTED, fontsize=7)

@@ -9,11 +9,15 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from resemblance.drawing.deletion_curve import deletion_curve
+from resemblance.drawing.heat import scale_picture
+from resemblance.drawing.places.close_up import inside, surroundings
+from resemblance.drawing.places.shown_image import NOT_SEEN, InputPlace
 from resemblance.explain import map_text, text
 from resemblance.explain.against import sum_words
 from resemblance.explain.embedded_pictures import EmbeddedPicture, EmbeddedPictures, PictureLimit, heat_uri
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.familiarity import familiarity_text
+from resemblance.explain.pictures.place_pictures import shared_side
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import signed
@@ -21,8 +25,8 @@ from resemblance.printing.characters import printable
 from resemblance.prototypes.gallery import Box
 from resemblance.relevance.deletion_check import DeletionCheck
 
-IMAGE = PictureLimit(288, 40_000)
-CROP = PictureLimit(128, 8000)
+IMAGE = PictureLimit(900, 100_000)
+CROP = PictureLimit(192, 12_000)
 SOURCE = PictureLimit(224, 14_000)
 
 
@@ -96,47 +100,98 @@ class HtmlRenderer:
 
     def image(self, explanation: ExplanationData) -> Markup:
         """Show the image that is explained."""
-        picture = self.pictures.add_pixels("image", explanation.image)
-        return _svg(picture, f"The image {explanation.name}")
+        picture, place = self._explained(explanation)
+        return _svg(picture, f"The image {explanation.name}", _veil(picture, place.seen, not place.complete))
 
     def heat_map(self, explanation: ExplanationData, reason: Reason | Step) -> Markup:
         """Show the image with the map and the box of a reason or a step."""
-        picture = self.pictures.add_pixels("image", explanation.image)
-        layer = ""
+        picture, place = self._explained(explanation)
+        layer = _veil(picture, place.seen, not place.complete)
         if reason.heat is not None:
             signed = explanation.signed
             style = Markup(' style="image-rendering:pixelated"') if signed and picture.small else ""
-            layer = Markup('<image width="{}" height="{}" preserveAspectRatio="none"{} href="{}"/>').format(
-                picture.width, picture.height, style, heat_uri(reason.heat, signed)
-            )
+            x0, y0, x1, y1 = (round(edge, 2) for edge in place.frame)
+            layer += Markup(
+                '<image x="{:g}" y="{:g}" width="{:g}" height="{:g}" preserveAspectRatio="none"{} href="{}"/>'
+            ).format(x0, y0, x1 - x0, y1 - y0, style, heat_uri(reason.heat, signed))
         alt = f"Where {explanation.name} resembles {reason.prototype.title}"
         if explanation.signed and reason.heat is not None:
             alt = f"Map of {explanation.name} for {reason.prototype.title}: {map_text.map_name(explanation)}"
-        return _svg(picture, alt, layer, reason.box)
+        return _svg(picture, alt, layer, None if reason.box is None else place.box(reason.box))
+
+    def cut_off(self, explanation: ExplanationData) -> str:
+        """Return the sentence that explains the veil over an image; empty if the model sees all of it."""
+        return "" if self._explained(explanation)[1].complete else NOT_SEEN
+
+    def part(self, explanation: ExplanationData, reason: Reason | Step) -> Markup:
+        """Show the part of the image that resembles a prototype, in its surroundings; nothing without a part."""
+        if reason.box is None:
+            return Markup()
+        picture, place = self._explained(explanation)
+        side = shared_side(reason.prototype, reason.box, explanation.input_size)
+        frame = place.box(surroundings(reason.box, explanation.input_size, side))
+        box = place.box(reason.box)
+        alt = f"The part of {explanation.name} that resembles {reason.prototype.title}"
+        return _svg(picture, alt, _veil(picture, box), box, frame)
+
+    def scale(self, explanation: ExplanationData, reason: Reason | Step) -> Markup:
+        """Show the colours of a map, with what the first and the last of them mean; nothing without a map."""
+        if reason.heat is None:
+            return Markup()
+        low, high = map_text.scale_texts(explanation, reason)
+        colours = Markup(", ").join(
+            Markup("rgb({},{},{})").format(*colour)
+            for colour in scale_picture(explanation.signed, steps=7)[0].tolist()
+        )
+        return Markup(
+            '<span class="scale"><span>{}</span><i style="background:linear-gradient(to right, {})"></i>'
+            "<span>{}</span></span>"
+        ).format(low, colours, high)
+
+    def _explained(self, explanation: ExplanationData) -> tuple[EmbeddedPicture, InputPlace]:
+        original = explanation.original
+        if original is None:
+            picture = self.pictures.add_pixels("image", explanation.image)
+        else:
+            picture = self.pictures.add("image", original.data, original.decode)
+        size = picture.height, picture.width
+        preparation = None if original is None else explanation.preparation
+        return picture, InputPlace.of(size, explanation.input_size, preparation)
 
     def curve(self, check: DeletionCheck) -> Markup:
         """Show the curve of a deletion check."""
         return deletion_curve(check.shares, check.marked, check.random, check.spread, check.sentence())
 
-    def prototype(self, view: PrototypeView) -> Markup:
-        """Show the part or image that represents a prototype."""
+    def prototype(self, view: PrototypeView, beside: Box | None = None) -> Markup:
+        """Show the part, in its surroundings, or the image that represents a prototype.
+
+        Args:
+            view: the prototype.
+            beside: the part of an image beside which it is shown, in the same scale.
+        """
         item = view.item
         stored = item.decoding if view.decoded else item.source
         if stored is None:
             return Markup('<span class="none">no picture</span>')
-        box = None if view.decoded else view.box
-        picture = self.pictures.add("crop", stored.data, stored.pixels, box)
         title = f"decoded {view.title}" if view.decoded else view.title
         alt = f"{title}, {view.owner}" if view.words.owned else title
-        return _svg(picture, alt[0].upper() + alt[1:])
+        alt = alt[0].upper() + alt[1:]
+        source = None if view.decoded or view.place is None else view.source
+        if source is None or view.place is None:
+            return _svg(self.pictures.add("crop", stored.data, stored.pixels), alt)
+        size = source.shape[0], source.shape[1]
+        frame = surroundings(view.place, size, shared_side(view, beside, size))
+        picture = self.pictures.add("crop", stored.data, stored.pixels, frame)
+        part = inside(view.place, frame)
+        return _svg(picture, alt, _veil(picture, part), part)
 
     def source(self, view: PrototypeView) -> Markup:
         """Show the training image of a prototype with its part marked; nothing if the prototype is the whole image."""
         stored = view.item.source
-        if stored is None or not (view.box or view.decoded):
+        if stored is None or not (view.place or view.decoded):
             return Markup()
         picture = self.pictures.add("source", stored.data, stored.pixels)
-        return _svg(picture, f"Training image {view.source_name}", box=view.box)
+        return _svg(picture, f"Training image {view.source_name}", box=view.place)
 
 
 @lru_cache(maxsize=1)
@@ -144,7 +199,28 @@ def _environment() -> Environment:
     return template_environment("resemblance.explain")
 
 
-def _svg(picture: EmbeddedPicture, alt: str, layer: str = "", box: Box | None = None) -> Markup:
+def _veil(picture: EmbeddedPicture, box: Box, drawn: bool = True) -> Markup:
+    """Return a veil over a picture, except over a box."""
+    if not drawn:
+        return Markup()
+    x0, y0, x1, y1 = box
+    return Markup('<path class="veil" d="M0 0H{}V{}H0ZM{} {}V{}H{}V{}Z"/>').format(
+        picture.width, picture.height, x0, y0, y1, x1, y0
+    )
+
+
+def _svg(
+    picture: EmbeddedPicture, alt: str, layer: str = "", box: Box | None = None, view: Box | None = None
+) -> Markup:
+    """Return a picture with what lies over it.
+
+    Args:
+        picture: the picture.
+        alt: what it shows.
+        layer: SVG in the picture's coordinates.
+        box: a part to mark.
+        view: the part to show; by default all of it.
+    """
     frame = Markup()
     if box is not None:
         x0, y0, x1, y1 = box
@@ -152,6 +228,7 @@ def _svg(picture: EmbeddedPicture, alt: str, layer: str = "", box: Box | None = 
         frame = Markup().join(
             rectangle.format(kind, x0, y0, x1 - x0, y1 - y0) for kind in ("box under", "box")
         )
+    left, top, right, bottom = (0, 0, picture.width, picture.height) if view is None else view
     return Markup(
-        '<svg class="pic" viewBox="0 0 {} {}" role="img" aria-label="{}"><use href="#{}"/>{}{}</svg>'
-    ).format(picture.width, picture.height, alt, picture.name, layer, frame)
+        '<svg class="pic" viewBox="{} {} {} {}" role="img" aria-label="{}"><use href="#{}"/>{}{}</svg>'
+    ).format(left, top, right - left, bottom - top, alt, picture.name, layer, frame)

@@ -1,10 +1,14 @@
-"""The words about the maps of an explanation, for the terminal, figures and pages."""
+"""The words about the maps of an explanation and about cells that vote, for the terminal, figures and pages."""
 
 from __future__ import annotations
+
+from math import floor
 
 from resemblance.config.relevance import LRP_NOTICE, MAP_NAMES
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.reason import Reason, Step
+
+SHARE = 1e-4  # rounding of votes in float32
 
 
 def map_name(explanation: ExplanationData) -> str:
@@ -20,6 +24,20 @@ def map_legend(explanation: ExplanationData) -> str:
     return (
         f"Maps: {map_name(explanation)}. Blue pixels raise the {words.similarity} of the {words.one}, red ones "
         "lower it; colours compare pixels of one map."
+    )
+
+
+def scale_texts(explanation: ExplanationData, part: Reason | Step) -> tuple[str, str]:
+    """Return what the least and the strongest colour of a map stand for.
+
+    The values of similarity maps are similarities; those of signed maps have no unit that a reader knows.
+    """
+    if part.heat is None:
+        return "", ""
+    if explanation.signed:
+        return "lowers", "raises"
+    return f"{float(part.heat.min()):.2g}".replace("-", "−"), f"{float(part.heat.max()):.2g}".replace(
+        "-", "−"
     )
 
 
@@ -49,3 +67,15 @@ def map_lines(explanation: ExplanationData) -> list[str]:
             name = f"part {part.prototype.index}" if explanation.paths else part.prototype.title
             lines.append(f"map of {name} ({map_name(explanation)}): {text}")
     return [*lines, *filter(None, [map_notice(explanation)])]
+
+
+def votes_text(explanation: ExplanationData, reason: Reason) -> str:
+    """Return how many cells of the image voted for a reason's prototype, as text; empty if cells do not vote.
+
+    A contribution is the number of votes plus a share below 1, and the scores of all classes add up to all votes plus
+    such a share.
+    """
+    if explanation.score_kind != "votes":
+        return ""
+    votes, cells = floor(abs(reason.contribution) + SHARE), floor(float(explanation.scores.sum()) + SHARE)
+    return f"{votes} of {cells} cells voted for it"

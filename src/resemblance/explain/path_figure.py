@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from resemblance.data.images import Pixels
-from resemblance.drawing.heat import overlay
-from resemblance.drawing.style import AGAINST, FOR, MUTED, plain, show, wrap, write
+from resemblance.drawing.style import AGAINST, FOR, MUTED, plain, wrap, write
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.map_text import check_text
+from resemblance.explain.pictures.reason_pictures import ReasonPictures
 from resemblance.explain.reason import Reason
 from resemblance.explain.rounding import percent
 
@@ -33,12 +32,10 @@ def check_lines(explanation: ExplanationData, reason: Reason, width: float) -> l
 
 def draw_path(
     figure: Figure,
-    image: Pixels,
+    pictures: ReasonPictures,
     reason: Reason,
     x: float,
     y: float,
-    paper: bool = False,
-    signed: bool = False,
 ) -> None:
     """Draw the steps of a path with its upper left corner at x, y.
 
@@ -47,12 +44,10 @@ def draw_path(
 
     Args:
         figure: the figure to draw on.
-        image: (H, W, 3) the explained image.
+        pictures: the pictures of the explanation.
         reason: a reason with steps.
         x: inches from the left.
         y: inches from the top.
-        paper: whether to overlay maps as the papers do (see `drawing.heat`).
-        signed: whether the maps have a sign.
     """
     for number, step in enumerate(reason.steps):
         left, top = x + number % IN_A_ROW * PITCH, y + number // IN_A_ROW * STRIP
@@ -69,10 +64,9 @@ def draw_path(
                 fontsize=13,
                 ha="center",
             )
-        shown = image if step.heat is None else overlay(image, step.heat, paper, signed)
-        show(figure, left, top + 0.37, CELL, shown, step.box)
         view = step.prototype
-        show(figure, left, top + 0.37 + CELL + 0.08, CELL, view.picture, whole=view.source)
+        pictures.draw_image(figure, step, left, top + 0.37, CELL, scale=False)
+        pictures.draw(figure, "prototype", step, left, top + 0.37 + CELL + 0.08, CELL)
         write(
             figure,
             left,

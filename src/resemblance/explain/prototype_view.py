@@ -101,13 +101,18 @@ class PrototypeView:
 
     @property
     def box(self) -> Box | None:
-        """Its part of the source; None for the whole source."""
+        """Its part of the source; None for the whole source. For projected prototypes, this is the papers' box."""
         return self.item.box
 
     @property
     def in_source(self) -> tuple[Pixels | None, Box | None]:
         """The whole training image with the box of its part, to draw; its picture alone if it was decoded."""
         return (self.picture, None) if self.decoded or self.source is None else (self.source, self.box)
+
+    @property
+    def place(self) -> Box | None:
+        """The part of the source that pictures mark; None for the whole source."""
+        return self.item.place
 
     @property
     def decoded(self) -> bool:

@@ -23,9 +23,11 @@ class Step:
         present: whether the path continues because the prototype is present, or else because it is absent.
         probability: the probability of this step.
         heat: (H, W) float32, the map, in the size of the image; None if there is none.
-        box: x0, y0, x1, y1 (exclusive), around the image's pixels at or above the similarity map's 95th percentile, or
-            the patch that the method defines; None for methods that compare whole images.
+        box: x0, y0, x1, y1 (exclusive), around the connected region of the similarity map that has its maximum (see
+            `prototypes.maps.peak_boxes`), or the patch that the method defines; None for methods that compare whole
+            images.
         check: what removing the pixels that the map marks does to the similarity; None if that was not asked.
+        percentile_box: the papers' box, around all pixels at or above the similarity map's 95th percentile.
     """
 
     prototype: PrototypeView
@@ -34,6 +36,7 @@ class Step:
     heat: NDArray[np.float32] | None = None
     box: Box | None = None
     check: DeletionCheck | None = None
+    percentile_box: Box | None = None
 
     def __repr__(self) -> str:
         verb = "has" if self.present else "lacks"
@@ -45,6 +48,7 @@ class Step:
             "present": self.present,
             "probability": finite(self.probability),
             "box": list(self.box) if self.box else None,
+            "percentile_box": list(self.percentile_box) if self.percentile_box else None,
             "check": None if self.check is None else self.check.to_dict(),
         }
         if arrays:
@@ -62,9 +66,11 @@ class Reason:
         contribution: the value that is added to the score.
         weight: the factor between the similarity and the contribution, if there is one.
         heat: (H, W) float32, the map, in the size of the image; None if there is none.
-        box: x0, y0, x1, y1 (exclusive), around the image's pixels at or above the similarity map's 95th percentile, or
-            the patch that the method defines; None for methods that compare whole images.
+        box: x0, y0, x1, y1 (exclusive), around the connected region of the similarity map that has its maximum (see
+            `prototypes.maps.peak_boxes`), or the patch that the method defines; None for methods that compare whole
+            images.
         check: what removing the pixels that the map marks does to the similarity; None if that was not asked.
+        percentile_box: the papers' box, around all pixels at or above the similarity map's 95th percentile.
         steps: the steps, if the reason is a path; ``prototype`` is then the last one, ``similarity`` the probability
             of the path and ``weight`` the probability of the class in its leaf.
 
@@ -81,6 +87,7 @@ class Reason:
     heat: NDArray[np.float32] | None = None
     box: Box | None = None
     check: DeletionCheck | None = None
+    percentile_box: Box | None = None
     steps: tuple[Step, ...] = ()
 
     @property
@@ -101,6 +108,7 @@ class Reason:
             "contribution": finite(self.contribution),
             "speaks_against": self.speaks_against,
             "box": list(self.box) if self.box else None,
+            "percentile_box": list(self.percentile_box) if self.percentile_box else None,
             "check": None if self.check is None else self.check.to_dict(),
         }
         if self.steps:

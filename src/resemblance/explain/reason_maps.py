@@ -15,7 +15,7 @@ from resemblance.core.prototype_model import PrototypeModel
 from resemblance.explain.request import Request
 from resemblance.explain.selection import Selection
 from resemblance.prototypes.gallery import Box
-from resemblance.prototypes.maps import percentile_boxes, upsample
+from resemblance.prototypes.maps import peak_boxes, percentile_boxes, upsample
 from resemblance.relevance.deletion import check_prototype_maps
 from resemblance.relevance.deletion_check import DeletionCheck
 from resemblance.relevance.maps import prototype_maps
@@ -27,11 +27,12 @@ Pair = tuple[int, int]  # image and prototype
 
 
 class ReasonMap(NamedTuple):
-    """The map of a reason: (H, W) float32, its box, and its deletion check."""
+    """The map of a reason: (H, W) float32, its box, its deletion check, and the papers' box."""
 
     heat: NDArray[np.float32] | None = None
     box: Box | None = None
     check: DeletionCheck | None = None
+    percentile_box: Box | None = None
 
 
 NO_MAP = ReasonMap()
@@ -66,7 +67,7 @@ def reason_maps(
         chosen = list(pairs) if request.asked else [pair for pair in pairs if pair in first]
         heats = _heats(model, images, chosen, request.maps)
         # The place that is compared stays the same, whatever map is drawn over it.
-        found = {pair: ReasonMap(heat, found.get(pair, NO_MAP).box) for pair, heat in heats.items()}
+        found = {pair: found.get(pair, NO_MAP)._replace(heat=heat) for pair, heat in heats.items()}
     if request.check:
         checked = [pair for pair in found if pair in first]
         checks = _checks(model, images, checked, found)
@@ -124,9 +125,12 @@ def _similarity_maps(
         upsampled = upsample(maps, size)
         cells, grid = maps.flatten(1).argmax(dim=1), (maps.shape[1], maps.shape[2])
         patches = layer.patch_boxes(cells, grid, size)
-        boxes = (percentile_boxes(upsampled) if patches is None else patches).tolist()
+        of_papers = (percentile_boxes(upsampled) if patches is None else patches).tolist()
+        boxes = peak_boxes(upsampled).tolist() if patches is None else of_papers
         heats |= {
-            pairs[number]: ReasonMap(heat, tuple(box))
-            for number, heat, box in zip(numbers.tolist(), upsampled.cpu().numpy(), boxes, strict=True)
+            pairs[number]: ReasonMap(heat, tuple(box), percentile_box=tuple(of_paper))
+            for number, heat, box, of_paper in zip(
+                numbers.tolist(), upsampled.cpu().numpy(), boxes, of_papers, strict=True
+            )
         }
     return heats

@@ -5,7 +5,8 @@ from __future__ import annotations
 from resemblance.explain.against.sum_words import reference_text, sum_text
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.familiarity.familiarity_text import abstention_text, familiarity_lines, first_words
-from resemblance.explain.map_text import map_lines
+from resemblance.explain.map_text import map_lines, votes_text
+from resemblance.explain.pictures.picture_warnings import picture_warnings
 from resemblance.explain.ranking import Ranking
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import NO_BREAK, decimals_for, percent, signed
@@ -163,7 +164,8 @@ def warnings(explanation: ExplanationData) -> list[str]:
             sentences.append(
                 f"The {first}{of}, {view.title}, is not the most similar one for any training image."
             )
-    return sentences
+    views = {part.prototype.index: part.prototype for part in explanation.all_parts}
+    return sentences + picture_warnings(list(views.values()))
 
 
 def headline(explanation: ExplanationData) -> str:
@@ -232,9 +234,11 @@ def text_table(explanation: ExplanationData) -> str:
             numbers = [similarity_text(explanation, line.reason), weight_text(line.reason), line.value]
             number = f"{view.index}{' (against)' if line.reason.speaks_against else ''}"
             rows.append([number, view.owner if words.owned else "", *numbers, view.source_name])
+        votes = [f"{r.prototype.title}: {votes_text(explanation, r)}" for r in breakdown.reasons]
         blocks += [
             align(head, rows),
             *paths,
+            *(votes if explanation.score_kind == "votes" else []),
             *filter(None, [reference_text(score_word(explanation), breakdown)]),
         ]
         blocks.append(share_text(explanation, breakdown))

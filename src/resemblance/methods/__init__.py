@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from resemblance.prototypes.comparison import Comparison, Match, Places
     from resemblance.prototypes.geometry import Geometry, InnerProduct, SquaredDistance
     from resemblance.prototypes.layer import PrototypeLayer
-    from resemblance.prototypes.maps import cell_boxes, percentile_boxes, upsample
+    from resemblance.prototypes.maps import cell_boxes, peak_boxes, percentile_boxes, upsample
     from resemblance.prototypes.precision import full_precision, widened
     from resemblance.prototypes.scalars import ScalarPrototypes
     from resemblance.prototypes.similarity import (
@@ -102,6 +102,7 @@ _HOMES = {
     "option": "config.options",
     "pairwise_distances": "prototypes.similarity",
     "pairwise_squared": "prototypes.similarity",
+    "peak_boxes": "prototypes.maps",
     "percentile_boxes": "prototypes.maps",
     "register": "methods.registry",
     "squared_distances": "prototypes.similarity",
@@ -161,6 +162,7 @@ __all__ = [
     "option",
     "pairwise_distances",
     "pairwise_squared",
+    "peak_boxes",
     "percentile_boxes",
     "register",
     "squared_distances",

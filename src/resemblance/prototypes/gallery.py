@@ -32,7 +32,10 @@ class GalleryItem:
     Args:
         kind: ``training image``, ``decoded``, or ``none`` where nothing is known.
         name: name of the source image, empty if there is none.
-        box: the prototype's part of the source image, right and lower edge exclusive; None for all of it.
+        box: the prototype's part of the source image, right and lower edge exclusive; None for all of it. For
+            projected prototypes, this is the papers' box.
+        region: the part that pictures mark, where it is another one: the connected region around the maximum of the
+            prototype's map. Folders of earlier versions have none.
         source: the whole source image at the model's size, shared between prototypes.
         decoding: the decoded prototype, for models that decode.
     """
@@ -42,6 +45,12 @@ class GalleryItem:
     box: Box | None = None
     source: Picture | None = None
     decoding: Picture | None = None
+    region: Box | None = None
+
+    @property
+    def place(self) -> Box | None:
+        """The part of the source image that pictures mark and show: the region or, without one, the box."""
+        return self.region or self.box
 
     @property
     def image(self) -> Pixels | None:
@@ -59,9 +68,9 @@ class GalleryItem:
         if self.kind == "decoded":
             return self.decoded
         image = self.image
-        if image is None or self.box is None:
+        if image is None or self.place is None:
             return image
-        x0, y0, x1, y1 = self.box
+        x0, y0, x1, y1 = self.place
         return image[y0:y1, x0:x1]
 
     @property
@@ -129,6 +138,7 @@ class Gallery(Sequence[GalleryItem]):
                 "kind": item.kind,
                 "name": printable(item.name),
                 "box": item.box,
+                "region": item.region,
                 "source": add(item.source),
                 "decoding": add(item.decoding),
             }
@@ -174,15 +184,22 @@ def gallery_item(entry: Mapping[str, Any], pictures: Mapping[str, Picture]) -> G
         ValueError, TypeError: if it is malformed.
         KeyError: if it lacks a field, or names a picture that is missing.
     """
-    kind, name, box = entry["kind"], entry["name"], entry["box"]
+    kind, name = entry["kind"], entry["name"]
     if kind not in KINDS or not isinstance(name, str):
         raise ValueError(f"an entry has the unknown kind {repr(kind)[:100]}")
-    if box is not None:
-        whole = isinstance(box, list) and len(box) == 4 and all(type(edge) is int for edge in box)
-        if not whole or not (0 <= box[0] < box[2] <= LARGEST_SIDE and 0 <= box[1] < box[3] <= LARGEST_SIDE):
-            raise ValueError(f"an entry has the invalid box {repr(box)[:100]}")
-        box = tuple(box)
     source, decoding = (
         None if entry[field] is None else pictures[entry[field]] for field in ("source", "decoding")
     )
-    return GalleryItem(kind, name, box, source, decoding)
+    return GalleryItem(kind, name, _box(entry["box"]), source, decoding, _box(entry.get("region")))
+
+
+def _box(edges: Any) -> Box | None:
+    if edges is None:
+        return None
+    whole = isinstance(edges, list) and len(edges) == 4 and all(type(edge) is int for edge in edges)
+    if not whole or not (
+        0 <= edges[0] < edges[2] <= LARGEST_SIDE and 0 <= edges[1] < edges[3] <= LARGEST_SIDE
+    ):
+        raise ValueError(f"an entry has the invalid box {repr(edges)[:100]}")
+    x0, y0, x1, y1 = edges
+    return x0, y0, x1, y1

@@ -26,6 +26,8 @@ class PrototypeLayer(nn.Module):
         vectors: (P, ...) the vectors; (P, 0) where there are none.
         source_index: (P,) the source image of each prototype in the training set, −1 while unknown.
         source_box: (P, 4) its part of that image, x0, y0, x1, y1 in pixels, right and lower edge exclusive.
+        source_region: (P, 4) the part around the maximum of the prototype's map on that image, zeros while unknown. It
+            is for pictures and is not saved, because it can be computed again.
         source_distance: (P,) distance between prototype and source, NaN while unknown.
         activations: (P,) the number of training images to which it is the most similar of all prototypes.
         own_activations: (P,) the same among the prototypes of the image's class, −1 while not counted.
@@ -41,6 +43,7 @@ class PrototypeLayer(nn.Module):
     owners: Tensor
     source_index: Tensor
     source_box: Tensor
+    source_region: Tensor
     source_distance: Tensor
     activations: Tensor
     own_activations: Tensor
@@ -57,6 +60,7 @@ class PrototypeLayer(nn.Module):
         self.register_buffer("owners", owners.bool())
         self.register_buffer("source_index", torch.full((count,), -1, dtype=torch.int64))
         self.register_buffer("source_box", torch.zeros(count, 4, dtype=torch.int64))
+        self.register_buffer("source_region", torch.zeros(count, 4, dtype=torch.int64), persistent=False)
         self.register_buffer("source_distance", torch.full((count,), torch.nan))
         self.register_buffer("activations", torch.full((count,), -1, dtype=torch.int64))
         self.register_buffer("own_activations", torch.full((count,), -1, dtype=torch.int64))
@@ -186,4 +190,4 @@ class PrototypeLayer(nn.Module):
         """Drop all prototypes but those at ``indices`` (K,), in that order."""
         self.vectors = nn.Parameter(self.vectors[indices].clone(), requires_grad=self.vectors.requires_grad)
         for name, buffer in list(self.named_buffers(recurse=False)):
-            self.register_buffer(name, buffer[indices].clone())
+            setattr(self, name, buffer[indices].clone())  # it stays a buffer, saved or not

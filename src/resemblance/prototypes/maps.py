@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -90,6 +92,37 @@ def percentile_box(heat: Tensor, percent: float = PERCENT) -> tuple[int, int, in
     """
     x0, y0, x1, y1 = percentile_boxes(heat[None], percent)[0].tolist()
     return x0, y0, x1, y1
+
+
+def peak_boxes(maps: Tensor, percent: float = PERCENT) -> Tensor:
+    """Return the box around the connected region of each map that has the map's maximum.
+
+    The region consists of pixels at or above the percentile that are neighbours by their sides. Unlike that of
+    `percentile_boxes`, the box does not grow with bright regions elsewhere in the image, and is never larger.
+
+    Args:
+        maps: (N, H, W).
+        percent: in [0, 100].
+
+    Returns:
+        (N, 4) int64: x0, y0, x1, y1, right and lower edge exclusive; the whole map where it is not finite.
+
+    Example:
+        >>> heat = torch.zeros(1, 10, 10)
+        >>> heat[0, 1, 1:3], heat[0, 8, 7] = 2.0, 1.0
+        >>> peak_boxes(heat, 97), percentile_boxes(heat, 97)
+        (tensor([[1, 1, 3, 2]]), tensor([[1, 1, 8, 9]]))
+    """
+    boxes = percentile_boxes(maps, percent)
+    if len(maps):
+        thresholds = percentile(maps.float().flatten(1), percent).cpu().numpy()
+        for number, (heat, threshold) in enumerate(zip(maps.float().cpu().numpy(), thresholds, strict=True)):
+            if not np.isfinite(heat).all():
+                continue
+            regions, _ = ndimage.label(heat >= threshold)
+            rows, columns = ndimage.find_objects(regions)[regions.flat[heat.argmax()] - 1]
+            boxes[number] = boxes.new_tensor([columns.start, rows.start, columns.stop, rows.stop])
+    return boxes
 
 
 def cell_boxes(cells: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> Tensor:

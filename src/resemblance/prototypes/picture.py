@@ -52,6 +52,10 @@ class Picture:
 
     @lru_cache(maxsize=256)  # noqa: B019  (pictures are small, and few are needed again)
     def pixels(self) -> Pixels:
+        """Return `decode`, and keep it for the next call."""
+        return self.decode()
+
+    def decode(self) -> Pixels:
         """Decode the picture to (H, W, 3) uint8, read-only.
 
         Raises:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from numpy.typing import NDArray
 
 from resemblance.config.words import PROTOTYPES, Words
 from resemblance.explain.explanation import Explanation
+from resemblance.explain.pictures.picture_warnings import picture_warnings
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.rounding import percent
 from resemblance.metrics.confusion import accuracy
@@ -148,6 +150,11 @@ class RunReport:
         owners = {name for view in self.prototypes for name in view.classes}
         return [name for name in self.classes if name not in owners] if owners else []
 
+    @cached_property
+    def picture_warnings(self) -> list[str]:
+        """Sentences about prototypes whose pictures show nothing, or nothing of their own."""
+        return picture_warnings(self.prototypes)
+
     @property
     def warnings(self) -> list[str]:
         """Sentences about reasons that are not reliable or do not represent the whole score."""
@@ -174,6 +181,7 @@ class RunReport:
             sentences.append(
                 f"No {words.one} belongs to {names}: the model's reasons for these classes belong to other classes."
             )
+        sentences += self.picture_warnings
         abstained = [e for e in self.explanations if e.abstained]
         if abstained:
             sentences.append(

@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from resemblance.config.words import PROTOTYPES
 from resemblance.drawing.sheet import picture, sheet, text
 from resemblance.drawing.style import FAINT, FOR, MUTED, WARN, plain, write
+from resemblance.explain.pictures.place_pictures import prototype_picture
 from resemblance.explain.prototype_view import OWNERS, PrototypeView
 from resemblance.explain.rounding import percent
 
@@ -98,7 +99,8 @@ def gallery_figure(
 
 
 def _tile(axes: Axes, x: float, y: float, view: PrototypeView, largest: float) -> None:
-    picture(axes, view.picture, x, y, SIDE, WARN if view.unused else None, whole=view.source)
+    pixels, part = prototype_picture(view)
+    picture(axes, pixels, x, y, SIDE, WARN if view.unused else None, box=part, whole=view.source)
     foot = y + SIDE + 0.05
     below = dict[str, Any](va="top", size=7)
     text(axes, x, foot + 0.09, str(view.index), ha="left", color=WARN if view.unused else MUTED, **below)

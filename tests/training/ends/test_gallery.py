@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 
@@ -9,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from looking_glass import LookingGlass
+from looking_glass import LookingGlass, batches
+from projecting import scene
 from resemblance.config.errors import UserError
 from resemblance.data.sources.source import ArraySource
-from resemblance.prototypes.gallery import Gallery, GalleryItem
+from resemblance.prototypes.gallery import INDEX, Gallery, GalleryItem
 from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.prototypes.maps import peak_boxes, upsample
 from resemblance.training.ends.gallery import build_gallery
+from resemblance.training.ends.projection import project
 
 
 class CountingSource(ArraySource):
@@ -34,6 +38,7 @@ def make_source(count=6, size=(16, 12), channels=3):
 
 def make_model(size=(16, 12), count=4):
     model = LookingGlass(torch.rand(count, 3, 1, 1), PrototypeLayer.class_major(count // 2, 2), size)
+    model.traits = replace(model.traits, projects=False)
     model.prototypes.source_index.copy_(torch.tensor([4, 1, 4, -1]))
     model.prototypes.source_box.copy_(
         torch.tensor([[2, 3, 7, 9], [0, 0, 12, 16], [0, 0, 1, 1], [0, 0, 0, 0]])
@@ -53,6 +58,59 @@ def test_pictures_are_cut_from_the_sources():
     assert [item.name for item in gallery] == [source.name(4), source.name(1), source.name(4), ""]
     assert sorted(source.reads) == [1, 4]
     assert Gallery.from_files(gallery.to_files()) == gallery
+
+
+def test_pictures_mark_the_region_around_the_maximum_and_provenance_keeps_the_papers_box():
+    generator = torch.Generator().manual_seed(0)
+    latents, labels = torch.rand(14, 3, 6, 6, generator=generator), torch.arange(14) % 3
+    vectors = torch.rand(8, 3, 1, 1, generator=generator)
+    model = LookingGlass(vectors, PrototypeLayer.class_major(2, 4), (24, 24))
+    project(model, batches(latents, labels, 5))
+    prototypes = model.prototypes
+    pixels = np.random.default_rng(0).integers(0, 256, (14, 24, 24, 1), dtype=np.uint8)
+    source = ArraySource(pixels, labels.numpy(), model.spec.classes)
+    gallery = build_gallery(model, source)
+    maps = prototypes.source_maps(
+        latents, prototypes.source_index.clamp_min(0), torch.arange(len(prototypes)), prototypes.vectors
+    )
+    regions = peak_boxes(upsample(maps, (24, 24))).tolist()
+    whole = (0, 0, 24, 24)
+    assert any(item.region != item.box for item in gallery)
+    for j, item in enumerate(gallery):
+        if prototypes.source_index[j] < 0:
+            assert item.region is None
+            continue
+        assert (item.box or whole) == tuple(prototypes.source_box[j].tolist())
+        assert (item.region or whole) == tuple(regions[j])
+    assert Gallery.from_files(gallery.to_files()) == gallery
+
+
+def test_regions_of_a_loaded_model_are_computed_again():
+    model, _, labels = scene()
+    source = ArraySource(
+        np.random.default_rng(0).integers(0, 256, (14, 12, 12, 1), dtype=np.uint8),
+        labels.numpy(),
+        model.spec.classes,
+    )
+    model.prototypes.vectors.data = torch.rand(8, 1, 1, 1)
+    images = torch.from_numpy(source.array).permute(0, 3, 1, 2) / 255
+    project(model, batches(images, labels, 5))
+    before = build_gallery(model, source)
+    state = model.state_dict()
+    assert "prototypes.source_region" not in state
+    model.prototypes.source_region.zero_()
+    model.load_state_dict(state, strict=True)
+    assert build_gallery(model, source) == before
+
+
+def test_folders_of_earlier_versions_show_the_papers_box():
+    files = build_gallery(make_model(), make_source(channels=1)).to_files()
+    index = json.loads(files[INDEX])
+    for entry in index["prototypes"]:
+        del entry["region"]
+    item = Gallery.from_files(files | {INDEX: json.dumps(index).encode()})[0]
+    assert item.region is None
+    assert item.place == item.box == (2, 3, 7, 9)
 
 
 def test_decoded_prototypes_come_with_their_nearest_image():
@@ -91,6 +149,7 @@ def test_other_images_than_the_sources_are_refused(count):
 
 def test_two_thousand_prototypes_are_quick_and_small():
     model = LookingGlass(torch.rand(2000, 3, 1, 1), PrototypeLayer.class_major(10, 200), (64, 64))
+    model.traits = replace(model.traits, projects=False)
     coarse = np.random.default_rng(0).integers(0, 256, (500, 8, 8, 1), dtype=np.uint8)
     source = ArraySource(coarse.repeat(8, axis=1).repeat(8, axis=2), np.zeros(500), ("a", "b"))
     model.prototypes.source_index.copy_(torch.arange(2000) % 500)

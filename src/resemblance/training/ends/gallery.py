@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from resemblance.config.errors import UserError
 from resemblance.core.prototype_model import PrototypeModel
@@ -10,8 +11,9 @@ from resemblance.data.inputs import pixels
 from resemblance.data.progress import track
 from resemblance.data.sources.source import Source
 from resemblance.data.transforms import to_tensor
-from resemblance.prototypes.gallery import Gallery, GalleryItem, Kind, Picture
+from resemblance.prototypes.gallery import Box, Gallery, GalleryItem, Kind, Picture
 from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.prototypes.maps import peak_boxes, upsample
 from resemblance.training.ends.passes import evaluating
 
 
@@ -38,14 +40,17 @@ def build_gallery(model: PrototypeModel, source: Source, *, progress: bool = Fal
             f"a prototype comes from image {max(indices)}, but there are only {len(source)} images"
         )
     unique = sorted({index for index in indices if index >= 0})
-    pictures = {
-        index: Picture.from_pixels(pixels(to_tensor(source.read(index), model.spec.image)))
+    images = {
+        index: to_tensor(source.read(index), model.spec.image)
         for index in track(unique, f"reading the {model.traits.words.many}' images", progress)
     }
+    pictures = {index: Picture.from_pixels(pixels(image)) for index, image in images.items()}
+    regions = _regions(model, images)
     decodings = decode(model, prototypes) if model.traits.decodes else [None] * len(indices)
     whole = (0, 0, model.spec.image.width, model.spec.image.height)
     items = []
-    for index, box, decoding in zip(indices, prototypes.source_box.tolist(), decodings, strict=True):
+    boxes = prototypes.source_box.tolist()
+    for index, box, region, decoding in zip(indices, boxes, regions, decodings, strict=True):
         kind: Kind = "decoded" if decoding is not None else "training image" if index >= 0 else "none"
         items.append(
             GalleryItem(
@@ -54,9 +59,39 @@ def build_gallery(model: PrototypeModel, source: Source, *, progress: bool = Fal
                 None if index < 0 or tuple(box) == whole else tuple(box),
                 pictures.get(index),
                 decoding,
+                None if region is None or region == whole else region,
             )
         )
     return Gallery(items)
+
+
+def _regions(model: PrototypeModel, images: dict[int, Tensor], batch_size: int = 64) -> list[Box | None]:
+    """Return the part of its source that a picture of each prototype marks; None where that is the stored box.
+
+    Projection computes it. It is not saved with the weights: after a model was loaded, the sources are embedded again.
+    """
+    prototypes = model.prototypes
+    if not model.traits.projects or not prototypes.has_maps:
+        return [None] * len(prototypes)
+    unknown = (prototypes.source_region == 0).all(dim=1) & (prototypes.source_index >= 0)
+    needed = sorted(set(prototypes.source_index[unknown].tolist()))
+    with evaluating(model):
+        for start in range(0, len(needed), batch_size):
+            batch = needed[start : start + batch_size]
+            latents = model.latents(torch.stack([images[index] for index in batch]).to(model.device)).float()
+            positions = {index: row for row, index in enumerate(batch)}
+            pairs = [
+                (positions[i], j)
+                for j, i in enumerate(prototypes.source_index.tolist())
+                if i in positions and unknown[j]
+            ]
+            rows, which = torch.tensor(pairs, device=model.device).T
+            maps = prototypes.source_maps(latents, rows, which, prototypes.vectors[which])
+            if maps is not None:
+                large = upsample(maps, model.spec.image.size)
+                prototypes.source_region[which] = peak_boxes(large).to(which.device)
+    regions = prototypes.source_region.tolist()
+    return [None if not any(region) else (region[0], region[1], region[2], region[3]) for region in regions]
 
 
 def decode(model: PrototypeModel, prototypes: PrototypeLayer, batch_size: int = 64) -> list[Picture]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from resemblance.core.distributed import world
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.prototypes.layer import PrototypeLayer
-from resemblance.prototypes.maps import percentile_boxes, upsample
+from resemblance.prototypes.maps import peak_boxes, percentile_boxes, upsample
 from resemblance.training.ends.actions import ActionContext, action
 from resemblance.training.ends.nearest import NearestPatches
 from resemblance.training.ends.passes import evaluating, latents_of, training_images
@@ -127,6 +127,8 @@ def project(
         moved = (after.double() - before.double()).flatten(1).norm(dim=1)
         prototypes.vectors.copy_(nearest.vectors)
         nearest.record(torch.zeros_like(nearest.distances), source_boxes(nearest, model.spec.image.size))
+        regions = source_boxes(nearest, model.spec.image.size, peak_boxes)
+        prototypes.source_region.copy_(regions.masked_fill(~nearest.known[:, None], 0))
     return _report(model, prototypes, nearest, moved.cpu(), images)
 
 
@@ -146,18 +148,23 @@ def projected(model: Classifier) -> PrototypeLayer:
     return model.prototypes
 
 
-def source_boxes(nearest: NearestPatches, size: tuple[int, int], chunk: int = 128) -> Tensor:
-    """Return the paper's box (P, 4) of each patch in its source image; the whole image where patches are whole images.
+def source_boxes(
+    nearest: NearestPatches,
+    size: tuple[int, int],
+    cut: Callable[[Tensor], Tensor] = percentile_boxes,
+    chunk: int = 128,
+) -> Tensor:
+    """Return the box (P, 4) of each patch in its source image; the whole image where patches are whole images.
 
-    The box is cut from the similarity map of the projected prototype on that image; with the trait
-    ``boxes_before_push``, from the map of the prototype before projection.
+    By default it is the paper's box, which is kept as provenance. It is cut from the similarity map of the projected
+    prototype on that image; with the trait ``boxes_before_push``, from the map of the prototype before projection.
     """
     height, width = size
     if nearest.maps is None:
         return nearest.cells.new_tensor([0, 0, width, height]).expand(len(nearest.cells), 4)
     boxes = nearest.cells.new_zeros(len(nearest.cells), 4)
     for part in torch.split(nearest.known.nonzero().flatten(), chunk):
-        boxes[part] = percentile_boxes(upsample(nearest.maps[part], (height, width)))
+        boxes[part] = cut(upsample(nearest.maps[part], (height, width)))
     return boxes
 
 
