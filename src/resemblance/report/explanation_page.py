@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 
 from resemblance.config.commands import FIGURES
@@ -58,27 +59,27 @@ class ExplanationWriter:
         self.figures = ("all" if images <= FEW else "none") if figures == "auto" else figures
         self.files: ExplanationFiles | None = None
         self.left_out = 0
-        self._groups: dict[bool, list[Explanation]] = {True: [], False: []}
+        self._groups: dict[bool, list[tuple[int, Explanation]]] = {True: [], False: []}
         self._drawn: list[Explanation] = []
-        self._numbers: dict[int, int] = {}
+        self._count = 0
 
     def add(self, explanation: Explanation) -> None:
         """Write one explanation to the tables, and keep it if it belongs on the page or is drawn.
 
-        Pages, figures and tables are handed on, and say nothing of this machine: an absolute path loses its folders.
+        Page and figures are handed on, and say nothing of this machine: there an absolute path loses its folders.
         """
-        explanation = replace(explanation, name=last_component(explanation.name))
         if self.files is not None:
             self.files.add(explanation)
+        explanation = replace(explanation, name=last_component(explanation.name))
         wrong = GROUPS["wrong"](explanation)
         if self.figures == "all" or (self.figures == "wrong" and wrong):
             self._drawn.append(explanation)
-        self._numbers[id(explanation)] = len(self._numbers)
         kept = self._groups[wrong]
         if len(kept) < ON_THE_PAGE:
-            kept.append(explanation)
+            kept.append((self._count, explanation))
         else:
             self.left_out += 1
+        self._count += 1
 
     def finish(self, progress: bool = False) -> Path:
         """Draw figures, write the page, and return the path of the page or the figure.
@@ -101,11 +102,11 @@ class ExplanationWriter:
         """Return the explanations of the page: all, if they are few; else wrong ones first, at most half of them."""
         wrong, others = self._groups[True], self._groups[False]
         if len(wrong) + len(others) <= ON_THE_PAGE:
-            return sorted([*wrong, *others], key=lambda explanation: self._numbers[id(explanation)])
+            return [explanation for _, explanation in sorted([*wrong, *others], key=itemgetter(0))]
         half = max(ON_THE_PAGE - len(others), ON_THE_PAGE // 2)
         chosen = [*wrong[:half], *others[: ON_THE_PAGE - len(wrong[:half])]]
         self.left_out += len(wrong) + len(others) - len(chosen)
-        return chosen
+        return [explanation for _, explanation in chosen]
 
 
 @contextmanager
