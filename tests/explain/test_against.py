@@ -14,7 +14,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.explain.against.difference import difference
+from resemblance.explain.against.difference import Comparison
 from resemblance.explain.explain import explain, explain_batch
 from resemblance.methods.ensemble.model import make_ensemble
 from resemblance.methods.registry import build
@@ -96,7 +96,7 @@ def test_each_contribution_is_the_difference_of_those_to_two_scores(variant):
         classes = torch.tensor([3, 0, 1])
         plain = model.evidence(output, classes)
         for against in ("mean", "runner-up", 3):
-            evidence, references = difference(model, output, plain, classes, against)
+            evidence, references = Comparison(model, output, against).apply(plain, classes)
             assert len(references) == 3
             for row, explained in enumerate(classes.tolist()):
                 _, subtracted = slow_reference(model, output, row, explained, against)

@@ -15,6 +15,7 @@ from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import ModelInput, as_picture, as_tensor
 from resemblance.encoders.probe import evaluating
+from resemblance.explain.against.difference import Comparison
 from resemblance.explain.context.black_box_answer import black_box_answers
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.familiarity.answer_set import answer_sets
@@ -167,12 +168,12 @@ def _explain_output(
         explained = [predictions]
     else:
         explained = [torch.full_like(predictions, index) for index in request.classes]
-    against = request.against
+    compared = Comparison(model, output, request.against)
     selections = [
-        select(model, output, classes, request.top, request.prototypes, against) for classes in explained
+        select(model, output, classes, request.top, request.prototypes, compared) for classes in explained
     ]
     counters = counter_classes(scores, predictions, explained[0], labels)
-    counter_selection = best_reason(model, output, counters, against)
+    counter_selection = best_reason(model, output, counters, compared)
 
     rows = range(len(images))
     shown = (*selections, counter_selection)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from resemblance.core.output import Evidence, Output
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.explain.against.compared_with import Against, Reference
-from resemblance.explain.against.difference import difference, strongest_others
+from resemblance.explain.against.compared_with import Reference
+from resemblance.explain.against.difference import Comparison, strongest_others
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def select(
     classes: Tensor,
     top: int | None,
     chosen: list[int] | None,
-    against: Against = "none",
+    comparison: Comparison | None = None,
 ) -> Selection:
     """Select the ``top`` reasons (None: all) for one class per image, or the reasons of the ``chosen`` prototypes.
 
@@ -53,8 +53,8 @@ def select(
     they speak for the class or against it, and reasons that contribute nothing are left out; since every leaf of a tree
     contributes something, paths with less than a thousandth of the score are left out.
     """
-    plain, similarities = evidence_of(model, output, classes)
-    evidence, references = difference(model, output, plain, classes, against)
+    evidence, similarities = evidence_of(model, output, classes)
+    evidence, references = (evidence, None) if comparison is None else comparison.apply(evidence, classes)
     contributions = evidence.contributions
     if chosen is not None and evidence.paths is None:
         reasons = [(evidence.prototypes == p).nonzero().flatten() for p in chosen]
@@ -119,11 +119,11 @@ def counter_classes(
 
 
 def best_reason(
-    model: PrototypeModel, output: Output, classes: Tensor, against: Against = "none"
+    model: PrototypeModel, output: Output, classes: Tensor, comparison: Comparison | None = None
 ) -> Selection:
     """Select the best reason for each class; none if a class has neither contributions nor prototypes."""
-    plain, similarities = evidence_of(model, output, classes)
-    evidence, references = difference(model, output, plain, classes, against)
+    evidence, similarities = evidence_of(model, output, classes)
+    evidence, references = (evidence, None) if comparison is None else comparison.apply(evidence, classes)
     contributions = evidence.contributions
     own = model.prototypes.owners[evidence.prototypes].T[classes]  # (B, R)
     top = contributions.amax(dim=1, keepdim=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,10 +17,8 @@ NEGATIVE = 0.25  # the share of negative weights from which logits need a refere
 SAMPLED = 20  # classes whose weights are read for it
 
 
-def difference(
-    model: PrototypeModel, output: Output, evidence: Evidence, classes: Tensor, against: Against
-) -> tuple[Evidence, list[Reference] | None]:
-    """Subtract the evidence of a reference from that of one class per image.
+class Comparison:
+    """Subtracts the evidence of a reference from that of the explained classes of a batch.
 
     Contributions, bias and weights are subtracted reason by reason, so that they add up to the difference of the
     scores. Where a class would be compared with itself, it is compared with the strongest other class.
@@ -27,40 +26,53 @@ def difference(
     Args:
         model: a model with prototypes.
         output: its output for B images.
-        evidence: the evidence for ``classes``.
-        classes: (B,), the explained class of each image.
         against: the reference; ``auto`` is what `default_against` returns.
-
-    Returns:
-        The evidence for the difference in float64, and the reference of each image; the evidence as it is, and None,
-        for the plain score.
-
-    Raises:
-        UserError: if the reasons of two classes are not the same, so that they cannot be subtracted.
     """
-    if against == "auto":
-        against = default_against(model, output, evidence)
-    if against == "none" or output.scores.shape[1] < 2:
-        return evidence, None
-    scores = precise(output.scores)
-    if against == "mean":
-        subtracted, size = mean_evidence(model, output)
-        values = scores.mean(dim=1)
+
+    def __init__(self, model: PrototypeModel, output: Output, against: Against) -> None:
+        self.model, self.output = model, output
+        self.scores = precise(output.scores)
+        self.against = default_against(model, output) if against == "auto" else against
+        if output.scores.shape[1] < 2:
+            self.against = "none"
+
+    @cached_property
+    def mean(self) -> tuple[Evidence, Tensor]:
+        """The evidence of the mean of the classes, which is the same for all explained classes."""
+        return mean_evidence(self.model, self.output)
+
+    def apply(self, evidence: Evidence, classes: Tensor) -> tuple[Evidence, list[Reference] | None]:
+        """Return the evidence for the difference in float64, and the reference of each image.
+
+        For the plain score, these are the evidence as it is, and None.
+
+        Args:
+            evidence: the evidence for ``classes``.
+            classes: (B,), the explained class of each image.
+
+        Raises:
+            UserError: if the reasons of two classes are not the same, so that they cannot be subtracted.
+        """
+        against, names = self.against, self.model.spec.classes
+        if against == "none":
+            return evidence, None
         others: list[int | None] = [None] * len(classes)
-    else:
-        rivals = strongest_others(scores, classes)
-        if isinstance(against, int):
-            rivals = torch.where(classes == against, rivals, against)
-        subtracted = model.evidence(output, rivals)
-        size, values = magnitude(subtracted), scores.gather(1, rivals[:, None])[:, 0]
-        others = [int(index) for index in rivals]
-    names = model.spec.classes
-    size = size + magnitude(evidence)
-    references = [
-        Reference(_kind(other, against), value, summands, other, None if other is None else names[other])
-        for other, value, summands in zip(others, values.tolist(), size.tolist(), strict=True)
-    ]
-    return subtract(model, evidence, subtracted), references
+        if against == "mean":
+            subtracted, size = self.mean
+            values = self.scores.mean(dim=1)
+        else:
+            rivals = strongest_others(self.scores, classes)
+            if isinstance(against, int):
+                rivals = torch.where(classes == against, rivals, against)
+            subtracted = self.model.evidence(self.output, rivals)
+            size, values = magnitude(subtracted), self.scores.gather(1, rivals[:, None])[:, 0]
+            others = [int(index) for index in rivals]
+        sizes = (size + magnitude(evidence)).tolist()
+        references = [
+            Reference(_kind(other, against), value, summands, other, None if other is None else names[other])
+            for other, value, summands in zip(others, values.tolist(), sizes, strict=True)
+        ]
+        return subtract(self.model, evidence, subtracted), references
 
 
 def _kind(other: int | None, against: Against) -> ReferenceKind:
@@ -69,29 +81,24 @@ def _kind(other: int | None, against: Against) -> ReferenceKind:
     return "class" if other == against else "runner-up"
 
 
-def default_against(model: PrototypeModel, output: Output, evidence: Evidence) -> Against:
+def default_against(model: PrototypeModel, output: Output) -> Against:
     """Return the reference of explanations that name none: the mean of the classes where logits need one, else none.
 
     They do where many weights are negative: the last layer then lowers the scores of all classes alike, and only their
     differences mean something. Where weights are positive, a score of zero means that nothing was found. The
     measurements behind this are in docs/concepts.md.
     """
-    if model.traits.score_kind != "logit" or evidence.weights is None:
+    if model.traits.score_kind != "logit":
         return "none"
-    return "mean" if _negative_share(model, output) > NEGATIVE else "none"
-
-
-def _negative_share(model: PrototypeModel, output: Output) -> float:
-    """Return the share of the negative weights in all, by absolute value, for some classes spread over all."""
     negative = total = 0.0
     batch, count = output.scores.shape
     for index in range(0, count, -(-count // SAMPLED)):
-        classes = torch.full((batch,), index, device=output.scores.device)
-        weights = model.evidence(output, classes).weights
-        if weights is not None:
-            negative += float(weights.clamp_max(0).abs().sum())
-            total += float(weights.abs().sum())
-    return negative / total if total > 0 else 0.0
+        weights = model.evidence(output, torch.full((batch,), index, device=output.scores.device)).weights
+        if weights is None:
+            return "none"
+        negative += float(weights.clamp_max(0).abs().sum())
+        total += float(weights.abs().sum())
+    return "mean" if negative > NEGATIVE * total else "none"
 
 
 def mean_evidence(model: PrototypeModel, output: Output) -> tuple[Evidence, Tensor]:
