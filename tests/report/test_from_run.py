@@ -50,3 +50,13 @@ def test_mistakes_are_known_only_of_the_images_that_were_measured(monkeypatch, t
     monkeypatch.setattr(from_run, "choose_images", lambda *arguments: given.append(arguments[4]) or [0])
     from_run.run_report(RunRecord("run", model, tmp_path), splits, explain=1)
     assert given == [[2, 3] if known else None]
+
+
+def test_a_quarter_of_the_images_are_the_least_familiar_ones():
+    model = Toy()
+    source = noise_for(model, 40)
+    chosen = from_run.choose_images(RunRecord("run", model), source, 8, 0, [3, 1, 7], [9, 3, 11, 12], 8, 0)
+    assert chosen[:5] == [3, 1, 7, 9, 11]
+    assert len(set(chosen)) == len(chosen) == 8
+    few = from_run.choose_images(RunRecord("run", model), Subset(source, [0, 1]), 8, 0, [1], [0], 8, 0)
+    assert sorted(few) == [0, 1]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from report.made_page import run
+from resemblance.explain.familiarity.familiarity import Familiarity
 from resemblance.report.audit.audit_summary import AuditSummary
 from resemblance.report.beside import fill_in_black_box
 from resemblance.report.content import RunReport, SplitResult
@@ -127,3 +128,25 @@ def test_right_images_come_before_wrong_ones():
     assert sum(map(len, groups.values())) == len(page.explanations)
     assert all(one.correct for one in groups.get("Correctly classified images", []))
     assert all(one.correct is False for one in groups.get("Misclassified images", []))
+
+
+def test_calibration_is_said_in_words():
+    test = SplitResult("test", CONFUSION, sure=(200, 190))
+    said = answers(RunReport("xray", "kmex", CLASSES, results=[test]))["May I trust an answer?"]
+    assert (
+        "Where the model is sure (a probability of 90 % or more: 66.7 % of the images), 5.0 % are wrong."
+        in said
+    )
+
+
+def test_strange_images_have_a_group_of_their_own():
+    page = run()
+    known = [
+        replace(
+            one, label=one.prediction, familiarity=Familiarity(value, 0, 100, low=0.2, high=0.9, least=0.1)
+        )
+        for one, value in zip(page.explanations, (0.15, 0.5, 0.5, 0.2), strict=True)
+    ]
+    groups = dict(grouped(known))
+    assert groups["Images that resemble least what the model knows"] == known[:1]
+    assert groups["Correctly classified images"] == known[1:]

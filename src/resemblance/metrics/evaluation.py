@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from resemblance.data.loader import loader
 from resemblance.data.progress import track
 from resemblance.data.sources.source import Source
 from resemblance.metrics.confusion import accuracy, class_figures
+from resemblance.metrics.sure_answers import SureAnswers
 from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.training.ends.passes import evaluating
 
@@ -42,6 +43,10 @@ class Evaluation:
         prototypes: the number of prototypes; None for a model without.
         unused: prototypes that are the most similar to no training image; None if usage was not counted.
         wrong: indices of the misclassified images.
+        sure: images of whose class the model is sure, with a probability of 90 % or more, and how many of them are
+            classified correctly; None for a model without trained probabilities.
+        least_familiar: indices of the images that resemble least what the model knows, the least familiar first; empty
+            for a model that has no deciding similarity.
         measured: the method's own metrics by name (`Classifier.extra_metrics`), averaged over the images.
 
     Example:
@@ -58,6 +63,8 @@ class Evaluation:
     wrong: tuple[int, ...] = ()
     measured: Mapping[str, float] = field(default_factory=dict)
     agreement: float | None = None
+    sure: tuple[int, int] | None = None
+    least_familiar: tuple[int, ...] = ()
 
     @property
     def images(self) -> int:
@@ -102,6 +109,8 @@ class Evaluation:
             "per_class": self.per_class(),
             "confusion": self.confusion.tolist(),
             "wrong": list(self.wrong),
+            "sure": None if self.sure is None else list(self.sure),
+            "least_familiar": list(self.least_familiar),
         }
 
 
@@ -127,15 +136,20 @@ def evaluate(
     Raises:
         UserError: if there are no images, or a score is infinite or NaN.
     """
-    counts = EvaluationCounts(model.spec.classes)
+    counts, answers = EvaluationCounts(model.spec.classes), SureAnswers(model)
     with evaluating(model):
         batches = measured_images(model.spec.image, source, batch_size, workers)
         for images, labels, indices in track(batches, "measuring", progress):
             output = model(images.to(model.device, non_blocking=True))
             counts.add(output, labels, indices, model.extra_metrics(output, labels.to(model.device)))
+            answers.add(output, labels, indices)
             if reference is not None:
                 reference.add(output, labels)
-    return counts.result(prototypes_of(model))
+    return replace(
+        counts.result(prototypes_of(model)),
+        sure=None if answers.sure is None else (answers.sure, answers.sure_correct),
+        least_familiar=answers.least_familiar,
+    )
 
 
 def measured_images(spec: ImageSpec, source: Source, batch_size: int, workers: int) -> DataLoader[Batch]:

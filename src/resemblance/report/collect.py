@@ -24,6 +24,7 @@ def collect(
     confusions: Mapping[str, NDArray[Any]] | None = None,
     black_box: Mapping[str, float] | None = None,
     agreement: Mapping[str, float] | None = None,
+    sure: Mapping[str, tuple[int, int]] | None = None,
     explanations: Iterable[Explanation] = (),
     facts: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
@@ -40,6 +41,7 @@ def collect(
         confusions: (C, C) counts for each split, one row per true class.
         black_box: the black box's accuracy on each split.
         agreement: the share of the images of each split for which model and black box predict the same class.
+        sure: the images of each split of whose class the model is sure, and how many of them are correct.
         explanations: explanations of single images.
         facts: further lines of the summary, by name.
         notes: sentences that the reader should know.
@@ -55,9 +57,9 @@ def collect(
         >>> report.method, len(report.prototypes)
         ('protopnet', 20)
     """
-    black_box, agreement = black_box or {}, agreement or {}
+    black_box, agreement, sure = black_box or {}, agreement or {}, sure or {}
     results = [
-        SplitResult(split, np.asarray(confusion), black_box.get(split), agreement.get(split))
+        SplitResult(split, np.asarray(confusion), black_box.get(split), agreement.get(split), sure.get(split))
         for split, confusion in (confusions or {}).items()
     ]
     encoder = getattr(getattr(model, "encoder", None), "description", None)

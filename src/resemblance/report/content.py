@@ -30,6 +30,7 @@ class SplitResult:
         confusion: (C, C) counts, one row per true class, one column per predicted class.
         black_box: the accuracy of the black box on the same images, if known.
         agreement: the share of these images for which model and black box predict the same class, if known.
+        sure: the images of whose class the model is sure, and how many of them are classified correctly, if known.
 
     Example:
         >>> import numpy as np
@@ -42,6 +43,7 @@ class SplitResult:
     confusion: NDArray[Any]
     black_box: float | None = None
     agreement: float | None = None
+    sure: tuple[int, int] | None = None
 
     @property
     def images(self) -> int:

@@ -19,7 +19,7 @@ from resemblance.explain.explain import explain_batch
 from resemblance.explain.explanation import Explanation
 from resemblance.methods.paper_figures import FigureInputs, paper_figures
 from resemblance.metrics.evaluation import evaluate
-from resemblance.printing.places import last_component, without_places
+from resemblance.printing.places import without_places
 from resemblance.report.collect import collect
 from resemblance.report.content import ReportFigure, RunReport
 from resemblance.report.latent_space import embedded_images, latent_space_figure
@@ -81,7 +81,8 @@ def run_report(
         _, source = choose_split(splits, "auto")
         if isinstance(model, PrototypeModel) and explain:
             wrong = known_wrong(run, splits, seed) if first is None else list(first)
-            indices = choose_images(run, source, explain, seed, wrong, batch_size, workers)
+            least = known_images(run, splits, "least_familiar") or []
+            indices = choose_images(run, source, explain, seed, wrong, least, batch_size, workers)
             try:
                 explanations = explain_images(model, source, indices, top, maps, check_maps, against)
             except UserError as error:
@@ -101,6 +102,7 @@ def run_report(
         confusions=confusions,
         black_box=_by_split(metrics, "black_box"),
         agreement=_by_split(metrics, "agreement"),
+        sure={title: (row[0], row[1]) for title, row in _by_split(metrics, "sure").items() if len(row) == 2},
         explanations=explanations,
         facts=_facts(run, metrics),
         notes=without_places(notes, str(run.config.get("data") or "")),
@@ -120,7 +122,7 @@ def split_titles(metrics: Mapping[str, Any]) -> dict[str, str]:
     return {"val": "validation", "test": test, ORIGINAL_TEST: ORIGINAL_TEST}
 
 
-def _by_split(metrics: Mapping[str, Any], name: str) -> dict[str, float]:
+def _by_split(metrics: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return a measured number by the title of its split, where it was measured."""
     values = {title: metrics.get(split, {}).get(name) for split, title in split_titles(metrics).items()}
     return {title: value for title, value in values.items() if value is not None}
@@ -150,21 +152,28 @@ def read_confusions(run: RunRecord) -> dict[str, NDArray[np.int64]]:
 
 
 def known_wrong(run: RunRecord, splits: DataSplits, seed: int) -> list[int] | None:
-    """Return the images that a run is known to misclassify, in an order drawn by the seed.
+    """Return the images that a run is known to misclassify, in an order drawn by the seed; None: not known."""
+    wrong = known_images(run, splits, "wrong")
+    if wrong is None:
+        return None
+    _, source = choose_split(splits, "auto")
+    listed = set(wrong)
+    return [int(index) for index in np.random.default_rng(seed).permutation(len(source)) if index in listed]
 
-    None if these images were not measured: then their mistakes are not known.
+
+def known_images(run: RunRecord, splits: DataSplits, which: str) -> list[int] | None:
+    """Return a list of images that was measured; None if these images were not: then it is not known.
+
+    Args:
+        run: the run.
+        splits: the images.
+        which: ``wrong`` or ``least_familiar``.
     """
     name, source = choose_split(splits, "auto")
     metrics = run.metrics
-    data = metrics.get("data")
-    same = data in (splits.name, last_component(splits.name)) and metrics.get("images", {}).get(name) == len(
-        source
-    )
-    wrong = metrics.get(name, {}).get("wrong") if same else None
-    if wrong is None:
-        return None
-    listed = set(wrong)
-    return [int(index) for index in np.random.default_rng(seed).permutation(len(source)) if index in listed]
+    same = metrics.get("data") == splits.name and metrics.get("images", {}).get(name) == len(source)
+    images: list[int] | None = metrics.get(name, {}).get(which) if same else None
+    return None if images is None else [index for index in images if 0 <= index < len(source)]
 
 
 def choose_images(
@@ -173,10 +182,11 @@ def choose_images(
     count: int,
     seed: int,
     wrong: list[int] | None,
+    least: list[int],
     batch_size: int,
     workers: int,
 ) -> list[int]:
-    """Return the indices of images to explain: first misclassified ones, at most half of the images if possible.
+    """Return the images to explain: misclassified ones, at most half if possible, the least familiar ones, and others.
 
     Args:
         run: the run.
@@ -184,6 +194,7 @@ def choose_images(
         count: the number of images to explain.
         seed: the seed of the choice.
         wrong: misclassified images, in the order of the choice; None: they are searched for.
+        least: the least familiar images, the first ones first; a quarter of all are taken from them.
         batch_size: images per batch.
         workers: the number of processes that read images.
     """
@@ -193,9 +204,11 @@ def choose_images(
         evaluation = evaluate(run.model, Subset(source, order), batch_size=batch_size, workers=workers)
         wrong = [int(order[position]) for position in evaluation.wrong]
     misclassified = set(wrong)
-    correct = [int(index) for index in order if int(index) not in misclassified]
-    half = max(count - len(correct), count // 2)
-    return [*wrong[:half], *correct[: count - len(wrong[:half])]]
+    strange = [index for index in least if index not in misclassified][: count // 4]
+    correct = [int(index) for index in order if int(index) not in misclassified.union(strange)]
+    half = max(count - len(correct) - len(strange), count // 2)
+    chosen = [*wrong[:half], *strange]
+    return [*chosen, *correct[: max(count - len(chosen), 0)]]
 
 
 def explain_images(

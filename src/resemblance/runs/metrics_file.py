@@ -30,6 +30,8 @@ SPLIT_TYPES = {
     "agreement": float | None,
     "measured": dict[str, float],
     "wrong": list[int],
+    "sure": list[int] | None,
+    "least_familiar": list[int],
 }
 
 

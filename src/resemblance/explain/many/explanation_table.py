@@ -55,6 +55,13 @@ COLUMNS: dict[str, Callable[[Explanation], Any]] = {
     ),
     "source": _prototype("source_name"),
     "similarity": _first("similarity"),
+    "deciding_similarity": lambda explanation: explanation.familiarity.similarity,
+    "usual_from": lambda explanation: explanation.familiarity.low,
+    "usual_to": lambda explanation: explanation.familiarity.high,
+    "familiarity": lambda explanation: explanation.familiarity.verdict,
+    "black_box": lambda explanation: (
+        None if explanation.black_box is None else explanation.black_box.predicted
+    ),
     "weight": _first("weight"),
     "contribution": _first("contribution"),
     "share": lambda explanation: explanation.share,

@@ -11,6 +11,7 @@ from resemblance.explain.explanation_data import ExplanationData
 GROUPS: dict[str, Callable[[ExplanationData], bool]] = {
     "right": lambda explanation: explanation.correct is True,
     "wrong": lambda explanation: explanation.correct is False and not explanation.abstained,
+    "unfamiliar": lambda explanation: explanation.familiarity.unfamiliar,
     "without an answer": lambda explanation: explanation.abstained,
 }
 CLASSES = 10  # the largest number of predicted classes that a summary names

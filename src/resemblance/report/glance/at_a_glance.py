@@ -129,6 +129,12 @@ def _against_black_box(main: SplitResult) -> list[Statement]:
 def _trust(run: RunReport, main: SplitResult) -> Statement:
     wrong = 1 - main.accuracy
     text = f"An answer is wrong in {percent(wrong)} of the {main.name} images."
+    if main.sure is not None and main.sure[0] >= FEW:
+        sure, right = main.sure
+        text += (
+            f" Where the model is sure (a probability of 90 % or more: {percent(sure / main.images)} of the images), "
+            f"{percent(1 - right / sure)} are wrong."
+        )
     answers = main.confusion.sum(axis=0)
     figures = [
         one

@@ -47,15 +47,25 @@ def same_images(runs: Sequence[RunReport]) -> list[ImageRow]:
 
 
 def grouped(explanations: Sequence[Explanation]) -> list[tuple[str, list[Explanation]]]:
-    """Return the explanations of a page in groups with their headings: right ones, then wrong ones, then all others.
+    """Return the explanations of a page in groups with their headings: right ones, then wrong ones, then
+    strange ones, then all others.
 
     Example:
         >>> grouped([])
         []
     """
     groups: dict[str, list[Explanation]] = {
-        "Correctly classified images": [one for one in explanations if one.correct],
+        "Correctly classified images": [one for one in explanations if one.correct and not strange(one)],
         "Misclassified images": [one for one in explanations if one.correct is False],
+        "Images that resemble least what the model knows": [
+            one for one in explanations if one.correct and strange(one)
+        ],
         "Images": [one for one in explanations if one.correct is None],
     }
     return [(title, group) for title, group in groups.items() if group]
+
+
+def strange(explanation: Explanation) -> bool:
+    """Return whether an image resembles its nearest prototypes less than 95 % of what the model knows."""
+    seen = explanation.familiarity
+    return seen.similarity is not None and seen.low is not None and seen.similarity < seen.low
