@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from resemblance.explain.context.ranking import nearest_prototypes
 from resemblance.explain.explain import explain_batch
-from resemblance.explain.ranking import nearest_prototypes
 from toy_model import Nearest, Toy
 
 IMAGES = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(1))

@@ -10,6 +10,7 @@ import pytest
 from models import noise_for
 from resemblance.data.sources.source import DataSplits, Subset
 from resemblance.report import from_run
+from resemblance.report.chosen_images import choose_images
 from resemblance.runs.run import RunRecord
 from toy_model import Toy
 
@@ -55,8 +56,8 @@ def test_mistakes_are_known_only_of_the_images_that_were_measured(monkeypatch, t
 def test_a_quarter_of_the_images_are_the_least_familiar_ones():
     model = Toy()
     source = noise_for(model, 40)
-    chosen = from_run.choose_images(RunRecord("run", model), source, 8, 0, [3, 1, 7], [9, 3, 11, 12], 8, 0)
+    chosen = choose_images(RunRecord("run", model), source, 8, 0, [3, 1, 7], [9, 3, 11, 12], 8, 0)
     assert chosen[:5] == [3, 1, 7, 9, 11]
     assert len(set(chosen)) == len(chosen) == 8
-    few = from_run.choose_images(RunRecord("run", model), Subset(source, [0, 1]), 8, 0, [1], [0], 8, 0)
+    few = choose_images(RunRecord("run", model), Subset(source, [0, 1]), 8, 0, [1], [0], 8, 0)
     assert sorted(few) == [0, 1]

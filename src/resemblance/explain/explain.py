@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,16 +15,15 @@ from resemblance.data.inputs import ModelInput, as_picture, as_tensor
 from resemblance.encoders.probe import evaluating
 from resemblance.explain.against.difference import Comparison
 from resemblance.explain.context.black_box_answer import black_box_answers
+from resemblance.explain.context.ranking import decides_alone, nearest_prototypes, ranking
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.familiarity.answer_set import answer_sets
 from resemblance.explain.familiarity.familiarity import familiarities
-from resemblance.explain.prototype_view import PrototypeView, prototype_views
-from resemblance.explain.ranking import decides_alone, nearest_prototypes, ranking
-from resemblance.explain.reason import Reason, Step
-from resemblance.explain.reason_maps import NO_MAP, ReasonMap, reason_maps
+from resemblance.explain.prototype_view import prototype_views
+from resemblance.explain.reason_maps import reason_maps
 from resemblance.explain.request import Request, class_index
-from resemblance.explain.score_breakdown import ScoreBreakdown
-from resemblance.explain.selection import Selection, best_reason, counter_classes, select
+from resemblance.explain.score_reasons import PrototypeDetails, breakdown, pair_similarities, shown_reasons
+from resemblance.explain.selection import best_reason, counter_classes, select
 from resemblance.prototypes.gallery import Picture
 
 
@@ -196,10 +193,10 @@ def _explain_output(
     sets = answer_sets(model, output, request.conformal)
     answers = black_box_answers(model.black_box_probabilities(output), predictions, model.spec.classes)
     scores_array = scores.cpu().numpy()
-    details = _PrototypeDetails(views, maps, dict(zip(pairs, _similarities(output, pairs), strict=True)))
+    details = PrototypeDetails(views, maps, dict(zip(pairs, pair_similarities(output, pairs), strict=True)))
     explanations = []
     for row in rows:
-        counter = _reasons(counter_selection, row, details)
+        counter = shown_reasons(counter_selection, row, details)
         explanations.append(
             Explanation(
                 name=inputs[row].name,
@@ -212,7 +209,7 @@ def _explain_output(
                 order=model.traits.order,
                 prediction=int(predictions[row]),
                 breakdowns=tuple(
-                    _breakdown(model, selection, row, scores_array[row], details) for selection in selections
+                    breakdown(model, selection, row, scores_array[row], details) for selection in selections
                 ),
                 label=labels[row],
                 counter=counter[0] if counter else None,
@@ -232,81 +229,3 @@ def _explain_output(
             )
         )
     return explanations
-
-
-@dataclass(frozen=True)
-class _PrototypeDetails:
-    """The details of the prototypes that are shown; maps and similarities by image and prototype."""
-
-    views: dict[int, PrototypeView]
-    maps: dict[tuple[int, int], ReasonMap]
-    similarities: dict[tuple[int, int], float]
-
-    def map(self, row: int, prototype: int) -> ReasonMap:
-        """Return the map with its box and its check, all None where there is no map."""
-        return self.maps.get((row, prototype), NO_MAP)
-
-    def steps(self, row: int, path: list[tuple[int, bool]]) -> tuple[Step, ...]:
-        """Return the steps of a path; a prototype's similarity is the probability that it is present."""
-        presence = [self.similarities[row, prototype] for prototype, _ in path]
-        return tuple(
-            Step(self.views[p], present, value if present else 1 - value, *self.map(row, p))
-            for (p, present), value in zip(path, presence, strict=True)
-        )
-
-
-def _similarities(output: Output, pairs: list[tuple[int, int]]) -> list[float]:
-    """Return the similarities of pairs of image and prototype."""
-    if not pairs:
-        return []
-    index = torch.tensor(pairs, device=output.similarities.device)
-    values: list[float] = output.similarities.float()[index[:, 0], index[:, 1]].tolist()
-    return values
-
-
-def _breakdown(
-    model: PrototypeModel,
-    selection: Selection,
-    row: int,
-    scores: np.ndarray[Any, np.dtype[np.float32]],
-    details: _PrototypeDetails,
-) -> ScoreBreakdown:
-    contributions = selection.evidence.contributions[row].double()
-    hidden = torch.ones_like(contributions, dtype=torch.bool)
-    hidden[selection.shown[row]] = False
-    others = contributions[hidden]
-    index = int(selection.classes[row])
-    return ScoreBreakdown(
-        class_index=index,
-        class_name=model.spec.classes[index],
-        score=float(scores[index]),
-        reasons=tuple(_reasons(selection, row, details)),
-        others=len(others),
-        others_for=float(others.clamp_min(0).sum()),
-        others_against=float(others.clamp_max(0).sum()),
-        bias=float(selection.evidence.bias[row]),
-        reference=None if selection.references is None else selection.references[row],
-    )
-
-
-def _reasons(selection: Selection, row: int, details: _PrototypeDetails) -> list[Reason]:
-    evidence, shown = selection.evidence, selection.shown[row]
-    weights = [None] * len(shown) if evidence.weights is None else evidence.weights[row, shown].tolist()
-    return [
-        Reason(
-            details.views[prototype],
-            similarity,
-            contribution,
-            weight,
-            *details.map(row, prototype),
-            steps=details.steps(row, path),
-        )
-        for prototype, similarity, contribution, weight, path in zip(
-            selection.prototypes(row),
-            selection.similarities[row, shown].tolist(),
-            evidence.contributions[row, shown].tolist(),
-            weights,
-            selection.paths(row),
-            strict=True,
-        )
-    ]

@@ -13,9 +13,9 @@ from resemblance.config.words import PROTOTYPES, Words
 from resemblance.data.geometry import Preparation
 from resemblance.data.images import Pixels
 from resemblance.explain.context.black_box_answer import BlackBoxAnswer
+from resemblance.explain.context.ranking import Ranking
 from resemblance.explain.familiarity.answer_set import AnswerSet
 from resemblance.explain.familiarity.familiarity import NOT_COMPARED, Familiarity
-from resemblance.explain.ranking import Ranking
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import finite
 from resemblance.explain.score_breakdown import ScoreBreakdown

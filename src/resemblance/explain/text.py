@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from resemblance.explain.against.sum_words import reference_text, sum_text
+from resemblance.explain.context.ranking import Ranking
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.familiarity.familiarity_text import abstention_text, familiarity_lines, first_words
 from resemblance.explain.map_text import map_lines, votes_text
 from resemblance.explain.pictures.picture_warnings import picture_warnings
-from resemblance.explain.ranking import Ranking
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import NO_BREAK, decimals_for, percent, signed
 from resemblance.explain.score_breakdown import ScoreBreakdown

@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from resemblance.config.errors import UserError
 from resemblance.core.prototype_model import PrototypeModel, prototypes_of
 from resemblance.data.dataset import ImageDataset
-from resemblance.data.sources.source import DataSplits, Source, Subset
+from resemblance.data.sources.source import DataSplits, Source
 from resemblance.data.text import share
 from resemblance.drawing.style import png
 from resemblance.explain.explain import explain_batch
 from resemblance.explain.explanation import Explanation
 from resemblance.methods.paper_figures import FigureInputs, paper_figures
-from resemblance.metrics.evaluation import evaluate
 from resemblance.printing.places import without_places
+from resemblance.report.chosen_images import choose_images, known_images, known_wrong
 from resemblance.report.collect import collect
 from resemblance.report.content import ReportFigure, RunReport
 from resemblance.report.latent_space import embedded_images, latent_space_figure
@@ -29,7 +29,6 @@ from resemblance.runs.metrics_file import ORIGINAL_TEST
 from resemblance.runs.run import RunRecord, choose_split
 from resemblance.training.watch.snapshots import read_snapshots
 
-SEARCHED = 1000  # images that are searched for misclassified ones if metrics.json does not list them
 DRAWN = 1000  # the largest number of images in the figure of the latent space
 
 
@@ -149,66 +148,6 @@ def read_confusions(run: RunRecord) -> dict[str, NDArray[np.int64]]:
             f"{run.folder}/{METRICS} was written by another version and cannot be reported; make the run again, or "
             "give its model folder to report"
         ) from None
-
-
-def known_wrong(run: RunRecord, splits: DataSplits, seed: int) -> list[int] | None:
-    """Return the images that a run is known to misclassify, in an order drawn by the seed; None: not known."""
-    wrong = known_images(run, splits, "wrong")
-    if wrong is None:
-        return None
-    _, source = choose_split(splits, "auto")
-    listed = set(wrong)
-    return [int(index) for index in np.random.default_rng(seed).permutation(len(source)) if index in listed]
-
-
-def known_images(run: RunRecord, splits: DataSplits, which: str) -> list[int] | None:
-    """Return a list of images that was measured; None if these images were not: then it is not known.
-
-    Args:
-        run: the run.
-        splits: the images.
-        which: ``wrong`` or ``least_familiar``.
-    """
-    name, source = choose_split(splits, "auto")
-    metrics = run.metrics
-    same = metrics.get("data") == splits.name and metrics.get("images", {}).get(name) == len(source)
-    images: list[int] | None = metrics.get(name, {}).get(which) if same else None
-    return None if images is None else [index for index in images if 0 <= index < len(source)]
-
-
-def choose_images(
-    run: RunRecord,
-    source: Source,
-    count: int,
-    seed: int,
-    wrong: list[int] | None,
-    least: list[int],
-    batch_size: int,
-    workers: int,
-) -> list[int]:
-    """Return the images to explain: misclassified ones, at most half if possible, the least familiar ones, and others.
-
-    Args:
-        run: the run.
-        source: the images.
-        count: the number of images to explain.
-        seed: the seed of the choice.
-        wrong: misclassified images, in the order of the choice; None: they are searched for.
-        least: the least familiar images, the first ones first; a quarter of all are taken from them.
-        batch_size: images per batch.
-        workers: the number of processes that read images.
-    """
-    order = np.random.default_rng(seed).permutation(len(source))
-    if wrong is None:
-        order = order[:SEARCHED]
-        evaluation = evaluate(run.model, Subset(source, order), batch_size=batch_size, workers=workers)
-        wrong = [int(order[position]) for position in evaluation.wrong]
-    misclassified = set(wrong)
-    strange = [index for index in least if index not in misclassified][: count // 4]
-    correct = [int(index) for index in order if int(index) not in misclassified.union(strange)]
-    half = max(count - len(correct) - len(strange), count // 2)
-    chosen = [*wrong[:half], *strange]
-    return [*chosen, *correct[: max(count - len(chosen), 0)]]
 
 
 def explain_images(

@@ -12,7 +12,8 @@ from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.sources.source import DataSplits
 from resemblance.report.audit.audit_summary import audit_summary
 from resemblance.report.beside import fill_in_black_box, shared_wrong
-from resemblance.report.from_run import known_wrong, read_confusions, run_report
+from resemblance.report.chosen_images import known_wrong
+from resemblance.report.from_run import read_confusions, run_report
 from resemblance.report.links import evaluation_link
 from resemblance.report.page import write_report
 from resemblance.runs.folders import PAGE
