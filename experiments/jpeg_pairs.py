@@ -29,10 +29,11 @@ def main() -> None:
         model, altered = run.model, run.images(None).test
         assert isinstance(model, PrototypeModel), f"{folder} has no prototypes"
         assert isinstance(altered, CompressedSource), f"{folder} was not trained with --jpeg-classes"
-        compressed = sorted(set(altered.labels[altered.compressed].tolist()))
-        result = jpeg_experiment(model, altered.source, compressed, quality=altered.quality)
+        quality = int(run.config["jpeg_quality"])
+        compressed = sorted(set(altered.labels[altered.changed].tolist()))
+        result = jpeg_experiment(model, altered.source, compressed, quality=quality)
         index = result.largest_drop if index is None else index
-        rows.append(jpeg_bars(run.name, jpeg_pair(model, altered.source, index, quality=altered.quality)[1]))
+        rows.append(jpeg_bars(run.name, jpeg_pair(model, altered.source, index, quality=quality)[1]))
         print(run.name, result.to_dict())
     Path(path).write_bytes(png(paired_bars(rows, ("compressed", "as it is"))))
 

@@ -43,7 +43,7 @@ def test_an_opened_run_has_the_images_that_it_was_trained_on(run):
         row = int(np.flatnonzero(source.labels == 7)[0])
         expected = compress(source.source.read(row), 10)
         assert np.array_equal(np.asarray(source.read(row)), np.asarray(expected))
-        assert set(source.labels[source.compressed]) == {3, 7}
+        assert set(source.labels[source.changed]) == {3, 7}
     assert not isinstance(opened.images("digits").test, CompressedSource)
 
 
@@ -51,7 +51,7 @@ def test_half_is_the_same_half_when_the_run_is_opened(tmp_path):
     run = resemblance.train("prototypedl", "digits", tmp_path / "run", epochs=1, jpeg_classes="half", seed=5)
     opened = resemblance.open_run(run.folder)
     assert np.array_equal(opened.images().test.compressed, run.splits.test.compressed)
-    assert len(set(run.splits.test.labels[run.splits.test.compressed])) == 5
+    assert len(set(run.splits.test.labels[run.splits.test.changed])) == 5
 
 
 def test_a_conversion_reads_the_images_of_its_run(run, tmp_path):
