@@ -271,6 +271,7 @@ def test_bad_requests(images, options, words):
         (torch.rand(3, 16, 16) * 255, "divide them by 255"),
         (torch.full((3, 16, 16), torch.nan), "nan"),
         (torch.randn(3, 16, 16), "normalises them itself"),
+        (torch.ones(3, 16, 16, dtype=torch.int32), "expected floats"),
         (np.zeros((2, 3, 4, 5), np.uint8), "not an image"),
         (np.zeros((16, 16), np.int64), "int64"),
         (object(), "not an image"),

@@ -214,7 +214,7 @@ def _check_values(low: float, high: float, name: str) -> None:
             )
         return
     found = f"{name}: values from {low:.3g} to {high:.3g}; the model reads images in [0, 1]"
-    if low != low or high != high or low == -np.inf or high == np.inf:
+    if not (np.isfinite(low) and np.isfinite(high)):
         raise UserError(f"{found}, and these are not all finite")
     if low < -ROUNDING:
         raise UserError(
