@@ -80,10 +80,13 @@ def test_pruning_usage_and_gallery_work_together():
     assert model.prototypes.own_activations.sum() == 23
     gallery = build_gallery(model, context.train)
     assert len(gallery) == len(model.prototypes)
-    for item, index, (x0, y0, x1, y1) in zip(
-        gallery, model.prototypes.source_index.tolist(), model.prototypes.source_box.tolist(), strict=True
+    prototypes = model.prototypes
+    places = prototypes.source_index, prototypes.source_box, prototypes.source_region
+    for item, index, box, (x0, y0, x1, y1) in zip(
+        gallery, *(place.tolist() for place in places), strict=True
     ):
         expected = context.train.array[index, y0:y1, x0:x1].repeat(3, axis=2)
         assert np.array_equal(item.picture, expected)
+        assert (item.box or (0, 0, 28, 28)) == tuple(box)
         assert item.name == context.train.name(index)
     assert Gallery.from_files(gallery.to_files()) == gallery
