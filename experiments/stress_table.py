@@ -2,8 +2,9 @@
 
     python experiments/stress_table.py NAME=RUN ...
 
-Each run folder has audit/audit.json (`resemblance audit RUN`) and evaluation/metrics.json (`resemblance evaluate RUN
---metrics robust-accuracy`); what was not measured is a dash. Nothing is typed in by hand.
+Each run folder has one or more audits (`resemblance audit RUN`, in folders whose names begin with audit) and an
+evaluation (`resemblance evaluate RUN --metrics robust-accuracy`); what was not measured is a dash. Nothing is typed in by
+hand.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def number(value: dict[str, Any] | None) -> str:
 def row(name: str, run: Path) -> str:
     """Return the row of a run."""
     metrics = read(run / "metrics.json")
-    audit = values(read(run / "audit" / "audit.json"), "findings")
+    audit = {}
+    for document in sorted(run.glob("audit*/audit.json")):
+        audit |= values(read(document), "findings")
     [evaluated] = read(run / "evaluation" / "evaluation.json").get("runs", [{}])
     robust = values(evaluated, "results").get("robust_accuracy")
     original = metrics.get("test (original)", {}).get("accuracy")
