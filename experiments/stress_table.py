@@ -3,8 +3,8 @@
     python experiments/stress_table.py NAME=RUN ...
 
 Each run folder has one or more audits (`resemblance audit RUN`, in folders whose names begin with audit) and an
-evaluation (`resemblance evaluate RUN --metrics robust-accuracy`); what was not measured is a dash. Nothing is typed in by
-hand.
+evaluation (`resemblance evaluate RUN --metrics robust-accuracy`); what was not measured is a dash. Nothing is typed in
+by hand.
 """
 
 from __future__ import annotations
