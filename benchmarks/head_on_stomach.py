@@ -1,6 +1,6 @@
 """Measure what the head-on-stomach check costs beyond the passes of the model that it asks for.
 
-    python benchmarks/head_on_stomach.py [--json FILE] [--images 200] [--quick]
+    python benchmarks/head_on_stomach.py [--json FILE] [--images 200] [--steps 40] [--quick]
 
 The whole check runs on a ProtoPNet with a resnet18 and 2000 prototypes, on images of 224 pixels. Every image that
 passes the model is counted, with and without a gradient, and priced: as a plain forward pass of the model, and as a
@@ -140,11 +140,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=40, help="steps of an attack; fewer save time")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true", help="16 images, 3 steps: to try the script")
     options = parser.parse_args()
     print(machine())
-    row = measured(16, 3, 0.5) if options.quick else measured(options.images, 40, 5.0)
+    row = measured(16, 3, 0.5) if options.quick else measured(options.images, options.steps, 5.0)
     print(
         f"{row['images']} images, {row['attacks']} attacks of {row['steps']} steps, {row['passes']}: "
         f"{row['seconds']:.1f} s, priced {row['priced']:.1f} s, ratio {row['ratio']:.3f}, budget {row['budget']}"
