@@ -47,8 +47,7 @@ def row(name: str, run: Path) -> str:
     audit = {}
     for document in sorted(run.glob("audit*/audit.json")):
         audit |= values(read(document), "findings")
-    [evaluated] = read(run / "evaluation" / "evaluation.json").get("runs", [{}])
-    robust = values(evaluated, "results").get("robust_accuracy")
+    robust = values(read(run / "evaluation" / "evaluation.json"), "measures").get("robust_accuracy")
     original = metrics.get("test (original)", {}).get("accuracy")
     test = metrics["test"]["accuracy"]
     moved = audit.get("head_on_stomach")
