@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def values(document: dict[str, Any], part: str) -> dict[str, dict[str, Any]]:
-    """Return the values of an audit or an evaluation by their names."""
-    return {value["name"]: value for one in document.get(part, []) for value in one["values"]}
+def values(parts: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the values of an audit's findings or an evaluation's measures by their names."""
+    return {value["name"]: value for part in parts for value in part["values"]}
 
 
 def share(value: float | None) -> str:
@@ -46,8 +47,9 @@ def row(name: str, run: Path) -> str:
     metrics = read(run / "metrics.json")
     audit = {}
     for document in sorted(run.glob("audit*/audit.json")):
-        audit |= values(read(document), "findings")
-    robust = values(read(run / "evaluation" / "evaluation.json"), "measures").get("robust_accuracy")
+        audit |= values(read(document)["findings"])
+    measures = read(run / "evaluation" / "evaluation.json").get("measures", {})
+    robust = values(measures.values()).get("robust_accuracy")
     original = metrics.get("test (original)", {}).get("accuracy")
     test = metrics["test"]["accuracy"]
     moved = audit.get("head_on_stomach")
