@@ -104,7 +104,12 @@ def test_pages_and_files_have_no_such_characters(places: dict[str, str]) -> None
     assert r"kät ≥ \u202e×" in page
     assert "می\u200cخ" in page
     figure = "_udcff_x1b[31m_n.png" if os.name == "posix" else "image.png"
-    assert {path.name for path in why.iterdir()} == {"index.html", figure}
+    assert {path.name for path in why.iterdir()} == {
+        "index.html",
+        "explanations.csv",
+        "explanations.jsonl",
+        figure,
+    }
 
 
 @pytest.mark.parametrize(("encoding", "line"), [("ascii:strict", "methods"), ("cp1252", "--help")])

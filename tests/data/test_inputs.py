@@ -18,7 +18,7 @@ RGB = ImageSpec(8, 8, 3, (0.5,) * 3, (0.5,) * 3)
 def test_every_kind_of_pil_image_is_read_by_its_colours(mode):
     blue = Image.new("RGB", (8, 8), (0, 0, 255)).convert("RGBA" if mode == "RGBa" else "RGB")
     image = (blue.convert("P").convert("PA") if mode == "PA" else blue.convert(mode)).copy()
-    tensor, _, _ = as_tensor(image, RGB)
+    tensor, *_ = as_tensor(image, RGB)
     if mode == "LA":
         assert tensor.max() < 0.2
     else:
@@ -38,7 +38,7 @@ def test_pictures_without_pixels():
 
 def test_grey_pictures_for_colour_models_and_the_reverse():
     grey, colour = noise(0, (8, 8), 1), noise(1, (8, 8), 3)
-    tensor, _, _ = as_tensor(grey, RGB)
+    tensor, *_ = as_tensor(grey, RGB)
     assert (tensor == tensor[:1]).all()
     assert as_tensor(colour, ImageSpec(8, 8, 1, (0.5,), (0.5,)))[0].shape == (1, 8, 8)
 
@@ -48,15 +48,15 @@ GREY = ImageSpec(8, 8, 1, (0.5,), (0.5,))
 
 def test_16_bit_arrays_are_scaled_by_the_range_of_their_type():
     levels = np.array([[0, 257 * 40], [257 * 200, 65535]], np.uint16).repeat(4, 0).repeat(4, 1)
-    tensor, _, _ = as_tensor(levels, GREY)
+    tensor, *_ = as_tensor(levels, GREY)
     assert sorted(set((tensor * 255).round().flatten().tolist())) == [0, 40, 200, 255]
-    colour, _, _ = as_tensor(np.stack([levels] * 3, axis=2), RGB)
+    colour, *_ = as_tensor(np.stack([levels] * 3, axis=2), RGB)
     assert (colour * 255).round().equal((tensor * 255).round().expand(3, -1, -1))
 
 
 def test_8_bit_tensors_are_pictures():
     pixels = torch.randint(0, 256, (3, 20, 30), dtype=torch.uint8)
-    tensor, _, preparation = as_tensor(pixels, RGB)
+    tensor, _, preparation, _ = as_tensor(pixels, RGB)
     assert preparation.original == (20, 30)
     assert tensor.equal(as_tensor(pixels.permute(1, 2, 0).numpy(), RGB).tensor)
 
