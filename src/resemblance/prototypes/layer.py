@@ -169,6 +169,11 @@ class PrototypeLayer(nn.Module):
         """Return the owners (P, C) for ``per_class`` prototypes per class, in the order of the classes."""
         return torch.eye(num_classes, dtype=torch.bool).repeat_interleave(per_class, dim=0)
 
+    def _load_from_state_dict(self, *args: Any, **options: Any) -> None:
+        """Load saved tensors; regions are not saved, and those of other tensors, or of more prototypes, do not stay."""
+        super()._load_from_state_dict(*args, **options)
+        self.source_region = self.source_region.new_zeros(len(self.owners), 4)
+
     def __len__(self) -> int:
         return len(self.owners)
 

@@ -66,11 +66,11 @@ class ExplanationWriter:
     def add(self, explanation: Explanation) -> None:
         """Write one explanation to the tables, and keep it if it belongs on the page or is drawn.
 
-        Page and figures are handed on, and say nothing of this machine: there an absolute path loses its folders.
+        What is written may be handed on, and says nothing of this machine: an absolute path loses its folders.
         """
+        explanation = replace(explanation, name=last_component(explanation.name))
         if self.files is not None:
             self.files.add(explanation)
-        explanation = replace(explanation, name=last_component(explanation.name))
         wrong = GROUPS["wrong"](explanation)
         if self.figures == "all" or (self.figures == "wrong" and wrong):
             self._drawn.append(explanation)

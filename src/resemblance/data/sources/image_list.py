@@ -51,6 +51,11 @@ class ImageList:
             for folders in self.folders
         ]
 
+    def _name(self, number: int) -> str | None:
+        """Return the path of an image below the folder in which it was found; None for one that was named itself."""
+        image, folders = self.images[number], self.folders[number]
+        return None if folders is None or not isinstance(image, Path) else "/".join((*folders, image.name))
+
     def read(
         self, spec: ImageSpec, batch_size: int, skip_bad_images: bool, left_out: list[str] | None
     ) -> Iterator[list[tuple[int, ModelInput]]]:
@@ -71,7 +76,7 @@ class ImageList:
                 image = self.images[number]
                 skip = skip_bad_images and isinstance(image, Path) and image.is_file()
                 try:
-                    batch.append((number, as_tensor(image, spec)))
+                    batch.append((number, as_tensor(image, spec, self._name(number))))
                 except UserError as error:
                     if left_out is None or not (skip or self.folders[number] is not None):
                         raise
