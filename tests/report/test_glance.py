@@ -150,3 +150,24 @@ def test_strange_images_have_a_group_of_their_own():
     groups = dict(grouped(known))
     assert groups["Images that resemble least what the model knows"] == known[:1]
     assert groups["Correctly classified images"] == known[1:]
+
+
+def test_columns_without_any_number_are_left_out():
+    pages = [run(name="first"), run(name="second")]
+    for page in pages:
+        page.results = [SplitResult("test (altered)", CONFUSION)]
+    text = report_html(pages)
+    start = text.index("The runs side by side")
+    assert "Black box" not in text[start : text.index("</table>", start)]
+    assert "% of the test (altered) images." in first_screen(text)
+    pages[0].results = [SplitResult("test (altered)", CONFUSION, black_box=0.9)]
+    text = report_html(pages)
+    start = text.index("The runs side by side")
+    assert "Black box" in text[start : text.index("</table>", start)]
+    assert "Agreement" not in text[start : text.index("</table>", start)]
+
+
+def test_a_page_of_single_explanations_says_nothing_of_the_folder():
+    page = run()
+    page.results = []
+    assert "Does the folder do what it says?" not in answers(page)

@@ -23,10 +23,8 @@ def write_audit(audit: RunAudit, folder: Path) -> None:
     document, junit, page = folder / AUDIT_DOCUMENT, folder / AUDIT_JUNIT, folder / AUDIT_PAGE
     write_text(document, json.dumps(audit.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
     write_text(junit, junit_xml(audit))
-    for check in CHECKS:
-        for old in folder.glob(
-            f"{check}-[0-9]*.png"
-        ):  # of an earlier audit, with more examples or other checks
+    for check in CHECKS:  # pictures of an earlier audit, with more examples or other checks
+        for old in folder.glob(f"{check}-[0-9]*.png"):
             old.unlink()
     for finding in audit.result.findings:
         for number, example in enumerate(finding.examples, start=1):

@@ -32,7 +32,9 @@ def at_a_glance(run: RunReport) -> list[Statement]:
     statements = [_what(run)]
     if main is not None and main.images:
         statements += [_good(run, main), *_weak(run, main), *_against_black_box(main), _trust(run, main)]
-    return [*statements, _audited(run)]
+    if run.results or run.audit is not None:  # a page of single explanations says nothing of the folder
+        statements.append(_audited(run))
+    return statements
 
 
 def _what(run: RunReport) -> Statement:

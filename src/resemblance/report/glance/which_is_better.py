@@ -28,7 +28,7 @@ def which_is_better(runs: Sequence[RunReport]) -> list[Statement]:
         return []
     explaining = [run for run in runs if run.explanations]
     statements = [
-        _ranked("Which is more accurate?", runs, _accuracy, percent, " of the test images"),
+        _ranked("Which is more accurate?", runs, _accuracy, percent, f" of the {_test_name(runs)} images"),
         _ranked(
             "Which costs least accuracy?",
             runs,
@@ -71,6 +71,12 @@ def _ranked(
 
 def _test(run: RunReport) -> SplitResult | None:
     return next((one for one in run.results if one.name.startswith("test") and one.images), None)
+
+
+def _test_name(runs: Sequence[RunReport]) -> str:
+    """Return what the test images of the runs are called; `test` where the runs have different ones."""
+    names = {result.name for run in runs if (result := _test(run)) is not None}
+    return names.pop() if len(names) == 1 else "test"
 
 
 def _accuracy(run: RunReport) -> float | None:
