@@ -132,6 +132,11 @@ class RunReport:
         return self.explanations[0].words if self.explanations else PROTOTYPES
 
     @property
+    def made(self) -> bool:
+        """Whether anything is known of how it was made; nothing is on a page of single explanations."""
+        return bool(self.data or self.results or self.facts or self.notes or self.command or self.configuration)
+
+    @property
     def unused(self) -> list[PrototypeView]:
         """The prototypes that are not the most similar one for any training image."""
         return [view for view in self.prototypes if view.unused]
