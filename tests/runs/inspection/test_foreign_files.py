@@ -81,6 +81,9 @@ def test_files_that_may_be_there(run: Path) -> None:
     )
     (run / "model" / ".gitattributes").write_text("*.png binary")
     (run / "prototypes.pdf").write_bytes(b"%PDF")
+    for written in ("audit/audit.xml", "explanations/explanations.jsonl"):
+        (run / written).parent.mkdir(exist_ok=True)
+        (run / written).write_text("written by a command")
     (run / "notes").mkdir()
     (run / "notes" / "mine.txt").write_text("notes")
     (run / "checkpoints").mkdir()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resemblance.printing.characters import printable
-from resemblance.runs.folders import CHECKPOINTS, CONFIG, EVALUATION, METRICS, MODEL
+from resemblance.runs.folders import AUDIT, CHECKPOINTS, CONFIG, EVALUATION, METRICS, MODEL
 from resemblance.runs.inspection.findings import Findings
 from resemblance.runs.inspection.model_files import leads_out
 from resemblance.store import ALLOWED, PICKLES, loose_files
@@ -17,7 +17,7 @@ from resemblance.store import CONFIG as DESCRIPTION
 # Files that run when somebody opens or imports them.
 CODE = (".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".cmd", ".ps1", ".js", ".jar")
 WRITTEN = (".png", ".pdf", ".svg", ".jpg", ".html", ".json", ".csv")  # by commands into a run folder
-FOLDERS = ("logs", "snapshots", "explanations", EVALUATION)
+FOLDERS = ("logs", "snapshots", "explanations", EVALUATION, AUDIT)
 STATES = (".ckpt", ".previous")
 PICKLE_STARTS = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 LARGEST_COUNT = 20_000  # files that are looked at
