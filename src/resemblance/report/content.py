@@ -134,7 +134,9 @@ class RunReport:
     @property
     def made(self) -> bool:
         """Whether anything is known of how it was made; nothing is on a page of single explanations."""
-        return bool(self.data or self.results or self.facts or self.notes or self.command or self.configuration)
+        return bool(
+            self.data or self.results or self.facts or self.notes or self.command or self.configuration
+        )
 
     @property
     def unused(self) -> list[PrototypeView]:
