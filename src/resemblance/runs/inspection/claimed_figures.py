@@ -16,11 +16,8 @@ from resemblance.store import CONFIG
 
 TOLERANCE = 1e-9
 SPLITS = ("val", "test")
-FIGURES = (
-    ("accuracy", "accuracy"),
-    ("black box", "black_box"),
-    ("agreement", "agreement"),
-)  # with their keys in files
+# The figures of each split, with their keys in files.
+FIGURES = (("accuracy", "accuracy"), ("black box", "black_box"), ("agreement", "agreement"))
 
 
 @dataclass(frozen=True)
