@@ -10,6 +10,8 @@ from models import make, noise_for
 from resemblance.core.deciding import deciding_similarity
 from resemblance.data.dataset import ImageDataset
 from resemblance.metrics.evaluation import evaluate
+from resemblance.metrics.suite.runner import measure
+from resemblance.metrics.suite.subject import Settings, Subject, choose
 
 
 @pytest.mark.parametrize("method", ["protopnet", "kmex", "blackbox", "flint"])
@@ -36,3 +38,16 @@ def test_against_a_plain_count(method, batch_size):
         assert len(listed) == 20
         assert values[listed] == pytest.approx(np.sort(values)[:20], abs=1e-5)
     assert result.to_dict()["least_familiar"] == list(result.least_familiar)
+
+
+@pytest.mark.parametrize("method", ["protopnet", "kmex"])
+def test_measures_come_with_the_same_counts(method):
+    model = make(method).eval()
+    source = noise_for(model, 30)
+    plain = evaluate(model, source)
+    images, order = choose(source, None, 3)
+    measured = measure(
+        Subject("run", model, images, Settings(batch_size=7), order=order), ("accuracy",)
+    ).evaluation
+    assert (measured.sure, measured.least_familiar) == (plain.sure, plain.least_familiar)
+    assert len(measured.least_familiar) == 20

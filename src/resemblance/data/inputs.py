@@ -21,8 +21,6 @@ from resemblance.data.transforms import to_tensor
 # Modes of PIL images that no file format here can save, and equivalent ones.
 SAVED_AS = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
 ROUNDING = 1e-4  # how far a value may lie outside [0, 1]
-
-
 LARGEST_SHOWN = 1200  # pixels of the longer side of a picture that is kept for showing
 
 

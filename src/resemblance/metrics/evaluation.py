@@ -147,7 +147,7 @@ def evaluate(
                 reference.add(output, labels)
     return replace(
         counts.result(prototypes_of(model)),
-        sure=None if answers.sure is None else (answers.sure, answers.sure_correct),
+        sure=answers.sure,
         least_familiar=answers.least_familiar,
     )
 

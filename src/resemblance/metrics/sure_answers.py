@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,14 +25,13 @@ class SureAnswers:
         model: the model.
 
     Attributes:
-        sure: the number of images with a probability of at least `SURE`; None for a model without probabilities.
-        sure_correct: the number of these that are classified correctly.
+        sure: the number of images with a probability of at least `SURE`, and of these that are classified correctly;
+            None for a model without trained probabilities.
     """
 
     def __init__(self, model: Classifier) -> None:
         self.model = model
-        self.sure: int | None = None
-        self.sure_correct = 0
+        self.sure: tuple[int, int] | None = None
         self._known: bool | None = None
         self._least: list[tuple[float, int]] = []  # a heap of the negated similarities
 
@@ -40,9 +41,9 @@ class SureAnswers:
             self._known = has_probabilities(self.model, output)
         if self._known:
             top, predicted = self.model.probabilities(output.scores.float()).max(dim=1)
-            sure = (top >= SURE).cpu()
-            self.sure = (self.sure or 0) + int(sure.sum())
-            self.sure_correct += int(((predicted.cpu() == labels) & sure).sum())
+            sure, before = (top >= SURE).cpu(), self.sure or (0, 0)
+            correct = sure & (predicted.cpu() == labels)
+            self.sure = before[0] + int(sure.sum()), before[1] + int(correct.sum())
         deciding = deciding_similarity(self.model, output)
         if deciding is None:
             return
@@ -50,6 +51,14 @@ class SureAnswers:
             heapq.heappush(self._least, (-similarity, -index))
             if len(self._least) > KEPT:
                 heapq.heappop(self._least)
+
+    def state(self) -> dict[str, Any]:
+        """Return the counts as plain values."""
+        return {"sure": self.sure, "least": list(self._least)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from counts that `state` returned."""
+        self.sure, self._least = state["sure"], list(state["least"])
 
     @property
     def least_familiar(self) -> tuple[int, ...]:

@@ -85,7 +85,8 @@ def finish(
             averaged = _batches(model, train, batch_size, workers, latent_cache)
             classified = _batches(model, splits.val, batch_size, workers, latent_cache)
             model.facts["class_means"] = {"val": class_means_accuracy(model, averaged, classified, progress)}
-        counts = ReferenceCounts(model) if reference is None and unseen else None
+        measured = isinstance(model, PrototypeModel) and reference is None and unseen
+        counts = ReferenceCounts(model) if measured else None
         evaluations = {
             name: evaluate(
                 model,

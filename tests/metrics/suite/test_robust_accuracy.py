@@ -46,6 +46,21 @@ def test_it_is_the_share_of_the_images_that_withstand():
     assert low <= values["robust_accuracy"].value <= high
 
 
+def test_few_images_at_a_time_have_gradients(monkeypatch):
+    model = made("protopnet").eval()
+    subject = Subject("run", model, own_answers(model), Settings(batch_size=24, seed=4))
+    names = ("robust-accuracy", "misalignment")
+    whole = measure(subject, names).results
+    height, width = model.spec.image.size
+    monkeypatch.setattr("resemblance.metrics.suite.answers.PIXELS", 7 * height * width)
+    sizes = []
+    model.register_forward_hook(lambda _, images, __: sizes.append((torch.is_grad_enabled(), len(images[0]))))
+    for one, parts in zip(whole, measure(subject, names).results, strict=True):
+        for value, same in zip(one.values, parts.values, strict=True):
+            assert same.value == pytest.approx(value.value, rel=1e-4, abs=1e-6)
+    assert {size for with_gradient, size in sizes if with_gradient} == {7, 3}
+
+
 def test_a_model_without_gradients_is_left_out():
     model = made("prototree", inference="greedy").eval()
     source = noise_for(model, 4)

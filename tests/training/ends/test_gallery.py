@@ -85,7 +85,9 @@ def test_pictures_mark_the_region_around_the_maximum_and_provenance_keeps_the_pa
     assert Gallery.from_files(gallery.to_files()) == gallery
 
 
-def test_regions_of_a_loaded_model_are_computed_again():
+@pytest.mark.parametrize("at_a_time", [1, 3, 64])
+def test_regions_of_a_loaded_model_are_computed_again(at_a_time, monkeypatch):
+    monkeypatch.setattr("resemblance.training.ends.gallery.BATCH", at_a_time)
     model, _, labels = scene()
     source = ArraySource(
         np.random.default_rng(0).integers(0, 256, (14, 12, 12, 1), dtype=np.uint8),

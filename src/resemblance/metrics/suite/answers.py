@@ -19,6 +19,7 @@ from resemblance.relevance.maps import class_maps, prototype_maps
 from resemblance.relevance.similarity import similarity_maps
 
 MOST = 10  # the largest number of prototypes per image whose maps are computed
+PIXELS = 32 * 224 * 224  # of the images of one pass with gradients
 REASONS = 5  # of a model whose prototypes belong to no class: the prototypes that contribute most
 
 
@@ -52,6 +53,12 @@ class Answers:
             return self
         batch = Batch(self.images[:count], self.labels[:count], self.positions[:count])
         return Answers(self.subject, batch, self.cost)
+
+    @property
+    def parts(self) -> list[slice]:
+        """The rows of the batch in parts for passes with gradients, which keep in memory what every layer computes."""
+        at_once = max(PIXELS // (self.images.shape[2] * self.images.shape[3]), 1)
+        return [slice(start, start + at_once) for start in range(0, len(self), at_once)]
 
     @cached_property
     def indices(self) -> Tensor:

@@ -12,10 +12,11 @@ from resemblance.metrics.suite.answers import Answers
 from resemblance.metrics.suite.measurement import Measurement
 from resemblance.metrics.suite.result import MeasureResult
 from resemblance.metrics.suite.subject import Subject
+from resemblance.metrics.sure_answers import SureAnswers
 
 
 class Prediction(Measurement):
-    """Counts correctly and wrongly classified images."""
+    """Counts correctly and wrongly classified images, and those of whose class the model is sure."""
 
     name: ClassVar[str] = "prediction"
     title: ClassVar[str] = "Prediction"
@@ -23,20 +24,26 @@ class Prediction(Measurement):
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         self.counts = EvaluationCounts(subject.model.spec.classes)
+        self.sure = SureAnswers(subject.model)
 
     def update(self, answers: Answers) -> None:
         """Count a batch."""
         model, output = self.subject.model, answers.output
         extra = model.extra_metrics(output, answers.labels)
         black_box = None if self.subject.black_box is None else answers.black_box_predicted
-        self.counts.add(
-            output, answers.labels.cpu(), self.subject.data_indices[answers.positions], extra, black_box
-        )
+        labels, indices = answers.labels.cpu(), self.subject.data_indices[answers.positions]
+        self.counts.add(output, labels, indices, extra, black_box)
+        self.sure.add(output, labels, indices)
 
     def evaluation(self) -> Evaluation:
         """Return the counts, with the misclassified images in ascending order."""
         evaluation = self.counts.result(prototypes_of(self.subject.model))
-        return replace(evaluation, wrong=tuple(sorted(evaluation.wrong)))
+        return replace(
+            evaluation,
+            wrong=tuple(sorted(evaluation.wrong)),
+            sure=self.sure.sure,
+            least_familiar=self.sure.least_familiar,
+        )
 
     def result(self) -> MeasureResult:
         """Return nothing: `evaluation` has the counts."""
@@ -44,8 +51,9 @@ class Prediction(Measurement):
 
     def state(self) -> dict[str, Any]:
         """Return the counts."""
-        return self.counts.state()
+        return {"counts": self.counts.state(), "sure": self.sure.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from counts."""
-        self.counts.restore(state)
+        self.counts.restore(state["counts"])
+        self.sure.restore(state["sure"])

@@ -16,6 +16,8 @@ from resemblance.store import CONFIG
 
 TOLERANCE = 1e-9
 SPLITS = ("val", "test")
+# The figures of each split, with their keys in files.
+FIGURES = (("accuracy", "accuracy"), ("black box", "black_box"), ("agreement", "agreement"))
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,7 @@ def check_figures(
 
 
 def _of_facts(facts: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[ClaimedFigure]:
-    for figure, name in (
-        ("accuracy", "accuracy"),
-        ("black box", "black_box"),
-        ("agreement", "agreement"),
-        ("class means", "class_means"),
-    ):
+    for figure, name in (*FIGURES, ("class means", "class_means")):
         for split, value in facts.get(name, {}).items():
             images = metrics.get(split, {}).get("images") if split in SPLITS else None
             yield ClaimedFigure(figure, split, value, images, CONFIG)
@@ -111,11 +108,7 @@ def _of_metrics(metrics: Mapping[str, Any]) -> Iterator[ClaimedFigure]:
     for split in SPLITS:
         values = metrics.get(split, {})
         images = values.get("images")
-        for figure, name in (
-            ("accuracy", "accuracy"),
-            ("black box", "black_box"),
-            ("agreement", "agreement"),
-        ):
+        for figure, name in FIGURES:
             if values.get(name) is not None:
                 yield ClaimedFigure(figure, split, values[name], images, METRICS)
         for name, value in values.get("measured", {}).items():

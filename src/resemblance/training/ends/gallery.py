@@ -16,6 +16,8 @@ from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.maps import peak_boxes, upsample
 from resemblance.training.ends.passes import evaluating
 
+BATCH = 64  # images in memory at a time, and prototypes that are decoded at a time
+
 
 def build_gallery(model: PrototypeModel, source: Source, *, progress: bool = False) -> Gallery:
     """Collect the pictures of each prototype.
@@ -40,16 +42,16 @@ def build_gallery(model: PrototypeModel, source: Source, *, progress: bool = Fal
             f"a prototype comes from image {max(indices)}, but there are only {len(source)} images"
         )
     unique = sorted({index for index in indices if index >= 0})
-    images = {
-        index: to_tensor(source.read(index), model.spec.image)
-        for index in track(unique, f"reading the {model.traits.words.many}' images", progress)
-    }
-    pictures = {index: Picture.from_pixels(pixels(image)) for index, image in images.items()}
-    regions = _regions(model, images)
+    batches = [unique[start : start + BATCH] for start in range(0, len(unique), BATCH)]
+    pictures: dict[int, Picture] = {}
+    for batch in track(batches, f"reading the {model.traits.words.many}' images", progress):
+        images = {index: to_tensor(source.read(index), model.spec.image) for index in batch}
+        pictures |= {index: Picture.from_pixels(pixels(image)) for index, image in images.items()}
+        _find_regions(model, images)
     decodings = decode(model, prototypes) if model.traits.decodes else [None] * len(indices)
     whole = (0, 0, model.spec.image.width, model.spec.image.height)
     items = []
-    boxes = prototypes.source_box.tolist()
+    boxes, regions = prototypes.source_box.tolist(), _regions(model)
     for index, box, region, decoding in zip(indices, boxes, regions, decodings, strict=True):
         kind: Kind = "decoded" if decoding is not None else "training image" if index >= 0 else "none"
         items.append(
@@ -65,36 +67,42 @@ def build_gallery(model: PrototypeModel, source: Source, *, progress: bool = Fal
     return Gallery(items)
 
 
-def _regions(model: PrototypeModel, images: dict[int, Tensor], batch_size: int = 64) -> list[Box | None]:
-    """Return the part of its source that a picture of each prototype marks; None where that is the stored box.
+def _find_regions(model: PrototypeModel, images: dict[int, Tensor]) -> None:
+    """Find the part that a picture of each prototype marks where a source is among the images and it is not known yet.
 
     Projection computes it. It is not saved with the weights: after a model was loaded, the sources are embedded again.
     """
     prototypes = model.prototypes
     if not model.traits.projects or not prototypes.has_maps:
-        return [None] * len(prototypes)
-    unknown = (prototypes.source_region == 0).all(dim=1) & (prototypes.source_index >= 0)
-    needed = sorted(set(prototypes.source_index[unknown].tolist()))
+        return
+    unknown = (prototypes.source_region == 0).all(dim=1).tolist()
+    sources = prototypes.source_index.tolist()
+    needed = sorted(
+        {index for index, missing in zip(sources, unknown, strict=True) if missing and index in images}
+    )
+    if not needed:
+        return
+    position = {index: row for row, index in enumerate(needed)}
+    pairs = [(position[index], j) for j, index in enumerate(sources) if unknown[j] and index in position]
     with evaluating(model):
-        for start in range(0, len(needed), batch_size):
-            batch = needed[start : start + batch_size]
-            latents = model.latents(torch.stack([images[index] for index in batch]).to(model.device)).float()
-            positions = {index: row for row, index in enumerate(batch)}
-            pairs = [
-                (positions[i], j)
-                for j, i in enumerate(prototypes.source_index.tolist())
-                if i in positions and unknown[j]
-            ]
-            rows, which = torch.tensor(pairs, device=model.device).T
-            maps = prototypes.source_maps(latents, rows, which, prototypes.vectors[which])
-            if maps is not None:
-                large = upsample(maps, model.spec.image.size)
-                prototypes.source_region[which] = peak_boxes(large).to(which.device)
-    regions = prototypes.source_region.tolist()
+        latents = model.latents(torch.stack([images[index] for index in needed]).to(model.device)).float()
+        rows, which = torch.tensor(pairs, device=model.device).T
+        maps = prototypes.source_maps(latents, rows, which, prototypes.vectors[which])
+        if maps is not None:
+            prototypes.source_region[which] = peak_boxes(upsample(maps, model.spec.image.size)).to(
+                which.device
+            )
+
+
+def _regions(model: PrototypeModel) -> list[Box | None]:
+    """Return the part of its source that a picture of each prototype marks; None where that is the stored box."""
+    if not model.traits.projects or not model.prototypes.has_maps:
+        return [None] * len(model.prototypes)
+    regions = model.prototypes.source_region.tolist()
     return [None if not any(region) else (region[0], region[1], region[2], region[3]) for region in regions]
 
 
-def decode(model: PrototypeModel, prototypes: PrototypeLayer, batch_size: int = 64) -> list[Picture]:
+def decode(model: PrototypeModel, prototypes: PrototypeLayer, batch_size: int = BATCH) -> list[Picture]:
     """Return the decoded prototypes of a model that decodes."""
     with evaluating(model):
         parts = [model.decode(vectors) for vectors in torch.split(prototypes.vectors, batch_size)]

@@ -25,6 +25,7 @@ from resemblance.metrics.suite.subject import Subject
 from resemblance.training.attacks.classification import STEPS as ACCURACY_STEPS
 from resemblance.training.attacks.classification import adversarial_accuracy
 from resemblance.training.attacks.noise import ImageNoise
+from resemblance.training.attacks.pgd import Attacked
 
 FEW = 64  # images for measures that need many passes for each
 
@@ -81,25 +82,25 @@ class MisalignmentMeasurement(SummaryMeasurement):
         size, images = model.spec.image.size, answers.images
         outside = outside_of(self._maps(answers, images), size)
 
-        def similarity(changed: Tensor) -> Tensor:
-            similarities: Tensor = model(changed).similarities
-            return similarities.gather(1, top[:, None])[:, 0]
+        def attacked(rows: slice, definition: str) -> Attacked:
+            def similarity(changed: Tensor) -> Tensor:
+                similarities: Tensor = model(changed).similarities
+                return similarities.gather(1, top[rows, None])[:, 0]
 
-        def attacked(definition: str) -> tuple[Tensor, Tensor]:
-            result = outside_attack(
+            return outside_attack(
                 similarity,
-                images,
-                outside,
+                images[rows],
+                outside[rows],
                 definition=definition,
                 std=model.spec.image.std,
-                noise=ImageNoise(settings.seed, answers.indices),
+                noise=ImageNoise(settings.seed, answers.indices[rows]),
             )
-            return result.images, result.blind
 
         answers.cost.forward += 4 * len(answers)
         answers.cost.gradients += STEPS * len(answers)
-        changed, blind = attacked("default")
-        noise, _ = attacked("released")
+        attacks = [attacked(rows, "default") for rows in answers.parts]
+        changed, blind = torch.cat([one.images for one in attacks]), torch.cat([one.blind for one in attacks])
+        noise = torch.cat([attacked(rows, "released").images for rows in answers.parts])
         before, after, by_noise = (self._response(answers, these) for these in (images, changed, noise))
         if self.metric.definition == "released":
             after = by_noise
@@ -232,13 +233,14 @@ class RobustAccuracyMeasurement(Measurement):
         """Attack the prediction for each image of a batch."""
         answers.cost.forward += 2 * len(answers)
         answers.cost.gradients += ACCURACY_STEPS * len(answers)
-        withstood = adversarial_accuracy(
-            self.subject.model,
-            answers.images,
-            answers.labels,
-            start=ImageNoise(self.subject.settings.seed, answers.indices),
-        )
-        self.robust.update(withstood.cpu())
+        for rows in answers.parts:
+            withstood = adversarial_accuracy(
+                self.subject.model,
+                answers.images[rows],
+                answers.labels[rows],
+                start=ImageNoise(self.subject.settings.seed, answers.indices[rows]),
+            )
+            self.robust.update(withstood.cpu())
         self.clean.update((answers.predicted == answers.labels).cpu())
 
     def result(self) -> MeasureResult:
