@@ -50,7 +50,7 @@ def main() -> None:
             if source is not None:
                 most = options.per_class if part == "train" else None
                 images, labels = chosen(source, classes, most, options.seed)
-                arrays |= {f"{part}_images": images.squeeze(3), f"{part}_labels": labels}
+                arrays |= {f"{part}_images": images, f"{part}_labels": labels}
         np.savez_compressed(path, **arrays)
 
 

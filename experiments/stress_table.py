@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 HEAD = (
-    "| trained | test, altered | test, original | under PGD 10 | head on stomach | similarity there | same prototypes "
-    "after JPEG | rank correlation within the class | minutes |"
+    "| trained | test, altered | test, original | under PGD 10 | head on stomach (noise) | similarity there (before) | "
+    "same prototypes after JPEG | rank correlation within the class | minutes |"
 )
 
 
@@ -37,9 +37,14 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.2f} %"
 
 
-def number(value: dict[str, Any] | None) -> str:
+def number(value: dict[str, Any] | None, key: str = "value") -> str:
     """Return a number with two decimals."""
-    return "–" if value is None or value["value"] is None else f"{value['value']:.2f}"
+    return "–" if value is None or value[key] is None else f"{value[key]:.2f}"
+
+
+def with_baseline(said: str, baseline: str) -> str:
+    """Return a number with its baseline in brackets; a dash alone if it was not measured."""
+    return said if said == "–" else f"{said} ({baseline})"
 
 
 def row(name: str, run: Path) -> str:
@@ -52,13 +57,15 @@ def row(name: str, run: Path) -> str:
     robust = values(measures.values()).get("robust_accuracy")
     original = metrics.get("test (original)", {}).get("accuracy")
     test = metrics["test"]["accuracy"]
-    moved = audit.get("head_on_stomach")
+    moved, there = audit.get("head_on_stomach"), audit.get("head_on_stomach_similarity")
+    hits = "–" if moved is None else f"{round(moved['value'] * moved['count'])} of {moved['count']}"
+    noise = "–" if moved is None else f"{100 * moved['baseline']:.0f} %"
     cells = [
         share(None if original is None else test),
         share(test if original is None else original),
         share(robust["value"] if robust else None),
-        "–" if moved is None else f"{round(moved['value'] * moved['count'])} of {moved['count']}",
-        number(audit.get("head_on_stomach_similarity")),
+        with_baseline(hits, noise),
+        with_baseline(number(there), number(there, "baseline")),
         number(audit.get("shift_jpeg_overlap")),
         number(audit.get("shift_jpeg_own_rank_correlation")),
         f"{metrics['seconds'] / 60:.0f}",

@@ -86,8 +86,3 @@ def blind_notes(records: Sequence[Record]) -> list[str]:
     """
     blind = int(joined(records, "blind").sum())
     return [f"{blind} attacks found no gradient; for these the check says nothing."] if blind else []
-
-
-def levels(images: Tensor) -> Tensor:
-    """Return images in [0, 1] as uint8 on the CPU, small enough for the record of a part."""
-    return images.detach().float().clamp(0, 1).mul(255).round().byte().cpu()

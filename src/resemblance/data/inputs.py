@@ -90,6 +90,16 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInpu
     )
 
 
+def levels(images: Tensor) -> Tensor:
+    """Return images in [0, 1] of any shape as uint8 on the CPU.
+
+    Example:
+        >>> levels(torch.tensor([0.0, 0.5, 1.0])).tolist()
+        [0, 128, 255]
+    """
+    return images.detach().float().clamp(0, 1).mul(255).round().byte().cpu()
+
+
 def pixels(images: Tensor) -> Pixels:
     """Convert images (..., C, H, W) in [0, 1] to arrays (..., H, W, C) uint8.
 
@@ -97,8 +107,7 @@ def pixels(images: Tensor) -> Pixels:
         >>> pixels(torch.tensor([[[0.0, 0.5, 1.0]]])).tolist()
         [[[0], [128], [255]]]
     """
-    levels = images.detach().float().clamp(0, 1).mul(255).round().byte()
-    array: Pixels = levels.movedim(-3, -1).contiguous().cpu().numpy()
+    array: Pixels = levels(images).movedim(-3, -1).contiguous().numpy()
     return array
 
 

@@ -63,9 +63,9 @@ def best_matches(maps: Sequence[PairMaps], count: int) -> Tensor:
 
 
 def shown_boxes(maps: PairMaps, size: tuple[int, int]) -> Tensor:
-    """Return the boxes (m, 4) by which explanations mark where the prototypes are found.
+    """Return the boxes (m, 4) by which the papers mark where the prototypes are found.
 
-    This is the box of 95 % of the papers, or the patch of a fixed size where the method has one.
+    This is the box of 95 %, ``percentile_box`` of an explanation, or the patch of a fixed size where there is one.
     """
     grid = (maps.cells.shape[1], maps.cells.shape[2])
     patches = maps.layer.patch_boxes(maps.cells.flatten(1).argmax(dim=1), grid, size)

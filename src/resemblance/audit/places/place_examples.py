@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from resemblance.audit.attack_check import levels
 from resemblance.audit.audit_check import Record
 from resemblance.audit.finding import Example
 from resemblance.audit.places.place_aims import PairMaps, shown_boxes
 from resemblance.audit.places.place_figure import PlaceChange, place_figure
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.data.inputs import levels
 from resemblance.drawing.style import plain, png
 from resemblance.explain.prototype_view import prototype_views
 

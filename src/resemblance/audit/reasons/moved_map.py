@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from resemblance.audit.attack_check import NOISE, AttackCheck, blind_notes, levels
+from resemblance.audit.attack_check import NOISE, AttackCheck, blind_notes
 from resemblance.audit.attack_rates import percent, verdict_of
 from resemblance.audit.audit_check import Record
 from resemblance.audit.audited import AuditSubject
@@ -24,7 +24,7 @@ from resemblance.audit.reasons.shown_reasons import (
 )
 from resemblance.config.relevance import MAP_NAMES
 from resemblance.core.output import Output
-from resemblance.data.inputs import as_picture
+from resemblance.data.inputs import as_picture, levels
 from resemblance.drawing.heat import overlay
 from resemblance.drawing.panel_row import Panel
 from resemblance.drawing.style import AGAINST

@@ -11,7 +11,6 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from resemblance.audit.attack_check import levels
 from resemblance.audit.attack_rates import percent, rate, verdict_of
 from resemblance.audit.audit_check import Check, Record
 from resemblance.audit.audited import AuditSubject
@@ -22,7 +21,7 @@ from resemblance.core.classifier import Classifier
 from resemblance.core.deciding import deciding_similarity
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.data.inputs import as_picture
+from resemblance.data.inputs import as_picture, levels
 from resemblance.drawing.panel_row import Panel
 from resemblance.explain.familiarity.familiarity import familiarities
 from resemblance.metrics.suite.result import Value, number

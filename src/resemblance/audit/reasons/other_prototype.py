@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from resemblance.audit.attack_check import NOISE, AttackCheck, blind_notes, levels
+from resemblance.audit.attack_check import NOISE, AttackCheck, blind_notes
 from resemblance.audit.attack_rates import percent, rate, verdict_of
 from resemblance.audit.audit_check import Record
 from resemblance.audit.audited import AuditSubject, no_correct_image
@@ -24,6 +24,7 @@ from resemblance.audit.reasons.shown_reasons import (
     strengths,
 )
 from resemblance.core.output import Output
+from resemblance.data.inputs import levels
 from resemblance.drawing.style import AGAINST
 from resemblance.metrics.suite.model_subject import no_gradient, no_prototypes
 

@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from resemblance.audit.attack_check import NOISE, AttackCheck, blind_notes, levels
+from resemblance.audit.attack_check import NOISE, AttackCheck, blind_notes
 from resemblance.audit.attack_rates import percent, rate, verdict_of
 from resemblance.audit.audit_check import Record
 from resemblance.audit.finding import Example, Finding
 from resemblance.audit.reasons.attack_pictures import change_panels, prototype_panel, row_example
 from resemblance.audit.reasons.shown_reasons import BARRIER, BUFFER, lead, relative_to
 from resemblance.core.output import Output
+from resemblance.data.inputs import levels
 
 SHOWN = 5  # the reasons that an explanation shows
 

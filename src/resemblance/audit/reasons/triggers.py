@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import torch
 
-from resemblance.audit.attack_check import levels
 from resemblance.audit.attack_rates import percent, rate, verdict_of
 from resemblance.audit.audit_check import Check, Record
 from resemblance.audit.audited import no_correct_image
@@ -17,7 +16,7 @@ from resemblance.audit.reasons.attack_pictures import prototype_panel, row_examp
 from resemblance.audit.reasons.corner_patches import CORNERS, PATTERNS, patch_place, with_patch
 from resemblance.audit.reasons.same_reasons import SHOWN, most_similar
 from resemblance.core.prototype_model import PrototypeModel
-from resemblance.data.inputs import as_picture
+from resemblance.data.inputs import as_picture, levels
 from resemblance.drawing.panel_row import Panel
 from resemblance.drawing.style import AGAINST
 

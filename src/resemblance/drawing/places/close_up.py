@@ -12,14 +12,11 @@ import numpy as np
 from resemblance.data.images import Pixels
 from resemblance.prototypes.gallery import Box
 
-WIDER, CLOSER = (
-    2.5,
-    1.25,
-)  # the side of the frame, relative to the longest side of a small and of a large part
+WIDER, CLOSER = 2.5, 1.25  # the frame of a small and of a large part, relative to the part's longest side
 LEAST, MOST = (
     1 / 3,
     0.6,
-)  # relative to the shorter side of the image: of the frame, and of that of a small part
+)  # the frame at least, and that of a small part at most, relative to the image's shorter side
 VEIL, DIM = 128, 0.6  # grey over what lies outside: visible on black and on white
 
 
