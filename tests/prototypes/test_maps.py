@@ -17,6 +17,7 @@ from resemblance.prototypes.maps import (
     percentile_boxes,
     upsample,
 )
+from resemblance.prototypes.vectors import VectorPrototypes
 
 
 def plain_box(heat, percent=95):
@@ -69,6 +70,21 @@ def test_upsampling_is_bicubic_whatever_the_leading_shape():
     assert torch.equal(upsample(maps, (28, 21)), expected)
     assert torch.equal(upsample(maps[0, 0], (28, 21)), expected[0, 0])
     assert upsample(maps.bfloat16(), (9, 9)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(("side", "window"), [(8, 1), (8, 3), (7, 2), (5, 5)])
+def test_the_brightest_pixel_lies_in_the_nearest_window(side, window):
+    """Maps of windows are stretched over the image, which moves those near the edges outwards."""
+    latents = torch.randn(1, 16, side, side, generator=torch.Generator().manual_seed(0))
+    for y in range(side - window + 1):
+        for x in range(side - window + 1):
+            vectors = latents[:, :, y : y + window, x : x + window].clone()
+            with torch.no_grad():
+                maps = VectorPrototypes(vectors, torch.ones(1, 1)).maps(latents)
+            brightest = int(upsample(maps, (8 * side, 8 * side)).argmax())
+            row, column = (brightest // (8 * side)) / 8, (brightest % (8 * side)) / 8
+            assert y <= row < y + window
+            assert x <= column < x + window
 
 
 def test_cells_cover_the_image():

@@ -14,6 +14,9 @@ PERCENT = 95.0
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Enlarge maps to the size of the image, bicubically, as the papers' figures do.
 
+    Maps of prototypes that span several cells have a value for each window. They are stretched over the whole image, as
+    in the papers' code, so that windows near the edges are drawn farther out than they lie, by at most half a window.
+
     Args:
         maps: (..., h, w).
         size: height and width of the image.

@@ -13,10 +13,8 @@ from resemblance.data.images import Pixels
 from resemblance.prototypes.gallery import Box
 
 WIDER, CLOSER = 2.5, 1.25  # the frame of a small and of a large part, relative to the part's longest side
-LEAST, MOST = (
-    1 / 3,
-    0.6,
-)  # the frame at least, and that of a small part at most, relative to the image's shorter side
+# The frame at least, and that of a small part at most, relative to the image's shorter side.
+LEAST, MOST = 1 / 3, 0.6
 VEIL, DIM = 128, 0.6  # grey over what lies outside: visible on black and on white
 
 
