@@ -52,13 +52,15 @@ def test_a_check_that_does_not_apply_is_named() -> None:
     ]
 
 
-def test_what_is_kept_belongs_to_the_foreign_images_too() -> None:
-    """Other images may have the same names."""
+@pytest.mark.parametrize("role", ["train", "foreign"])
+def test_what_is_kept_belongs_to_the_training_images_and_the_foreign_ones_too(role: str) -> None:
+    """Other images may have the same names, and another split the same labels and the same first images."""
     keys = set()
-    for level, count in ((0, 4), (255, 4), (0, 5), (0, 0)):
+    for level, count in ((0, 8), (255, 8), (0, 9), (0, 0)):
         one = subject()
-        pixels = np.full((count, 28, 28, 1), level, dtype=np.uint8)
-        one.foreign = ArraySource(pixels, [0] * count, one.model.spec.classes)
+        pixels = np.zeros((count, 28, 28, 1), dtype=np.uint8)
+        pixels[count // 2 :] = level
+        setattr(one, role, ArraySource(pixels, [0] * count, one.model.spec.classes))
         keys |= {one.key(NAMES), one.key(NAMES)}
     assert len(keys) == 4
 

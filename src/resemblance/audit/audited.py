@@ -23,7 +23,7 @@ from resemblance.data.sources.source import Source
 from resemblance.metrics.suite.model_subject import ModelSubject
 from resemblance.metrics.suite.subject import checksum
 
-STAMPED = 3  # foreign images that are told apart by their content
+STAMPED = 100  # training or foreign images whose content tells them from others
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class AuditSubject(ModelSubject):
             "data": self.data,
             "images": [self.images.stamp(position) for position in range(len(self.images))],
             "labels": self.images.labels.tolist() if self.labelled else None,
-            "train": None if self.train is None else hashlib.sha256(self.train.labels.tobytes()).hexdigest(),
+            "train": None if self.train is None else _sample(self.train),
             "foreign": None if self.foreign is None else _sample(self.foreign),
             "settings": asdict(self.settings),
             "checks": list(checks),
@@ -148,8 +148,13 @@ class AuditSubject(ModelSubject):
 
 
 def _sample(source: Source) -> list[int | str]:
-    """Return the number of images, and stamps of the first ones: names may be the same in other data."""
-    return [len(source), *(source.stamp(position) for position in range(min(len(source), STAMPED)))]
+    """Return the number of images, a checksum of their labels, and the stamps of some of them.
+
+    Names may be the same in other data, and labels in another split of the same data.
+    """
+    some = np.linspace(0, len(source) - 1, min(len(source), STAMPED)).round().astype(int).tolist()
+    labels = hashlib.sha256(source.labels.tobytes()).hexdigest()
+    return [len(source), labels, *(source.stamp(position) for position in some)]
 
 
 def no_labels(subject: AuditSubject) -> str | None:
