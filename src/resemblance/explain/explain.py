@@ -188,10 +188,15 @@ def _explain_output(
     # Scores that are similarities without weights (KMEx) were not trained by a loss: their softmax has no meaning.
     logits = model.traits.score_kind == "logit" and selections[0].evidence.weights is not None
     probabilities = model.probabilities(scores).cpu().numpy() if logits else None
-    abstained = model.abstains(output)
     familiar = familiarities(model, output, request.abstain_below)
+    unanswered = model.abstains(output)
+    abstained = [
+        seen.abstains or (unanswered is not None and bool(unanswered[row]))
+        for row, seen in enumerate(familiar)
+    ]
     sets = answer_sets(model, output, request.conformal)
-    answers = black_box_answers(model.black_box_probabilities(output), predictions, model.spec.classes)
+    predicted = [None if abstained[row] else int(predictions[row]) for row in rows]
+    answers = black_box_answers(model.black_box_probabilities(output), predicted, model.spec.classes)
     scores_array = scores.cpu().numpy()
     details = PrototypeDetails(views, maps, dict(zip(pairs, pair_similarities(output, pairs), strict=True)))
     explanations = []
@@ -216,7 +221,7 @@ def _explain_output(
                 counter_class=int(counters[row]),
                 chosen=request.prototypes is not None,
                 words=model.traits.words,
-                abstained=familiar[row].abstains or (abstained is not None and bool(abstained[row])),
+                abstained=abstained[row],
                 preparation=inputs[row].preparation,
                 maps=request.maps,
                 ranking=ranking(ranked[row], output.similarities[row].float(), views, model.prototypes.owners)

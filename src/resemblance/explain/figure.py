@@ -95,11 +95,11 @@ class _Layout:
             line for text in warnings(explanation) for line in wrap(f"! {text}", text_width, 8.5)
         ]
         answer = explanation.black_box
-        agreed = f"{_upper(answer.text())}." if answer is not None and answer.agrees else ""
+        said_too = f"{_upper(answer.text())}." if answer is not None and answer.agrees is not False else ""
         dimmed = "" if self.pictures.image.place.complete else NOT_SEEN
         said = [
             *familiarity_lines(explanation),
-            agreed,
+            said_too,
             map_legend(explanation),
             map_notice(explanation),
             dimmed,

@@ -134,7 +134,7 @@ def warnings(explanation: ExplanationData) -> list[str]:
     """Return sentences about reasons that are not reliable or do not represent the whole score."""
     sentences = []
     answer = explanation.black_box
-    if answer is not None and not answer.agrees:
+    if answer is not None and answer.agrees is False:
         sentences.append(answer.warning(explanation.predicted))
     for breakdown in explanation.breakdowns:
         of = f" for {breakdown.class_name}" if len(explanation.breakdowns) > 1 else ""
