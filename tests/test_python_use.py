@@ -7,6 +7,7 @@ import inspect
 import json
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -157,6 +158,21 @@ def test_an_interrupted_explanation_keeps_what_it_wrote(model: PrototypeMethod, 
         path.relative_to(tmp_path / "images").as_posix() for path in files[:5]
     ]
     assert not (tmp_path / "why" / "index.html").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"classes": ["ten"]}, {"prototypes": [10**6]}, {"against": "x"}, {"maps": "x"}, {"conformal": 0.9}],
+)
+def test_a_request_that_is_refused_leaves_earlier_explanations(
+    model: PrototypeMethod, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    table = tmp_path / "explanations.csv"
+    table.write_text("of earlier images", encoding="utf-8")
+    with pytest.raises(UserError):
+        resemblance.explain(model, torch.rand(1, 28, 28), output=tmp_path, **options)
+    assert table.read_text(encoding="utf-8") == "of earlier images"
+    assert [path.name for path in tmp_path.iterdir()] == ["explanations.csv"]
 
 
 def test_a_page_of_many_images_has_some_right_and_some_wrong_ones(
