@@ -102,6 +102,16 @@ def test_models_predict_what_they_score(model: PrototypeMethod, tmp_path: Path) 
         model.predict(inputs[0] * 255)
 
 
+def test_scores_that_are_not_finite_are_no_answer() -> None:
+    spec = ModelSpec(("a", "b"), ImageSpec(28, 28, 1, (0.3,), (0.35,)))
+    broken = build("protopnet", {"encoder": "small"}, spec).eval()
+    with torch.no_grad():
+        broken.prototypes.vectors.fill_(torch.nan)
+    for answer in (broken.predict, broken.predict_proba, broken.explain):
+        with pytest.raises(UserError, match="scores are not finite"):
+            answer(torch.rand(1, 28, 28))
+
+
 def test_a_data_loader_is_refused_in_one_line(model: PrototypeMethod) -> None:
     loader = DataLoader(TensorDataset(torch.rand(2, 1, 28, 28), torch.tensor([0, 1])))
     with pytest.raises(UserError, match="a DataLoader is not a data set; give the name of one") as refused:

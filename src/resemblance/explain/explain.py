@@ -146,6 +146,23 @@ def explain_batch(
     return explanations
 
 
+def check_finite(output: Output, inputs: Sequence[ModelInput]) -> None:
+    """Refuse scores that are not finite.
+
+    Args:
+        output: a model's output.
+        inputs: the images that it was computed from.
+
+    Raises:
+        UserError: if the scores of an image are not finite.
+    """
+    broken = (~output.finite).nonzero().flatten()
+    if len(broken):
+        raise UserError(
+            f"{inputs[int(broken[0])].name}: the model's scores are not finite; its weights are broken"
+        )
+
+
 def _explain_output(
     model: PrototypeModel,
     output: Output,
@@ -155,11 +172,7 @@ def _explain_output(
     inputs: list[ModelInput],
 ) -> list[Explanation]:
     scores = output.scores.float()
-    broken = (~output.finite).nonzero().flatten()
-    if len(broken):
-        raise UserError(
-            f"{inputs[int(broken[0])].name}: the model's scores are not finite; its weights are broken"
-        )
+    check_finite(output, inputs)
     predictions = scores.argmax(dim=1)
     if request.classes is None:
         explained = [predictions]

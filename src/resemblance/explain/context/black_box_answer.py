@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from resemblance.explain.rounding import finite, percent
+from resemblance.printing.characters import capitalised
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class BlackBoxAnswer:
 
     def warning(self, predicted: str) -> str:
         """Return a sentence about an answer that differs from that of the model, ``predicted``."""
-        text = self.text()
-        return f"{text[0].upper()}{text[1:]}, not {predicted}: the reasons shown are not the reasons for its answer."
+        text = capitalised(self.text())
+        return f"{text}, not {predicted}: the reasons shown are not the reasons for its answer."
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary."""
