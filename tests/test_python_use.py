@@ -7,6 +7,7 @@ import inspect
 import json
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,16 @@ def test_models_predict_what_they_score(model: PrototypeMethod, tmp_path: Path) 
         model.predict(inputs[0] * 255)
 
 
+def test_scores_that_are_not_finite_are_no_answer() -> None:
+    spec = ModelSpec(("a", "b"), ImageSpec(28, 28, 1, (0.3,), (0.35,)))
+    broken = build("protopnet", {"encoder": "small"}, spec).eval()
+    with torch.no_grad():
+        broken.prototypes.vectors.fill_(torch.nan)
+    for answer in (broken.predict, broken.predict_proba, broken.explain):
+        with pytest.raises(UserError, match="scores are not finite"):
+            answer(torch.rand(1, 28, 28))
+
+
 def test_a_data_loader_is_refused_in_one_line(model: PrototypeMethod) -> None:
     loader = DataLoader(TensorDataset(torch.rand(2, 1, 28, 28), torch.tensor([0, 1])))
     with pytest.raises(UserError, match="a DataLoader is not a data set; give the name of one") as refused:
@@ -157,6 +168,21 @@ def test_an_interrupted_explanation_keeps_what_it_wrote(model: PrototypeMethod, 
         path.relative_to(tmp_path / "images").as_posix() for path in files[:5]
     ]
     assert not (tmp_path / "why" / "index.html").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"classes": ["ten"]}, {"prototypes": [10**6]}, {"against": "x"}, {"maps": "x"}, {"conformal": 0.9}],
+)
+def test_a_request_that_is_refused_leaves_earlier_explanations(
+    model: PrototypeMethod, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    table = tmp_path / "explanations.csv"
+    table.write_text("of earlier images", encoding="utf-8")
+    with pytest.raises(UserError):
+        resemblance.explain(model, torch.rand(1, 28, 28), output=tmp_path, **options)
+    assert table.read_text(encoding="utf-8") == "of earlier images"
+    assert [path.name for path in tmp_path.iterdir()] == ["explanations.csv"]
 
 
 def test_a_page_of_many_images_has_some_right_and_some_wrong_ones(

@@ -10,7 +10,7 @@ from typing import Any
 from resemblance.data.sources.image_list import list_images
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.many.explanations import Explanations
-from resemblance.explain.request import explainable
+from resemblance.explain.request import Request, explainable
 from resemblance.relevance.similarity import default_kind
 from resemblance.report.explanation_page import FEW, writing_explanations
 from resemblance.runs.explained_images import Labels, explain_images, true_labels
@@ -138,7 +138,9 @@ def explain_each(
     check = path is not None and not many if check_maps is None else check_maps
     chosen: dict[str, Any] = {"top": top, "prototypes": prototypes, "classes": classes, "against": against}
     chosen |= {"maps": maps, "abstain_below": abstain_below, "conformal": conformal}
-    true_labels(explainable(run.model), listed, labels)  # mistakes are found before anything is written
+    # Mistakes are found before anything is written.
+    Request.of(explainable(run.model), check=check, **chosen)
+    true_labels(run.model, listed, labels)
     for note in listed.notes:
         told.warn(note)
     writing = nullcontext() if path is None else writing_explanations(run, path, len(listed), figures)

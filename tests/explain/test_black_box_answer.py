@@ -11,7 +11,9 @@ import torch
 from models import batch, make, noise_for
 from resemblance.config.runs import ConvertOptions
 from resemblance.convert.original import open_original
+from resemblance.core.conformal import Calibration
 from resemblance.core.model_encoder import ModelEncoder
+from resemblance.core.reference import Reference, SimilarityRange
 from resemblance.data import DataSplits
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
@@ -33,7 +35,7 @@ def kmex(request):
     return used(make("kmex", encoder="small", patches=request.param))
 
 
-def answered(agrees):
+def answered(agrees, **options):
     """Explain an image beside a classifier that says one class for every image, with a probability of e/(e + 2)."""
     model = used(make("kmex", encoder="small"))
     image = batch(model, 1)[0]
@@ -42,7 +44,9 @@ def answered(agrees):
         model.encoder.classifier.weight.zero_()
         model.encoder.classifier.bias.zero_()
         model.encoder.classifier.bias[predicted if agrees else (predicted + 1) % 3] = 1
-    return explain(model, image[0], maps="none")
+    known = SimilarityRange.of(np.linspace(5, 6, 200))  # a cosine similarity is lower
+    model.reference = Reference(known, (SimilarityRange(0),) * 3, Calibration.of([0.5]))
+    return explain(model, image[0], maps="none", **options)
 
 
 def test_the_answer_is_that_of_the_trained_head(kmex):
@@ -111,12 +115,25 @@ def test_text_figure_page_and_json_show_it_and_warn_where_they_differ():
     }
 
 
+def test_a_model_that_abstains_neither_agrees_nor_differs():
+    for agrees in (True, False):
+        explanation = answered(agrees, abstain_below=0.5)
+        assert explanation.abstained
+        assert explanation.black_box.agrees is None
+        name = explanation.black_box.predicted
+        drawn = " ".join(text.get_text() for text in explanation.plot().texts)
+        for text in (str(explanation), explanation._repr_html_(), drawn):
+            assert f"original classifier says {name} (probability" in text
+        assert not any("original classifier" in sentence for sentence in explanation.warnings)
+
+
 def test_class_names_are_escaped_in_pages():
     model = make("kmex", encoder="small")
-    object.__setattr__(model.spec, "classes", ("<b>", "<i>", "<u>"))
+    names = ("<h7>", "<em>", "<u>")
+    object.__setattr__(model.spec, "classes", names)
     fragment = explain(used(model), batch(model, 1)[0][0], maps="none")._repr_html_()
     assert "the original classifier says &lt;" in fragment
-    assert not {"<b>&lt;", "<i>,", "<u>,"} & set(fragment.split())
+    assert not [name for name in names if name in fragment]
 
 
 @pytest.mark.parametrize("base", ["prototree", "pipnet", "protopnet"])

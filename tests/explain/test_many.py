@@ -43,7 +43,8 @@ def test_right_wrong_and_unknown_are_counted(images):
     labels = [predictions[0], predictions[1], (predictions[2] + 1) % 3, None, None]
     tally = Tally(explain_batch(model, images, labels=labels))
     assert tally.sentence() == "5 images: 2 right, 1 wrong, 2 whose class is not known"
-    assert tally.to_dict()["right"] == 2
+    assert tally.groups["right"] == 2
+    assert Tally().sentence() == "0 images"
     counts = Tally(explain_batch(model, images)).sentence()
     assert re.fullmatch(r"5 images: \d predicted \w+(, \d predicted \w+)*", counts)
 

@@ -21,7 +21,7 @@ from resemblance.config.commands import COMMANDS, TrainCommand
 from resemblance.config.errors import UserError
 from resemblance.config.values import near
 from resemblance.methods.registry import import_methods, method_configs
-from resemblance.printing.characters import printable
+from resemblance.printing.characters import capitalised, printable
 from resemblance.printing.lines import printing_everything, say
 from resemblance.writing import is_full
 
@@ -153,7 +153,7 @@ def _options(name: str, arguments: list[str]) -> Any:
     config = COMMANDS[name]
     line: str = config.line  # type: ignore[attr-defined]
     epilog = "" if name in WITHOUT_IMPORT else IMPORT_HELP
-    return parse(f"{PROG} {name}", f"{line[0].upper()}{line[1:]}.", arguments, config, epilog=epilog)[0]
+    return parse(f"{PROG} {name}", f"{capitalised(line)}.", arguments, config, epilog=epilog)[0]
 
 
 def _train_options(arguments: list[str]) -> TrainCommand:

@@ -146,6 +146,23 @@ def explain_batch(
     return explanations
 
 
+def check_finite(output: Output, inputs: Sequence[ModelInput]) -> None:
+    """Refuse scores that are not finite.
+
+    Args:
+        output: a model's output.
+        inputs: the images that it was computed from.
+
+    Raises:
+        UserError: if the scores of an image are not finite.
+    """
+    broken = (~output.finite).nonzero().flatten()
+    if len(broken):
+        raise UserError(
+            f"{inputs[int(broken[0])].name}: the model's scores are not finite; its weights are broken"
+        )
+
+
 def _explain_output(
     model: PrototypeModel,
     output: Output,
@@ -155,11 +172,7 @@ def _explain_output(
     inputs: list[ModelInput],
 ) -> list[Explanation]:
     scores = output.scores.float()
-    broken = (~output.finite).nonzero().flatten()
-    if len(broken):
-        raise UserError(
-            f"{inputs[int(broken[0])].name}: the model's scores are not finite; its weights are broken"
-        )
+    check_finite(output, inputs)
     predictions = scores.argmax(dim=1)
     if request.classes is None:
         explained = [predictions]
@@ -188,10 +201,15 @@ def _explain_output(
     # Scores that are similarities without weights (KMEx) were not trained by a loss: their softmax has no meaning.
     logits = model.traits.score_kind == "logit" and selections[0].evidence.weights is not None
     probabilities = model.probabilities(scores).cpu().numpy() if logits else None
-    abstained = model.abstains(output)
     familiar = familiarities(model, output, request.abstain_below)
+    unanswered = model.abstains(output)
+    abstained = [
+        seen.abstains or (unanswered is not None and bool(unanswered[row]))
+        for row, seen in enumerate(familiar)
+    ]
     sets = answer_sets(model, output, request.conformal)
-    answers = black_box_answers(model.black_box_probabilities(output), predictions, model.spec.classes)
+    predicted = [None if abstained[row] else int(predictions[row]) for row in rows]
+    answers = black_box_answers(model.black_box_probabilities(output), predicted, model.spec.classes)
     scores_array = scores.cpu().numpy()
     details = PrototypeDetails(views, maps, dict(zip(pairs, pair_similarities(output, pairs), strict=True)))
     explanations = []
@@ -216,7 +234,7 @@ def _explain_output(
                 counter_class=int(counters[row]),
                 chosen=request.prototypes is not None,
                 words=model.traits.words,
-                abstained=familiar[row].abstains or (abstained is not None and bool(abstained[row])),
+                abstained=abstained[row],
                 preparation=inputs[row].preparation,
                 maps=request.maps,
                 ranking=ranking(ranked[row], output.similarities[row].float(), views, model.prototypes.owners)

@@ -42,6 +42,7 @@ from resemblance.explain.text import (
     weight_text,
     weight_word,
 )
+from resemblance.printing.characters import capitalised
 
 MARGIN, SIDE, GAP, HEAD = 0.3, 1.3, 0.2, 2.35
 TEXT, BAR = 3.1, 2.1
@@ -90,16 +91,18 @@ class _Layout:
         """Draw the figure."""
         explanation = self.explanation
         text_width = self.width - 2 * MARGIN - HEAD
-        self.title = wrap(_upper(plain(headline(explanation), 160)), text_width, 14.5)
+        self.title = wrap(capitalised(plain(headline(explanation), 160)), text_width, 14.5)
         self.warnings = [
             line for text in warnings(explanation) for line in wrap(f"! {text}", text_width, 8.5)
         ]
         answer = explanation.black_box
-        agreed = f"{_upper(answer.text())}." if answer is not None and answer.agrees else ""
+        said_too = (
+            f"{capitalised(answer.text())}." if answer is not None and answer.agrees is not False else ""
+        )
         dimmed = "" if self.pictures.image.place.complete else NOT_SEEN
         said = [
             *familiarity_lines(explanation),
-            agreed,
+            said_too,
             map_legend(explanation),
             map_notice(explanation),
             dimmed,
@@ -293,7 +296,3 @@ class _Layout:
         axes = place(self.figure, x, y, self.width - MARGIN - x, 0.02)
         axes.axhline(0.5, color=FAINT if style == "-" else MUTED, linestyle=style, linewidth=1.0)
         axes.axis("off")
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]

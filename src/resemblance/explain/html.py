@@ -21,7 +21,7 @@ from resemblance.explain.pictures.place_pictures import shared_side
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.reason import Reason, Step
 from resemblance.explain.rounding import signed
-from resemblance.printing.characters import printable
+from resemblance.printing.characters import capitalised, printable
 from resemblance.prototypes.gallery import Box
 from resemblance.relevance.deletion_check import DeletionCheck
 
@@ -71,6 +71,7 @@ def template_environment(*packages: str) -> Environment:
         familiarity_wording=familiarity_text,
         sum_words=sum_words,
         signed=signed,
+        capitalised=capitalised,
     )
     return environment
 
@@ -174,8 +175,7 @@ class HtmlRenderer:
         if stored is None:
             return Markup('<span class="none">no picture</span>')
         title = f"decoded {view.title}" if view.decoded else view.title
-        alt = f"{title}, {view.owner}" if view.words.owned else title
-        alt = alt[0].upper() + alt[1:]
+        alt = capitalised(f"{title}, {view.owner}" if view.words.owned else title)
         source = None if view.decoded or view.place is None else view.source
         if source is None or view.place is None:
             return _svg(self.pictures.add("crop", stored.data, stored.pixels), alt)

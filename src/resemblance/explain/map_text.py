@@ -36,9 +36,8 @@ def scale_texts(explanation: ExplanationData, part: Reason | Step) -> tuple[str,
         return "", ""
     if explanation.signed:
         return "lowers", "raises"
-    return f"{float(part.heat.min()):.2g}".replace("-", "−"), f"{float(part.heat.max()):.2g}".replace(
-        "-", "−"
-    )
+    low, high = (f"{float(value):.2g}".replace("-", "−") for value in (part.heat.min(), part.heat.max()))
+    return low, high
 
 
 def map_notice(explanation: ExplanationData) -> str:

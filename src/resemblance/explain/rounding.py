@@ -79,6 +79,16 @@ def signed(value: float, decimals: int) -> str:
     return ("−" if value < 0 else "+") + text
 
 
+def number_text(value: float, decimals: int = 3) -> str:
+    """Format a number without a plus, and with a typographic minus, but without it if it prints as zero.
+
+    Example:
+        >>> number_text(1.25), number_text(-0.5, 2), number_text(-0.0001)
+        ('1.250', '−0.50', '0.000')
+    """
+    return signed(value, decimals).removeprefix("+")
+
+
 def percent(share: float) -> str:
     """Return a share as a percentage with a no-break space; "0 %" and "100 %" are exact.
 

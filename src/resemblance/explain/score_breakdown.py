@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from resemblance.explain.against.compared_with import Reference
 from resemblance.explain.reason import Reason
-from resemblance.explain.rounding import add_up, decimals_for, finite, signed
+from resemblance.explain.rounding import add_up, decimals_for, finite, number_text, signed
 
 TOLERANCE = 1e-5  # relative to Σ|contributions| + |bias|, the numbers that the model rounded
 
@@ -112,7 +112,7 @@ class ScoreBreakdown:
         lines = [Line("reason", text, reason) for text, reason in zip(texts, self.reasons, strict=False)]
         if self.others:
             lines.append(Line("others", texts[-2]))
-        return [*lines, Line("bias", texts[-1]), Line("score", signed(score, decimals).removeprefix("+"))]
+        return [*lines, Line("bias", texts[-1]), Line("score", number_text(score, decimals))]
 
     def to_dict(self, arrays: bool = False) -> dict[str, Any]:
         """Return a dictionary that JSON can hold; maps and pictures are included only if ``arrays``."""

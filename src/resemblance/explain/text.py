@@ -5,11 +5,16 @@ from __future__ import annotations
 from resemblance.explain.against.sum_words import reference_text, sum_text
 from resemblance.explain.context.ranking import Ranking
 from resemblance.explain.explanation_data import ExplanationData
-from resemblance.explain.familiarity.familiarity_text import abstention_text, familiarity_lines, first_words
+from resemblance.explain.familiarity.familiarity_text import (
+    abstention_text,
+    deciding_word,
+    familiarity_lines,
+    first_words,
+)
 from resemblance.explain.map_text import map_lines, votes_text
 from resemblance.explain.pictures.picture_warnings import picture_warnings
 from resemblance.explain.reason import Reason, Step
-from resemblance.explain.rounding import NO_BREAK, decimals_for, percent, signed
+from resemblance.explain.rounding import NO_BREAK, decimals_for, number_text, percent, signed
 from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.printing.characters import printable
 
@@ -27,7 +32,7 @@ def score_text(explanation: ExplanationData, index: int) -> str:
     score = float(explanation.scores[index])
     if explanation.score_kind == "probability":
         return f"probability {percent(score)}"
-    text = f"{score_word(explanation)} {signed(score, 3).removeprefix('+')}"
+    text = f"{score_word(explanation)} {number_text(score)}"
     if explanation.probabilities is not None:
         text += f", probability {percent(float(explanation.probabilities[index]))}"
     return text
@@ -35,9 +40,7 @@ def score_text(explanation: ExplanationData, index: int) -> str:
 
 def similarity_word(explanation: ExplanationData) -> str:
     """Return the name of the similarity column: squared distances for PrototypeDL, path probabilities for trees."""
-    if explanation.paths:
-        return "path probability"
-    return "distance²" if explanation.order == "similarity" else explanation.words.similarity
+    return "path probability" if explanation.paths else deciding_word(explanation)
 
 
 def similarity_text(explanation: ExplanationData, reason: Reason) -> str:
@@ -45,7 +48,7 @@ def similarity_text(explanation: ExplanationData, reason: Reason) -> str:
     if reason.steps:
         return percent(reason.similarity)
     value = -reason.similarity if explanation.order == "similarity" else reason.similarity
-    return f"{value:.3f}".replace("-", "−")
+    return number_text(value)
 
 
 def heading_text(reason: Reason) -> str:
@@ -134,7 +137,7 @@ def warnings(explanation: ExplanationData) -> list[str]:
     """Return sentences about reasons that are not reliable or do not represent the whole score."""
     sentences = []
     answer = explanation.black_box
-    if answer is not None and not answer.agrees:
+    if answer is not None and answer.agrees is False:
         sentences.append(answer.warning(explanation.predicted))
     for breakdown in explanation.breakdowns:
         of = f" for {breakdown.class_name}" if len(explanation.breakdowns) > 1 else ""
@@ -263,8 +266,7 @@ def text_table(explanation: ExplanationData) -> str:
 def ranking_lines(ranking: Ranking) -> list[str]:
     """Return the nearest prototypes as lines with bars on one scale, and the sentences about them."""
     rows = [
-        (one.prototype.title, one.prototype.owner, f"{one.similarity:.3f}".replace("-", "−"))
-        for one in ranking.nearest
+        (one.prototype.title, one.prototype.owner, number_text(one.similarity)) for one in ranking.nearest
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [

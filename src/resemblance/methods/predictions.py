@@ -15,6 +15,7 @@ from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.sources.image_list import list_images
 from resemblance.encoders.probe import evaluating
+from resemblance.explain.explain import check_finite
 
 
 def predict(model: Classifier, images: Any, batch_size: int = 16) -> list[str | None]:
@@ -77,8 +78,5 @@ def _outputs(model: Classifier, images: Any, batch_size: int) -> Iterator[Output
     with evaluating(model), torch.no_grad():
         for batch in listed.read(model.spec.image, batch_size, False, None):
             output = model(torch.stack([one.tensor for _, one in batch]).to(model.device))
-            broken = (~output.finite).nonzero().flatten()
-            if len(broken):
-                name = batch[int(broken[0])][1].name
-                raise UserError(f"{name}: the model's scores are not finite; its weights are broken")
+            check_finite(output, [one for _, one in batch])
             yield output

@@ -36,6 +36,16 @@ def printable(text: object, lines: bool = False) -> str:
     return pattern.sub(lambda match: repr(match[0])[1:-1], str(text))
 
 
+def capitalised(text: str) -> str:
+    """Return a text that begins with a capital letter; the others stay.
+
+    Example:
+        >>> capitalised("predicted USB"), capitalised("")
+        ('Predicted USB', '')
+    """
+    return text[:1].upper() + text[1:]
+
+
 def fits_a_line(text: str) -> bool:
     """Check that a name has neither control characters nor bytes that are not UTF-8."""
     return _BREAKS_LINES.search(text) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resemblance.explain.rounding import decimals_for, signed
+from resemblance.explain.rounding import decimals_for, number_text
 from resemblance.explain.score_breakdown import ScoreBreakdown
 
 
@@ -47,7 +47,7 @@ def reference_text(word: str, breakdown: ScoreBreakdown) -> str:
     if reference is None:
         return ""
     decimals = decimals_for([breakdown.score, reference.score])
-    own, other = (signed(value, decimals).removeprefix("+") for value in (breakdown.score, reference.score))
+    own, other = (number_text(value, decimals) for value in (breakdown.score, reference.score))
     subtracted = (
         f"{reference.text} (the strongest other class)" if reference.kind == "runner-up" else reference.text
     )

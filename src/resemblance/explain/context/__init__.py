@@ -1,1 +1,1 @@
-"""What stands beside the reasons of an explanation: the answer of the black box."""
+"""What stands beside the reasons of an explanation: the black box's answer, and the nearest prototypes."""

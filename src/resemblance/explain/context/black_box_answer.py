@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from resemblance.explain.rounding import finite, percent
+from resemblance.printing.characters import capitalised
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class BlackBoxAnswer:
         prediction: the index of the class that it predicts.
         predicted: the name of that class.
         probability: the probability that it gives this class.
-        agrees: whether the model that is explained predicts this class, too.
+        agrees: whether the model that is explained predicts this class, too; None if it abstains.
 
     Example:
         >>> answer = BlackBoxAnswer(3, "three", 0.75, agrees=False)
@@ -29,7 +31,7 @@ class BlackBoxAnswer:
     prediction: int
     predicted: str
     probability: float
-    agrees: bool
+    agrees: bool | None
 
     def text(self) -> str:
         """Return the answer in one line."""
@@ -38,8 +40,8 @@ class BlackBoxAnswer:
 
     def warning(self, predicted: str) -> str:
         """Return a sentence about an answer that differs from that of the model, ``predicted``."""
-        text = self.text()
-        return f"{text[0].upper()}{text[1:]}, not {predicted}: the reasons shown are not the reasons for its answer."
+        text = capitalised(self.text())
+        return f"{text}, not {predicted}: the reasons shown are not the reasons for its answer."
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary."""
@@ -52,17 +54,20 @@ class BlackBoxAnswer:
 
 
 def black_box_answers(
-    probabilities: Tensor | None, predictions: Tensor, classes: tuple[str, ...]
+    probabilities: Tensor | None, predictions: Sequence[int | None], classes: tuple[str, ...]
 ) -> list[BlackBoxAnswer | None]:
     """Return the answer of the black box for each image; None for each where the model has no black box.
 
     Args:
         probabilities: (B, C) by the black box; None without one.
-        predictions: (B,) the classes that the model predicts.
+        predictions: the class that the model predicts for each image; None where it abstains.
         classes: the names of the classes.
     """
     if probabilities is None:
         return [None] * len(predictions)
     largest, which = probabilities.max(dim=1)
-    rows = zip(which.tolist(), largest.tolist(), predictions.tolist(), strict=True)
-    return [BlackBoxAnswer(c, classes[c], probability, c == own) for c, probability, own in rows]
+    rows = zip(which.tolist(), largest.tolist(), predictions, strict=True)
+    return [
+        BlackBoxAnswer(c, classes[c], probability, None if own is None else c == own)
+        for c, probability, own in rows
+    ]

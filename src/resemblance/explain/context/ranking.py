@@ -16,7 +16,7 @@ from torch import Tensor
 from resemblance.core.output import Evidence
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.explain.prototype_view import PrototypeView
-from resemblance.explain.rounding import finite, signed
+from resemblance.explain.rounding import finite, number_text
 from resemblance.prototypes.layer import PrototypeLayer
 
 SHOWN = 6  # prototypes in the row
@@ -68,7 +68,7 @@ class Ranking:
             rival = self.nearest[self.rival].prototype
             lines.append(
                 f"The margin over the nearest {first.words.one} of another class, {rival.title} ({rival.owner}), is "
-                f"{signed(self.margin, 3).removeprefix('+')}."
+                f"{number_text(self.margin)}."
             )
         if self.without_first is not None:
             second = self.nearest[self.without_first].prototype

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from resemblance.core.reference import ENOUGH
 from resemblance.explain.explanation_data import ExplanationData
-from resemblance.explain.rounding import decimals_for
+from resemblance.explain.rounding import NO_BREAK, decimals_for, number_text
+from resemblance.printing.characters import capitalised
 
 NOTHING_KNOWN = "resembles nothing the model knows"
 
@@ -28,8 +29,8 @@ def abstention_text(explanation: ExplanationData) -> str:
         return "no prototype that supports a class is present"
     similarity, limit = _numbers(explanation, [seen.similarity, seen.abstain_below])
     beyond = "above" if explanation.order == "similarity" else "below"
-    what = "the image resembles nothing the model knows" if seen.unfamiliar else "the image is too unfamiliar"
-    return f"{what} ({deciding_word(explanation)} {similarity}, {beyond} {limit})"
+    what = NOTHING_KNOWN if seen.unfamiliar else "is too unfamiliar"
+    return f"the image {what} ({deciding_word(explanation)} {similarity}, {beyond} {limit})"
 
 
 def familiarity_text(explanation: ExplanationData) -> str:
@@ -48,8 +49,7 @@ def familiarity_text(explanation: ExplanationData) -> str:
     seen = explanation.familiarity
     if seen.similarity is None:
         return ""
-    word = deciding_word(explanation)
-    word = word[:1].upper() + word[1:]
+    word = capitalised(deciding_word(explanation))
     if seen.low is None or seen.high is None:
         [similarity] = _numbers(explanation, [seen.similarity])
         if seen.images is None:
@@ -69,7 +69,7 @@ def answer_set_text(explanation: ExplanationData) -> str:
     answers = explanation.answer_set
     if answers is None:
         return ""
-    level = f"{100 * answers.level:g}\N{NO-BREAK SPACE}%"
+    level = f"{100 * answers.level:g}{NO_BREAK}%"
     images = f"{answers.images} validation image{'s' * (answers.images != 1)}"
     if not answers.enough:
         return f"Set of classes with {level}: all, because {images} are too few for this level."
@@ -89,4 +89,4 @@ def _numbers(explanation: ExplanationData, values: list[float]) -> list[str]:
     """Format similarities alike; squared distances without their sign."""
     shown = [-value if explanation.order == "similarity" else value for value in values]
     decimals = min(decimals_for(shown), 4)
-    return [f"{value:.{decimals}f}".replace("-", "−") for value in shown]
+    return [number_text(value, decimals) for value in shown]

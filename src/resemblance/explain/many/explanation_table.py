@@ -10,29 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from resemblance.explain.explanation import Explanation
+from resemblance.explain.reason import Reason
 from resemblance.explain.rounding import finite
-from resemblance.printing.characters import printable
+from resemblance.printing.characters import printable, spreadsheet_cell
 from resemblance.writing import writing
 
 TABLE, LINES = "explanations.csv", "explanations.jsonl"
 
 
-def _first(name: str) -> Callable[[Explanation], Any]:
+def _first(value: Callable[[Reason], Any]) -> Callable[[Explanation], Any]:
     """Return a column of the first reason; empty where there is none."""
-
-    def value(explanation: Explanation) -> Any:
-        return getattr(explanation.reasons[0], name) if explanation.reasons else None
-
-    return value
-
-
-def _prototype(name: str) -> Callable[[Explanation], Any]:
-    """Return a column of the prototype of the first reason."""
-
-    def value(explanation: Explanation) -> Any:
-        return getattr(explanation.reasons[0].prototype, name) if explanation.reasons else None
-
-    return value
+    return lambda explanation: value(explanation.reasons[0]) if explanation.reasons else None
 
 
 def _probability(explanation: Explanation) -> float | None:
@@ -49,12 +37,10 @@ COLUMNS: dict[str, Callable[[Explanation], Any]] = {
     "score": lambda explanation: float(explanation.scores[explanation.prediction]),
     "probability": _probability,
     "explained_class": lambda explanation: explanation.breakdown.class_name,
-    "prototype": _prototype("index"),
-    "prototype_class": lambda explanation: (
-        explanation.reasons[0].prototype.owner if explanation.reasons else None
-    ),
-    "source": _prototype("source_name"),
-    "similarity": _first("similarity"),
+    "prototype": _first(lambda reason: reason.prototype.index),
+    "prototype_class": _first(lambda reason: reason.prototype.owner),
+    "source": _first(lambda reason: reason.prototype.source_name),
+    "similarity": _first(lambda reason: reason.similarity),
     "deciding_similarity": lambda explanation: explanation.familiarity.similarity,
     "usual_from": lambda explanation: explanation.familiarity.low,
     "usual_to": lambda explanation: explanation.familiarity.high,
@@ -62,8 +48,8 @@ COLUMNS: dict[str, Callable[[Explanation], Any]] = {
     "black_box": lambda explanation: (
         None if explanation.black_box is None else explanation.black_box.predicted
     ),
-    "weight": _first("weight"),
-    "contribution": _first("contribution"),
+    "weight": _first(lambda reason: reason.weight),
+    "contribution": _first(lambda reason: reason.contribution),
     "share": lambda explanation: explanation.share,
     "warnings": lambda explanation: " ".join(explanation.warnings),
 }
@@ -118,6 +104,4 @@ def cell(value: Any) -> str | int | float:
     if isinstance(value, float):
         number = finite(value)
         return "" if number is None else number
-    text = "" if value is None else printable(str(value))
-    # Spreadsheets would compute it.
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return str(spreadsheet_cell("" if value is None else printable(value)))

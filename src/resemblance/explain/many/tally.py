@@ -40,15 +40,6 @@ class Tally:
         if not explanation.abstained:
             self.predicted[explanation.predicted] += 1
 
-    def to_dict(self) -> dict[str, object]:
-        """Return a dictionary that JSON can hold."""
-        return {
-            "images": self.images,
-            "labelled": self.labelled,
-            **{name: self.groups[name] for name in GROUPS},
-            "predicted": dict(self.predicted.most_common()),
-        }
-
     def sentence(self) -> str:
         """Return the counts in one line; the predicted classes where no image has a label.
 
@@ -67,4 +58,5 @@ class Tally:
             more = len(self.predicted) - len(common)
             parts += [f"{count} predicted {name}" for name, count in common]
             parts += [f"{more} more classes"] * (more > 0)
-        return f"{self.images} image{'' if self.images == 1 else 's'}: {', '.join(parts)}"
+        count = f"{self.images} image{'' if self.images == 1 else 's'}"
+        return ": ".join([count, *filter(None, [", ".join(parts)])])
