@@ -372,3 +372,8 @@ def test_parts_with_another_total_are_not_adjusted():
     assert rounded == [1.0, 1.0]
     assert whole == 5.0
     assert not ScoreBreakdown(0, "a", 5.0, (Reason(PrototypeView(0), 1.0, 1.0),)).adds_up
+
+
+def test_a_batch_has_at_least_one_image():
+    with pytest.raises(UserError, match="batch_size must be at least 1, not 0"):
+        explain_batch(Toy(), torch.rand(1, 3, 16, 16), batch_size=0)

@@ -124,6 +124,8 @@ def explain_batch(
         UserError: as `explain`.
     """
     request = Request.of(model, top, prototypes, classes, maps, check_maps, against, abstain_below, conformal)
+    if batch_size < 1:
+        raise UserError(f"batch_size must be at least 1, not {batch_size}")
     count = len(images)
     for values, kind in ((labels, "labels"), (names, "names")):
         if values is not None and len(values) != count:
