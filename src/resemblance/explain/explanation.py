@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from resemblance.explain import text
 from resemblance.explain.explanation_data import ExplanationData
-from resemblance.explain.figure import explanation_figure
+from resemblance.explain.figure.explanation_figure import explanation_figure
 from resemblance.explain.html import explanation_html
 from resemblance.explain.rounding import NO_BREAK
 

@@ -266,7 +266,7 @@ def text_table(explanation: ExplanationData) -> str:
 def ranking_lines(ranking: Ranking) -> list[str]:
     """Return the nearest prototypes as lines with bars on one scale, and the sentences about them."""
     rows = [
-        (one.prototype.title, one.prototype.owner, number_text(one.similarity)) for one in ranking.nearest
+        (one.prototype.title, one.prototype.owner, ranking.number(one.similarity)) for one in ranking.nearest
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
