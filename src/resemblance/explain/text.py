@@ -167,6 +167,8 @@ def warnings(explanation: ExplanationData) -> list[str]:
                 f"The {first}{of}, {view.title}, is not the most similar one for any training image."
             )
     views = {part.prototype.index: part.prototype for part in explanation.all_parts}
+    if explanation.ranking is not None:
+        views |= {one.prototype.index: one.prototype for one in explanation.ranking.nearest}
     return sentences + picture_warnings(list(views.values()))
 
 
