@@ -9,14 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import resemblance
 from resemblance.cli.main import main
 from resemblance.config.commands import COMMANDS
 from resemblance.config.errors import UserError
-from resemblance.methods.registry import get_config, list_methods, method_configs
+from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
+from resemblance.methods.registry import build, get_config, list_methods, method_configs
 
 HEAVY = ("torch", "numpy", "torchvision", "timm", "lightning", "sklearn", "matplotlib", "PIL")
 
@@ -52,6 +56,23 @@ def test_help_is_quick() -> None:
         return float(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
 
     assert min(seconds() for _ in range(3)) < 0.5
+
+
+def test_an_explanation_as_json_imports_only_what_it_needs(tmp_path: Path) -> None:
+    """A small model explains an image in the time in which matplotlib and the trainers would still be imported."""
+    image = ImageSpec(32, 32, 1, (0.5,), (0.25,))
+    model = build("kmex", {"encoder": "small", "prototypes_per_class": 1}, ModelSpec(("a", "b"), image))
+    model.save(tmp_path / "model")
+    Image.new("L", (32, 32), 90).save(tmp_path / "grey.png")
+    words = ["explain", str(tmp_path / "model"), str(tmp_path / "grey.png"), "--json"]
+    slow = ("lightning", "matplotlib", "sklearn", "timm", "torch._dynamo", "torchmetrics", "torchvision")
+    done = python(
+        f"import sys; from resemblance.cli.main import main; assert main({words}) == 0;"
+        f"print([name for name in {slow} if name in sys.modules], file=sys.stderr)"
+    )
+    assert done.stderr.splitlines()[-1] == "[]", done.stderr
+    assert json.loads(done.stdout)[0]["method"] == "kmex"
+    assert not (tmp_path / "explanations").exists()
 
 
 def test_public_names_resolve() -> None:

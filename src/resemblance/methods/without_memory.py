@@ -33,6 +33,19 @@ NORMS = {functional.batch_norm, functional.group_norm, functional.instance_norm,
 MEANS: dict[Any, Callable[..., Tensor]] = {Tensor.mean: Tensor.sum, torch.mean: torch.sum}
 
 
+class _Uses(torch.autograd.Function):
+    """Gives back a tensor like the first; in the graph, it depends on all."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, *parts: Tensor) -> Tensor:
+        ctx.save_for_backward(*parts)
+        return torch.empty_like(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        return grad, *(torch.empty_like(part) for part in ctx.saved_tensors)
+
+
 class _ShapesOnly(TorchFunctionMode):
     """Leaves out, for tensors without values, what would only change values.
 
@@ -54,7 +67,7 @@ class _ShapesOnly(TorchFunctionMode):
                 return tensor
             if func in NORMS:  # weights stay in the graph, where encoders look for what they use
                 parts = [part for part in (*args[1:], *kwargs.values()) if isinstance(part, nn.Parameter)]
-                return sum((part.sum() for part in parts), tensor)
+                return _Uses.apply(tensor, *parts)
             func = MEANS.get(func, func)
         return func(*args, **kwargs)
 
