@@ -116,7 +116,9 @@ def load_weights(
     broken = next((key for key, value in chosen.items() if not torch.isfinite(value.float()).all()), None)
     if broken is not None:
         raise UserError(f"weights file '{file}' contains infinite or undefined numbers (in {broken})")
-    kinds = {str(value.dtype).removeprefix("torch.") for value in chosen.values() if value.is_floating_point()}
+    kinds = {
+        str(value.dtype).removeprefix("torch.") for value in chosen.values() if value.is_floating_point()
+    }
     if kinds & {"float16", "bfloat16"}:
         taken.notes.append(f"brought from {' and '.join(sorted(kinds - {'float32'}))} to float32")
     network.load_state_dict(chosen, strict=False)

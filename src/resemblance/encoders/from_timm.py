@@ -70,7 +70,7 @@ class TimmEncoder(Encoder):
             loaded = load_weights(
                 self.net, config.weights, config.encoder, path, num_classes is not None, _convert
             )
-            self.trained_head = loaded.head
+            self.trained_head, self.entries = loaded.head, loaded.entries
             self.description = f"timm {name}, {loaded.note}"
         self.classifier = replace(self.net, path, nn.Identity())
         if num_classes is None:

@@ -53,7 +53,7 @@ class SmallEncoder(Encoder):
             self.classifier = nn.Linear(d, num_classes)
         if load and config.weights != "none":
             loaded = load_weights(self, config.weights, "small", "classifier", num_classes is not None)
-            self.trained_head = loaded.head
+            self.trained_head, self.entries = loaded.head, loaded.entries
             self.description = f"small CNN, {loaded.note}"
 
     def _features(self, images: Tensor) -> Tensor:

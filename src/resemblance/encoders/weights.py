@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from pathlib import Path
 
@@ -64,9 +65,11 @@ def read_sets(path: str | Path) -> list[WeightSet]:
     except pickle.UnpicklingError as error:
         if not is_pickle(path):
             raise UserError(f"weights file '{path}' is damaged or is not a weights file") from error
+        cause = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
+        shown = f" ({cause.group(1)[:150]})" if cause else ""
         raise UserError(
-            f"weights file '{path}' contains pickled Python objects that cannot be read without executing them "
-            f"({str(error).splitlines()[0][-150:]}); if you trust it, save only its tensors: {ONLY_TENSORS}"
+            f"weights file '{path}' contains pickled Python objects that cannot be read without executing them{shown}; "
+            f"if you trust it, open it with your own code and save only its tensors: {ONLY_TENSORS}"
         ) from error
     except UserError:
         raise
@@ -84,7 +87,7 @@ def _check_archive(path: Path) -> None:
         declared = sum(entry.file_size for entry in archive.infolist())
     if "constants.pkl" in names:
         raise UserError(
-            f"weights file '{path}' is a TorchScript program (torch.jit.save), not a file of tensors; save its tensors: "
+            f"weights file '{path}' is a TorchScript program (torch.jit.save), not a file of tensors; save these: "
             f"torch.save(torch.jit.load('{path.name}').state_dict(), 'w.pth')"
         )
     if any(name.startswith("models/") or name == "archive_format" for name in names):

@@ -150,8 +150,10 @@ def _pickles(path: Path) -> Iterator[Iterator[tuple[Any, Any, Any]]]:
 def is_pickle(path: Path) -> bool:
     """Check, without executing anything, whether the file or the ``data.pkl`` in it begins with a complete pickle."""
     try:
-        for _ in next(_pickles(path)):
-            pass
+        for operations in _pickles(path):
+            for _ in operations:
+                pass
+            break
     except Exception:  # damaged archives and pickles raise errors of many types
         return False
     return True

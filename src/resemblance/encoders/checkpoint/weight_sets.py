@@ -16,7 +16,15 @@ from resemblance.encoders.checkpoint.inert import Inert
 State = dict[str, Tensor]
 SEPARATOR = "::"  # between a file and the entry in it, in --weights
 # Entries of training scripts; averaged weights come first, as in timm.
-AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema", "shadow_params", "averaged_model")
+AVERAGED = (
+    "state_dict_ema",
+    "model_ema",
+    "ema_state_dict",
+    "ema_model",
+    "ema",
+    "shadow_params",
+    "averaged_model",
+)
 WRAPPERS = (
     *AVERAGED,
     "state_dict",
