@@ -273,7 +273,8 @@ def test_student_and_teacher_are_a_choice_of_the_user(tmp_path: Path, nested: bo
             {f"{side}.{key}": v for side, net in nets.items() for key, v in net.state_dict().items()}, path
         )
     with pytest.raises(
-        UserError, match=r"several networks of this shape; give one of them: --weights .*::student or .*::teacher"
+        UserError,
+        match=r"several networks of this shape; give one of them: --weights .*::student or .*::teacher",
     ):
         build(path)
     assert same(build(f"{path}::teacher"), nets["teacher"])
