@@ -54,7 +54,8 @@ def convert_original(original: Original, splits: DataSplits, options: ConvertOpt
             normalisation solves this.
     """
     if options.patches:
-        check_map(original.encoder, original.spec.image)
+        fixed = not original.normalisation  # by a model of this library
+        check_map(original.encoder, original.spec.image, fixed, "leave out --patches")
     device = DistributedContext(find_accelerator(options.accelerator, 1)).device
     original.encoder.to(device)
     original = choose_weights(original, splits, options, device)

@@ -13,6 +13,7 @@ from resemblance.config.image import ImageSpec
 from resemblance.encoders.probe import evaluating, used_parameters
 from resemblance.encoders.surgery import drop_unused
 
+UNTRAINED = "no pretrained weights"  # in the description of an encoder that starts from random weights
 SIXTEEN_BITS = (torch.float16, torch.bfloat16)
 
 
@@ -121,6 +122,11 @@ class Encoder(nn.Module, ABC):
     def _network(self) -> nn.Module:
         """The module from which `keep_map_only` drops unused parts."""
         return self
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether its weights were loaded, or are those of the user's own network."""
+        return UNTRAINED not in self.description
 
     def drop_head(self) -> None:
         """Drop the classifier, so that no unused parameters are left."""

@@ -185,10 +185,23 @@ def _fitting_sets(
         fitted += found
     if not fitted:
         raise UserError(
-            f"weights file '{file}' does not fit encoder {name}: {problems[0]}; check that --encoder, --stem and "
-            "--image-size are those of its training"
+            f"weights file '{file}' does not fit encoder {name}: {problems[0]}; "
+            f"{_other_stem(sets[0].tensors, network) or 'check that --encoder is the network that it was saved from'}"
         )
     return fitted
+
+
+def _other_stem(stored: State, network: nn.Module) -> str:
+    """Return the option of the stem, if that of the file is the other one of a ResNet."""
+    expected = network.state_dict().get("conv1.weight")
+    kernels = [
+        value.shape[2] for key, value in stored.items() if key.endswith("conv1.weight") and value.ndim == 4
+    ]
+    if expected is None or expected.ndim != 4 or not kernels:
+        return ""
+    return {(7, 3): "give --stem standard", (3, 7): "give --stem small"}.get(
+        (kernels[0], expected.shape[2]), ""
+    )
 
 
 def _by_name(

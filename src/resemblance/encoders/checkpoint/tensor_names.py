@@ -67,7 +67,9 @@ def prefixes(stored: State, target: Mapping[str, Tensor]) -> list[str]:
     best = max(counts.values())
     if best == 0:
         return [_common_prefix(stored)]
-    return sorted((prefix for prefix, count in counts.items() if count == best), key=lambda one: (len(one), one))
+    return sorted(
+        (prefix for prefix, count in counts.items() if count == best), key=lambda one: (len(one), one)
+    )
 
 
 def _common_prefix(stored: State) -> str:
