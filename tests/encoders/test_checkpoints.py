@@ -6,8 +6,10 @@ import argparse
 import collections
 import datetime
 import enum
+import importlib
 import os
 import subprocess
+import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -131,13 +133,11 @@ def test_functions_of_foreign_modules_do_not_run(tmp_path: Path, monkeypatch: py
         "class Thing:\n def __setstate__(self, state): Path('ran').touch()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    import their_module  # type: ignore[import-not-found]
-
-    thing = their_module.Thing()
+    thing = importlib.import_module("their_module").Thing()
     thing.value = 3
     (tmp_path / "imported").unlink()
     torch.save({"net": {"a": torch.ones(1)}, "thing": thing}, tmp_path / "w.pth")
-    monkeypatch.delitem(__import__("sys").modules, "their_module")
+    monkeypatch.delitem(sys.modules, "their_module")
     assert read_weights(tmp_path / "w.pth").keys() == {"a"}
     assert not (tmp_path / "imported").exists()
     assert not (tmp_path / "ran").exists()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from resemblance.config.encoder import EncoderConfig, plain_name
 from resemblance.config.errors import UserError
+from resemblance.config.files.named_files import SEPARATOR, is_model_folder, split_entry
 from resemblance.config.groups import ImageOptions
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
@@ -24,14 +25,11 @@ from resemblance.data.sources.source import DataSplits
 from resemblance.data.spec import infer_image_spec
 from resemblance.encoders.build import Encoder, build_encoder
 from resemblance.encoders.checkpoint.stored_head import ONE_OUTPUT
-from resemblance.encoders.checkpoint.weight_sets import SEPARATOR, split_entry
 from resemblance.encoders.fitting import OWN_NETWORK, SeveralWeights
-from resemblance.encoders.names import TORCHVISION
 from resemblance.encoders.published import image_keywords, published_images
 from resemblance.methods.blackbox.model import BlackBox
 from resemblance.methods.kmex.model import KMEx
 from resemblance.methods.loading import load
-from resemblance.store import HUB, hub_hint
 
 ENCODER_FIELDS = ("encoder", "weights", "stem", "cut")
 
@@ -78,17 +76,16 @@ def open_original(model: str | Path | nn.Module, splits: DataSplits, options: Co
     """
     names = None if options.classes is None else read_classes(options.classes)
     weights, stem, cut = options.weights, options.stem, options.cut
-    if isinstance(model, str) and not Path(model).expanduser().exists():
-        model = plain_name(model)
     if isinstance(model, Classifier):
         return _from_model(copy.deepcopy(model), model.name, splits, options, names)
     if isinstance(model, nn.Module):
         kind = type(model)
         config = EncoderConfig(f"{kind.__module__}:{kind.__qualname__}", weights, stem, cut)
         return _from_network(kind.__name__, config, model, splits, options, names)
-    if _is_folder(model):
+    if is_model_folder(model):
         opened = load(model, allow_import=options.allow_import)
         return _from_model(opened, Path(model).resolve().name, splits, options, names)
+    model = plain_name(str(model))
     if weights == "none" and ":" not in str(model) and not options.force:
         published_images(str(model))  # refuses a misspelt name, which is the more likely mistake
         raise UserError(
@@ -97,22 +94,6 @@ def open_original(model: str | Path | nn.Module, splits: DataSplits, options: Co
         )
     config = EncoderConfig(str(model), weights, stem, cut)
     return _from_network(str(model), config, None, splits, options, names)
-
-
-def _is_folder(model: str | Path) -> bool:
-    path = Path(model).expanduser()
-    if path.is_file():
-        raise UserError(
-            f"{model} is a file; MODEL is a run folder, a timm name (give the file to --weights), "
-            "or package.module:function"
-        )
-    name = str(model)
-    if path.is_dir() or name.startswith(HUB):
-        return True
-    like_a_path = "/" in name and not name.startswith(TORCHVISION) and ":" not in name
-    if isinstance(model, Path) or name.startswith((".", "~", "/")) or like_a_path:
-        raise UserError(f"no such folder: {model}{hub_hint(model)}")
-    return False
 
 
 def _from_model(

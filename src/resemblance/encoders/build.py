@@ -6,11 +6,10 @@ from dataclasses import replace
 
 from torch import nn
 
-from resemblance.config.encoder import EncoderConfig
+from resemblance.config.encoder import TORCHVISION, EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.encoders.base import Encoder
-from resemblance.encoders.names import TORCHVISION
 from resemblance.encoders.stem import has_large_stem
 
 __all__ = ["Encoder", "build_encoder", "build_map_encoder", "check_map", "check_part"]

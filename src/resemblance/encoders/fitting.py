@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from resemblance.config.errors import UserError
+from resemblance.config.files.named_files import SEPARATOR, split_entry
 from resemblance.encoders.checkpoint.stored_head import StoredHead, stored_head
 from resemblance.encoders.checkpoint.tensor_names import (
     COUNTER,
@@ -19,7 +20,7 @@ from resemblance.encoders.checkpoint.tensor_names import (
     prefixes,
     without_wrappers,
 )
-from resemblance.encoders.checkpoint.weight_sets import SEPARATOR, WRAPPERS, State, WeightSet, split_entry
+from resemblance.encoders.checkpoint.weight_sets import WRAPPERS, State, WeightSet
 from resemblance.encoders.surgery import grey_weight
 from resemblance.encoders.weights import read_sets
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from safetensors.torch import load as load_tensors
 
 from resemblance.config.errors import UserError
+from resemblance.config.files.named_files import check_weights_file
 from resemblance.encoders.checkpoint.inert import RefusedPickle, is_pickle, load_inert
 from resemblance.encoders.checkpoint.weight_sets import State, WeightSet, weight_sets
 
-PICKLED = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".th")
 ONLY_TENSORS = "torch.save(model.state_dict(), 'w.pth')"
 
 
@@ -46,11 +46,7 @@ def read_sets(path: str | Path) -> list[WeightSet]:
             module or another object instead of them.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        problem = "is a folder" if path.is_dir() else "does not exist"
-        raise UserError(f"weights file '{path}' {problem}; use --weights none, pretrained, or a file")
-    if path.suffix not in (".safetensors", *PICKLED):
-        raise UserError(f"weights file '{path}' is neither .safetensors nor {', '.join(PICKLED)}")
+    check_weights_file(path)
     try:
         if path.suffix == ".safetensors":
             # safetensors cannot open a name that is not UTF-8

@@ -14,7 +14,6 @@ from resemblance.config.errors import UserError
 from resemblance.encoders.checkpoint.inert import Inert
 
 State = dict[str, Tensor]
-SEPARATOR = "::"  # between a file and the entry in it, in --weights
 # Entries of training scripts; averaged weights come first, as in timm.
 AVERAGED = (
     "state_dict_ema",
@@ -51,17 +50,6 @@ class WeightSet:
 
     entry: str
     tensors: State
-
-
-def split_entry(weights: str | Path) -> tuple[Path, str]:
-    """Return the file and the entry that ``FILE`` or ``FILE::ENTRY`` names.
-
-    Example:
-        >>> split_entry("w.pth::state_dict_ema"), split_entry("w.pth")
-        ((PosixPath('w.pth'), 'state_dict_ema'), (PosixPath('w.pth'), ''))
-    """
-    file, _, entry = str(weights).partition(SEPARATOR)
-    return Path(file).expanduser(), entry
 
 
 def weight_sets(content: Any, path: Path) -> list[WeightSet]:
