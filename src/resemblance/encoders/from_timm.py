@@ -96,7 +96,9 @@ class TimmEncoder(Encoder):
     def _map(self, features: Tensor) -> Tensor:
         if features.ndim == 3:
             size, count, prefix = self._image_size, features.shape[1], self.prefix
-            if find_grid(count - prefix, size) is None:  # of CoaT, which does not say that it has a class token
+            if (
+                find_grid(count - prefix, size) is None
+            ):  # of CoaT, which does not say that it has a class token
                 prefix = find_prefix(count, size)
             return tokens_to_map(features, size, prefix)
         if getattr(self.net, "output_fmt", "NCHW") == "NHWC":
@@ -174,7 +176,9 @@ def as_linear(classifier: nn.Module) -> nn.Module:
     if not isinstance(classifier, nn.Conv2d) or classifier.kernel_size != (1, 1):
         return classifier
     weight, bias = classifier.weight, classifier.bias
-    linear = nn.Linear(weight.shape[1], len(weight), bias=bias is not None, device=weight.device, dtype=weight.dtype)
+    linear = nn.Linear(
+        weight.shape[1], len(weight), bias=bias is not None, device=weight.device, dtype=weight.dtype
+    )
     with torch.no_grad():
         linear.weight.copy_(weight.flatten(1))
         if bias is not None:
