@@ -100,7 +100,7 @@ def test_names_that_are_not_in_the_cache(monkeypatch: pytest.MonkeyPatch) -> Non
     pytest.importorskip("transformers")
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(
-        UserError, match="is not in the cache, and .* does not respond; give transformers/FOLDER"
+        UserError, match=r"is not in the cache, and .* does not respond; give transformers/FOLDER"
     ):
         build_encoder(EncoderConfig(encoder="transformers/nobody/nothing-at-all"), IMAGE, 3)
     with pytest.raises(UserError, match="no such folder, and no name on the hub"):

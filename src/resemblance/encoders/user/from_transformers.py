@@ -102,7 +102,7 @@ def _place(name: str) -> str:
     folder = Path(short).expanduser()
     if folder.is_dir():
         return str(folder)
-    if not HUB_ID.fullmatch(short):
+    if not HUB_ID.fullmatch(short) or short.startswith("."):
         raise UserError(f"encoder {name}: no such folder, and no name on the hub, which is OWNER/NAME")
     if not isinstance(try_to_load_from_cache(short, "config.json"), str):
         try:
