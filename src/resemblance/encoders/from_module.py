@@ -145,7 +145,7 @@ class ModuleEncoder(Encoder):
         else:
             placeholder = nn.Identity()
             replace(self.module, head.path, placeholder)
-            goes_on = plain and self._runs(images)
+            goes_on = plain and all(self._runs(images[:count]) for count in (1, 2))
             placeholder.register_forward_pre_hook(_at_head if goes_on else _end_at_head)
         if plain:
             self.classifier = layer
