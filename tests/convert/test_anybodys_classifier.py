@@ -193,3 +193,11 @@ def test_one_mean_stands_for_all_channels_of_colour_images(tmp_path):
     ).model
     assert model.spec.image.mean == (0.5,) * 3
     assert model.spec.image.std == (0.25,) * 3
+    lines = Lines()
+    options = {"force": True, "messages": lines}
+    model = resemblance.convert(tmp_path / "train", colour, tmp_path / "again", mean=0.25, **options).model
+    assert model.spec.image.mean == (0.25,) * 3
+    assert (
+        "images are normalised with mean 0.25,0.25,0.25 and deviation 0.25,0.25,0.25, as train was trained, except"
+        in (" ".join(lines.lines))
+    )

@@ -375,3 +375,13 @@ def test_relations() -> None:
     assert scaled is not None
     assert scaled.scale == pytest.approx(3, rel=1e-3)
     assert relation(z[:, :1], (z[:, :1] * 2).sigmoid()).scale == pytest.approx(2, rel=1e-3)  # type: ignore[union-attr]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", [FunctionalHead, ConvolutionalHead])
+def test_networks_of_any_form_can_be_traced_and_exported(kind: type[Net]) -> None:
+    encoder, batch = build(kind()), images()
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(False)
+    torch.testing.assert_close(torch.jit.trace(encoder, batch)(batch), encoder(batch))
+    torch.testing.assert_close(torch.export.export(encoder, (batch,)).module()(batch), encoder(batch))
