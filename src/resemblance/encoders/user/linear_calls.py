@@ -115,7 +115,7 @@ def layer_of(network: nn.Module, call: LinearCall) -> str:
     for path, module in network.named_modules():
         plain = type(module).forward in (nn.Linear.forward, nn.Conv2d.forward)
         if plain and path and getattr(module, "weight", None) is call.parameter and not _parametrized(module):
-            return path
+            return str(path)
     return ""
 
 
