@@ -3,7 +3,7 @@
     python experiments/timm_names.py --table docs/encoders.md
 
 Networks are built on torch's meta device, whose tensors have shapes and no values, at the image size of their weights,
-for RGB images and ten classes; each is run once on an image. ``--names`` tries only the names that match a pattern,
+for RGB images and ten classes; each is run once, on one image. ``--names`` tries only the names that match a pattern,
 ``--known`` keeps the results of an earlier run for all others. The table replaces what is between the two comments
 ``timm exceptions`` of the page.
 """
@@ -36,7 +36,7 @@ def attempt(name: str) -> str:
     try:
         with torch.device("meta"), torch.no_grad(), warnings.catch_warnings(action="ignore"):
             encoder = build_encoder(EncoderConfig(encoder=name), image, CLASSES).eval()
-            shape = tuple(encoder(torch.zeros(1, 3, *size)).shape)
+            shape = tuple(encoder.classify(torch.zeros(1, encoder.embedding)).shape)
             return "" if shape == (1, CLASSES) else f"FAILS: logits of shape {shape}"
     except UserError as error:
         return str(error)

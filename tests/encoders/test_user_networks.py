@@ -19,6 +19,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.encoders.build import Encoder, build_encoder
 from resemblance.encoders.user.returned import relation
+from resemblance.methods.loading import unwrapped_names
 
 IMAGE = ImageSpec(32, 32, 3, (0.5,) * 3, (0.5,) * 3)
 
@@ -314,6 +315,23 @@ def test_wrappers_are_taken_off(wrap: Any) -> None:
     torch.testing.assert_close(encoder(images()), net(images()))
     assert "taken out of" in encoder.description
     assert type(encoder.module) is Net
+
+
+def test_models_that_were_saved_around_a_wrapper_load() -> None:
+    class Model(nn.Module):
+        def __init__(self, encoder: Encoder) -> None:
+            super().__init__()
+            self.encoder = encoder
+
+    model = Model(build(nn.DataParallel(Net())))
+    tensors = dict(model.state_dict())
+    old = {
+        name.replace("encoder.module.", "encoder.module.module."): tensor for name, tensor in tensors.items()
+    }
+    assert unwrapped_names(old, model).keys() == tensors.keys()
+    assert unwrapped_names(tensors, model) is tensors
+    other = {"other": torch.ones(1)}
+    assert unwrapped_names(other, model) is other
 
 
 def test_wrappers_inside_a_network_are_taken_off() -> None:

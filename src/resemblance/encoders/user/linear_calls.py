@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +58,6 @@ class LinearCalls(TorchFunctionMode):
         self._capture = capture
         self._layers = layers if layers is not None else []
         self._count = 0
-        self._thread = threading.get_ident()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the function; record it if it is linear."""
