@@ -135,6 +135,23 @@ def test_the_better_of_two_sets_of_weights_is_taken(tmp_path, good, worse):
         resemblance.convert("small", splits(), tmp_path / "other", weights=f"{path}::{worse}", **OPTIONS)
 
 
+def test_weights_in_another_order_or_of_nan_do_not_mislead_the_choice(tmp_path, good):
+    swapped = good | {name: good[name].flip(0) for name in ("classifier.weight", "classifier.bias")}
+    constant = good | {"classifier.bias": torch.tensor([-100.0, 100.0])}
+    nan = good | {next(iter(good)): good[next(iter(good))] * torch.nan}
+    torch.save({"state_dict": swapped, "model": constant, "model_ema": nan}, tmp_path / "w.pth")
+    weights = str(tmp_path / "w.pth")
+    with pytest.raises(
+        UserError, match=r"100\.0 % with its classes in another order; give --classes right,left"
+    ):
+        resemblance.convert("small", splits(), tmp_path / "run", weights=weights, **OPTIONS)
+    run = resemblance.convert(
+        "small", splits(), tmp_path / "run", weights=weights, classes="right,left", **OPTIONS
+    )
+    assert run.model.config.weights.endswith("::state_dict")
+    assert "model_ema cannot be used" in " ".join(run.notes)
+
+
 def test_student_and_teacher_are_measured(tmp_path, good):
     bad = good | {"classifier.bias": torch.tensor([-100.0, 100.0])}
     torch.save({"student": bad, "teacher": good}, tmp_path / "w.pth")
