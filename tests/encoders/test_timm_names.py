@@ -36,10 +36,11 @@ def test_unusual_networks_give_the_same_logits(name: str, side: int, grid: tuple
             assert encoder.grid == grid
         return
     encoder = make(build_encoder, EncoderConfig(encoder=name), image(side), 5).eval()
-    network = make(lambda: timm.create_model(name, num_classes=5)).eval()
+    options = {"img_size": side} if name.startswith("coat") else {}
+    network = make(lambda: timm.create_model(name, num_classes=5, **options)).eval()
     images = torch.randn(2, 3, side, side)
     with torch.no_grad():
-        torch.testing.assert_close(encoder(images), network(images))
+        torch.testing.assert_close(encoder(images), network(images), rtol=1e-4, atol=1e-4)
     assert encoder.grid == grid
     assert isinstance(encoder.classifier, torch.nn.Linear)
 
