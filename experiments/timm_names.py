@@ -25,6 +25,7 @@ from resemblance.config.image import ImageSpec
 from resemblance.encoders.build import build_encoder
 
 CLASSES = 10
+CURE = re.compile(r"[;:] (?:choose|try|use) ")  # which an error ends with
 MARK = re.compile(r"(<!-- timm exceptions -->\n).*?(<!-- end of timm exceptions -->)", re.DOTALL)
 
 
@@ -49,11 +50,11 @@ def table(results: dict[str, str]) -> str:
     reasons: dict[str, list[str]] = {}
     for name, reason in results.items():
         if reason:
-            general = re.sub(r"\s+", " ", reason.replace(name, "NAME"))
-            reasons.setdefault(general, []).append(name)
+            general = re.sub(r"\s+", " ", reason.removeprefix(f"encoder {name} "))
+            reasons.setdefault(CURE.split(general)[0], []).append(name)
     count = sum(not reason for reason in results.values())
     lines = [f"{count} of the {len(results)} names of timm {timm.__version__} work. The others:", ""]
-    lines += ["| names | the error |", "| --- | --- |"]
+    lines += ["| names | reason |", "| --- | --- |"]
     lines += [
         f"| {', '.join(f'`{name}`' for name in names)} | {reason} |"
         for reason, names in sorted(reasons.items(), key=lambda one: one[1][0])
