@@ -269,7 +269,7 @@ def import_names(distributions: set[str]) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("folders", "needed", "also"),
     [
-        (["src"], [declared(), declared("umap")], []),
+        (["src"], [declared(), declared("umap"), declared("transformers")], []),
         (["tests", "benchmarks", "experiments"], [declared("test")], [declared()]),
         (["docs"], [declared("docs")], [declared(), declared("test")]),
     ],
