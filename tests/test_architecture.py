@@ -30,6 +30,7 @@ FLOORS = [
     "audit",
     "metrics",
     "convert",
+    "export",
     "methods",
     "explain",
     "relevance",
@@ -49,6 +50,7 @@ ON_THE_FLOOR_OF = {
     "auditing": "api",
     "evaluating": "api",
     "explaining": "api",
+    "exporting": "api",
     "version": "config",
 }
 LARGEST_FOLDER = 18
@@ -269,7 +271,7 @@ def import_names(distributions: set[str]) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("folders", "needed", "also"),
     [
-        (["src"], [declared(), declared("umap")], []),
+        (["src"], [declared(), declared("umap", "onnx")], []),
         (["tests", "benchmarks", "experiments"], [declared("test")], [declared()]),
         (["docs"], [declared("docs")], [declared(), declared("test")]),
     ],

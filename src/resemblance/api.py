@@ -1,4 +1,4 @@
-"""The Python interface, which the command line uses: train, convert, open, explain, evaluate, report."""
+"""The Python interface, which the command line uses: train, convert, open, explain, evaluate, report, export."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from resemblance.data.sources.source import DataSplits, Source
 from resemblance.evaluating import evaluate
 from resemblance.explain.many.explanations import Explanations
 from resemblance.explaining import explain
+from resemblance.export.bundle import Exported
+from resemblance.exporting import export
 from resemblance.metrics.evaluation import Evaluation
 from resemblance.report.run_pages import report, reported
 from resemblance.runs.audited_run import RunAudit
@@ -182,6 +184,10 @@ class Run(RunRecord):
             skip_bad_images=skip_bad_images,
             messages=messages,
         )
+
+    def export(self, onnx: Path | str, *, pictures: bool = True) -> Exported:
+        """Write the model as an ONNX graph; see `resemblance.export`."""
+        return export(self, onnx, pictures=pictures)
 
 
 def train(

@@ -218,6 +218,27 @@ class EmbedCommand(SourceOptions, RunOptions):
     output: Path | None = option(None, PICTURE, metavar="PATH", title="output")
 
 
+@dataclass
+class ExportCommand(RunOptions):
+    """Write a model for software without this library."""
+
+    line: ClassVar[str] = "write a model as an ONNX graph that answers with its reasons"
+    group: ClassVar[str] = "output"
+
+    onnx: Path = option(
+        None,
+        "file to write, ending in .onnx, or a folder for it; a description, a script that explains images, and the "
+        "pictures of the prototypes are written beside it (needs pip install 'resemblance[onnx]')",
+        metavar="FILE",
+        required=True,
+    )
+    pictures: bool = option(
+        True,
+        "write the pictures of the prototypes, which are training images (default)",
+        off="do not write the pictures of the prototypes",
+    )
+
+
 COMMANDS: dict[str, type] = {
     "demo": DemoCommand,
     "methods": MethodsCommand,
@@ -230,4 +251,5 @@ COMMANDS: dict[str, type] = {
     "audit": AuditCommand,
     "report": ReportCommand,
     "embed": EmbedCommand,
+    "export": ExportCommand,
 }

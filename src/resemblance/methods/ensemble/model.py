@@ -174,7 +174,7 @@ class PrototypeEnsemble(Ensemble, PrototypeMethod):
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
         """Return the members' evidence, concatenated, and scaled as their scores are."""
-        parts, bias = [], output.scores.new_zeros(len(classes))
+        parts, bias = [], output.scores.new_zeros(classes.shape[0])
         first, here = 0, output.scores.device
         for model, own, order, kind in zip(
             self.models, output.members, self.columns, self.kinds, strict=True

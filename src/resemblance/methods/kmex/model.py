@@ -229,7 +229,7 @@ class KMEx(PrototypeMethod):
             decides = torch.zeros_like(own).scatter(1, best, True) & own
             contributions = output.similarities * decides
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
-        return Evidence(contributions, contributions.new_zeros(len(classes)), prototypes)
+        return Evidence(contributions, contributions.new_zeros(classes.shape[0]), prototypes)
 
     # training: as for the black box, then the embeddings are clustered
 

@@ -165,7 +165,7 @@ class PIPNet(PrototypeMethod):
         """Return the contributions p_d ω_dc of prototypes that are present; the bias is 0."""
         weights, used = self.weights()[classes], output.extras["used"]
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
-        return Evidence(weights * used, used.new_zeros(len(classes)), prototypes, weights)
+        return Evidence(weights * used, used.new_zeros(classes.shape[0]), prototypes, weights)
 
     def abstains(self, output: Output) -> Tensor:
         """Return where all scores are 0, (B,)."""

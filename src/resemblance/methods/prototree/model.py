@@ -169,7 +169,7 @@ class ProtoTree(PrototypeMethod):
                 1, leaf[:, None], weights.gather(1, leaf[:, None])
             )
         reasons = Paths(self.tree.ancestors, self.tree.present)
-        bias = contributions.new_zeros(len(classes))
+        bias = contributions.new_zeros(classes.shape[0])
         return Evidence(contributions, bias, reasons.last, weights, similarities=paths, paths=reasons)
 
     # training

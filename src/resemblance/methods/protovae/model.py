@@ -177,7 +177,9 @@ class ProtoVAE(PrototypeMethod):
         """Return the contributions weight × similarity of the z that was used; the bias is 0."""
         weights = widened(self.last.weight)[classes]
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
-        return Evidence(weights * output.similarities, weights.new_zeros(len(classes)), prototypes, weights)
+        return Evidence(
+            weights * output.similarities, weights.new_zeros(classes.shape[0]), prototypes, weights
+        )
 
     # decoding
 
