@@ -74,7 +74,7 @@ def describe(graph: AnswerGraph, agreement: Agreement, pictures: dict[int, str])
         "show_probabilities": logits and graph.weighted,
         "order": model.traits.order,
         "similarity": similarity_name(graph),
-        "similarity_sign": -1 if model.traits.order == "similarity" else 1,
+        "similarity_sign": similarity_sign(model),
         "maps": [asdict(entry) for entry in graph.maps],
         "reasons": [
             _reason(views[prototype], graph.steps(number))
@@ -82,7 +82,6 @@ def describe(graph: AnswerGraph, agreement: Agreement, pictures: dict[int, str])
         ],
         "prototypes": [_prototype(view, pictures) for view in views],
         "references": references(model),
-        "enough_images": ENOUGH,
         "sum_tolerance": TOLERANCE,
         "checked": {
             "with": agreement.software,
@@ -100,26 +99,35 @@ def similarity_name(graph: AnswerGraph) -> str:
     return "distance²" if traits.order == "similarity" else traits.words.similarity
 
 
-def references(model: PrototypeModel) -> list[dict[str, Any] | None]:
-    """Return what the deciding similarity of an image predicted as each class is read against, (C,); None without.
+def references(model: PrototypeModel) -> list[dict[str, Any]]:
+    """Return what the deciding similarity of an image predicted as each class is read against, (C,).
 
-    Quantiles are None where there were too few images.
+    ``least`` is the similarity below which an image resembles nothing that the model knows, and ``usual`` the range of
+    most known images; both are None where there are no, or too few, images to judge.
     """
-    reference = model.reference
-    if reference is None:
-        return [None] * model.spec.num_classes
-    whole, known = reference.whole, [reference.of(index) for index in range(model.spec.num_classes)]
-    return [
-        None
-        if similarities is None
-        else {
-            "images": similarities.images,
-            "of": "" if similarities is whole else f" of {model.spec.classes[index]}",
-            "least": similarities.at(LEAST) if similarities.enough else None,
-            "usual": [similarities.at(quantile) for quantile in USUAL] if similarities.enough else None,
-        }
-        for index, similarities in enumerate(known)
-    ]
+    reference, sign = model.reference, similarity_sign(model)
+    entries = []
+    for index, name in enumerate(model.spec.classes):
+        known = None if reference is None else reference.of(index)
+        least = usual = None
+        if known is None:
+            text = "no reference is stored to compare it with"
+        elif not known.enough:
+            text = f"too few images to judge it: {known.images}, where {ENOUGH} are needed"
+        else:
+            least, usual = known.at(LEAST), [known.at(quantile) for quantile in USUAL]
+            low, high = sorted(sign * end for end in usual)
+            of = "" if reference is None or known is reference.whole else f" of {name}"
+            text = f"images{of} classified correctly: {low:.3f} to {high:.3f}"
+        entries.append(
+            {"images": 0 if known is None else known.images, "least": least, "usual": usual, "text": text}
+        )
+    return entries
+
+
+def similarity_sign(model: PrototypeModel) -> int:
+    """Return −1 for a model whose similarities are negative distances, which are shown as distances; otherwise 1."""
+    return -1 if model.traits.order == "similarity" else 1
 
 
 def _reason(view: PrototypeView, steps: list[tuple[int, bool]]) -> dict[str, Any]:
