@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -24,6 +25,8 @@ from resemblance.data.inputs import as_tensor
 from resemblance.export.bundle import script_text
 from resemblance.export.description import input_description
 from resemblance.methods.registry import build
+from resemblance.training.ends.gallery import build_gallery
+from tiny import digits
 
 for name in ("onnx", "onnxruntime", "onnxscript"):
     pytest.importorskip(name)
@@ -132,7 +135,8 @@ def run_script(script: Path, *arguments: object) -> list[str]:
 
 def test_what_it_prints_and_draws(trained, tmp_path):
     """It needs nothing of this library, prints reasons and their sum, and saves the overlay."""
-    model = trained("protopnet").model
+    model = deepcopy(trained("protopnet").model)
+    model.gallery = build_gallery(model, digits(96, 40).train)
     written = resemblance.export(model, tmp_path / "digits.onnx")
     path = tmp_path / "image.png"
     noise((41, 53), "L").save(path)

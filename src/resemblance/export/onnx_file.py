@@ -40,6 +40,7 @@ def onnx_bytes(graph: AnswerGraph, properties: Mapping[str, Any]) -> bytes:
         raise UserError(
             f"the weights of this {graph.model.name} are {proto.ByteSize() / 1e9:.1f} GB, and one ONNX file holds 2 GB"
         )
+    _name_batch(proto.graph)
     onnx.helper.set_model_props(
         proto, {name: json.dumps(value, ensure_ascii=False) for name, value in properties.items()}
     )
@@ -77,6 +78,15 @@ def _converted(graph: AnswerGraph, program: torch.export.ExportedProgram) -> Any
             f"ONNX has no equivalent of its operation {operators[0]}" if operators else _first_line(error)
         )
         raise UserError(f"{graph.model.name} cannot be exported: {reason}") from error
+
+
+def _name_batch(graph: Any) -> None:
+    """Give the number of images its name in all shapes; the converter calls it by a symbol of its own."""
+    symbol = graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for size in value.type.tensor_type.shape.dim:
+            if size.dim_param == symbol:
+                size.dim_param = BATCH
 
 
 def _texts(error: BaseException | None) -> Iterator[str]:
