@@ -269,8 +269,12 @@ def import_names(distributions: set[str]) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("folders", "needed", "also"),
     [
-        (["src"], [declared(), declared("umap")], []),
-        (["tests", "benchmarks", "experiments"], [declared("test")], [declared()]),
+        (["src"], [declared(), declared("umap", "dicom", "heic", "parquet")], []),
+        (
+            ["tests", "benchmarks", "experiments"],
+            [declared("test")],
+            [declared(), declared("dicom", "heic", "parquet")],
+        ),
         (["docs"], [declared("docs")], [declared(), declared("test")]),
     ],
     ids=["source", "tests", "docs"],

@@ -9,8 +9,8 @@ from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
 from resemblance.data.progress import track
 from resemblance.data.sources.image_list import ImageList
-from resemblance.data.sources.layout import listed
 from resemblance.data.stopping import stop_if_requested
+from resemblance.data.text import listed
 from resemblance.explain.explain import explain_batch
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.request import class_index, explainable
