@@ -46,9 +46,10 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInpu
     """Convert one image to the tensor that a model of ``spec`` reads.
 
     Args:
-        image: a path, encoded bytes or an open file; a PIL image; a uint8 or uint16 array (H, W) or (H, W, C), for
-            a model with a window also one of other whole numbers; a uint8 tensor (C, H, W); a float array (H, W) or (H, W, C), or a tensor (C, H, W) or (1, C, H, W), in [0, 1]
-            at the model's size. What `as_tensor` has returned is returned unchanged.
+        image: a path, encoded bytes or an open file; a PIL image; a uint8 or uint16 array (H, W) or (H, W, C), for a
+            model with a window also one of other whole numbers; a uint8 tensor (C, H, W); a float array (H, W) or
+            (H, W, C), or a tensor (C, H, W) or (1, C, H, W), in [0, 1] at the model's size. What `as_tensor` has
+            returned is returned unchanged.
         spec: size, channels and preparation; arrays of floats and tensors of floats are not prepared.
         name: the name in messages; by default the path, or "image".
 

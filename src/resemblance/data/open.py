@@ -13,12 +13,12 @@ from typing import Any
 from resemblance.config.errors import UserError
 from resemblance.config.image import checked_window
 from resemblance.data.labels.find_tables import NONE
+from resemblance.data.parquet.hub_data import HUB, download_hub_data
+from resemblance.data.parquet.parquet_labels import label_parquet, parquet_files
 from resemblance.data.sources.arrays import CIFAR10, DIGITS, FASHION, open_cifar_binary, open_digits, open_idx
 from resemblance.data.sources.files import open_files, open_labelled
-from resemblance.data.sources.hub_data import HUB, download_hub_data
 from resemblance.data.sources.layout import looks_like_image
 from resemblance.data.sources.npz import open_npz
-from resemblance.data.sources.parquet import label_parquet, parquet_files
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.sources.tree import Archive, Bundle, Folder, Tree
 from resemblance.data.text import one_line

@@ -138,9 +138,7 @@ def _download(repo: str, revision: str | None, files: list[str], shown: str) -> 
 def _refusal(error: Exception, shown: str) -> UserError:
     kind = type(error).__name__
     if kind in ("RepositoryNotFoundError", "HFValidationError"):
-        return UserError(
-            f"{shown}: there is no such data set on the Hugging Face Hub, or it is private (hf auth login)"
-        )
+        return UserError(f"{shown}: not a data set on the Hugging Face Hub, or a private one (hf auth login)")
     if kind == "GatedRepoError":
         return UserError(
             f"{shown}: accept its conditions on the Hugging Face Hub first, and log in (hf auth login)"

@@ -66,10 +66,8 @@ def label_parquet(folder: Folder, name: str, labels: str | None) -> tuple[Parque
         notes.append(f"{unlabelled} images without a class left out")
     classes = _class_names([text for text in texts if text is not None], known)
     if len(classes) < 2:
-        raise UserError(
-            f"{name}: expected two or more classes in the column {one_line(label)}, found {listed(classes)}"
-        )
-    if len(classes) > max(20, len(rows) / 2):
+        raise UserError(f"{name}: expected two or more classes in {one_line(label)}, found {listed(classes)}")
+    if len(classes) > max(FEW_CLASSES, len(rows) / 2):
         raise UserError(
             f"{name}: the column {one_line(label)} has {len(classes)} values for {len(rows)} images, too many for "
             "classes; name another one with --labels COLUMN"
@@ -128,7 +126,7 @@ def _image_column(file: Any, features: dict[str, dict[str, Any]], name: str) -> 
 
     schema = file.schema_arrow
     nested = {
-        one.name: {pa.types.is_struct(one.type) and one.type.get_field_index("bytes") >= 0}.pop()
+        one.name: pa.types.is_struct(one.type) and one.type.get_field_index("bytes") >= 0
         for one in schema
         if pa.types.is_binary(one.type) or pa.types.is_large_binary(one.type) or pa.types.is_struct(one.type)
     }
