@@ -93,6 +93,7 @@ class Run(RunRecord):
         batch_size: int = 128,
         workers: int = 0,
         skip_bad_images: bool = False,
+        labels: str | None = None,
         progress: bool = False,
     ) -> Evaluation: ...
 
@@ -109,6 +110,7 @@ class Run(RunRecord):
         batch_size: int = 128,
         workers: int = 0,
         skip_bad_images: bool = False,
+        labels: str | None = None,
         progress: bool = False,
         messages: Messages | None = None,
         **options: Any,
@@ -130,6 +132,7 @@ class Run(RunRecord):
         split: str = "auto",
         batch_size: int = 32,
         skip_bad_images: bool = False,
+        labels: str | None = None,
         progress: bool = False,
         messages: Messages | None = None,
         **options: Any,
@@ -143,6 +146,7 @@ class Run(RunRecord):
             split=split,
             batch_size=batch_size,
             skip_bad_images=skip_bad_images,
+            labels=labels,
             progress=progress,
             messages=messages,
             **options,
@@ -163,6 +167,7 @@ class Run(RunRecord):
         batch_size: int = 128,
         workers: int = 0,
         skip_bad_images: bool = False,
+        labels: str | None = None,
         messages: Messages | None = None,
     ) -> Path:
         """Write the run's page; see `resemblance.report`."""
@@ -180,6 +185,7 @@ class Run(RunRecord):
             batch_size=batch_size,
             workers=workers,
             skip_bad_images=skip_bad_images,
+            labels=labels,
             messages=messages,
         )
 

@@ -96,17 +96,32 @@ def open_data(
     """
     if not 0 < val_fraction < 1:
         raise UserError(f"the validation fraction must be between 0 and 1, not {val_fraction}")
-    name = one_line(spec)
     labels, window = None if labels is None else os.fspath(labels), checked_window(window)
+    splits = _open(spec, seed, val_fraction, skip_bad_images, labels, window)
+    if window is not None and splits.window is None:
+        splits.notes.append("--window has no effect: these images have 8 bits")
+    return splits
+
+
+def _open(
+    spec: str,
+    seed: int,
+    val_fraction: float,
+    skip_bad_images: bool,
+    labels: str | None,
+    window: tuple[float, float] | None,
+) -> DataSplits:
+    """Open a data set by the kind that its name says."""
+    name = one_line(spec)
     if spec == "digits":
-        _refuse(name, labels, window)
+        _refuse(name, labels)
         return _digits(seed, val_fraction)
     kind, colon, rest = spec.partition(":")
     if colon and kind in _REGISTERED:
-        _refuse(name, labels, window)
+        _refuse(name, labels)
         return _REGISTERED[kind](rest, seed, val_fraction)
     if colon and kind in NAMED:
-        _refuse(name, labels, window)
+        _refuse(name, labels)
         return _open_named(kind, _path(rest), name, seed, val_fraction, skip_bad_images)
     files = partial(
         _open_tree,
@@ -125,7 +140,7 @@ def open_data(
         _check_for_named(path, name)
         return files(Folder(path))
     if os.path.isfile(path) and path.suffix.lower() == ".npz":
-        _refuse(name, labels, window)
+        _refuse(name, labels)
         return open_npz(path, name, seed=seed, val_fraction=val_fraction)
     if os.path.isfile(path) and path.suffix.lower() == ".parquet":
         return files(Folder(path.parent, [path.name]))
@@ -146,12 +161,10 @@ def _open_tree(tree: Tree, name: str, labels: str | None, **options: Any) -> Dat
     return open_files(tree, name, labels=labels, **options)
 
 
-def _refuse(name: str, labels: str | None, window: tuple[float, float] | None) -> None:
-    """Refuse options that say how image files are read, for data that is not made of such files."""
+def _refuse(name: str, labels: str | None) -> None:
+    """Refuse a table of labels for data that has labels of its own."""
     if labels not in (None, NONE):
         raise UserError(f"{name} has labels of its own; leave out --labels")
-    if window is not None:
-        raise UserError(f"{name} has images of 8 bits; leave out --window")
 
 
 def _path(text: str) -> Path:

@@ -113,7 +113,7 @@ def files_of_table(
     groups, group_of = number_groups(table, rows, notes)
     parts: dict[str, list[LabelledFile]] = {part: [] for part in dict.fromkeys(placed.values())}
     for file, part in placed.items():
-        parts[part].append(LabelledFile(numbers[_plain(rows[file].label)], file, group_of.get(file, -1)))
+        parts[part].append(LabelledFile(numbers[plain_label(rows[file].label)], file, group_of.get(file, -1)))
     if "train" not in parts:
         raise UserError(f"{table.shown}: no image is in the split train, only in {listed(sorted(parts))}")
     ordered = {part: sorted(parts[part]) for part in ("train", "val", "test") if part in parts}
@@ -222,7 +222,7 @@ def _single_labels(table: LabelTable, rows: dict[str, Row], skip: bool, notes: l
 
 def _classes(table: LabelTable, labels: Sequence[str], name: str) -> list[str]:
     """Return the classes in alphabetical order, or in that of their numbers."""
-    counts = Counter(map(_plain, labels))
+    counts = Counter(map(plain_label, labels))
     column = table.column("label") or "second"
     if len(counts) < 2:
         raise UserError(
@@ -242,8 +242,13 @@ def _classes(table: LabelTable, labels: Sequence[str], name: str) -> list[str]:
     return sorted(counts)
 
 
-def _plain(label: str) -> str:
-    """Return a class without the .0 that tables of numbers with gaps have."""
+def plain_label(label: str) -> str:
+    """Return a class without the .0 that tables of numbers with gaps have.
+
+    Example:
+        >>> plain_label("3.0"), plain_label("v3.0")
+        ('3', 'v3.0')
+    """
     return re.sub(r"^(-?\d{1,9})\.0+$", r"\1", label)
 
 

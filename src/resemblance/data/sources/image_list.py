@@ -38,6 +38,20 @@ class ImageList:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def paths(self) -> list[str | None]:
+        """The path of each image that is a file; None for others."""
+        return [str(image) if isinstance(image, str | os.PathLike) else None for image in self.images]
+
+    @property
+    def roots(self) -> set[Path]:
+        """The folders in which images were found."""
+        return {
+            image.parents[len(folders)]
+            for image, folders in zip(self.images, self.folders, strict=True)
+            if folders is not None and isinstance(image, Path)
+        }
+
     def labels(self, classes: Sequence[str]) -> list[str | None]:
         """Return the class of each image by its class folder: the outermost one that is named like a class.
 
