@@ -271,8 +271,12 @@ def import_names(distributions: set[str]) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("folders", "needed", "also"),
     [
-        (["src"], [declared(), declared("umap", "onnx")], []),
-        (["tests", "benchmarks", "experiments"], [declared("test")], [declared()]),
+        (["src"], [declared(), declared("umap", "dicom", "heic", "parquet", "onnx")], []),
+        (
+            ["tests", "benchmarks", "experiments"],
+            [declared("test")],
+            [declared(), declared("dicom", "heic", "parquet", "onnx")],
+        ),
         (["docs"], [declared("docs")], [declared(), declared("test")]),
     ],
     ids=["source", "tests", "docs"],

@@ -95,6 +95,7 @@ class Run(RunRecord):
         batch_size: int = 128,
         workers: int = 0,
         skip_bad_images: bool = False,
+        labels: str | None = None,
         progress: bool = False,
     ) -> Evaluation: ...
 
@@ -111,6 +112,7 @@ class Run(RunRecord):
         batch_size: int = 128,
         workers: int = 0,
         skip_bad_images: bool = False,
+        labels: str | None = None,
         progress: bool = False,
         messages: Messages | None = None,
         **options: Any,
@@ -132,6 +134,7 @@ class Run(RunRecord):
         split: str = "auto",
         batch_size: int = 32,
         skip_bad_images: bool = False,
+        labels: str | None = None,
         progress: bool = False,
         messages: Messages | None = None,
         **options: Any,
@@ -145,6 +148,7 @@ class Run(RunRecord):
             split=split,
             batch_size=batch_size,
             skip_bad_images=skip_bad_images,
+            labels=labels,
             progress=progress,
             messages=messages,
             **options,
@@ -165,6 +169,7 @@ class Run(RunRecord):
         batch_size: int = 128,
         workers: int = 0,
         skip_bad_images: bool = False,
+        labels: str | None = None,
         messages: Messages | None = None,
     ) -> Path:
         """Write the run's page; see `resemblance.report`."""
@@ -182,6 +187,7 @@ class Run(RunRecord):
             batch_size=batch_size,
             workers=workers,
             skip_bad_images=skip_bad_images,
+            labels=labels,
             messages=messages,
         )
 

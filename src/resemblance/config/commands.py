@@ -82,6 +82,9 @@ class ExplainCommand(RunOptions):
     label: str | None = option(
         None, "true class of the images (default: the class folders in which they lie)", metavar="CLASS"
     )
+    labels: Path | None = option(
+        None, "table with the true classes of the images, with columns file and class", metavar="TABLE"
+    )
     abstain_below: float | None = option(
         None,
         "abstain where the deciding similarity is below this quantile of correctly classified validation images, "

@@ -69,6 +69,10 @@ def _is_junk(name: str) -> bool:
 class Folder(Tree):
     """Files below a folder; links are followed, hidden files and folders are left out.
 
+    Args:
+        root: the folder.
+        only: the files to take; by default all.
+
     Attributes:
         junk: the hidden files and folders, and those of file managers, that were left out.
 
@@ -76,10 +80,16 @@ class Folder(Tree):
         UserError: for a folder that cannot be listed, or a link to a folder above it.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, only: Iterable[str] | None = None) -> None:
         self.root = root
         self.names, self.folders = [], set()
         self.junk: list[str] = []
+        if only is not None:
+            self.names = sorted(only)
+            self.folders = {str(parent) for name in self.names for parent in PurePosixPath(name).parents} - {
+                "."
+            }
+            return
         waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
         while waiting:
             folder, above = waiting.pop()
