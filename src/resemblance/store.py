@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import warnings
 from collections.abc import Container
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from resemblance.config.errors import UserError
 from resemblance.config.files.json_file import read_json, refuse_controls
+from resemblance.config.files.named_files import HUB, HUB_ID, hub_hint
 from resemblance.printing.characters import printable, without_controls
 from resemblance.printing.lines import FolderWarning
 from resemblance.writing import leftovers, replacing, replacing_folder
@@ -44,8 +44,6 @@ ALLOWED = (
     ),
 )
 NAMED = 5  # the largest number of files that a warning names
-HUB = "hf:"  # before the name of a model on the Hugging Face Hub; any other name is that of a folder
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib")
 
 
@@ -169,17 +167,6 @@ def description_checksum(document: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def hub_hint(path: Path | str) -> str:
-    """Return how to write the name of a model on the hub, after an error about a folder that does not exist.
-
-    Example:
-        >>> hub_hint("owner/name"), hub_hint("runs/kmex/model")
-        ('; for a model on the Hugging Face Hub write hf:owner/name', '')
-    """
-    could_be = isinstance(path, str) and _HUB_ID.fullmatch(path) and not path.startswith(".")
-    return f"; for a model on the Hugging Face Hub write {HUB}{path}" if could_be else ""
-
-
 def _locate(path: Path | str) -> Path:
     folder = Path(path)
     if folder.is_file():
@@ -196,7 +183,7 @@ def _locate(path: Path | str) -> Path:
         )
         raise UserError(f"no such model folder: {path}{cure or hub_hint(path)}")
     name = str(path).removeprefix(HUB)
-    if not _HUB_ID.fullmatch(name):
+    if not HUB_ID.fullmatch(name):
         raise UserError(f"{path} does not name a model on the Hugging Face Hub; write {HUB}OWNER/NAME")
     from huggingface_hub import snapshot_download
 

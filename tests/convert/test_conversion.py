@@ -12,8 +12,8 @@ import resemblance
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
+from resemblance.convert.class_order import read_classes
 from resemblance.convert.counting import hidden_order, stratified_sample
-from resemblance.convert.original import read_classes
 from resemblance.data import ArraySource, DataSplits
 from resemblance.methods.registry import build
 

@@ -21,7 +21,8 @@ from resemblance.core.classifier import Normalize
 from resemblance.data import ImageDataset, Source, Subset, loader, open_data
 from resemblance.encoders import hub
 from resemblance.encoders.build import build_encoder
-from resemblance.encoders.fitting import in_order, load_weights
+from resemblance.encoders.checkpoint.tensor_names import in_order
+from resemblance.encoders.fitting import load_weights
 from resemblance.encoders.published import image_keywords, published_images
 from resemblance.methods.registry import get_config
 from resemblance.runs.images import image_spec

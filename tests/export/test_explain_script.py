@@ -23,7 +23,7 @@ from resemblance.core.deciding import deciding_similarity
 from resemblance.core.reference import Reference, SimilarityRange
 from resemblance.data.inputs import as_tensor
 from resemblance.export.bundle import script_text
-from resemblance.export.description import input_description
+from resemblance.export.graph_description import input_description
 from resemblance.methods.registry import build
 from resemblance.training.ends.gallery import build_gallery
 from tiny import digits

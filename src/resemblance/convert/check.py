@@ -30,7 +30,7 @@ from resemblance.encoders.fitting import RENAMED
 from resemblance.encoders.probe import evaluating
 
 SAMPLE = 1000  # the number of training images in the sample
-TRIAL = 512  # the number of images on which other normalisations are tried
+TRIAL = 500  # the largest number of images on which other normalisations and crops are tried
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def check(
         UserError: if an output is infinite or NaN, if the accuracy is no better than chance, or if the classes are in
             another order; with the option that solves this, if there is one.
     """
-    encoder, image, classes = original.encoder, original.spec.image, original.spec.classes
+    encoder, classes = original.encoder, original.spec.classes
     if encoder.num_classes is None:
         return None
     if encoder.num_classes != len(classes):
@@ -78,28 +78,39 @@ def check(
             f"{original.name} has {encoder.num_classes} outputs, but the data has {len(classes)} classes"
         )
 
-    def confusion(source: Source, title: str) -> Counts:
-        batches = loader(ImageDataset(source, image), options.batch_size, options.workers)
-        counts = np.zeros((len(classes), len(classes)), np.int64)
-        normalize = Normalize(image.mean, image.std).to(device)
-        for images, labels, _ in track(batches, title, options.progress):
-            predictions = predict(encoder, normalize(images.to(device)), original.order)
-            if bool((predictions < 0).any()):
-                raise UserError(
-                    f"{original.name} has outputs that are infinite or NaN; check its weights, and --mean and --std"
-                )
-            counts += count(predictions, labels, len(classes))
-        return counts
-
     with evaluating(encoder), torch.no_grad():
         sample = stratified_sample(splits.train, SAMPLE, options.seed)
-        on_train = confusion(sample, "measuring the black box on training images")
-        on_val = confusion(splits.val, "measuring the black box") if len(splits.val) else None
+        on_train = confusion(original, sample, options, device, "measuring the black box on training images")
+        on_val = None
+        if len(splits.val):
+            on_val = confusion(original, splits.val, options, device, "measuring the black box")
         counts = on_train if on_val is None else on_val
         problem = _find_problem(original, splits, counts, device, options.seed)
     if problem and not options.force:
         raise UserError(f"{problem}; or --force to convert it as it is")
     return Check(None if on_val is None else accuracy(on_val), accuracy(on_train), problem)
+
+
+def confusion(
+    original: Original, source: Source, options: ConvertOptions, device: torch.device, title: str
+) -> Counts:
+    """Return (C, C) counts of images: one row per true class, one column per predicted class.
+
+    Raises:
+        UserError: if an output is infinite or NaN.
+    """
+    image, classes = original.spec.image, len(original.spec.classes)
+    batches = loader(ImageDataset(source, image), options.batch_size, options.workers)
+    counts = np.zeros((classes, classes), np.int64)
+    normalize = Normalize(image.mean, image.std).to(device)
+    for images, labels, _ in track(batches, title, options.progress):
+        predictions = predict(original.encoder, normalize(images.to(device)), original.order)
+        if bool((predictions < 0).any()):
+            raise UserError(
+                f"{original.name} has outputs that are infinite or NaN; check its weights, and --mean and --std"
+            )
+        counts += count(predictions, labels, classes)
+    return counts
 
 
 def _find_problem(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from resemblance.config.runs import ConvertOptions
 from resemblance.convert.check import Check, check
 from resemblance.convert.original import Original
+from resemblance.convert.weight_choice import choose_weights
 from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
@@ -52,6 +53,12 @@ def convert_original(original: Original, splits: DataSplits, options: ConvertOpt
         UserError: if the classifier is no better than chance; it says whether another order of the classes or another
             normalisation solves this.
     """
+    if options.patches:
+        fixed = not original.normalisation  # by a model of this library
+        check_map(original.encoder, original.spec.image, fixed, "leave out --patches")
+    device = DistributedContext(find_accelerator(options.accelerator, 1)).device
+    original.encoder.to(device)
+    original = choose_weights(original, splits, options, device)
     config = KMExConfig(
         variant=options.variant,
         prototypes_per_class=options.prototypes_per_class,
@@ -60,10 +67,6 @@ def convert_original(original: Original, splits: DataSplits, options: ConvertOpt
         subset=options.subset,
         **original.settings,
     )
-    if options.patches:
-        check_map(original.encoder, original.spec.image)
-    device = DistributedContext(find_accelerator(options.accelerator, 1)).device
-    original.encoder.to(device)
     checked = check(original, splits, options, device)
     model = KMEx(config, original.spec, original.encoder).to(device).eval()
     model.outputs.copy_(original.order)

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from resemblance.config.encoder import EncoderConfig, plain_name
 from resemblance.config.errors import UserError
+from resemblance.config.files.named_files import SEPARATOR, is_model_folder, split_entry
 from resemblance.config.groups import ImageOptions
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.config.runs import ConvertOptions
+from resemblance.convert.class_order import class_order, read_classes
+from resemblance.convert.normalisation import normalisation_source
 from resemblance.core.classifier import Classifier
 from resemblance.core.model_encoder import ModelEncoder
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.spec import infer_image_spec
-from resemblance.data.text import reason
 from resemblance.encoders.build import Encoder, build_encoder
-from resemblance.encoders.names import TORCHVISION
+from resemblance.encoders.checkpoint.stored_head import ONE_OUTPUT
+from resemblance.encoders.fitting import OWN_NETWORK, SeveralWeights
 from resemblance.encoders.published import image_keywords, published_images
 from resemblance.methods.blackbox.model import BlackBox
 from resemblance.methods.kmex.model import KMEx
 from resemblance.methods.loading import load
-from resemblance.store import HUB, hub_hint
 
 ENCODER_FIELDS = ("encoder", "weights", "stem", "cut")
 
@@ -44,6 +45,9 @@ class Original:
         order: (C,) the classifier's output for each class of the data.
         settings: fields of the configuration of KMEx.
         notes: notes for the user.
+        normalisation: where mean and deviation of the images come from, for the user; empty if it is a model's own.
+        entries: the sets of weights in the file that fit, the opened one first; empty if there is no choice.
+        reopen: opens the classifier with another of them.
     """
 
     name: str
@@ -52,6 +56,9 @@ class Original:
     order: Tensor
     settings: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    normalisation: str = ""
+    entries: tuple[str, ...] = ()
+    reopen: Callable[[str], Original] | None = None
 
 
 def open_original(model: str | Path | nn.Module, splits: DataSplits, options: ConvertOptions) -> Original:
@@ -69,17 +76,16 @@ def open_original(model: str | Path | nn.Module, splits: DataSplits, options: Co
     """
     names = None if options.classes is None else read_classes(options.classes)
     weights, stem, cut = options.weights, options.stem, options.cut
-    if isinstance(model, str) and not Path(model).expanduser().exists():
-        model = plain_name(model)
     if isinstance(model, Classifier):
         return _from_model(copy.deepcopy(model), model.name, splits, options, names)
     if isinstance(model, nn.Module):
         kind = type(model)
         config = EncoderConfig(f"{kind.__module__}:{kind.__qualname__}", weights, stem, cut)
         return _from_network(kind.__name__, config, model, splits, options, names)
-    if _is_folder(model):
+    if is_model_folder(model):
         opened = load(model, allow_import=options.allow_import)
         return _from_model(opened, Path(model).resolve().name, splits, options, names)
+    model = plain_name(str(model))
     if weights == "none" and ":" not in str(model) and not options.force:
         published_images(str(model))  # refuses a misspelt name, which is the more likely mistake
         raise UserError(
@@ -90,66 +96,12 @@ def open_original(model: str | Path | nn.Module, splits: DataSplits, options: Co
     return _from_network(str(model), config, None, splits, options, names)
 
 
-def read_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
-    """Return class names from a list, from text with commas, or from a file with one name per line.
-
-    Example:
-        >>> read_classes("cat, dog"), read_classes(["a", "b"])
-        (('cat', 'dog'), ('a', 'b'))
-    """
-    if not isinstance(classes, str):
-        return tuple(classes)
-    if "," not in classes and Path(classes).is_file():
-        try:
-            lines = Path(classes).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"--classes {classes} cannot be read: {reason(error)}") from None
-        return tuple(line.strip() for line in lines if line.strip())
-    return tuple(name.strip() for name in classes.split(","))
-
-
-def _is_folder(model: str | Path) -> bool:
-    path = Path(model).expanduser()
-    if path.is_file():
-        raise UserError(
-            f"{model} is a file; MODEL is a run folder, a timm name (give the file to --weights), "
-            "or package.module:function"
-        )
-    name = str(model)
-    if path.is_dir() or name.startswith(HUB):
-        return True
-    like_a_path = "/" in name and not name.startswith(TORCHVISION) and ":" not in name
-    if isinstance(model, Path) or name.startswith((".", "~", "/")) or like_a_path:
-        raise UserError(f"no such folder: {model}{hub_hint(model)}")
-    return False
-
-
-def _order(outputs: tuple[str, ...], classes: tuple[str, ...], name: str, from_option: bool) -> Tensor:
-    """Return the output for each class of the data, matched by name."""
-    if sorted(outputs) != sorted(classes):
-        missing = [c for c in classes if c not in outputs]
-        unknown = [o for o in outputs if o not in classes]
-        differences = [
-            f"only {owner} has {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
-            for owner, names in (("the data", missing), ("--classes" if from_option else name, unknown))
-            if names
-        ]
-        advice = (
-            "name each class of the data once"
-            if from_option
-            else "give --classes with the data's names in the order of the outputs; for a class without images, "
-            "make an empty folder"
-        )
-        raise UserError(f"the classes differ: {', '.join(differences) or 'a name is repeated'}; {advice}")
-    return torch.tensor([outputs.index(c) for c in classes])
-
-
 def _from_model(
     model: Classifier, name: str, splits: DataSplits, images: ImageOptions, names: tuple[str, ...] | None
 ) -> Original:
     model.eval()
     outputs = names or model.spec.classes
-    order = _order(outputs, splits.classes, name, names is not None)
+    order = class_order(outputs, splits.classes, name, names is not None)
     if model.spec.image.window and splits.window is None and images.window is None:
         low, high = model.spec.image.window
         raise UserError(f"{name} reads its images by a window; add --window {low:g},{high:g}")
@@ -197,9 +149,27 @@ def _from_network(
     options: ConvertOptions,
     names: tuple[str, ...] | None,
 ) -> Original:
-    order = _order(names or splits.classes, splits.classes, name, names is not None)
-    encoder, image = _build(config, module, splits, options, len(splits.classes), options.force)
+    single = names[0] if names is not None and len(names) == 1 and len(splits.classes) == 2 else None
+    if single in splits.classes:  # of one output
+        names = tuple(sorted(splits.classes, key=lambda one: one == single))
+    order = class_order(names or splits.classes, splits.classes, name, names is not None)
+    entries: tuple[str, ...] = ()
+    try:
+        encoder, image = _build(config, module, splits, options, len(splits.classes), options.force)
+    except SeveralWeights as error:
+        entries, file = error.entries, split_entry(config.weights)[0]
+        config = replace(config, weights=f"{file}{SEPARATOR}{entries[0]}")
+        encoder, image = _build(config, module, splits, options, len(splits.classes), options.force)
+    entries = entries or encoder.entries
     notes = [f"classifier: {encoder.description}"]
+    one_output = ONE_OUTPUT in encoder.description
+    if one_output:
+        positive = splits.classes[order.tolist().index(1)]
+        notes.append(f"its one output stands for {positive}; --classes CLASS changes this")
+    elif single is not None:
+        raise UserError(
+            f"--classes names one class, but {name} has an output for each: name all, in the order of the outputs"
+        )
     grey = infer_channels(splits) == 1
     if image.channels == 3 and grey:
         notes.append(f"{name} reads RGB; grey images are repeated in its three channels")
@@ -209,12 +179,28 @@ def _from_network(
         if not options.force:
             raise UserError(
                 f"{encoder.description}: no trained classifier for these {len(splits.classes)} classes, so its "
-                "accuracy cannot be checked; give --weights, or --force to cluster its embeddings"
+                f"accuracy cannot be checked; {_head_cure(encoder, config)}, or --force to cluster its embeddings"
             )
         encoder.drop_head()
         notes.append("converted without its classifier, so there is no black box to compare with")
     settings = {key: getattr(config, key) for key in ENCODER_FIELDS}
-    return Original(name, encoder, ModelSpec(splits.classes, image), order, settings, notes)
+
+    def reopen(entry: str) -> Original:
+        weights = f"{split_entry(config.weights)[0]}{SEPARATOR}{entry}"
+        return _from_network(name, replace(config, weights=weights), module, splits, options, names)
+
+    source = normalisation_source(image, options, config, module)
+    spec = ModelSpec(splits.classes, image)
+    return Original(name, encoder, spec, order, settings, notes, source, entries, reopen)
+
+
+def _head_cure(encoder: Encoder, config: EncoderConfig) -> str:
+    """Return what gives an encoder a trained head."""
+    if "several layers" in encoder.description:
+        return OWN_NETWORK
+    if config.weights in ("none", "pretrained"):
+        return "give --weights FILE with its trained head"
+    return "give weights whose head has one output for each class"
 
 
 def _build(
@@ -228,7 +214,8 @@ def _build(
     """Build the encoder for the data's number of channels, or else for the other one."""
     pretrained = module is None and config.weights == "pretrained"
     published = published_images(config.encoder) if pretrained else None
-    required = images.channels or (len(images.mean) if images.mean else None)
+    several = [values for values in (images.mean, images.std) if values and len(values) > 1]
+    required = images.channels or (len(several[0]) if several else None)
     first = required or (3 if published else infer_channels(splits))
     errors: list[UserError] = []
     for channels in (first,) if required else (first, 4 - first):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import zipfile
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from resemblance.config.errors import UserError
+from resemblance.config.files.named_files import KINDS, NAMED, missing_data
 from resemblance.config.image import checked_window
 from resemblance.data.labels.find_tables import NONE
 from resemblance.data.parquet.hub_data import HUB, download_hub_data
@@ -22,14 +22,6 @@ from resemblance.data.sources.npz import open_npz
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.sources.tree import Archive, Bundle, Folder, Tree
 from resemblance.data.text import one_line
-
-NAMED = ("mnist", "fashion-mnist", "cifar10")
-KINDS = (
-    *("digits", *(f"{name}:DIR" for name in NAMED), "a folder", "a .zip", "a MedMNIST .npz"),
-    "a folder of Parquet files",
-    "hf:OWNER/NAME of the Hugging Face Hub",
-    "KIND:PATH of a module that --import names",
-)
 
 Opener = Callable[[str, int, float], DataSplits]
 
@@ -150,7 +142,7 @@ def _open(
         raise UserError(f"{name} is a {path.suffix or 'plain'} file; data can be {', '.join(KINDS)}")
     if kind in NAMED:
         raise UserError(f"{kind} needs a folder: --data {kind}:DIR")
-    raise UserError(_missing(path))
+    raise UserError(missing_data(path))
 
 
 def _open_tree(tree: Tree, name: str, labels: str | None, **options: Any) -> DataSplits:
@@ -194,7 +186,7 @@ def _open_named(kind: str, folder: Path, name: str, seed: int, val_fraction: flo
     if os.path.isfile(folder):
         raise UserError(f"{kind}:DIR needs the folder with {kind}'s files; {one_line(folder)} is a file")
     if not os.path.isdir(folder):
-        raise UserError(f"{kind}:DIR needs the folder with {kind}'s files; {_missing(folder)}")
+        raise UserError(f"{kind}:DIR needs the folder with {kind}'s files; {missing_data(folder)}")
     if kind == "cifar10":
         return _open_cifar(folder, name, seed, val_fraction, skip)
     classes = FASHION if kind == "fashion-mnist" else DIGITS
@@ -222,14 +214,3 @@ def _open_cifar(folder: Path, name: str, seed: int, val_fraction: float, skip: b
             f"{name}: has the classes {', '.join(splits.classes)}; expected CIFAR-10's: {', '.join(CIFAR10)}"
         )
     return splits
-
-
-def _missing(path: Path) -> str:
-    if os.path.lexists(path):  # for instance a pipe, which would have to be read more than once
-        kind = "neither a file nor a folder" if os.path.exists(path) else "a broken link"
-        return f"{one_line(path)} is {kind}; data can be {', '.join(KINDS)}"
-    near = []
-    if os.access(path.parent, os.R_OK) and os.path.isdir(path.parent):
-        near = difflib.get_close_matches(path.name, os.listdir(path.parent), 1)
-    hint = f"did you mean {one_line(path.parent / near[0])}?" if near else f"data can be {', '.join(KINDS)}"
-    return f"no such data: {one_line(path)}; {hint}"

@@ -13,6 +13,7 @@ from resemblance.config.image import ImageSpec
 from resemblance.encoders.probe import evaluating, used_parameters
 from resemblance.encoders.surgery import drop_unused
 
+UNTRAINED = "no pretrained weights"  # in the description of an encoder that starts from random weights
 SIXTEEN_BITS = (torch.float16, torch.bfloat16)
 
 
@@ -30,6 +31,7 @@ class Encoder(nn.Module, ABC):
         grid: rows and columns of the map for the image size for which the encoder was built.
         classifier: the last layer, or None after it was dropped.
         trained_head: whether the classifier's weights were loaded, rather than initialised.
+        entries: the entries of the weights file that fit, the loaded one first; empty if there is only one.
         stop_at_map: whether all layers after the map were dropped (`keep_map_only`).
     """
 
@@ -42,6 +44,7 @@ class Encoder(nn.Module, ABC):
         self.grid = (0, 0)
         self.classifier: nn.Module | None = None
         self.trained_head = False
+        self.entries: tuple[str, ...] = ()
         self.stop_at_map = False
         self._input_shape = (0, 0, 0)
 
@@ -120,6 +123,11 @@ class Encoder(nn.Module, ABC):
         """The module from which `keep_map_only` drops unused parts."""
         return self
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether its weights were loaded, or are those of the user's own network."""
+        return UNTRAINED not in self.description
+
     def drop_head(self) -> None:
         """Drop the classifier, so that no unused parameters are left."""
         self.classifier = None
@@ -157,10 +165,7 @@ class Encoder(nn.Module, ABC):
         except UserError:
             raise
         except Exception as error:  # of any network that reads something else
-            raise UserError(
-                f"encoder {self.name} cannot read {image.channels}-channel images of "
-                f"{image.height}x{image.width} pixels ({first_line(error)}); try another --image-size"
-            ) from error
+            raise cannot_read(self.name, image, error) from error
         if latents.ndim != 4 or embedding.ndim != 2:
             raise UserError(
                 f"encoder {self.name} returns a map of shape {tuple(latents.shape)} and an embedding of shape "
@@ -168,6 +173,52 @@ class Encoder(nn.Module, ABC):
             )
         self.channels, self.embedding = latents.shape[1], embedding.shape[1]
         self.grid = (latents.shape[2], latents.shape[3])
+
+
+def cannot_read(
+    name: str, image: ImageSpec, error: BaseException, network: nn.Module | None = None
+) -> UserError:
+    """Return the error for a network that fails on images; the size is only blamed if it may be the cause.
+
+    Args:
+        name: the network's name.
+        image: the images.
+        error: what it raised.
+        network: if given, it is tried on images of other sizes and channels.
+    """
+    start = (
+        f"encoder {name} cannot read {image.channels}-channel images of {image.height}x{image.width} pixels "
+        f"({first_line(error)})"
+    )
+    if network is not None:
+        fitting = _readable(network, image)
+        if fitting is not None:
+            channels, size = fitting
+            options = [f"--channels {channels}"] if channels != image.channels else []
+            options += [f"--image-size {size[0]}"] if size != image.size else []
+            return UserError(
+                f"{start}, but it reads {channels}-channel images of {size[0]}x{size[1]}: give {' '.join(options)}"
+            )
+        return UserError(f"{start}, nor those of other sizes: it must read one batch of images (B, C, H, W)")
+    if isinstance(error, RuntimeError | ValueError | AssertionError | IndexError | ZeroDivisionError):
+        return UserError(f"{start}; try another --image-size")
+    return UserError(f"{start}; choose another encoder")
+
+
+def _readable(network: nn.Module, image: ImageSpec) -> tuple[int, tuple[int, int]] | None:
+    """Return channels and size of the first usual kind of images that a network reads."""
+    for size in (image.size, (224, 224), (64, 64), (32, 32), (28, 28), (299, 299), (384, 384)):
+        for channels in (image.channels, 4 - image.channels):
+            if (channels, size) == (image.channels, image.size):
+                continue
+            parameter = next(network.parameters(), torch.zeros(()))
+            try:
+                with evaluating(network), torch.no_grad():
+                    network(torch.zeros(2, channels, *size).to(parameter))
+            except Exception:  # of any code of the user's
+                continue
+            return channels, size
+    return None
 
 
 def first_line(error: BaseException) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import nn
 
-from resemblance.config.encoder import EncoderConfig
+from resemblance.config.encoder import TORCHVISION, EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.encoders.base import Encoder
-from resemblance.encoders.names import TORCHVISION
+from resemblance.encoders.stem import has_large_stem
 
 __all__ = ["Encoder", "build_encoder", "build_map_encoder", "check_map", "check_part"]
 
@@ -87,11 +89,18 @@ def build_map_encoder(
     return encoder
 
 
-def check_map(encoder: Encoder, image: ImageSpec) -> None:
+def check_map(encoder: Encoder, image: ImageSpec, fixed: bool = False, otherwise: str = "") -> None:
     """Check that the map is fine enough for part prototypes.
 
+    Args:
+        encoder: the encoder.
+        image: size and channels of the images.
+        fixed: whether the size of the images cannot be chosen.
+        otherwise: another remedy, for the message.
+
     Raises:
-        UserError: if it has fewer than 4×4 cells; the message says what to do.
+        UserError: if it has fewer than 4×4 cells; the message says what to do. Another stem or encoder is only named if
+            nothing has trained this one yet.
 
     Example:
         >>> image = ImageSpec(28, 28, 1, (0.13,), (0.31,))
@@ -100,12 +109,31 @@ def check_map(encoder: Encoder, image: ImageSpec) -> None:
     rows, columns = encoder.map_size(image)
     if min(rows, columns) >= MINIMUM_MAP:
         return
-    remedy = "use --stem small (ResNets: 3x3, stride 1, no max-pool), --encoder small, or"
+    remedies = []
+    if not encoder.is_trained and encoder.name != "small":
+        if has_large_stem(encoder):
+            remedies.append("--stem small (3x3, stride 1, no max-pool)")
+        remedies.append("--encoder small")
+    if not fixed:
+        size = _sufficient_size(encoder, image)
+        remedies.append("a larger --image-size" + (f", {size} or more" if size else ""))
+    remedies += [otherwise] if otherwise else []
     raise UserError(
         f"encoder {encoder.name} turns {image.height}x{image.width} images into a map of {rows}x{columns} "
-        f"cells; part prototypes need {MINIMUM_MAP}x{MINIMUM_MAP}: "
-        f"{'use' if encoder.name == 'small' else remedy} a larger --image-size"
+        f"cells; part prototypes need {MINIMUM_MAP}x{MINIMUM_MAP}: use {' or '.join(remedies)}"
     )
+
+
+def _sufficient_size(encoder: Encoder, image: ImageSpec) -> int | None:
+    """Return the first multiple of 32 pixels per side whose map has enough cells; None if the encoder cannot say."""
+    for side in range(32 * (max(image.size) // 32 + 1), 513, 32):
+        try:
+            cells = encoder.map_size(replace(image, height=side, width=side))
+        except Exception:  # of a network that reads one size only
+            return None
+        if min(cells) >= MINIMUM_MAP:
+            return side
+    return None
 
 
 def check_part(encoder: Encoder, image: ImageSpec, part: tuple[int, int]) -> None:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from resemblance.config.errors import UserError
+from resemblance.config.files.named_files import SEPARATOR, split_entry
+from resemblance.encoders.checkpoint.stored_head import StoredHead, stored_head
+from resemblance.encoders.checkpoint.tensor_names import (
+    COUNTER,
+    LONGEST,
+    below,
+    in_order,
+    prefixes,
+    without_wrappers,
+)
+from resemblance.encoders.checkpoint.weight_sets import WRAPPERS, State, WeightSet
 from resemblance.encoders.surgery import grey_weight
-from resemblance.encoders.weights import State, read_weights
+from resemblance.encoders.weights import read_sets
 
-COUNTER = "num_batches_tracked"
 RENAMED = "names differ"  # in the note about weights that were matched by their order
-LONGEST = 200  # characters of a tensor's name, or of a shape, in messages
+OWN_NETWORK = "hand over the network itself, as package.module:function"
 
 
 @dataclass(frozen=True)
@@ -25,10 +35,35 @@ class Loaded:
     Attributes:
         note: a message about the file and what was done with it.
         head: whether the classifier's weights were loaded from it.
+        entries: the entries of the file that fit the network, the loaded one first; empty if there is only one.
     """
 
     note: str
     head: bool
+    entries: tuple[str, ...] = ()
+
+
+class SeveralWeights(UserError):
+    """A file contains several networks, and nothing says which one to take.
+
+    Args:
+        message: the message for the user.
+        entries: their names.
+    """
+
+    def __init__(self, message: str, entries: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.entries = entries
+
+
+@dataclass
+class _Fitted:
+    """One set of weights under the network's names."""
+
+    entry: str
+    body: State
+    head: StoredHead
+    notes: list[str] = field(default_factory=list)
 
 
 def load_weights(
@@ -43,161 +78,173 @@ def load_weights(
 
     The file must contain every tensor of the network except the head's, with the same shape, and no others with the
     same prefix. A head of another size is not loaded, which the note says; a head with another name (Lightning's
-    ``classifier`` beside a ``backbone``) is identified by its shape.
+    ``classifier`` beside a ``backbone``) is identified by its shape. Of averaged weights beside others, the averaged
+    ones are loaded.
 
     Args:
         network: the network.
-        path: the file.
+        path: the file, or ``FILE::ENTRY``.
         name: the encoder's name, for messages.
         head: the path of the classifier in the network, for instance ``fc``; empty for none.
         needs_head: whether the classifier will be used.
         convert: renames the tensors of an original release; used where the names do not fit.
 
     Raises:
-        UserError: if the file cannot be read or does not fit.
+        UserError: if the file cannot be read or does not fit, or contains several networks that do.
     """
-    stored = read_weights(path)
+    file, entry = split_entry(path)
     target = network.state_dict()
-    try:
-        state, others, notes = _by_name(stored, network, path, name, head, convert)
-    except UserError:
-        ordered = in_order(stored, target, head)
-        if ordered is None:
-            raise
-        state, others, notes = ordered, {}, [f"{RENAMED}: {_renaming(stored, target)}"]
-        notes += _fit_first_convolution(state, target, network)
-    head_keys = [key for key in target if _below(key, head)]
-    head_state = {key: state[key] for key in head_keys if key in state}
-    if not head_state:
-        head_state = _head_by_shape(state, others, target, head_keys, notes)
-    if list(head_state) == [f"{head}.weight"] and f"{head}.bias" in target:
-        head_state[f"{head}.bias"] = torch.zeros(len(head_state[f"{head}.weight"]))
-        notes.append("its head has no bias")
-    fits = bool(head_keys) and all(
-        key in head_state and head_state[key].shape == target[key].shape for key in head_keys
+    fitted = _fitting_sets(network, _chosen(read_sets(file), entry, file), file, name, head, convert)
+    taken, others = fitted[0], fitted[1:]
+    entries = tuple(one.entry for one in fitted)
+    if others:
+        listed = " or ".join(f"{file}{SEPARATOR}{one}" for one in entries[:4])
+        if taken.entry.rpartition(".")[2] not in WRAPPERS:
+            raise SeveralWeights(
+                f"weights file '{file}' contains several networks of this shape; give one of them: --weights {listed}",
+                entries,
+            )
+        taken.notes.append(f"{taken.entry} is taken, one of {len(fitted)} sets of weights in it ({listed})")
+    stored = taken.head
+    fits = bool(stored.tensors) and all(
+        key in stored.tensors and stored.tensors[key].shape == value.shape
+        for key, value in target.items()
+        if below(key, head)
     )
     if needs_head and not fits:
-        classes = next((len(value) for value in head_state.values() if value.ndim), None)
-        cause = "it has no head" if classes is None else f"its head ({classes} classes) was not loaded"
-        notes.append(f"{cause}, the head is new")
-    chosen = {key: value for key, value in state.items() if key in target and not _below(key, head)}
-    if fits:
-        chosen |= head_state
+        taken.notes.append(f"{_missing_head(stored)}, the head is new")
+    chosen = taken.body | (stored.tensors if fits else {})
     broken = next((key for key, value in chosen.items() if not torch.isfinite(value.float()).all()), None)
     if broken is not None:
-        raise UserError(f"weights file '{path}' contains infinite or undefined numbers (in {broken})")
+        raise UserError(f"weights file '{file}' contains infinite or undefined numbers (in {broken})")
+    kinds = {
+        str(value.dtype).removeprefix("torch.") for value in chosen.values() if value.is_floating_point()
+    }
+    if kinds & {"float16", "bfloat16"}:
+        taken.notes.append(f"brought from {' and '.join(sorted(kinds - {'float32'}))} to float32")
     network.load_state_dict(chosen, strict=False)
-    return Loaded("; ".join([f"weights from {Path(path).name}", *notes]), fits)
+    notes = [*taken.notes, *(stored.notes if fits else ())]
+    return Loaded("; ".join([f"weights from {file.name}", *notes]), fits, entries if others else ())
+
+
+def _missing_head(stored: StoredHead) -> str:
+    if len(stored.layers) > 1:
+        listed = ", ".join(layer[:LONGEST] for layer in stored.layers[:5])
+        return f"its head has several layers ({listed}), where the encoder has one"
+    if stored.outputs is None:
+        return "it has no head"
+    return f"its head ({stored.outputs} classes) was not loaded"
+
+
+def _chosen(sets: list[WeightSet], entry: str, file: Path) -> list[WeightSet]:
+    """Return the sets of the entry that the user names: a key of the file, or a prefix of names in it."""
+    if not entry:
+        return sets
+    for one in sets:
+        if one.entry == entry:
+            return [one]
+        below_entry = {key: value for key, value in one.tensors.items() if key.startswith(f"{entry}.")}
+        if below_entry:
+            return [WeightSet(entry, {key[len(entry) + 1 :]: value for key, value in below_entry.items()})]
+    known = ", ".join(one.entry for one in sets if one.entry) or "no entries"
+    raise UserError(f"weights file '{file}' has no entry {entry!r} with tensors; it has {known}")
+
+
+def _fitting_sets(
+    network: nn.Module,
+    sets: list[WeightSet],
+    file: Path,
+    name: str,
+    head: str,
+    convert: Callable[[State, nn.Module], State] | None,
+) -> list[_Fitted]:
+    """Return all sets of weights that fit the network.
+
+    Raises:
+        UserError: if there is none, with the reason for the first one.
+    """
+    target = network.state_dict()
+    fitted: list[_Fitted] = []
+    problems: list[str] = []
+    for weights in sets:
+        found: list[_Fitted] = []
+        variants = without_wrappers(weights.tensors, target)
+        for stored in variants:
+            several = [] if found else prefixes(stored, target)
+            for prefix in several:
+                one = _by_name(stored, prefix, network, head, convert)
+                if isinstance(one, str):
+                    problems.append(one)
+                    continue
+                parts = (weights.entry, prefix.rstrip(".")) if len(several) > 1 else (weights.entry,)
+                one.entry = ".".join(part for part in parts if part)
+                found.append(one)
+        ordered = None if found else in_order(variants[-1], target, head)
+        if ordered is not None:
+            notes = [_renaming(variants[-1], target), *_fit_first_convolution(ordered, target, network)]
+            found.append(_of(ordered, {}, target, head, notes, weights.entry))
+        fitted += found
+    if not fitted:
+        raise UserError(
+            f"weights file '{file}' does not fit encoder {name}: {problems[0]}; "
+            f"{_other_stem(sets[0].tensors, network) or 'check that --encoder is the network that it was saved from'}"
+        )
+    return fitted
+
+
+def _other_stem(stored: State, network: nn.Module) -> str:
+    """Return the option of the stem, if that of the file is the other one of a ResNet."""
+    expected = network.state_dict().get("conv1.weight")
+    kernels = [
+        value.shape[2] for key, value in stored.items() if key.endswith("conv1.weight") and value.ndim == 4
+    ]
+    if expected is None or expected.ndim != 4 or not kernels:
+        return ""
+    return {(7, 3): "give --stem standard", (3, 7): "give --stem small"}.get(
+        (kernels[0], expected.shape[2]), ""
+    )
 
 
 def _by_name(
     stored: State,
+    prefix: str,
     network: nn.Module,
-    path: str | Path,
-    name: str,
     head: str,
     convert: Callable[[State, nn.Module], State] | None,
-) -> tuple[State, State, list[str]]:
-    """Return the network's tensors, the other ones and notes, if the names fit, perhaps after a prefix."""
+) -> _Fitted | str:
+    """Return the tensors under a prefix, if their names are the network's, or are after ``convert``; else why not."""
     target = network.state_dict()
-    state, others = _strip_prefix(stored, target, path)
+    state = {key[len(prefix) :]: value for key, value in stored.items() if key.startswith(prefix)}
+    others = {key: value for key, value in stored.items() if not key.startswith(prefix)}
     if convert is not None and _problems(state, target, head):
         converted = convert(state, network)
         if not _problems(converted, target, head):
             state = converted
     notes = _fit_first_convolution(state, target, network)
-    problems = _problems(state, target, head)
-    if problems:
-        raise UserError(
-            f"weights file '{path}' does not fit encoder {name}: {problems}; "
-            "check --encoder, --stem and --image-size"
-        )
-    return state, others, notes
+    return _problems(state, target, head) or _of(state, others, target, head, notes, "")
 
 
-def in_order(stored: State, target: Mapping[str, Tensor], head: str) -> State | None:
-    """Return a file's tensors under the network's names, if they come in the same order with the same shapes.
-
-    The last parts of the names (``weight``, ``bias``, ``running_mean``) have to be the same too, so that files with
-    another order, like the alphabetical one of safetensors, do not fit. The head may have other classes, or be missing.
-
-    Returns:
-        None if they do not fit.
-
-    Example:
-        >>> in_order({"0.weight": torch.ones(2, 3), "0.bias": torch.ones(2)}, nn.Linear(3, 2).state_dict(), "").keys()
-        dict_keys(['weight', 'bias'])
-    """
-    names = [key for key in stored if not key.endswith(COUNTER)]
-    everything = [key for key in target if not key.endswith(COUNTER)]
-    body = [key for key in everything if not _below(key, head)]
-    without_bias = [key for key in everything if key != f"{head}.bias"]
-    keys = next((keys for keys in (everything, without_bias, body) if len(keys) == len(names)), None)
-    if keys is None:
-        return None
-    for position, (name, key) in enumerate(zip(names, keys, strict=True)):
-        expected, shape = tuple(target[key].shape), tuple(stored[name].shape)
-        if name.rpartition(".")[2] != key.rpartition(".")[2] or len(shape) != len(expected):
-            return None
-        if _below(key, head):  # of other classes, perhaps
-            expected, shape = expected[1:], shape[1:]
-        elif position == 0 and len(shape) == 4 and expected[1] == 1 and shape[1] == 3:  # for grey images
-            expected, shape = expected[2:], shape[2:]
-        if shape != expected:
-            return None
-    return {key: stored[name] for name, key in zip(names, keys, strict=True)}
+def _of(
+    state: State, others: State, target: Mapping[str, Tensor], head: str, notes: list[str], entry: str
+) -> _Fitted:
+    body = {key: value for key, value in state.items() if key in target and not below(key, head)}
+    return _Fitted(entry, body, stored_head(state, target, head, others), notes)
 
 
 def _renaming(stored: State, target: Mapping[str, Tensor]) -> str:
     first, key = next(iter(stored))[:LONGEST], next(iter(target))
-    return f"tensors are taken in their order, which fits in all shapes ({first} as {key}, ...); check the accuracy"
-
-
-def _strip_prefix(stored: State, target: Mapping[str, Tensor], path: str | Path) -> tuple[State, State]:
-    """Return the tensors with the prefix under which most of the network's names occur, and the others."""
-    anchors = [key for key in target if not key.endswith(COUNTER)]
-    anchors = anchors[:4] + anchors[len(anchors) // 2 :][:4]
-    prefixes = {""}
-    for anchor in anchors:
-        prefixes |= {key[: -len(anchor)] for key in stored if key.endswith("." + anchor)}
-    counts = {prefix: sum(prefix + key in stored for key in target) for prefix in prefixes}
-    best = max(counts.values())
-    winners = sorted((prefix for prefix, count in counts.items() if count == best), key=len)
-    if best == 0:
-        winners = [_common_prefix(stored)]
-    if len(winners) > 1:
-        raise UserError(
-            f"weights file '{path}' contains several networks of this shape (under "
-            f"{', '.join(repr(prefix) for prefix in winners[:4])}); save only the one to use"
-        )
-    prefix = winners[0]
-    inside = {key[len(prefix) :]: value for key, value in stored.items() if key.startswith(prefix)}
-    return inside, {key: value for key, value in stored.items() if not key.startswith(prefix)}
-
-
-def _common_prefix(stored: State) -> str:
-    """Return the usual prefix that all names share, for a file whose names will be converted."""
-    prefix = ""
-    while True:
-        first = next(iter(stored))[len(prefix) :].partition(".")[0] + "."
-        usual = first in ("module.", "model.", "backbone.", "net.", "network.", "encoder.")
-        if not usual or not all(key.startswith(prefix + first) for key in stored):
-            return prefix
-        prefix += first
-
-
-def _below(key: str, head: str) -> bool:
-    return bool(head) and key.startswith(head + ".")
+    return (
+        f"{RENAMED}: tensors are taken in their order, which fits in all shapes ({first} as {key}, ...); "
+        "check the accuracy"
+    )
 
 
 def _problems(state: State, target: Mapping[str, Tensor], head: str) -> str:
     """Describe briefly why a file does not fit; empty if it fits."""
-    body = {key: value for key, value in target.items() if not _below(key, head)}
-    renamed_head = _renamed_head(state, target, head)
+    body = {key: value for key, value in target.items() if not below(key, head)}
+    of_head = stored_head(state, target, head, {}).names
     missing = [key for key in body if key not in state and not key.endswith(COUNTER)]
-    foreign = [
-        key for key in state if key not in target and not _below(key, head) and key not in renamed_head
-    ]
+    foreign = [key for key in state if key not in target and not below(key, head) and key not in of_head]
     shapes = [
         f"{key} is {tuple(state[key].shape)}, expected {tuple(value.shape)}"
         for key, value in body.items()
@@ -209,34 +256,6 @@ def _problems(state: State, target: Mapping[str, Tensor], head: str) -> str:
         if keys
     ]
     return ", ".join(parts)
-
-
-def _renamed_head(state: State, target: Mapping[str, Tensor], head: str) -> set[str]:
-    """Return the names of an unknown linear layer that could be the classifier under another name."""
-    matrices = [value for key, value in target.items() if _below(key, head) and value.ndim == 2]
-    width = matrices[0].shape[1] if matrices else None
-    layers = [
-        key.removesuffix("weight")
-        for key, value in state.items()
-        if key.endswith("weight") and key not in target and value.ndim == 2 and value.shape[1] == width
-    ]
-    if len(layers) != 1 or any(_below(key, head) for key in state):
-        return set()
-    return {key for key in (layers[0] + "weight", layers[0] + "bias") if key in state}
-
-
-def _head_by_shape(
-    state: State, others: State, target: Mapping[str, Tensor], head_keys: list[str], notes: list[str]
-) -> State:
-    if not head_keys:
-        return {}
-    head = head_keys[0].rpartition(".")[0]
-    for tensors in (state, others):
-        names = _renamed_head(tensors, target, head)
-        if names:
-            notes.append(f"head read from {sorted(names)[0].rpartition('.')[0]}")
-            return {f"{head}.{name.rpartition('.')[2]}": tensors[name] for name in names}
-    return {}
 
 
 def _fit_first_convolution(state: State, target: Mapping[str, Tensor], network: nn.Module) -> list[str]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from resemblance.config.encoder import EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.user_modules import import_user_module
-from resemblance.encoders.base import Encoder, first_line
+from resemblance.encoders.base import Encoder, cannot_read, first_line
+from resemblance.encoders.checkpoint.stored_head import ONE_OUTPUT
 from resemblance.encoders.fitting import load_weights
 from resemblance.encoders.grid import find_prefix, tokens_to_map
+from resemblance.encoders.probe import used_parameters
 from resemblance.encoders.surgery import replace
-from resemblance.encoders.trace import check_cut, find_classifier, find_cut, trace
+from resemblance.encoders.trace import FoundHead, check_cut, find_classifier, find_cut, trace
+from resemblance.encoders.user.linear_calls import ReachedHead
+from resemblance.encoders.user.unwrapped import unwrapped
+from resemblance.encoders.user.user_head import linear_head, probe_images, until_function
 
 
 class Captured(NamedTuple):
@@ -53,15 +56,22 @@ def _at_cut(layer: nn.Module, args: tuple[Any, ...], output: Any) -> Tensor | No
 
 def _at_head(layer: nn.Module, args: tuple[Any, ...]) -> None:
     if _CURRENT.captured is not None:
-        _CURRENT.captured["embedding"] = args[0]
+        _CURRENT.captured["embedding"] = args[0].mean((2, 3)) if args[0].ndim == 4 else args[0]
+
+
+def _end_at_head(layer: nn.Module, args: tuple[Any, ...]) -> None:
+    """Leave out what the network does with its logits, which cannot be done with an embedding."""
+    if _CURRENT.captured is not None:
+        _at_head(layer, args)
+        raise ReachedHead
 
 
 class ModuleEncoder(Encoder):
     """Any network; hooks read the map and the embedding during one ordinary pass.
 
-    The classifier is its last linear layer. The map is the output of the layer ``cut``; by default of the last layer
-    whose output is a map of several cells, except for pooling and dropout layers. Tokens (B, N, D) are arranged on
-    their grid, and channels in the last dimension are moved to the second.
+    The classifier is its last linear layer, 1×1 convolution, or call of a linear function. The map is the output of the
+    layer ``cut``; by default of the last layer whose output is a map of several cells, except for pooling and dropout
+    layers. Tokens (B, N, D) are arranged on their grid, and channels in the last dimension are moved to the second.
 
     Args:
         name: the name for messages.
@@ -94,33 +104,63 @@ class ModuleEncoder(Encoder):
         self.module = module
         self.activation = activation
         self._image_size = image.size
-        parameter = next(module.parameters(), torch.zeros(()))
+        self._stop_at: int | None = None
+        images = probe_images(module, image)
         try:
-            images = torch.zeros(2, image.channels, *image.size).to(parameter)
-            calls, output = trace(module, images)
-        except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
-            raise UserError(
-                f"encoder {name} cannot read {image.channels}-channel images of {image.height}x{image.width} "
-                f"pixels ({first_line(error)}); try another --image-size"
-            ) from error
+            traced = trace(module, images)
+        except Exception as error:  # of any network that reads something else
+            raise cannot_read(name, image, error, module) from error
         if cut is not None:
             check_cut(module, cut, name)
-        classifier = find_classifier(calls, output, name)
+        head = find_classifier(module, traced, name, num_classes)
         if cut is None:
-            cut = "" if classifier is None else find_cut(module, calls, classifier, image.size, name)
+            cut = "" if head is None else find_cut(module, traced, head, image.size, name)
         self._cut = cut
-        self._head = "" if classifier is None else classifier.path
+        self._head = "" if head is None else head.path
         if weights is not None:
-            loaded = load_weights(module, weights, name, self._head, num_classes is not None)
-            self.description = f"{description}, {loaded.note}"
-        self.trained_head = classifier is not None and (weights is None or loaded.head)
+            needed = num_classes is not None
+            loaded = load_weights(module, weights, name, self._head, needed)
+            self.description, self.entries = f"{description}, {loaded.note}", loaded.entries
+            if (head is not None and not head.relation.plain) or not self._head:
+                head = find_classifier(module, trace(module, images), name, num_classes)
+        self.trained_head = head is not None and (weights is None or loaded.head or not self._head)
         module.get_submodule(cut).register_forward_hook(_at_cut)
-        if self._head:
-            placeholder = nn.Identity()
-            placeholder.register_forward_pre_hook(_at_head)
-            self.classifier = replace(module, self._head, placeholder)
+        if head is not None:
+            self._take_head(head, num_classes)
         self._measure(image)
+        if head is not None and not head.path:
+            self._freeze_unused()
         self._fit_head(num_classes, replace_head)
+
+    def _take_head(self, head: FoundHead, num_classes: int | None) -> None:
+        """Take the classifier out of the network, so that its input is captured instead."""
+        if head.notes:
+            self.description += f"; {'; '.join(head.notes)}"
+        layer = self.module.get_submodule(head.path) if head.path else None
+        outputs = len(head.call.weight)
+        plain = head.relation.plain and isinstance(layer, nn.Linear) and outputs > 1
+        if layer is None:
+            self._stop_at = head.call.number
+        else:
+            placeholder = nn.Identity()
+            placeholder.register_forward_pre_hook(_at_head if plain else _end_at_head)
+            replace(self.module, head.path, placeholder)
+        if plain:
+            self.classifier = layer
+            return
+        two = outputs == 1 and num_classes == 2
+        self.description += f"; {ONE_OUTPUT}" if two else ""
+        self.classifier = linear_head(head, layer, two)
+
+    def _freeze_unused(self) -> None:
+        """Let no parameter of a classifier that is a function require a gradient: its copy is what is trained."""
+        used = used_parameters(self.module, self._dummy(), self._read_all)
+        for parameter in self.module.parameters():
+            parameter.requires_grad_(parameter.requires_grad and parameter in used)
+
+    def _read_all(self, images: Tensor) -> Tensor:
+        features = self._features(images)
+        return self._map(features).sum() + self._embed(features).sum()
 
     def _fit_head(self, num_classes: int | None, replace_head: bool) -> None:
         if num_classes is None:
@@ -157,8 +197,10 @@ class ModuleEncoder(Encoder):
             )
         file = config.weights if load and config.weights != "none" else None
         name = config.encoder if ":" in config.encoder else type(module).__name__
+        module, notes = unwrapped(module, name)
         description = f"{name}, the user's network" + ("" if file else " with its own weights")
-        return cls(name, description, copy.deepcopy(module), image, num_classes, config.cut, file)
+        description = "; ".join([description, *notes])
+        return cls(name, description, module, image, num_classes, config.cut, file)
 
     @property
     def _network(self) -> nn.Module:
@@ -168,8 +210,11 @@ class ModuleEncoder(Encoder):
         captured: dict[str, Tensor] = {}
         _CURRENT.captured, _CURRENT.stop = captured, self.stop_at_map
         try:
-            self.module(images)
-        except _ReachedCut:
+            if self._stop_at is None:
+                self.module(images)
+            else:
+                captured |= until_function(self.module, images, self._stop_at)
+        except (_ReachedCut, ReachedHead):
             pass
         finally:
             _CURRENT.captured = None

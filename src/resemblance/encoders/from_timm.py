@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from resemblance.config.encoder import EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
-from resemblance.encoders.base import Encoder, first_line
+from resemblance.encoders.base import UNTRAINED, Encoder, first_line
 from resemblance.encoders.fitting import load_weights
 from resemblance.encoders.grid import tokens_to_map
 from resemblance.encoders.hub import packaged_weights, pretrained_timm_source
@@ -45,7 +45,7 @@ class TimmEncoder(Encoder):
         self, config: EncoderConfig, image: ImageSpec, num_classes: int | None, load: bool = True
     ) -> None:
         name = timm_name(config.encoder)
-        super().__init__(config.encoder, f"timm {name}, no pretrained weights")
+        super().__init__(config.encoder, f"timm {name}, {UNTRAINED}")
         if config.cut is not None:
             raise UserError("--cut is only for your own module; a timm encoder is cut where its features end")
         pretrained = load and config.weights == "pretrained"
@@ -70,7 +70,7 @@ class TimmEncoder(Encoder):
             loaded = load_weights(
                 self.net, config.weights, config.encoder, path, num_classes is not None, _convert
             )
-            self.trained_head = loaded.head
+            self.trained_head, self.entries = loaded.head, loaded.entries
             self.description = f"timm {name}, {loaded.note}"
         self.classifier = replace(self.net, path, nn.Identity())
         if num_classes is None:

@@ -10,7 +10,7 @@ from torchvision import models
 from resemblance.config.encoder import EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
-from resemblance.encoders.base import first_line
+from resemblance.encoders.base import UNTRAINED, first_line
 from resemblance.encoders.from_module import ModuleEncoder
 from resemblance.encoders.hub import require_torchvision
 from resemblance.encoders.names import torchvision_name, torchvision_weights
@@ -32,7 +32,7 @@ def torchvision_encoder(
     short = torchvision_name(config.encoder)
     pretrained = load and config.weights == "pretrained"
     network = _create(short, image, num_classes, pretrained)
-    description = f"torchvision {short}, no pretrained weights"
+    description = f"torchvision {short}, {UNTRAINED}"
     if pretrained:
         description = f"torchvision {short}, pretrained ({torchvision_weights(short)})"
     if image.channels == 1:

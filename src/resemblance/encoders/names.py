@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+from resemblance.config.encoder import TORCHVISION
 from resemblance.config.errors import UserError
 
 ALIASES = {
@@ -15,7 +16,6 @@ ALIASES = {
     "swin_small": "swin_small_patch4_window7_224",
     "mobilenetv3": "mobilenetv3_large_100",
 }
-TORCHVISION = "torchvision/"
 
 
 def timm_name(name: str) -> str:

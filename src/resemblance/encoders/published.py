@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from resemblance.config.encoder import TORCHVISION
 from resemblance.config.groups import ImageOptions
 from resemblance.config.image import INTERPOLATIONS
-from resemblance.encoders.names import TORCHVISION, timm_name, torchvision_name, torchvision_weights
+from resemblance.encoders.names import timm_name, torchvision_name, torchvision_weights
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 RESIZE = {"center": "crop", "squash": "squash", "border": "pad"}  # timm's names

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from resemblance.config.encoder import EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
-from resemblance.encoders.base import Encoder
+from resemblance.encoders.base import UNTRAINED, Encoder
 from resemblance.encoders.fitting import load_weights
 
 WIDTHS = (16, 32, 64, 128)
@@ -32,7 +32,7 @@ class SmallEncoder(Encoder):
     def __init__(
         self, config: EncoderConfig, image: ImageSpec, num_classes: int | None, load: bool = True
     ) -> None:
-        super().__init__("small", "small CNN, no pretrained weights")
+        super().__init__("small", f"small CNN, {UNTRAINED}")
         if config.weights == "pretrained":
             raise UserError("encoder small has no pretrained weights; use --weights none or --weights FILE")
         if config.cut is not None or config.stem not in ("auto", "standard"):
@@ -53,7 +53,7 @@ class SmallEncoder(Encoder):
             self.classifier = nn.Linear(d, num_classes)
         if load and config.weights != "none":
             loaded = load_weights(self, config.weights, "small", "classifier", num_classes is not None)
-            self.trained_head = loaded.head
+            self.trained_head, self.entries = loaded.head, loaded.entries
             self.description = f"small CNN, {loaded.note}"
 
     def _features(self, images: Tensor) -> Tensor:

@@ -20,6 +20,12 @@ def is_resnet(network: nn.Module) -> bool:
     return isinstance(network, ResNet | TorchvisionResNet)
 
 
+def has_large_stem(encoder: nn.Module) -> bool:
+    """Check whether an encoder is a ResNet whose stem divides the image by 4."""
+    resnets = [module for module in encoder.modules() if is_resnet(module)]
+    return any(not isinstance(network.maxpool, nn.Identity) for network in resnets)
+
+
 def wants_small_stem(network: nn.Module, name: str, stem: str, weights: str, image: ImageSpec) -> bool:
     """Decide whether to use the small stem.
 

@@ -14,7 +14,7 @@ import torch
 from resemblance.config.errors import UserError
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.export.answer_graph import AnswerGraph
-from resemblance.export.description import describe, input_description
+from resemblance.export.graph_description import describe, input_description
 from resemblance.export.onnx_check import Agreement, check_onnx
 from resemblance.export.onnx_file import onnx_bytes
 from resemblance.export.packages import import_packages

@@ -95,6 +95,8 @@ def _convert(
         messages.warn(note)
     original = open_original(name if module is None else module, splits, options)
     messages.say(f"{original.name} on {overview(splits, original.spec)}")
+    if original.normalisation:
+        messages.say(original.normalisation)
     converted = convert_original(original, splits, options)
     if converted.check is not None and converted.check.val is not None:
         messages.say(

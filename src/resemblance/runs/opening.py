@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from resemblance.config.errors import UserError
+from resemblance.config.files.named_files import HUB, hub_hint
 from resemblance.core.classifier import Classifier
 from resemblance.methods.loading import load
 from resemblance.runs.folders import CHECKPOINTS, find_run_folder, read_config
 from resemblance.runs.run import RunRecord
-from resemblance.store import HUB, hub_hint
 from resemblance.training.engine.devices import DistributedContext, find_accelerator
 
 Openable = RunRecord | Classifier | Path | str

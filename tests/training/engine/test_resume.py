@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ import torch
 from cases import METHODS, made
 from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
+from resemblance.printing.lines import FolderWarning
 from resemblance.training.ends import actions
+from resemblance.training.engine import identity
 from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint
 from resemblance.training.engine.fit import fit
 from resemblance.training.engine.interrupts import Interrupted
@@ -176,3 +179,15 @@ def test_a_stage_restores_which_parameters_need_gradients(tmp_path, monkeypatch)
     fit(model, digits(), tmp_path / "run", TrainConfig(accelerator="cpu", progress=False))
     assert seen
     assert all(seen)
+
+
+def test_another_number_of_threads_is_said(monkeypatch):
+    old = identity.threads(TrainConfig(accelerator="cpu"))
+    assert old == torch.get_num_threads()
+    assert identity.threads(TrainConfig(accelerator="gpu")) == 0
+    with pytest.warns(FolderWarning, match=r"started with 7 threads and continues with 2.*OMP_NUM_THREADS=7"):
+        identity.warn_of_other_threads({"threads": 7}, {"threads": 2})
+    with warnings.catch_warnings(action="error"):
+        for before in ({"threads": 2}, {"threads": 0}, {}):
+            identity.warn_of_other_threads(before, {"threads": 2})
+    identity.check_same({"threads": 7}, {"threads": 2}, Path("run"))

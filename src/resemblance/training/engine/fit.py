@@ -20,7 +20,7 @@ from resemblance.training.engine.devices import (
     pickle_job,
     run_processes,
 )
-from resemblance.training.engine.identity import check_same, identify
+from resemblance.training.engine.identity import check_same, identify, warn_of_other_threads
 from resemblance.training.engine.interrupts import (
     Interrupts,
     receive_signals,
@@ -32,6 +32,7 @@ from resemblance.training.engine.lock import lock_folder
 from resemblance.training.engine.order import plan
 from resemblance.training.engine.run import Run
 from resemblance.training.engine.state import RunState
+from resemblance.training.small_batches import check_batch_norm
 
 
 @dataclass
@@ -127,6 +128,7 @@ def check_fit(
         raise UserError("--precision 16-mixed needs a GPU; on a CPU use bf16-mixed")
     get_augment(recipe.augment)  # refuses an unknown name
     steps = plan(len(splits.train), recipe.batch_size, config.devices, config.accumulate).steps
+    check_batch_norm(model, recipe, len(splits.train), config)
     planned, recipe = recipe, recipe.lengthened(steps)
     if not len(splits.val):  # nothing could tell that these stages improve the model
         recipe = replace(recipe, stages=tuple(stage for stage in recipe.stages if not stage.clearly))
@@ -259,6 +261,8 @@ def _resumed(job: Job) -> str:
         )
     state = RunState.load(path)
     check_same(state.identity, job.identity, job.folder)
+    if not state.finished:
+        warn_of_other_threads(state.identity, job.identity)
     for other in (job.stage_path, job.candidate_path, job.start_path):
         if other.exists() and not state.finished:
             check_checkpoint(other)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from resemblance.config.errors import UserError
 from resemblance.config.training import TrainConfig
 from resemblance.core.classifier import Classifier
 from resemblance.core.recipe import Recipe
 from resemblance.data.sources.source import DataSplits, Source
+from resemblance.printing.lines import FolderWarning
 from resemblance.training.engine.state import plain
 
 # Settings that do not change the weights, or that the recipe, compared as a whole, already contains.
@@ -27,6 +31,8 @@ NOT_COMPARED = (
     "batch_size",
     "augment",
 )
+
+THREADS = "threads"  # compared apart, since it changes no more than the last bits
 
 
 def identify(model: Classifier, recipe: Recipe, splits: DataSplits, config: TrainConfig) -> dict[str, Any]:
@@ -45,9 +51,30 @@ def identify(model: Classifier, recipe: Recipe, splits: DataSplits, config: Trai
             "recipe": [asdict(stage) for stage in recipe.stages],
             "training images": fingerprint(splits.train),
             "validation images": fingerprint(splits.val),
+            THREADS: threads(config),
         }
     )
     return identity
+
+
+def threads(config: TrainConfig) -> int:
+    """Return the number of threads in which each process computes on a CPU; 0 on other hardware."""
+    if config.accelerator in ("gpu", "mps") or (config.accelerator == "auto" and torch.cuda.device_count()):
+        return 0
+    return torch.get_num_threads() if config.devices == 1 else max(1, (os.cpu_count() or 1) // config.devices)
+
+
+def warn_of_other_threads(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Warn if a run is continued with another number of threads: the last bits of its weights will differ."""
+    before, now = old.get(THREADS), new.get(THREADS)
+    if before and now and before != now:
+        warnings.warn(
+            f"this run was started with {before} threads and continues with {now}, which add numbers in another order: "
+            "the last bits of its weights will differ from those of a run that was not interrupted (OMP_NUM_THREADS="
+            f"{before} continues to the same bits)",
+            FolderWarning,
+            stacklevel=2,
+        )
 
 
 def fingerprint(source: Source | None) -> str:
@@ -72,7 +99,7 @@ def check_same(old: dict[str, Any], new: dict[str, Any], run: Path) -> None:
     # A version without an option trained as its default does.
     defaults = {name: value for name, value in plain(asdict(TrainConfig())).items() if name in new}
     old = {**defaults, **old}
-    differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    differing = [name for name in {**old, **new} if name != THREADS and old.get(name) != new.get(name)]
     if not differing:
         return
     shown = []

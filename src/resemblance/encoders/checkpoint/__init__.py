@@ -1,0 +1,1 @@
+"""Weights files as other people's training scripts write them."""

@@ -1,0 +1,1 @@
+"""Networks as other people write them."""
