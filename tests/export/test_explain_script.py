@@ -38,7 +38,7 @@ PREPARATIONS = [
     {},
     {"resize": "crop", "crop_share": 0.875, "interpolation": "bicubic"},
     {"resize": "pad", "interpolation": "lanczos"},
-    {"resize": "squash", "crop_share": 0.9, "interpolation": "box"},
+    {"resize": "squash", "crop_share": 0.9, "interpolation": "box", "window": (700, 20000)},
 ]
 NAMES = ("cat", "dog", "owl")
 
@@ -95,6 +95,13 @@ def test_its_pixels_are_those_of_the_library(script, size, preparation, tmp_path
         pixels = np.asarray(module.prepare(module.read(path)))
         expected = (as_tensor(path, spec).tensor * 255).round().numpy().astype(np.uint8)
         assert np.array_equal(pixels.reshape(*spec.size, -1).transpose(2, 0, 1), expected), mode
+
+
+def test_what_pillow_cannot_read_is_one_line(script, tmp_path):
+    module, _, _ = script
+    (tmp_path / "a.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    with pytest.raises(SystemExit, match=r"a\.dcm: Pillow cannot read it; save it as PNG"):
+        module.read(tmp_path / "a.dcm")
 
 
 def test_rotated_photographs_and_palettes_are_read_alike(script, tmp_path):

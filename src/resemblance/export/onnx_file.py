@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from resemblance.config.errors import UserError
+from resemblance.export.accurate_logarithms import accurate_operations
 from resemblance.export.answer_graph import AnswerGraph
 from resemblance.export.packages import import_packages
 
@@ -68,7 +69,12 @@ def _recorded(graph: AnswerGraph) -> torch.export.ExportedProgram:
 def _converted(graph: AnswerGraph, program: torch.export.ExportedProgram) -> Any:
     try:
         made = torch.onnx.export(
-            program, dynamo=True, verbose=False, input_names=[INPUT], output_names=list(graph.names)
+            program,
+            dynamo=True,
+            verbose=False,
+            input_names=[INPUT],
+            output_names=list(graph.names),
+            custom_translation_table=accurate_operations(),
         )
         assert made is not None
         return made.model_proto

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import torch
 from torch import Tensor, nn
 
 from resemblance.config.image import ImageSpec
 from resemblance.encoders.trace import FoundHead
+from resemblance.encoders.user.early_end import ended_by
 from resemblance.encoders.user.linear_calls import LinearCalls, ReachedHead
 
 
@@ -33,7 +32,7 @@ def linear_head(head: FoundHead, layer: nn.Module | None, two: bool) -> nn.Linea
 
 def until_function(module: nn.Module, images: Tensor, number: int) -> dict[str, Tensor]:
     """Run a network up to the call of a linear function; return the input of that."""
-    with LinearCalls(number) as calls, suppress(ReachedHead):
+    with LinearCalls(number) as calls, ended_by(ReachedHead):
         module(images)
     return {} if calls.embedding is None else {"embedding": calls.embedding}
 
