@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from resemblance.config.errors import UserError
-from resemblance.data.sources.zip_names import zip_names
+from resemblance.data.formats.zip_names import zip_names
 from resemblance.data.text import one_line, reason
 
 MAX_FILE = 1 << 29  # bytes; larger files cannot be images of a data set

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 UTF_8_FLAG = 0x800
@@ -85,7 +86,7 @@ def _all_decode(names: Sequence[bytes], encoding: str) -> bool:
 def _looks_western(name: bytes) -> bool:
     """Check whether a name in code page 437 has single letters with accents among others."""
     high = [byte > 0x7F for byte in name]
-    pairs = any(one and other for one, other in zip(high, high[1:], strict=False))
+    pairs = any(one and other for one, other in pairwise(high))
     return not pairs and all(byte in _LETTERS_437 for byte in name if byte > 0x7F)
 
 
