@@ -84,10 +84,14 @@ def _all_decode(names: Sequence[bytes], encoding: str) -> bool:
 
 
 def _looks_western(name: bytes) -> bool:
-    """Check whether a name in code page 437 has single letters with accents among others."""
-    high = [byte > 0x7F for byte in name]
-    pairs = any(one and other for one, other in pairwise(high))
-    return not pairs and all(byte in _LETTERS_437 for byte in name if byte > 0x7F)
+    """Check whether a name in code page 437 has letters with accents, and not mainly these."""
+    if any(byte > 0x7F and byte not in _LETTERS_437 for byte in name):
+        return False
+    for part in name.replace(b"\\", b"/").split(b"/"):
+        high = [byte > 0x7F for byte in part.partition(b".")[0]]
+        if 2 * sum(high) > len(high) and any(one and other for one, other in pairwise(high)):
+            return False
+    return True
 
 
 def _is_east_asian(text: str) -> bool:
