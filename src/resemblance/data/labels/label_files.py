@@ -42,7 +42,7 @@ def label_files(tree: Tree, name: str, labels: str | None, skip: bool) -> Labell
         labelled = _by_named_table(tree, named_table(tree, labels), images, name, skip, masks)
     else:
         labelled = _by_what_is_there(tree, images, name, labels != NONE, skip, masks)
-    labelled.notes += note_on_masks(sorted(masks))
+    labelled.notes += [*tree.notes, *note_on_masks(sorted(masks))]
     return labelled
 
 

@@ -24,7 +24,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from resemblance.config.errors import UserError
 from resemblance.config.model import ModelSpec
@@ -237,7 +236,7 @@ class KMEx(PrototypeMethod):
         """Compute the cross entropy of the original classifier; the prototypes are not trained."""
         if "blackbox" not in output.extras:
             raise UserError("the encoder of this KMEx model has no classifier; there is nothing to train")
-        return {"cross_entropy": F.cross_entropy(output.extras["blackbox"], labels)}
+        return {"cross_entropy": self.cross_entropy(output.extras["blackbox"], labels)}
 
     def selection_scores(self, output: Output) -> Tensor:
         """Return the scores, or the original classifier's logits until the embeddings are clustered."""

@@ -221,7 +221,7 @@ class PIPNet(PrototypeMethod):
             parts = [tanh(gather(p.sum(dim=0, keepdim=True)).sum(dim=0)) for _, p in pairs]
             terms["tanh"] = torch.stack(parts).mean()
         if weights["classification"]:
-            parts = [F.cross_entropy(logits(scores), labels) for scores, _ in pairs]
+            parts = [self.cross_entropy(logits(scores), labels) for scores, _ in pairs]
             terms["classification"] = torch.stack(parts).mean()
         return {name: weights[name] * term for name, term in terms.items()}
 

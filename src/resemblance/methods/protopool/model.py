@@ -250,7 +250,7 @@ class ProtoPool(PrototypeMethod):
             for mask in (own, ~own)
         )
         return {
-            "cross_entropy": mixed_cross_entropy(output.scores, labels, output.extras),
+            "cross_entropy": mixed_cross_entropy(output.scores, labels, output.extras, self.class_weights),
             "cluster": config.cluster * cluster,
             "separation": -config.separation * separation,
             # The authors' code uses the logits, whose cosines can be negative.

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
@@ -217,7 +216,7 @@ class ProtoVAE(PrototypeMethod):
             gram = gram.sqrt()
         kl = mixture(divergences, output.similarities, own)
         return {
-            "cross_entropy": F.cross_entropy(output.scores, labels),
+            "cross_entropy": self.cross_entropy(output.scores, labels),
             "reconstruction": config.reconstruction * errors.sum(dim=1).mean(),
             "kl": config.kl * kl,
             "orthonormality": config.orthonormality * (gram.mean() if config.uses_means else gram.sum()),

@@ -174,7 +174,7 @@ class SENN(PrototypeMethod):
         The authors' code omits the last two if there is a penalty, and sums the sparsity over the batch.
         """
         config = self.config
-        terms = {"cross_entropy": F.cross_entropy(output.scores, labels)}
+        terms = {"cross_entropy": self.cross_entropy(output.scores, labels)}
         if config.robustness:
             terms["robustness"] = config.robustness * self.penalty(output)
         if self.decoder_is_trained:
