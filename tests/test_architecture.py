@@ -271,7 +271,7 @@ def import_names(distributions: set[str]) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("folders", "needed", "also"),
     [
-        (["src"], [declared(), declared("umap", "dicom", "heic", "parquet", "onnx")], []),
+        (["src"], [declared(), declared("umap", "dicom", "heic", "parquet", "onnx", "transformers")], []),
         (
             ["tests", "benchmarks", "experiments"],
             [declared("test")],

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import collections
+import copy
 import datetime
 import enum
 import importlib
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -207,6 +209,31 @@ def test_a_head_of_several_layers_is_named(tmp_path: Path, name: str) -> None:
     encoder = build(tmp_path / "w.pth")
     assert not encoder.trained_head
     assert f"its head has several layers ({name}.0, {name}.2)" in encoder.description
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_weight_normalisation_is_computed(tmp_path: Path, old: bool) -> None:
+    net = network()
+    normed = copy.deepcopy(net)
+    make: Any = torch.nn.utils.weight_norm if old else torch.nn.utils.parametrizations.weight_norm
+    with warnings.catch_warnings(action="ignore"):
+        make(normed.fc)
+    torch.save(normed.state_dict(), tmp_path / "w.pth")
+    encoder = build(tmp_path / "w.pth")
+    assert encoder.trained_head
+    assert same(encoder, net)
+
+
+def test_averages_of_lightning_are_found_by_the_first_part_of_their_names(tmp_path: Path) -> None:
+    raw, averaged = network(seed=1), network(seed=2)
+    state = {f"model.{key}": value for key, value in raw.state_dict().items()}
+    state |= {f"ema_model.module.{key}": value for key, value in averaged.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "w.ckpt")
+    encoder = build(tmp_path / "w.ckpt")
+    assert encoder.entries == ("state_dict.ema_model.module", "state_dict.model")
+    assert same(encoder, averaged)
+    assert same(build(f"{tmp_path / 'w.ckpt'}::state_dict.model"), raw)
+    assert same(build(f"{tmp_path / 'w.ckpt'}::model"), raw)
 
 
 def test_a_head_with_batch_norm_has_several_layers(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ ANSWERS: dict[str, Callable[[Tensor], Any]] = {
     "log-softmax": lambda z: (z.log_softmax(1), None),
     "sigmoids": lambda z: z.sigmoid(),
     "reshaped": lambda z: z[:, :3].view(-1, 3, 1, 1),
+    "split": lambda z: torch.cat(z.view(-1, 3).unbind(1)).view(3, -1).t(),
 }
 
 
@@ -222,6 +223,13 @@ class CosineLayer(Net):
 
     def make_head(self, classes: int) -> nn.Module:
         return CosineLinear(16, classes)
+
+
+class TokenHead(Net):
+    """A head that reads a sequence of one token."""
+
+    def logits(self, features: Tensor) -> Tensor:
+        return self.head(features[:, None])[:, 0]
 
 
 class NormedHead(Net):

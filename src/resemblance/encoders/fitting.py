@@ -20,7 +20,7 @@ from resemblance.encoders.checkpoint.tensor_names import (
     prefixes,
     without_wrappers,
 )
-from resemblance.encoders.checkpoint.weight_sets import WRAPPERS, State, WeightSet
+from resemblance.encoders.checkpoint.weight_sets import AVERAGED, WRAPPERS, State, WeightSet
 from resemblance.encoders.surgery import grey_weight
 from resemblance.encoders.weights import read_sets
 
@@ -95,6 +95,7 @@ def load_weights(
     file, entry = split_entry(path)
     target = network.state_dict()
     fitted = _fitting_sets(network, _chosen(read_sets(file), entry, file), file, name, head, convert)
+    fitted.sort(key=lambda one: not set(AVERAGED).intersection(one.entry.split(".")))
     taken, others = fitted[0], fitted[1:]
     entries = tuple(one.entry for one in fitted)
     if others:
@@ -143,9 +144,13 @@ def _chosen(sets: list[WeightSet], entry: str, file: Path) -> list[WeightSet]:
     for one in sets:
         if one.entry == entry:
             return [one]
-        below_entry = {key: value for key, value in one.tensors.items() if key.startswith(f"{entry}.")}
-        if below_entry:
-            return [WeightSet(entry, {key[len(entry) + 1 :]: value for key, value in below_entry.items()})]
+        inside = entry.removeprefix(f"{one.entry}.") if one.entry else entry
+        for prefix in (f"{inside}.", f"{entry}."):
+            chosen = {
+                key[len(prefix) :]: value for key, value in one.tensors.items() if key.startswith(prefix)
+            }
+            if chosen:
+                return [WeightSet(entry, chosen)]
     known = ", ".join(one.entry for one in sets if one.entry) or "no entries"
     raise UserError(f"weights file '{file}' has no entry {entry!r} with tensors; it has {known}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from resemblance.config.encoder import EncoderConfig
@@ -15,11 +16,11 @@ from resemblance.encoders.base import Encoder, cannot_read, first_line
 from resemblance.encoders.checkpoint.stored_head import ONE_OUTPUT
 from resemblance.encoders.fitting import load_weights
 from resemblance.encoders.grid import find_prefix, tokens_to_map
-from resemblance.encoders.probe import used_parameters
+from resemblance.encoders.probe import evaluating, used_parameters
 from resemblance.encoders.surgery import replace
 from resemblance.encoders.trace import FoundHead, check_cut, find_classifier, find_cut, trace
 from resemblance.encoders.user.early_end import ended_by
-from resemblance.encoders.user.linear_calls import ReachedHead
+from resemblance.encoders.user.linear_calls import ReachedHead, pooled
 from resemblance.encoders.user.unwrapped import unwrapped
 from resemblance.encoders.user.user_head import linear_head, probe_images, until_function
 
@@ -57,7 +58,7 @@ def _at_cut(layer: nn.Module, args: tuple[Any, ...], output: Any) -> Tensor | No
 
 def _at_head(layer: nn.Module, args: tuple[Any, ...]) -> None:
     if _CURRENT.captured is not None:
-        _CURRENT.captured["embedding"] = args[0].mean((2, 3)) if args[0].ndim == 4 else args[0]
+        _CURRENT.captured["embedding"] = pooled(args[0])
 
 
 def _end_at_head(layer: nn.Module, args: tuple[Any, ...]) -> None:
@@ -127,13 +128,13 @@ class ModuleEncoder(Encoder):
         self.trained_head = head is not None and (weights is None or loaded.head or not self._head)
         module.get_submodule(cut).register_forward_hook(_at_cut)
         if head is not None:
-            self._take_head(head, num_classes)
+            self._take_head(head, images, num_classes)
         self._measure(image)
         if head is not None and not head.path:
             self._freeze_unused()
         self._fit_head(num_classes, replace_head)
 
-    def _take_head(self, head: FoundHead, num_classes: int | None) -> None:
+    def _take_head(self, head: FoundHead, images: Tensor, num_classes: int | None) -> None:
         """Take the classifier out of the network, so that its input is captured instead."""
         if head.notes:
             self.description += f"; {'; '.join(head.notes)}"
@@ -144,14 +145,24 @@ class ModuleEncoder(Encoder):
             self._stop_at = head.call.number
         else:
             placeholder = nn.Identity()
-            placeholder.register_forward_pre_hook(_at_head if plain else _end_at_head)
             replace(self.module, head.path, placeholder)
+            goes_on = plain and all(self._runs(images[:count]) for count in (1, 2))
+            placeholder.register_forward_pre_hook(_at_head if goes_on else _end_at_head)
         if plain:
             self.classifier = layer
             return
         two = outputs == 1 and num_classes == 2
         self.description += f"; {ONE_OUTPUT}" if two else ""
         self.classifier = linear_head(head, layer, two)
+
+    def _runs(self, images: Tensor) -> bool:
+        """Check whether the network can go on with an embedding where it expects logits."""
+        try:
+            with evaluating(self.module), torch.no_grad():
+                self.module(images)
+        except Exception:  # of any code of the user's
+            return False
+        return True
 
     def _freeze_unused(self) -> None:
         """Let no parameter of a classifier that is a function require a gradient: its copy is what is trained."""

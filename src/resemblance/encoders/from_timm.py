@@ -14,7 +14,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.encoders.base import UNTRAINED, Encoder, first_line
 from resemblance.encoders.fitting import load_weights
-from resemblance.encoders.grid import tokens_to_map
+from resemblance.encoders.grid import find_grid, find_prefix, tokens_to_map
 from resemblance.encoders.hub import packaged_weights, pretrained_timm_source
 from resemblance.encoders.names import timm_name
 from resemblance.encoders.stem import use_small_stem, wants_small_stem
@@ -51,7 +51,7 @@ class TimmEncoder(Encoder):
         pretrained = load and config.weights == "pretrained"
         packaged = packaged_weights(name) if pretrained else None
         self.net = _create(name, config, image, num_classes, pretrained and packaged is None)
-        path = classifier_path(self.net)
+        path = classifier_path(self.net, name)
         new_stem = ""
         if wants_small_stem(self.net, config.encoder, config.stem, config.weights, image):
             new_stem = use_small_stem(self.net)
@@ -72,7 +72,7 @@ class TimmEncoder(Encoder):
             )
             self.trained_head, self.entries = loaded.head, loaded.entries
             self.description = f"timm {name}, {loaded.note}"
-        self.classifier = replace(self.net, path, nn.Identity())
+        self.classifier = as_linear(replace(self.net, path, nn.Identity()))
         if num_classes is None:
             self.drop_head()
         self.prefix = int(getattr(self.net, "num_prefix_tokens", 0))
@@ -86,11 +86,21 @@ class TimmEncoder(Encoder):
 
     def _features(self, images: Tensor) -> Tensor:
         features: Tensor = self.net.forward_features(images)
+        if not isinstance(features, Tensor):
+            raise UserError(
+                f"encoder {self.name} has features in {len(features)} parts of different sizes, not in one map: choose "
+                "another encoder"
+            )
         return features
 
     def _map(self, features: Tensor) -> Tensor:
         if features.ndim == 3:
-            return tokens_to_map(features, self._image_size, self.prefix)
+            size, count, prefix = self._image_size, features.shape[1], self.prefix
+            if (
+                find_grid(count - prefix, size) is None
+            ):  # of CoaT, which does not say that it has a class token
+                prefix = find_prefix(count, size)
+            return tokens_to_map(features, size, prefix)
         if getattr(self.net, "output_fmt", "NCHW") == "NHWC":
             return features.permute(0, 3, 1, 2)
         return features
@@ -121,29 +131,59 @@ def _create(
             f"pretrained weights of {name} could not be downloaded ({first_line(error)}); "
             "use --weights FILE or --weights none"
         ) from error
-    except (RuntimeError, ValueError, AssertionError, TypeError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError, NotImplementedError) as error:
+        raise UserError(
+            f"encoder {name} cannot be built by timm {timm.__version__} ({first_line(error)}); choose another encoder"
+        ) from error
+    except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(
             f"encoder {name} cannot be built for {image.channels}-channel images of "
             f"{image.height}x{image.width} pixels, weights {config.weights} ({first_line(error)}); "
-            "try another --image-size or --weights none"
+            "try another --image-size" + (" or --weights none" if pretrained else "")
         ) from error
     return network
 
 
-def classifier_path(network: Any) -> str:
+def classifier_path(network: Any, name: str) -> str:
     """Return the path of a timm network's classifier.
 
     Raises:
-        UserError: if it has several, as distilled transformers have.
+        UserError: if it has none, or several, as distilled transformers have.
     """
     classifier = network.get_classifier() if hasattr(network, "get_classifier") else None
-    for path, module in network.named_modules():
-        if module is classifier and not isinstance(module, nn.Identity):
-            return str(path)
-    raise UserError(
-        f"the classifier of {type(network).__name__} is not a single layer; choose another encoder "
-        "(for a distilled transformer, the one that is not distilled)"
+    several = list(classifier) if isinstance(classifier, tuple | list | nn.ModuleList) else []
+    paths = {module: path for path, module in network.named_modules()}
+    listed = ", ".join(str(paths.get(module, "?")) for module in several)
+    if len(several) > 1:
+        plain = name.partition(".")[0].replace("_distilled", "").removesuffix("_dist")
+        hint = f", such as {plain}" if plain != name.partition(".")[0] and timm.is_model(plain) else ""
+        raise UserError(
+            f"encoder {name} has {len(several)} classifiers ({listed}), whose outputs it combines; choose an encoder "
+            f"with one{hint}"
+        )
+    if classifier in paths and not isinstance(classifier, nn.Identity):
+        return str(paths[classifier])
+    raise UserError(f"encoder {name} has no classifier of its own in timm; choose another encoder")
+
+
+def as_linear(classifier: nn.Module) -> nn.Module:
+    """Return a linear layer for a 1×1 convolution, which reads a pooled map in DLA and DPN; other layers as they are.
+
+    Example:
+        >>> as_linear(nn.Conv2d(8, 3, 1))
+        Linear(in_features=8, out_features=3, bias=True)
+    """
+    if not isinstance(classifier, nn.Conv2d) or classifier.kernel_size != (1, 1):
+        return classifier
+    weight, bias = classifier.weight, classifier.bias
+    linear = nn.Linear(
+        weight.shape[1], len(weight), bias=bias is not None, device=weight.device, dtype=weight.dtype
     )
+    with torch.no_grad():
+        linear.weight.copy_(weight.flatten(1))
+        if bias is not None:
+            linear.bias.copy_(bias)
+    return linear
 
 
 def _convert(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:

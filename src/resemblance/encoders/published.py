@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resemblance.config.encoder import TORCHVISION
+from resemblance.config.encoder import TORCHVISION, TRANSFORMERS
 from resemblance.config.groups import ImageOptions
-from resemblance.config.image import INTERPOLATIONS
+from resemblance.config.image import INTERPOLATIONS, SMALLEST_SHARE
 from resemblance.encoders.names import timm_name, torchvision_name, torchvision_weights
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PILLOW = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 RESIZE = {"center": "crop", "squash": "squash", "border": "pad"}  # timm's names
 
 
@@ -47,6 +48,8 @@ def published_images(name: str) -> PublishedImages | None:
         return None
     if name.startswith(TORCHVISION):
         return _of_torchvision(torchvision_name(name))
+    if name.startswith(TRANSFORMERS):
+        return _of_transformers(name)
     import timm
 
     published = timm.get_pretrained_cfg(timm_name(name))
@@ -97,6 +100,39 @@ def _of_torchvision(short: str) -> PublishedImages:
     return PublishedImages(
         *IMAGENET, (crop, crop), "crop", share, _interpolation("bilinear" if mode is None else mode.value)
     )
+
+
+def _of_transformers(name: str) -> PublishedImages | None:
+    """Return the images of an image processor of transformers; None without one."""
+    from resemblance.encoders.user.from_transformers import preparation_of
+
+    settings = preparation_of(name)
+    if "image_mean" not in settings:
+        return None
+    scaled = _side(settings.get("size"))
+    crop = _side(settings.get("crop_size")) if settings.get("do_center_crop") else None
+    side = crop or scaled or 224
+    keeps_ratio = crop is not None or "shortest_edge" in _mapping(settings.get("size"))
+    share = settings.get("crop_pct") or (side / scaled if crop and scaled else 1.0)
+    return PublishedImages(
+        tuple(settings["image_mean"]),
+        tuple(settings["image_std"]),
+        (side, side),
+        "crop" if keeps_ratio else "squash",
+        min(max(float(share), SMALLEST_SHARE), 1.0),
+        PILLOW.get(settings.get("resample"), "bilinear"),
+    )
+
+
+def _side(size: Any) -> int | None:
+    if isinstance(size, int):
+        return size
+    values = [value for value in _mapping(size).values() if isinstance(value, int)]
+    return min(values, default=None)
+
+
+def _mapping(size: Any) -> dict[str, Any]:
+    return size if isinstance(size, dict) else {}
 
 
 def _interpolation(name: str) -> str:

@@ -12,6 +12,11 @@ LONGEST = 200  # characters of a tensor's name, or of a shape, in messages
 # Parts of a name that wrappers add: torch.compile, FSDP, activation checkpoints, DataParallel.
 WRAPPING = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 DATA_PARALLEL = "module"
+# How torch.nn.utils stores weight normalisation: length and direction.
+NORMS = (
+    (".parametrizations.weight.original0", ".parametrizations.weight.original1"),
+    (".weight_g", ".weight_v"),
+)
 USUAL = ("module.", "model.", "backbone.", "net.", "network.", "encoder.")
 
 
@@ -40,9 +45,28 @@ def without_wrappers(stored: State, target: Mapping[str, Tensor]) -> list[State]
         ['layer.0.weight']
     """
     own = {part for key in target for part in key.split(".")}
+    stored = _with_norms_applied(stored, target)
     plain = _without(stored, WRAPPING - own)
     bare = _without(plain, {DATA_PARALLEL} - own)
     return [plain] if bare.keys() == plain.keys() else [plain, bare]
+
+
+def _with_norms_applied(stored: State, target: Mapping[str, Tensor]) -> State:
+    """Compute the weights of layers with weight normalisation, which are stored as a length and a direction."""
+    state = dict(stored)
+    for length, direction in NORMS:
+        for key in [key for key in state if key.endswith(length) and key not in target]:
+            g, other = state[key], key.removesuffix(length) + direction
+            v = state.get(other)
+            if v is not None and v.ndim >= 2 and g.numel() == len(v):
+                norm = v.flatten(1).norm(dim=1).reshape(-1, *[1] * (v.ndim - 1))
+                weight = g.reshape(norm.shape) * v / norm
+                place = {other: key.removesuffix(length) + ".weight"}
+                state = {
+                    place.get(name, name): weight if name == other else value for name, value in state.items()
+                }
+                del state[key]
+    return state
 
 
 def _without(stored: State, added: set[str]) -> State:

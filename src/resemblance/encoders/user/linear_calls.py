@@ -69,15 +69,13 @@ class LinearCalls(TorchFunctionMode):
             return func(*args, **kwargs)
         number, self._count = self._count, self._count + 1
         if number == self._stop_at:
-            self.embedding = _pooled(parts[0])
+            self.embedding = pooled(parts[0])
             raise ReachedHead
         output = func(*args, **kwargs)
         if self._stop_at is None:
             inputs, weight, bias, parameter = parts
             self.calls.append(
-                LinearCall(
-                    number, len(self._layers), _pooled(inputs), weight, bias, _pooled(output), parameter
-                )
+                LinearCall(number, len(self._layers), pooled(inputs), weight, bias, pooled(output), parameter)
             )
         return output
 
@@ -86,7 +84,8 @@ def _parts(func: Any, args: Any, kwargs: Any) -> tuple[Tensor, Tensor, Tensor | 
     """Return input, weight (K, E), bias and the weight as it was given, if a function is linear on whole images."""
     if func is F.linear:
         inputs, weight, bias = _named(args, kwargs, "input", "weight", "bias")
-        return (inputs, weight, bias, weight) if inputs.ndim == 2 else None
+        one_each = inputs.ndim == 2 or (inputs.ndim == 3 and inputs.shape[1] == 1)
+        return (inputs, weight, bias, weight) if one_each else None
     if func is torch.addmm:
         bias, inputs, matrix = _named(args, kwargs, "input", "mat1", "mat2")
         return (inputs, matrix.t(), bias, matrix) if bias.ndim == 1 else None
@@ -107,8 +106,9 @@ def _named(args: Any, kwargs: Any, *names: str) -> tuple[Any, ...]:
     return tuple(args[i] if i < len(args) else kwargs.get(name) for i, name in enumerate(names))
 
 
-def _pooled(tensor: Tensor) -> Tensor:
-    return tensor.mean((2, 3)) if tensor.ndim == 4 else tensor
+def pooled(tensor: Tensor) -> Tensor:
+    """Return one vector per image: the mean over cells, or the only one there is."""
+    return tensor.mean((2, 3)) if tensor.ndim == 4 else tensor.flatten(1)
 
 
 def layer_of(network: nn.Module, call: LinearCall) -> str:
