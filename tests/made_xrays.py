@@ -106,18 +106,23 @@ def her_network() -> nn.Module:
     return network
 
 
-def trained_network(count: int = 400, epochs: int = 2) -> nn.Module:
+def trained_network(count: int = 400, epochs: int = 3) -> nn.Module:
     """Train the network on images of other patients than those of `write_images`."""
     torch.manual_seed(0)
     network, labels = her_network(), torch.arange(count) % 2
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.2  # there are few steps
     inputs = torch.stack([as_input(made_xray(10**6 + i, bool(label))) for i, label in enumerate(labels)])
-    optimizer = torch.optim.Adam(network.parameters(), 3e-4)
+    optimizer = torch.optim.Adam(network.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=epochs * -(-count // 20))
     for _ in range(epochs):
         for rows in torch.randperm(count).split(20):
             loss = F.binary_cross_entropy_with_logits(network(inputs[rows])[:, 0], labels[rows].float())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            schedule.step()
     return network.eval()
 
 
