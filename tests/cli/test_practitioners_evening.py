@@ -91,7 +91,7 @@ def test_five_commands(kind: str, weights: Path, tmp_path: Path, command: Comman
 def assert_script_agrees(script: Path, image: Path, predicted: re.Match[str], kind: str) -> None:
     """The script says the same of a PNG file, and of a DICOM file that Pillow cannot read it."""
     done = subprocess.run(
-        [sys.executable, str(script), str(image)], capture_output=True, text=True, encoding="utf-8"
+        [sys.executable, str(script), str(image)], capture_output=True, encoding="utf-8", cwd=script.parent
     )
     if kind == "dcm":
         assert done.returncode == 1
