@@ -30,6 +30,7 @@ FLOORS = [
     "audit",
     "metrics",
     "convert",
+    "export",
     "methods",
     "explain",
     "relevance",
@@ -49,6 +50,7 @@ ON_THE_FLOOR_OF = {
     "auditing": "api",
     "evaluating": "api",
     "explaining": "api",
+    "exporting": "api",
     "version": "config",
 }
 LARGEST_FOLDER = 18
@@ -269,8 +271,12 @@ def import_names(distributions: set[str]) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("folders", "needed", "also"),
     [
-        (["src"], [declared(), declared("umap"), declared("transformers")], []),
-        (["tests", "benchmarks", "experiments"], [declared("test")], [declared()]),
+        (["src"], [declared(), declared("umap", "dicom", "heic", "parquet", "onnx", "transformers")], []),
+        (
+            ["tests", "benchmarks", "experiments"],
+            [declared("test")],
+            [declared(), declared("dicom", "heic", "parquet", "onnx")],
+        ),
         (["docs"], [declared("docs")], [declared(), declared("test")]),
     ],
     ids=["source", "tests", "docs"],

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from resemblance.explain.prototype_view import PrototypeView, prototype_views
     from resemblance.explain.reason import Reason
     from resemblance.explaining import explain
+    from resemblance.export.bundle import Exported
+    from resemblance.exporting import export
     from resemblance.methods.ensemble.model import Ensemble, make_ensemble
     from resemblance.methods.loading import load
     from resemblance.methods.registry import build, list_methods
@@ -50,6 +52,7 @@ _HOMES = {
     "Evaluation": "metrics.evaluation",
     "Explanation": "explain.explanation",
     "Explanations": "explain.many.explanations",
+    "Exported": "export.bundle",
     "FitResult": "training.engine.fit",
     "ImageDataset": "data.dataset",
     "ImageSpec": "config.image",
@@ -69,6 +72,7 @@ _HOMES = {
     "evaluate": "evaluating",
     "evaluate_ensemble": "metrics.ensemble",
     "explain": "explaining",
+    "export": "exporting",
     "fit": "training.engine.fit",
     "infer_image_spec": "data.spec",
     "inspect": "runs.inspection.inspecting",
@@ -93,6 +97,7 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "Explanations",
+    "Exported",
     "FitResult",
     "ImageDataset",
     "ImageSpec",
@@ -113,6 +118,7 @@ __all__ = [
     "evaluate",
     "evaluate_ensemble",
     "explain",
+    "export",
     "fit",
     "infer_image_spec",
     "inspect",
@@ -130,7 +136,7 @@ __all__ = [
 
 
 class _Package(ModuleType):
-    """Keeps `audit`, `explain`, `convert` and `report` the functions, whose names four subpackages have too."""
+    """Keeps `audit`, `explain`, `export`, `convert` and `report` functions; five subpackages have these names too."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in _HOMES or not isinstance(value, ModuleType):

@@ -1,4 +1,4 @@
-"""The Python interface, which the command line uses: train, convert, open, explain, evaluate, report."""
+"""The Python interface, which the command line uses: train, convert, open, explain, evaluate, report, export."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from resemblance.config.method import MethodConfig
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.explain.many.explanations import Explanations
 from resemblance.explaining import explain
+from resemblance.export.bundle import Exported
 from resemblance.runs.explained_images import Labels
 from resemblance.runs.messages import Messages, messages_for
 from resemblance.runs.opening import Openable, read_run
@@ -91,6 +92,7 @@ class Run(RunRecord):
         batch_size: int = 128,
         workers: int = 0,
         skip_bad_images: bool = False,
+        labels: str | None = None,
         progress: bool = False,
     ) -> Evaluation: ...
 
@@ -107,6 +109,7 @@ class Run(RunRecord):
         batch_size: int = 128,
         workers: int = 0,
         skip_bad_images: bool = False,
+        labels: str | None = None,
         progress: bool = False,
         messages: Messages | None = None,
         **options: Any,
@@ -130,6 +133,7 @@ class Run(RunRecord):
         split: str = "auto",
         batch_size: int = 32,
         skip_bad_images: bool = False,
+        labels: str | None = None,
         progress: bool = False,
         messages: Messages | None = None,
         **options: Any,
@@ -145,6 +149,7 @@ class Run(RunRecord):
             split=split,
             batch_size=batch_size,
             skip_bad_images=skip_bad_images,
+            labels=labels,
             progress=progress,
             messages=messages,
             **options,
@@ -165,6 +170,7 @@ class Run(RunRecord):
         batch_size: int = 128,
         workers: int = 0,
         skip_bad_images: bool = False,
+        labels: str | None = None,
         messages: Messages | None = None,
     ) -> Path:
         """Write the run's page; see `resemblance.report`."""
@@ -184,8 +190,13 @@ class Run(RunRecord):
             batch_size=batch_size,
             workers=workers,
             skip_bad_images=skip_bad_images,
+            labels=labels,
             messages=messages,
         )
+
+    def export(self, onnx: Path | str, *, pictures: bool = True) -> Exported:
+        """Write the model as an ONNX graph; see `resemblance.export`."""
+        return export(self, onnx, pictures=pictures)
 
 
 def train(

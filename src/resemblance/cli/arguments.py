@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from types import NoneType
@@ -76,7 +77,7 @@ def _split(
     """Return the text of each option that is given, and the positional words, which include all words after ``--``."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     try:
-        typed, words = parser.parse_known_args(list(arguments[:end]))
+        typed, words = parser.parse_known_args(_joined(options, arguments[:end]))
     except (
         argparse.ArgumentError
     ) as error:  # without `type` and `choices`, only the number of values can be wrong
@@ -89,6 +90,18 @@ def _split(
             flags = ["--config", "--help", *(word for one in options for word in one.flags)]
             raise _UsageError(f"unknown option {name!r}{near(name, flags)}")
     return vars(typed), [*words, *arguments[end + 1 :]]
+
+
+def _joined(options: Sequence[Option], arguments: Sequence[str]) -> list[str]:
+    """Join an option and numbers that begin with a minus, ``--window -160,240``: argparse takes these for an option."""
+    takes_one = {word for one in options if not one.switch for word in one.flags}
+    joined: list[str] = []
+    for word in arguments:
+        if joined and joined[-1] in takes_one and re.match(r"-\.?\d", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _assign(words: Sequence[str], options: Sequence[Option]) -> dict[str, Any]:

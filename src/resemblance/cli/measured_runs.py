@@ -33,6 +33,7 @@ def run_measures(options: EvaluateCommand, out: Screen) -> int:
         batch_size=options.batch_size,
         workers=options.workers,
         skip_bad_images=options.skip_bad_images,
+        labels=options.labels,
         folder=folder,
         progress=True,
         messages=out,

@@ -83,6 +83,9 @@ class ExplainCommand(RunOptions):
     label: str | None = option(
         None, "true class of the images (default: the class folders in which they lie)", metavar="CLASS"
     )
+    labels: Path | None = option(
+        None, "table with the true classes of the images, with columns file and class", metavar="TABLE"
+    )
     abstain_below: float | None = option(
         None,
         "abstain where the deciding similarity is below this quantile of correctly classified validation images, "
@@ -219,6 +222,27 @@ class EmbedCommand(SourceOptions, RunOptions):
     output: Path | None = option(None, PICTURE, metavar="PATH", title="output")
 
 
+@dataclass
+class ExportCommand(RunOptions):
+    """Write a model for software without this library."""
+
+    line: ClassVar[str] = "write a model as an ONNX graph that answers with its reasons"
+    group: ClassVar[str] = "output"
+
+    onnx: Path = option(
+        None,
+        "file to write, ending in .onnx, or a folder for it; a description, a script that explains images, and the "
+        "pictures of the prototypes are written beside it (needs pip install 'resemblance[onnx]')",
+        metavar="FILE",
+        required=True,
+    )
+    pictures: bool = option(
+        True,
+        "write the pictures of the prototypes, which are training images (default)",
+        off="do not write the pictures of the prototypes",
+    )
+
+
 COMMANDS: dict[str, type] = {
     "demo": DemoCommand,
     "methods": MethodsCommand,
@@ -231,4 +255,5 @@ COMMANDS: dict[str, type] = {
     "audit": AuditCommand,
     "report": ReportCommand,
     "embed": EmbedCommand,
+    "export": ExportCommand,
 }

@@ -9,8 +9,19 @@ from resemblance.config.image import INTERPOLATIONS, RESIZES, SMALLEST_SHARE
 from resemblance.config.options import option
 from resemblance.config.training import ACCELERATORS
 
-DATA = "folder with one subfolder per class, a .zip or .npz file, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, or digits"
+DATA = (
+    "folder with one subfolder per class or a table of labels, a .zip or .npz file, a folder of Parquet files, "
+    "hf:OWNER/NAME, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, or digits"
+)
 TRAINED_ON = " (default: the data that the run was trained on)"
+LABELS = (
+    "table with columns file and class, and perhaps split and group, for images without class folders; TABLE:COLUMN "
+    "names the column of classes (default: the folders, else the only table beside the images; none: the folders)"
+)
+WINDOW = (
+    "values that become black and white in images of more than 8 bits, for instance -160,240 for soft tissue in CT "
+    "(default: the range of their type)"
+)
 SKIP = "leave out unreadable images and name them, instead of stopping"
 IMPORT = "package.module:function that may be imported, for a model around your own network"
 RUN = "run folder, model folder, or hf:OWNER/NAME for a model on the Hugging Face Hub"
@@ -23,6 +34,7 @@ class SourceOptions:
     group: ClassVar[str] = "data"
 
     data: str | None = option(None, DATA + TRAINED_ON, metavar="DATA")
+    labels: str | None = option(None, LABELS, metavar="TABLE")
     skip_bad_images: bool = option(False, SKIP)
     batch_size: int = option(128, "images per batch; does not change the results", least=1)
     workers: int = option(0, "processes that read images", least=0)
@@ -64,6 +76,8 @@ class ImageOptions:
         "filter that scales the images (default: as the weights were trained, else bilinear)",
         choices=INTERPOLATIONS,
     )
+    window: tuple[float, float] | None = option(None, WINDOW, metavar="LOW,HIGH")
+    labels: str | None = option(None, LABELS, metavar="TABLE")
     val_fraction: float = option(
         0.1,
         "share of the training images used for validation if the data has no validation images",

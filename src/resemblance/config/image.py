@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import inf
 from numbers import Integral
+from typing import Any
 
 from resemblance.config.errors import UserError
 
@@ -32,6 +33,8 @@ class ImageSpec:
         crop_share: the share of the scaled side that the model sees, in [0.1, 1].
         interpolation: the filter that scales pictures, always with antialiasing.
         padding: the colour of padding, per channel, in [0, 1]; by default the mean.
+        window: the values that become black and white in images of more than 8 bits; by default, the range of their
+            type.
 
     Raises:
         UserError: if the values are not valid or contradict each other.
@@ -50,6 +53,7 @@ class ImageSpec:
     crop_share: float = 1.0
     interpolation: str = "bilinear"
     padding: tuple[float, ...] = ()
+    window: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
@@ -79,6 +83,7 @@ class ImageSpec:
             raise UserError(
                 f"padding needs {self.channels} values in [0, 1], not {_listed(self.padding) or 'none'}"
             )
+        object.__setattr__(self, "window", checked_window(self.window))
         if self.resize not in RESIZES:
             raise UserError(f"there is no resize {self.resize!r}; choose from {', '.join(RESIZES)}")
         if self.interpolation not in INTERPOLATIONS:
@@ -88,10 +93,36 @@ class ImageSpec:
         if not SMALLEST_SHARE <= self.crop_share <= 1:
             raise UserError(f"the crop share must be from {SMALLEST_SHARE} to 1, not {self.crop_share:g}")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dictionary that JSON can hold; without the window if there is none, as in older model folders."""
+        values = asdict(self)
+        if self.window is None:
+            del values["window"]
+        return values
+
     @property
     def size(self) -> tuple[int, int]:
         """The height and the width in pixels."""
         return self.height, self.width
+
+
+def checked_window(window: Sequence[float] | None) -> tuple[float, float] | None:
+    """Return the values of black and white as two numbers.
+
+    Raises:
+        UserError: if these are not two finite numbers in ascending order.
+
+    Example:
+        >>> checked_window((40, -160))
+        Traceback (most recent call last):
+        resemblance.config.errors.UserError: --window needs two numbers LOW,HIGH with LOW below HIGH, not 40, -160
+    """
+    if window is None:
+        return None
+    values = tuple(float(value) for value in window)
+    if len(values) != 2 or not -inf < values[0] < values[1] < inf:
+        raise UserError(f"--window needs two numbers LOW,HIGH with LOW below HIGH, not {_listed(values)}")
+    return values[0], values[1]
 
 
 def _listed(values: Sequence[float]) -> str:

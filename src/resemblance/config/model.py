@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from resemblance.config.errors import UserError
@@ -71,7 +71,7 @@ class ModelSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary that JSON can hold."""
-        return {"classes": list(self.classes), "image": asdict(self.image)}
+        return {"classes": list(self.classes), "image": self.image.to_dict()}
 
     @classmethod
     def from_dict(cls, values: Any) -> ModelSpec:

@@ -10,6 +10,7 @@ from resemblance.config.options import option
 from resemblance.config.values import check_fields
 
 JPEG_QUALITY = 20
+CLASS_WEIGHTS = ("none", "balanced")
 ADVERSARIAL = ("none", "fgsm")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
@@ -41,6 +42,15 @@ class TrainConfig:
         None,
         "augmentation of the training images: none, flip, crop, flip+crop, elastic, protopnet or pipnet "
         "(default: the recipe's)",
+    )
+    class_weights: str = option(
+        "none",
+        "balanced: images of rare classes count more in the loss, so that all classes count alike",
+        choices=CLASS_WEIGHTS,
+    )
+    balanced_sampling: bool = option(
+        False,
+        "draw images of all classes equally often; those of rare ones are drawn several times per epoch",
     )
     adversarial: str = option(
         "none",
@@ -105,11 +115,25 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.balanced_sampling and self.class_weights != "none":
+            raise UserError(
+                "--class-weights and --balanced-sampling together would count rare classes twice; leave out one of them"
+            )
         if self.stored_views is not None and self.remedy:
             raise UserError(
                 f"--stored-views keeps what the encoder computes for the same views, but {self.remedy} changes the "
                 "images in every epoch; leave out one of them"
             )
+
+    @property
+    def balanced(self) -> bool:
+        """Whether all classes count alike, whatever their numbers of images.
+
+        Example:
+            >>> TrainConfig(class_weights="balanced").balanced, TrainConfig().balanced
+            (True, False)
+        """
+        return self.balanced_sampling or self.class_weights == "balanced"
 
     @property
     def remedy(self) -> str:

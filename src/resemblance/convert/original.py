@@ -105,7 +105,10 @@ def _from_model(
     model.eval()
     outputs = names or model.spec.classes
     order = class_order(outputs, splits.classes, name, names is not None)
-    image, settings, encoder = _prepared(model.spec.image, images), {}, None
+    if model.spec.image.window and splits.window is None and images.window is None:
+        low, high = model.spec.image.window
+        raise UserError(f"{name} reads its images by a window; add --window {low:g},{high:g}")
+    image, settings, encoder = replace(_prepared(model.spec.image, images), window=splits.window), {}, None
     shown = image
     if isinstance(model, BlackBox | KMEx):
         encoder = model.encoder
@@ -124,7 +127,7 @@ def _from_model(
             base = {"method": model.name, "config": asdict(model.config), "spec": model.spec.to_dict()}
             settings = {"encoder": getattr(model.config, "encoder", "small"), "base": base}
             encoder = ModelEncoder(model)
-        # The model inside normalises the images.
+        # The model inside normalises the images, but does not read their files.
         image = replace(image, mean=(0.0,) * image.channels, std=(1.0,) * image.channels)
     else:
         mean, std = expand(images.mean, image.channels, "mean"), expand(images.std, image.channels, "std")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from resemblance.config.encoder import EncoderConfig
 from resemblance.config.method import MethodConfig
 from resemblance.config.model import ModelSpec
+from resemblance.core.class_weights import weighted_cross_entropy
 from resemblance.core.other_software import UsableElsewhere
 from resemblance.core.output import Output
 from resemblance.core.probabilities import as_probabilities
@@ -61,6 +62,8 @@ class Classifier(TrainingHooks, UsableElsewhere):
         renamed_tensors: name of a tensor in older model folders → its present name.
         fact_types: the types of the method's own facts by name, checked when a model folder is loaded.
         facts: measurements of the model that are saved with it: accuracies, counts, notes.
+        class_weights: (C,) weights of the classes in the loss while the model is trained with ``--class-weights``; else
+            None. They are not saved.
     """
 
     traits: Traits = Traits()
@@ -75,6 +78,7 @@ class Classifier(TrainingHooks, UsableElsewhere):
         self.traits = replace(self.traits, words=config.words)
         self.normalize = Normalize(spec.image.mean, spec.image.std)
         self.facts: dict[str, Any] = {}
+        self.class_weights: Tensor | None = None
 
     @classmethod
     def build(
@@ -189,6 +193,10 @@ class Classifier(TrainingHooks, UsableElsewhere):
         return None
 
     # This follows from them.
+
+    def cross_entropy(self, scores: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """Return the mean cross entropy of scores (B, C) with labels (B,), with the weights of the classes if any."""
+        return weighted_cross_entropy(scores, labels, self.class_weights, label_smoothing)
 
     def forward(self, images: Tensor) -> Output:
         """Compute the output for images (B, C, H, W) in [0, 1]."""

@@ -31,6 +31,12 @@ class UsableElsewhere(nn.Module):
         module._apply(fn if isinstance(fn, _AtLeastFloat32) else _AtLeastFloat32(fn), recurse)
         return self
 
+    def fix_choices(self) -> None:
+        """Keep, as attributes, choices that depend on the values of tensors; a record cannot read these.
+
+        It is called on a copy that is recorded and not trained any more. By default there are no such choices.
+        """
+
     def __call__(self, images: Tensor) -> Any:
         """Compute the output; while `torch.jit.trace` records the outermost model, scores and similarities alone."""
         if images.dtype in SIXTEEN_BITS:

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
+from resemblance.data.formats.levels import eight_bits
 from resemblance.data.geometry import Preparation
-from resemblance.data.images import Pixels, eight_bits, read_image
+from resemblance.data.images import Pixels, read_image
 from resemblance.data.transforms import to_tensor
 
 # Modes of PIL images that no file format here can save, and equivalent ones.
@@ -45,9 +46,10 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInpu
     """Convert one image to the tensor that a model of ``spec`` reads.
 
     Args:
-        image: a path, encoded bytes or an open file; a PIL image; a uint8 or uint16 array (H, W) or (H, W, C), or a
-            uint8 tensor (C, H, W); a float array (H, W) or (H, W, C), or a tensor (C, H, W) or (1, C, H, W), in [0, 1]
-            at the model's size. What `as_tensor` has returned is returned unchanged.
+        image: a path, encoded bytes or an open file; a PIL image; a uint8 or uint16 array (H, W) or (H, W, C), for a
+            model with a window also one of other whole numbers; a uint8 tensor (C, H, W); a float array (H, W) or
+            (H, W, C), or a tensor (C, H, W) or (1, C, H, W), in [0, 1] at the model's size. What `as_tensor` has
+            returned is returned unchanged.
         spec: size, channels and preparation; arrays of floats and tensors of floats are not prepared.
         name: the name in messages; by default the path, or "image".
 
@@ -73,17 +75,17 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInpu
             raise UserError(f"{name!r} is a folder, not an image; choose an image file in it")
         if not path.is_file():
             raise UserError(f"no such image: {name!r}")
-        return _prepared(read_image(path, name), spec, name)
+        return _prepared(read_image(path, name, spec.window), spec, name)
     name = name or "image"
     if isinstance(image, Tensor):
         return _from_tensor(image, spec, name)
     if isinstance(image, Image.Image):
         # Through a file format, so that modes, palettes and rotation are handled in one place.
-        return _prepared(_upright(image, name), spec, name)
+        return _prepared(_upright(image, name, spec), spec, name)
     if isinstance(image, np.ndarray):
         return _from_array(image, spec, name)
     if isinstance(image, bytes) or hasattr(image, "read"):
-        return _prepared(read_image(image, name), spec, name)
+        return _prepared(read_image(image, name, spec.window), spec, name)
     raise UserError(
         f"{name}: a {type(image).__name__} is not an image; use a path, a PIL image, a uint8 array (H, W, C) "
         "or a tensor (C, H, W) in [0, 1]"
@@ -121,18 +123,27 @@ def as_picture(tensor: Tensor) -> Pixels:
     return pixels(tensor.expand(3, -1, -1))
 
 
-def _upright(image: Image.Image, name: str) -> Image.Image:
+def _upright(image: Image.Image, name: str, spec: ImageSpec) -> Image.Image:
     if 0 in image.size:
         raise UserError(f"{name}: a picture of {image.width}x{image.height} pixels is empty")
-    if image.mode in ("L", "RGB") and not image.getexif():
+    exif = _exif(image)
+    if image.mode in ("L", "RGB") and not exif:
         return image
     buffer = io.BytesIO()
     try:
         converted = image.convert(SAVED_AS[image.mode]) if image.mode in SAVED_AS else image
-        converted.save(buffer, "TIFF" if image.mode in ("CMYK", "F", "I") else "PNG", exif=image.getexif())
+        converted.save(buffer, "TIFF" if image.mode in ("CMYK", "F", "I") else "PNG", exif=exif)
     except (OSError, ValueError):
         raise UserError(f"{name}: images of mode {image.mode} cannot be read; convert it to RGB") from None
-    return read_image(buffer.getvalue(), name)
+    return read_image(buffer.getvalue(), name, spec.window)
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    """Return the EXIF data of a picture; none if it is damaged."""
+    try:
+        return image.getexif()
+    except Exception:
+        return Image.Exif()
 
 
 def _prepared(image: Image.Image, spec: ImageSpec, name: str) -> ModelInput:
@@ -159,12 +170,14 @@ def _from_array(array: np.ndarray[Any, Any], spec: ImageSpec, name: str) -> Mode
         )
     if not array.size:
         raise UserError(f"{name}: a picture of {shape[1]}x{shape[0]} pixels is empty")
+    if spec.window is not None and array.dtype.kind in "iu" and array.dtype != np.uint8:
+        array = eight_bits(array, spec.window[1], spec.window[0])
     if array.dtype == np.uint16:
         # By the range of the type, as 16-bit files are, so that images of one set stay comparable.
         array = eight_bits(array, 65535)
     if array.dtype == np.uint8:
         squeezed = array[:, :, 0] if array.ndim == 3 and shape[2] == 1 else array
-        return _prepared(_upright(Image.fromarray(np.ascontiguousarray(squeezed)), name), spec, name)
+        return _prepared(_upright(Image.fromarray(np.ascontiguousarray(squeezed)), name, spec), spec, name)
     if not np.issubdtype(array.dtype, np.floating):
         levels = array.dtype.kind in "iu" and array.min() >= 0 and array.max() <= 255
         hint = "; use .astype(np.uint8)" if levels else ""

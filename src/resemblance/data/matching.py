@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from resemblance.config.errors import UserError
 from resemblance.data.images import SUFFIXES
-from resemblance.data.sources.layout import listed
 from resemblance.data.sources.source import Source
-from resemblance.data.text import one_line
+from resemblance.data.text import composed, listed, one_line
 
 
 class Matches(NamedTuple):
@@ -94,7 +93,7 @@ def match_names(source: Source, names: Sequence[str], where: str, what: str) -> 
 
 def _parts(name: str) -> tuple[str, ...]:
     """Return the folders and the file name of a path, without the suffix of an image file."""
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")] or [name]
+    parts = [part for part in composed(name).replace("\\", "/").split("/") if part not in ("", ".")] or [name]
     if parts[-1].lower().endswith(SUFFIXES):
         parts[-1] = parts[-1].rpartition(".")[0]
     return tuple(parts)

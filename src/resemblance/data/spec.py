@@ -71,7 +71,8 @@ def infer_image_spec(
             raw = replace(raw, resize="squash", crop_share=1.0)
         measured_mean, measured_std = measure(splits, raw, seed)
         mean, std = mean or measured_mean, std or measured_std
-    return ImageSpec(height, width, channels, mean, std, resize, share, interpolation)
+    spec = ImageSpec(height, width, channels, mean, std, resize, share, interpolation)
+    return replace(spec, window=splits.window)
 
 
 def measure(

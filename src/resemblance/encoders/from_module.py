@@ -19,6 +19,7 @@ from resemblance.encoders.grid import find_prefix, tokens_to_map
 from resemblance.encoders.probe import evaluating, used_parameters
 from resemblance.encoders.surgery import replace
 from resemblance.encoders.trace import FoundHead, check_cut, find_classifier, find_cut, trace
+from resemblance.encoders.user.early_end import ended_by
 from resemblance.encoders.user.linear_calls import ReachedHead, pooled
 from resemblance.encoders.user.unwrapped import unwrapped
 from resemblance.encoders.user.user_head import input_of_function, linear_head, probe_images
@@ -221,12 +222,11 @@ class ModuleEncoder(Encoder):
         captured: dict[str, Tensor] = {}
         _CURRENT.captured, _CURRENT.stop = captured, self.stop_at_map
         try:
-            if self._function is None:
-                self.module(images)
-            else:
-                captured |= input_of_function(self.module, images, self._function)
-        except (_ReachedCut, ReachedHead):
-            pass
+            with ended_by(_ReachedCut, ReachedHead):
+                if self._function is None:
+                    self.module(images)
+                else:
+                    captured |= input_of_function(self.module, images, self._function)
         finally:
             _CURRENT.captured = None
         if "map" not in captured:

@@ -129,7 +129,7 @@ class InnerProduct(Geometry):
         if self.unit_patches:
             latents = F.normalize(latents, dim=1, eps=SMALLEST)
         products = self.normalized(vectors).flatten(1) @ latents.flatten(2)
-        return -products.reshape(len(latents), -1, *latents.shape[2:])
+        return -products.reshape(latents.shape[0], -1, *latents.shape[2:])
 
     def whole(self, latents: Tensor, vectors: Tensor) -> Tensor:
         """Return −⟨z, p⟩, (B, P)."""

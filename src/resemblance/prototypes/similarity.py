@@ -194,6 +194,10 @@ def pairwise_distances(rows: Tensor, columns: Tensor) -> Tensor:
         >>> pairwise_distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
         tensor([[5.]])
     """
+    if is_recorded():
+        squared = _all_differences(rows, columns)
+        apart = squared > 0
+        return torch.where(apart, squared, 1).sqrt() * apart
     return torch.cdist(rows, columns, compute_mode="donot_use_mm_for_euclid_dist")
 
 
@@ -214,4 +218,11 @@ def pairwise_squared(rows: Tensor, columns: Tensor) -> Tensor:
         tensor([[1., 9.],
                 [2., 4.]])
     """
+    if is_recorded():
+        return _all_differences(rows, columns)
     return pairwise_distances(rows, columns).square()
+
+
+def _all_differences(rows: Tensor, columns: Tensor) -> Tensor:
+    """Return ‖row − column‖² of (..., N, D) and (P, D), with N·P·D numbers in memory: other software has no cdist."""
+    return (rows[..., :, None, :] - columns).square().sum(dim=-1)

@@ -38,6 +38,7 @@ def report(
     batch_size: int = 128,
     workers: int = 0,
     skip_bad_images: bool = False,
+    labels: str | None = None,
     messages: Messages | None = None,
 ) -> Path:
     """Write one HTML page about one or more runs, side by side, and return its path.
@@ -56,6 +57,7 @@ def report(
         batch_size: images per batch; it does not change the results.
         workers: the number of processes that read images.
         skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
+        labels: a table of the classes of images without class folders; see `open_data`.
         messages: receives a warning for each run whose images are not available, of which no image is explained, for
             each of several runs whose measurements cannot be read, and for each damaged snapshot.
 
@@ -72,7 +74,7 @@ def report(
         raise UserError(f"{path}: the name of the page must end in .html")
     pages = []
     measured = _measured(opened, messages)
-    images = [_images(run, data, skip_bad_images, messages) for run in measured]
+    images = [_images(run, data, skip_bad_images, labels, messages) for run in measured]
     first = _shared_mistakes(measured, images, seed)
     for run, splits in zip(measured, images, strict=True):
         page = run_report(
@@ -149,11 +151,15 @@ def _measured(runs: Sequence[RunRecord], messages: Messages) -> list[RunRecord]:
 
 
 def _images(
-    run: RunRecord, data: str | DataSplits | None, skip_bad_images: bool, messages: Messages
+    run: RunRecord,
+    data: str | DataSplits | None,
+    skip_bad_images: bool,
+    labels: str | None,
+    messages: Messages,
 ) -> DataSplits | None:
     """Open the run's images; return None if they are not available here, since the report works without them."""
     try:
-        return run.images(data, skip_bad_images)
+        return run.images(data, skip_bad_images, labels)
     except UserError as error:
         if data is not None:
             raise

@@ -14,6 +14,7 @@ from resemblance.audit.verdicts import Outcome, outcomes
 from resemblance.config.audit.audit_options import AuditOptions, chosen_checks
 from resemblance.config.audit.thresholds import read_thresholds
 from resemblance.core.prototype_model import prototypes_of
+from resemblance.data.labels.find_tables import NONE
 from resemblance.data.open import open_data
 from resemblance.data.sources.loose import loose_images
 from resemblance.data.sources.source import DataSplits, Source
@@ -81,6 +82,7 @@ def audit_run(
     split: str = "auto",
     batch_size: int = 32,
     skip_bad_images: bool = False,
+    labels: str | None = None,
     folder: Path | None = None,
     progress: bool = False,
     messages: Messages | None = None,
@@ -95,6 +97,7 @@ def audit_run(
         split: the images that the model is tried on.
         batch_size: images per batch.
         skip_bad_images: whether to leave out unreadable images instead of stopping.
+        labels: a table of the classes of images without class folders; see `open_data`.
         folder: where the state of a stopped audit is kept; None for nowhere.
         progress: whether to show bars.
         messages: receives notes.
@@ -106,7 +109,7 @@ def audit_run(
     names = chosen_checks(options)
     thresholds = read_thresholds(options.fail_if, options.thresholds)
     notes: list[str] = []
-    opened = _open(run, data, options, split, skip_bad_images, notes)
+    opened = _open(run, data, options, split, skip_bad_images, labels, notes)
     subject = _subject(run, options, batch_size, opened)
     for note in notes:
         messages.warn(note)
@@ -142,13 +145,17 @@ def _open(
     options: AuditOptions,
     split: str,
     skip: bool,
+    labels: str | None,
     notes: list[str],
 ) -> _Opened:
     """Open the images that the model is tried on, and those of other things."""
     foreign = _foreign(options, run, skip, notes)
-    loose = loose_images(data, run.model.spec.classes, skip) if isinstance(data, str) else None
+    spec = run.model.spec
+    loose = None
+    if isinstance(data, str) and labels in (None, NONE):
+        loose = loose_images(data, spec.classes, skip, spec.image.window)
     if loose is None:
-        splits = run.images(data, skip)
+        splits = run.images(data, skip, labels)
         notes += splits.notes
         part, source = choose_split(splits, split)
         recorded = data is None or data is run.splits
@@ -168,9 +175,10 @@ def _foreign(options: AuditOptions, run: RunRecord, skip: bool, notes: list[str]
     """Open images of other things, in an order drawn by the seed; each check takes as many as it needs."""
     if options.foreign is None:
         return None
-    loose = loose_images(options.foreign, run.model.spec.classes, skip)
+    spec = run.model.spec
+    loose = loose_images(options.foreign, spec.classes, skip, spec.image.window)
     if loose is None:
-        splits = open_data(options.foreign, skip_bad_images=skip)
+        splits = open_data(options.foreign, skip_bad_images=skip, window=spec.image.window)
         notes += splits.notes
         source = choose_split(splits, "auto")[1]
     else:

@@ -36,6 +36,8 @@ def config_lines(command: str, values: Mapping[str, Any]) -> dict[str, Any]:
     lines |= {key: _plain(value) for key, value in values.items() if key not in LEFT_OUT}
     if lines.get("data"):
         lines["data"] = absolute(lines["data"])
+    if lines.get("labels"):
+        lines["labels"] = absolute_table(lines["labels"])
     return lines
 
 
@@ -45,6 +47,14 @@ def absolute(data: str) -> str:
     if not Path(folder).exists() or (not colon and data == "digits"):
         return data
     return f"{kind}{colon}{Path(folder).resolve()}"
+
+
+def absolute_table(labels: str) -> str:
+    """Return the name of a table of labels, perhaps with ``:COLUMN``, with the absolute path of its file."""
+    for path, column in ((labels, ""), (labels.rpartition(":")[0], labels.rpartition(":")[2])):
+        if path and Path(path).expanduser().is_file():
+            return f"{Path(path).expanduser().resolve()}{':' if column else ''}{column}"
+    return labels
 
 
 def versions() -> dict[str, str]:

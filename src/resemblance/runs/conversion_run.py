@@ -13,6 +13,8 @@ from resemblance.config.errors import UserError
 from resemblance.config.runs import ConvertOptions
 from resemblance.convert.conversion import convert_original
 from resemblance.convert.original import open_original
+from resemblance.core.classifier import Classifier
+from resemblance.data.labels.find_tables import NONE
 from resemblance.data.open import open_data
 from resemblance.data.progress import duration
 from resemblance.data.sources.source import DataSplits
@@ -20,7 +22,7 @@ from resemblance.data.text import share
 from resemblance.runs.config_file import config_lines, write_config
 from resemblance.runs.finish import finish
 from resemblance.runs.folders import METRICS, PAGE, check_run_folder, check_writable, read_config
-from resemblance.runs.images import overview
+from resemblance.runs.images import overview, stored_window
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import config_of_run
 from resemblance.runs.run import RunRecord, compressed_as, split_seed
@@ -71,11 +73,22 @@ def _convert(
     values = {**asdict(options), "data": data, "val_fraction": fraction, "split_seed": seed}
     if splits is None and not options.data and run_config.get("jpeg_classes"):
         values |= {name: run_config[name] for name in ("jpeg_classes", "jpeg_quality") if name in run_config}
+    if splits is None and not options.data and not options.labels:
+        values["labels"] = run_config.get("labels", NONE if run_config else None)
+    if splits is None and options.window is None:
+        values["window"] = stored_window(
+            module if isinstance(module, Classifier) else None if module else name
+        )
     if not _was_killed(folder, values, module):
         check_run_folder(folder)
     if splits is None:
         splits = open_data(
-            str(data), seed=seed, val_fraction=fraction, skip_bad_images=options.skip_bad_images
+            str(data),
+            seed=seed,
+            val_fraction=fraction,
+            skip_bad_images=options.skip_bad_images,
+            labels=values["labels"],
+            window=values["window"],
         )
         splits = compressed_as(splits, values)
     for note in splits.notes:

@@ -92,6 +92,7 @@ def evaluate_runs(
     batch_size: int = 128,
     workers: int = 0,
     skip_bad_images: bool = False,
+    labels: str | None = None,
     folder: Path | None = None,
     progress: bool = False,
     messages: Messages | None = None,
@@ -108,6 +109,7 @@ def evaluate_runs(
         batch_size: images per batch.
         workers: the number of processes that read images.
         skip_bad_images: whether to leave out unreadable images.
+        labels: a table of the classes of images without class folders; see `open_data`.
         folder: where the state is kept, from which an evaluation that was stopped goes on; None for nowhere.
         progress: whether to show bars.
         messages: receives notes.
@@ -121,7 +123,7 @@ def evaluate_runs(
     refuse_repetition(runs)
     definition = next(name for name in DEFINITIONS if name == options.definition)
     settings = Settings(map_kind(options), definition, options.seed, options.steps, batch_size)
-    opened = open_images(runs, data, skip_bad_images, messages)
+    opened = open_images(runs, data, skip_bad_images, labels, messages)
     result = RunsEvaluation([], names, settings)
     if settings.maps == "prp":
         messages.warn(LRP_NOTICE)

@@ -35,7 +35,11 @@ def refuse_repetition(runs: Sequence[RunRecord]) -> None:
 
 
 def open_images(
-    runs: Sequence[RunRecord], data: str | DataSplits | None, skip_bad_images: bool, messages: Messages
+    runs: Sequence[RunRecord],
+    data: str | DataSplits | None,
+    skip_bad_images: bool,
+    labels: str | None,
+    messages: Messages,
 ) -> list[DataSplits]:
     """Open the images of each run; runs with the same data and the same split share them."""
     opened: dict[str, DataSplits] = {}
@@ -46,10 +50,15 @@ def open_images(
         else:
             config = {name: run.config.get(name) for name in SPLIT}
             key = repr(
-                (data if isinstance(data, str) else run.config.get("data"), config, run.model.spec.classes)
+                (
+                    data if isinstance(data, str) else run.config.get("data"),
+                    config,
+                    run.model.spec.classes,
+                    run.model.spec.image.window,
+                )
             )
             if key not in opened:
-                opened[key] = run.images(data, skip_bad_images)
+                opened[key] = run.images(data, skip_bad_images, labels)
                 for note in opened[key].notes:
                     messages.warn(note)
             splits = opened[key]

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
+from resemblance.data.labels.image_labels import labels_beside, labels_of_images, read_label_table
 from resemblance.data.progress import track
 from resemblance.data.sources.image_list import ImageList
-from resemblance.data.sources.layout import listed
 from resemblance.data.stopping import stop_if_requested
+from resemblance.data.text import composed, listed
 from resemblance.explain.explain import explain_batch
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.request import class_index, explainable
 from resemblance.runs.messages import Messages
 
-Labels = list[int | str | None] | tuple[int | str | None, ...] | int | str | None
+Labels = list[int | str | None] | tuple[int | str | None, ...] | int | str | Path | None
 
 
 def explain_images(
@@ -69,11 +71,24 @@ def explain_images(
 def true_labels(model: Classifier, images: ImageList, labels: Labels) -> list[int | None]:
     """Return the index of the true class of each image; None where it is not known.
 
+    Args:
+        model: the model.
+        images: the images.
+        labels: the classes of all images, or of each, or the path of a table of files and classes. By default, the
+            class folders, else the only table beside the images of a folder whose classes are the model's.
+
     Raises:
         UserError: if there are more or fewer labels than images, or the model does not have a class.
     """
     if labels is None:
         values: list[Any] = images.labels(model.classes)
+        if not any(values):
+            values = _beside(model, images)
+    elif isinstance(labels, Path):
+        values = list(labels_of_images(read_label_table(labels), images.paths))
+        unlabelled = sum(value is None for value in values)
+        if unlabelled:
+            images.notes.append(f"{labels}: {unlabelled} of {len(images)} images have no class there")
     elif isinstance(labels, list | tuple):
         values = list(labels)
     else:
@@ -81,3 +96,17 @@ def true_labels(model: Classifier, images: ImageList, labels: Labels) -> list[in
     if len(values) != len(images):
         raise UserError(f"{len(values)} labels for {len(images)} images")
     return [None if value is None else class_index(model, value) for value in values]
+
+
+def _beside(model: Classifier, images: ImageList) -> list[str | None]:
+    """Return the classes in the only table beside the images of a folder, if they are classes of the model."""
+    found = labels_beside(images.roots, images.paths)
+    if found is None:
+        return [None] * len(images)
+    shown, values = found
+    if not {value for value in values if value is not None} <= set(map(composed, model.classes)):
+        images.notes.append(f"{shown} has other classes than the model, and is not read")
+        return [None] * len(images)
+    images.notes.append(f"the true classes are those of {shown}, which lies beside the images")
+    names = {composed(name): name for name in model.classes}
+    return [None if value is None else names[value] for value in values]

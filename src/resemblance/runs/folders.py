@@ -26,6 +26,8 @@ CONFIG_TYPES = {
     "split_seed": int | None,
     "val_fraction": float,
     "skip_bad_images": bool,
+    "labels": str | None,
+    "window": list[float] | None,
     "refit_on_all": bool,
     "jpeg_classes": list[str] | None,
     "jpeg_quality": int,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from resemblance.config.errors import UserError
 from resemblance.config.groups import ImageOptions
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.config.start import describe
 from resemblance.config.values import flag
+from resemblance.core.classifier import Classifier
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.spec import expand, infer_image_spec
 from resemblance.encoders.published import image_keywords, published_images
@@ -57,6 +60,7 @@ def start_spec(start: str, splits: DataSplits, options: ImageOptions) -> ModelSp
         "resize": (options.resize, image.resize),
         "crop_share": (options.crop_share, image.crop_share),
         "interpolation": (options.interpolation, image.interpolation),
+        "window": (options.window, image.window),
     }
     for name, (option, required) in pairs.items():
         if option is not None and option != required:
@@ -64,6 +68,22 @@ def start_spec(start: str, splits: DataSplits, options: ImageOptions) -> ModelSp
                 f"{flag(name)} {option} contradicts --start {start}, which has {required}; leave out {flag(name)}"
             )
     return spec
+
+
+def stored_window(model: str | Path | Classifier | None) -> tuple[float, float] | None:
+    """Return the window with which a model reads its images; None for one without, and for what is not a model folder.
+
+    Args:
+        model: a model, or the path of a run or model folder.
+    """
+    if isinstance(model, Classifier):
+        return model.spec.image.window
+    if model is None or not Path(model).expanduser().is_dir():
+        return None
+    try:
+        return ModelSpec.from_dict(describe(str(model))["spec"]).image.window
+    except UserError:  # whoever loads the model says what is wrong with it
+        return None
 
 
 def overview(splits: DataSplits, spec: ModelSpec) -> str:

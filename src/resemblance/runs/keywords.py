@@ -122,7 +122,7 @@ def _plain(value: Any) -> Any:
 def _complete(keywords: Mapping[str, Any], data: Data, output: Path | str | None) -> dict[str, Any]:
     """Add the defaults of Python calls, the data and the output; splits that are open have no name to be opened by."""
     is_open = isinstance(data, DataSplits)
-    for name in ("val_fraction", "skip_bad_images"):
+    for name in ("val_fraction", "skip_bad_images", "labels", "window"):
         if is_open and name in keywords:
             raise UserError(f"{name} has no effect here: the images are already read and split")
     quiet = {"progress": False, "report": False}

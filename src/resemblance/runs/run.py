@@ -12,10 +12,12 @@ import yaml
 from resemblance.config.errors import UserError
 from resemblance.config.training import JPEG_QUALITY
 from resemblance.core.classifier import Classifier
+from resemblance.data.labels.find_tables import NONE
 from resemblance.data.open import open_data
 from resemblance.data.sources.compressed import compress_classes
 from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import DataSplits, Source
+from resemblance.data.text import composed
 from resemblance.printing.places import without_places
 from resemblance.runs.folders import METRICS, check_writable, in_folder
 from resemblance.runs.metrics_file import read_metrics
@@ -61,7 +63,12 @@ class RunRecord:
             return ""
         return yaml.safe_dump(without_places(self.config), sort_keys=False, allow_unicode=True)
 
-    def images(self, data: str | DataSplits | None = None, skip_bad_images: bool = False) -> DataSplits:
+    def images(
+        self,
+        data: str | DataSplits | None = None,
+        skip_bad_images: bool = False,
+        labels: str | None = None,
+    ) -> DataSplits:
         """Return the images that the run was made with, with the same splits, or other images of the same classes.
 
         Those that the run was made with are compressed as they were (``--jpeg-classes``), those of ``data`` are not.
@@ -69,11 +76,13 @@ class RunRecord:
         Args:
             data: another data set: its name, or its splits.
             skip_bad_images: whether to leave out unreadable images instead of stopping.
+            labels: a table of their classes; see `open_data`. By default, for the images that the run was made with,
+                the table that it was made with.
 
         Raises:
             UserError: if the data is not known, or has other classes.
         """
-        if data is None and self.splits is not None:
+        if data is None and self.splits is not None and labels is None:
             return self.splits
         if data is not None and not isinstance(data, str | DataSplits):
             raise UserError(
@@ -91,10 +100,12 @@ class RunRecord:
                 seed=split_seed(self.config),
                 val_fraction=float(self.config.get("val_fraction", 0.1)),
                 skip_bad_images=skip_bad_images or bool(self.config.get("skip_bad_images")),
+                labels=labels or (self.config.get("labels", NONE) if data is None else None),
+                window=self.model.spec.image.window,
             )
             splits = splits if data is not None else compressed_as(splits, self.config)
         expected, classes = self.model.spec.classes, splits.classes
-        if tuple(classes) != tuple(expected):
+        if tuple(map(composed, classes)) != tuple(map(composed, expected)):
             raise UserError(
                 f"{spec} has the classes {_names(classes)}, but {self.name} has {_names(expected)}; "
                 "give --data with the same classes in the same order"

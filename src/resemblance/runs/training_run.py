@@ -23,7 +23,7 @@ from resemblance.methods.registry import build
 from resemblance.runs.config_file import write_config
 from resemblance.runs.finish import finish
 from resemblance.runs.folders import check_run_folder, check_writable
-from resemblance.runs.images import image_spec, overview, start_spec
+from resemblance.runs.images import image_spec, overview, start_spec, stored_window
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import config_of_run
 from resemblance.runs.run import RunRecord, split_seed
@@ -70,7 +70,14 @@ def _train(
     check_run_folder(folder, options.resume)
     split = _split(options, start, messages)
     if splits is None:
-        splits = open_data(data, skip_bad_images=options.skip_bad_images, **split)
+        window = options.window or stored_window(start)
+        splits = open_data(
+            data,
+            skip_bad_images=options.skip_bad_images,
+            labels=options.labels,
+            window=window,
+            **split,
+        )
     if options.jpeg_classes is not None:
         splits = compress_classes(splits, options.jpeg_classes, options.jpeg_quality, split["seed"])
     for note in splits.notes:
@@ -135,7 +142,8 @@ def default_folder(method: str, data: str) -> Path:
         ('runs/kmex-mnist', 'runs/kmex-pets')
     """
     kind, colon, _ = data.partition(":")
-    return Path("runs") / f"{method}-{kind if colon else Path(data).resolve().stem}"
+    name = data.rpartition("/")[2].partition("@")[0].partition(":")[0] if kind == "hf" and colon else kind
+    return Path("runs") / f"{method}-{name if colon else Path(data).resolve().stem}"
 
 
 def _spec(method: MethodConfig, splits: DataSplits, options: TrainOptions, start: str | None) -> ModelSpec:

@@ -36,6 +36,7 @@ def run(options: AuditCommand) -> int:
             split=options.split,
             batch_size=options.batch_size,
             skip_bad_images=options.skip_bad_images,
+            labels=options.labels,
             progress=True,
             messages=out,
         )

@@ -15,7 +15,7 @@ def run(options: EmbedCommand) -> int:
     with screen(options.json) as out:
         run = open_run(options.run, allow_import=options.allow_import, accelerator=options.accelerator)
         path = check_picture(run.output_path(options.output, "latents.png"))
-        splits = run.images(options.data, options.skip_bad_images)
+        splits = run.images(options.data, options.skip_bad_images, options.labels)
         split, source = choose_split(splits, options.split)
         embedded = embedded_images(
             run, source, options.limit, options.seed, options.projection, options.batch_size, options.workers

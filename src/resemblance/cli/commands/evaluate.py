@@ -47,7 +47,7 @@ def run(options: EvaluateCommand) -> int:
         if options.ensemble:
             make_ensemble([run.model for run in runs])  # checks the models before the images are opened
             _check_same_data(runs, options.data)
-        splits = runs[0].images(options.data, options.skip_bad_images)
+        splits = runs[0].images(options.data, options.skip_bad_images, options.labels)
         for note in splits.notes:
             out.warn(note)
         name, source = choose_split(splits, options.split)

@@ -7,6 +7,7 @@ from pathlib import Path
 from resemblance.api import open_run
 from resemblance.cli.console import Screen, screen
 from resemblance.config.commands import FEW, ExplainCommand
+from resemblance.config.errors import UserError
 from resemblance.data.sources.image_list import list_images
 from resemblance.explain.many.explanation_table import TABLE
 from resemblance.explain.many.tally import GROUPS, Tally
@@ -24,6 +25,8 @@ def run(options: ExplainCommand) -> int:
     with screen(options.json) as out:
         # Before the model is loaded, because a misspelt name is the more likely mistake.
         images = list_images(options.images)
+        if options.labels is not None and options.label is not None:
+            raise UserError("--labels and --label both say what the images show; leave out one of them")
         run = open_run(options.run, allow_import=options.allow_import, accelerator=options.accelerator)
         output = options.output
         if output is None and not options.json:
@@ -35,7 +38,7 @@ def run(options: ExplainCommand) -> int:
             prototypes=options.prototypes,
             classes=options.classes,
             against=options.against,
-            labels=options.label,
+            labels=options.labels or options.label,
             maps=options.maps,
             check_maps=options.check_maps,
             abstain_below=options.abstain_below,

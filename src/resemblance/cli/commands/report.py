@@ -29,6 +29,7 @@ def run(options: ReportCommand) -> int:
             batch_size=options.batch_size,
             workers=options.workers,
             skip_bad_images=options.skip_bad_images,
+            labels=options.labels,
             messages=out,
         )
         out.say(f"report: {page}")

@@ -16,6 +16,8 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 NAMED = ("mnist", "fashion-mnist", "cifar10")
 KINDS = (
     *("digits", *(f"{name}:DIR" for name in NAMED), "a folder", "a .zip", "a MedMNIST .npz"),
+    "a folder of Parquet files",
+    "hf:OWNER/NAME of the Hugging Face Hub",
     "KIND:PATH of a module that --import names",
 )
 PICKLED = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".th")

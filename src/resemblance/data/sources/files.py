@@ -1,177 +1,151 @@
-"""Sources of image files in a folder or an archive."""
+"""Open the image files of a folder or an archive: find their classes, check them all, and split them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from resemblance.config.errors import UserError
-from resemblance.data.images import BRIGHTEST, read_image
-from resemblance.data.progress import track
-from resemblance.data.sources.layout import find_layout, listed
-from resemblance.data.sources.source import DataSplits, Source, Subset, picture
+from resemblance.data.formats.levels import UnknownRange, Window
+from resemblance.data.labels.label_files import label_files
+from resemblance.data.sources.file_source import FileSource
+from resemblance.data.sources.grouped_split import separated_groups
+from resemblance.data.sources.labelled_files import LabelledFile, LabelledFiles
+from resemblance.data.sources.notes import (
+    on_copies,
+    on_copies_across,
+    on_pages,
+    on_plain,
+    on_values,
+    unknown_ranges,
+)
+from resemblance.data.sources.source import DataSplits, Source, Subset
 from resemblance.data.sources.split import complete
 from resemblance.data.sources.tree import Tree
-from resemblance.data.text import one_line
-
-CHUNK = 200  # images checked between two steps of the progress bar
-IN_MEMORY = 1 << 29  # decoded images are kept up to this many bytes
-DARK = 1 << 14  # 16-bit images below this value were made with fewer bits: 10, 12 or 14
+from resemblance.data.text import listed
 
 
-class _CheckedImage(NamedTuple):
-    """The result of checking an image: shape, pixels if they are to be kept, and largest value, see `BRIGHTEST`."""
-
-    shape: tuple[int, int, int]
-    pixels: NDArray[np.uint8] | None
-    brightest: int | None
-
-
-class FileSource(Source):
-    """Images of a tree of files, decoded when they are read.
+def open_files(
+    tree: Tree,
+    name: str,
+    *,
+    seed: int,
+    val_fraction: float,
+    skip_bad_images: bool,
+    labels: str | None = None,
+    window: Window | None = None,
+) -> DataSplits:
+    """Open image files whose classes are their folders, or are named by a table.
 
     Args:
         tree: the files.
-        names: the files of the images.
-        labels: (N,).
-        classes: the class names.
-
-    Attributes:
-        array: set by `check` if all images have the same size and need at most `IN_MEMORY` bytes, so that small
-            images are decoded once and not in every epoch.
-        brightest: index → largest value, up to 65535, of each 16-bit image; set by `check`.
-    """
-
-    def __init__(
-        self, tree: Tree, names: Sequence[str], labels: Sequence[int], classes: Sequence[str]
-    ) -> None:
-        self.tree = tree
-        self.names = list(names)
-        self.labels = np.array(labels, dtype=np.int64)
-        self.classes = tuple(classes)
-        self.shapes = np.zeros((len(self.names), 3), dtype=np.int64)
-        self.brightest: dict[int, int] = {}
-        self._keeping = True
-
-    def read(self, index: int) -> Image.Image:
-        """Return the image at ``index``, decoded now or when it was checked."""
-        if self.array is None or not self.shapes[index].any():
-            return self._decode(index)
-        return picture(self.array[index])
-
-    def _decode(self, index: int) -> Image.Image:
-        name = self.names[index]
-        return read_image(self.tree.read(name), self.tree.shown(name))
-
-    def name(self, index: int) -> str:
-        """Return the path within the tree."""
-        return one_line(self.names[index])
-
-    def stamp(self, index: int) -> str:
-        """Return the stamp of the image's file: that file's name, size and time, or its checksum in an archive."""
-        name = self.names[index]
-        return f"{name} {self.tree.stamp(name)}"
-
-    def check(self) -> dict[int, str]:
-        """Decode every image once: fill `shapes`, and return the reason for each one that cannot be read."""
-        reasons: dict[int, str] = {}
-        chunks = [range(start, min(start + CHUNK, len(self))) for start in range(0, len(self), CHUNK)]
-        with ThreadPoolExecutor(4) as pool:
-            for chunk in track(chunks, "checking images"):
-                for index, checked in zip(chunk, pool.map(self._check_image, chunk), strict=True):
-                    if isinstance(checked, str):
-                        reasons[index] = checked
-                        continue
-                    self.shapes[index] = checked.shape
-                    self._keep(index, checked)
-                    if checked.brightest is not None:
-                        self.brightest[index] = checked.brightest
-        return reasons
-
-    def _keep(self, index: int, image: _CheckedImage) -> None:
-        """Keep the pixels, as long as all images so far have the same size."""
-        if self._keeping and self.array is None and image.pixels is not None:
-            self.array = np.zeros((len(self), *image.shape), dtype=np.uint8)
-        if self.array is not None and self.array.shape[1:] == image.shape and image.pixels is not None:
-            self.array[index] = image.pixels
-        else:
-            self._keeping, self.array = False, None
-
-    def _check_image(self, index: int) -> _CheckedImage | str:
-        try:
-            image = self._decode(index)
-        except UserError as error:
-            return str(error)
-        shape = image.height, image.width, len(image.getbands())
-        small = self._keeping and math.prod(shape) * len(self) <= IN_MEMORY
-        pixels = np.asarray(image).reshape(shape) if small else None
-        return _CheckedImage(shape, pixels, image.info.get(BRIGHTEST))
-
-
-def open_files(tree: Tree, name: str, *, seed: int, val_fraction: float, skip_bad_images: bool) -> DataSplits:
-    """Open class folders below a tree's root, or below ``train``, ``val`` and ``test`` in it.
+        name: the name of the data.
+        seed: the seed of the validation split, if it is drawn.
+        val_fraction: its share of the training images.
+        skip_bad_images: whether to leave out what cannot be read.
+        labels: a table, ``none`` or None, as for `labels.label_files.label_files`.
+        window: the values that become black and white in images of more than 8 bits.
 
     Raises:
-        UserError: for another layout; unless bad images are to be skipped, also for an empty class folder or an image
-            that cannot be read.
+        UserError: for another layout or a table that does not fit; unless bad images are to be skipped, also for an
+            empty class folder or an image that cannot be read.
     """
-    layout = find_layout(tree, name)
-    notes = list(layout.notes)
+    labelled = label_files(tree, name, labels, skip_bad_images)
+    return open_labelled(
+        tree,
+        labelled,
+        name,
+        seed=seed,
+        val_fraction=val_fraction,
+        skip_bad_images=skip_bad_images,
+        window=window,
+    )
+
+
+def open_labelled(
+    tree: Tree,
+    labelled: LabelledFiles,
+    name: str,
+    *,
+    seed: int,
+    val_fraction: float,
+    skip_bad_images: bool,
+    window: Window | None = None,
+) -> DataSplits:
+    """Open image files whose classes are known; see `open_files`."""
+    notes = list(labelled.notes)
     sources: dict[str, Source] = {}
-    deep: dict[str, int] = {}
-    for part, folder in layout.parts.items():
-        files = _below(tree, folder, layout.classes)
-        sources[part] = _readable(files, part if layout.split else "", skip_bad_images, notes)
-        deep |= {files.name(index): value for index, value in files.brightest.items()}
-    notes += _on_dark(deep)
-    counts = np.bincount(sources["train"].labels, minlength=len(layout.classes))
-    empty = [class_name for class_name, count in zip(layout.classes, counts, strict=True) if count == 0]
+    files: list[FileSource] = []
+    for part, entries in labelled.parts.items():
+        files.append(_source(tree, entries, labelled, window))
+        sources[part] = _readable(files[-1], part if labelled.split else "", skip_bad_images, notes)
+    notes += _on_images(files, window)
+    notes += on_copies(sources)
+    counts = np.bincount(sources["train"].labels, minlength=len(labelled.classes))
+    empty = [class_name for class_name, count in zip(labelled.classes, counts, strict=True) if count == 0]
     if empty:
         if not skip_bad_images:
+            what = "class folder" if labelled.folders else "class"
             raise UserError(
-                f"{name}: class folder {empty[0]!r} contains no images; remove it, or leave it out with "
-                "--skip-bad-images"
+                f"{name}: {what} {empty[0]!r} contains no {'' if labelled.folders else 'training '}images; remove it, "
+                "or leave it out with --skip-bad-images"
             )
         sources = _without(sources, empty, name, notes)
     for part in [part for part, source in sources.items() if not len(source)]:
         notes.append(f"the {part} folder contains no images and is ignored")
         del sources[part]
     notes += _on_absent(sources)
-    hold_test = not layout.split
-    return complete(sources, name, notes, seed=seed, val_fraction=val_fraction, hold_test=hold_test)
+    notes += separated_groups(sources, labelled.groups)
+    splits = complete(
+        sources, name, notes, seed=seed, val_fraction=val_fraction, hold_test=not labelled.split
+    )
+    splits.notes += on_copies_across(splits)
+    splits.window = window
+    return splits
 
 
-def _below(tree: Tree, folder: str, classes: list[str]) -> FileSource:
-    """Return the files below each class folder, at any depth, class by class."""
-    start = len(folder) + 1 if folder else 0
-    numbers = {class_name: label for label, class_name in enumerate(classes)}
-    labelled_files = []
-    for file in tree.names:
-        class_name, slash, _ = file[start:].partition("/")
-        if slash and class_name in numbers and (not folder or file.startswith(folder + "/")):
-            labelled_files.append((numbers[class_name], file))
-    labelled_files.sort()
-    labels = [label for label, _ in labelled_files]
-    return FileSource(tree, [file for _, file in labelled_files], labels, classes)
+def _source(
+    tree: Tree, entries: Sequence[LabelledFile], labelled: LabelledFiles, window: Window | None
+) -> FileSource:
+    source = FileSource(
+        tree, [one.file for one in entries], [one.label for one in entries], labelled.classes, window
+    )
+    if labelled.groups:
+        source.groups = np.array([one.group for one in entries], dtype=np.int64)
+    return source
 
 
 def _readable(source: FileSource, part: str, skip: bool, notes: list[str]) -> Source:
     bad = source.check()
     if not bad:
         return source
-    reasons = list(bad.values())
+    unknown = [error for error in bad.values() if isinstance(error, UnknownRange)]
+    reasons = [str(error) for error in bad.values()]
     if not skip:
+        if len(unknown) > 1:
+            raise UserError(f"{source.name(next(iter(bad)))} and others: {unknown_ranges(unknown)}")
         more = f" ({len(bad) - 1} more bad file{'s' if len(bad) > 2 else ''})" if len(bad) > 1 else ""
-        raise UserError(f"{reasons[0]}{more}; repair or remove it, or use --skip-bad-images")
+        cure = "" if unknown else "; repair or remove it, or use --skip-bad-images"
+        raise UserError(f"{reasons[0]}{more}{cure}")
     count = "1 image" if len(bad) == 1 else f"{len(bad)} images"
     notes.append(f"{count} skipped{' in ' + part if part else ''}: {listed(reasons)}")
     return Subset(source, np.array([i for i in range(len(source)) if i not in bad], dtype=np.int64))
+
+
+def _on_images(sources: Sequence[FileSource], window: Window | None) -> list[str]:
+    """Return the notes on what is special about the images of all splits together."""
+
+    def names(which: str) -> list[str]:
+        return [source.name(index) for source in sources for index in getattr(source, which)]
+
+    values = {source.name(i): one for source in sources for i, one in source.values.items()}
+    images = sum(map(len, sources))
+    return [
+        *on_values(values, window, images),
+        *on_pages(names("pages"), names("bands")),
+        *on_plain(names("plain")),
+    ]
 
 
 def _on_absent(sources: dict[str, Source]) -> list[str]:
@@ -184,18 +158,6 @@ def _on_absent(sources: dict[str, Source]) -> list[str]:
             absent = [source.classes[label] for label in np.flatnonzero(counts == 0)]
             notes.append(f"no {part} images of {listed(absent)}")
     return notes
-
-
-def _on_dark(deep: dict[str, int]) -> list[str]:
-    """Return a note if all 16-bit images are so dark that their white is probably not 65535."""
-    if not deep or max(deep.values()) >= DARK:
-        return []
-    brightest = max(deep, key=lambda name: deep[name])
-    return [
-        f"16-bit images have values up to {deep[brightest]:,} of 65,535 ({brightest}), and so are dark, with only "
-        f"{deep[brightest] // 257 + 1} shades: {listed(list(deep), 3)}; if their white is not 65,535, "
-        "scale their values, or save them with 8 bits"
-    ]
 
 
 def _without(sources: dict[str, Source], empty: list[str], name: str, notes: list[str]) -> dict[str, Source]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -15,9 +14,10 @@ from torch import Tensor
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.data.inputs import ModelInput, as_tensor
-from resemblance.data.sources.layout import listed, looks_like_image
+from resemblance.data.sources.layout import looks_like_image
+from resemblance.data.sources.masks_beside import masks_beside, note_on_masks
 from resemblance.data.sources.tree import Folder
-from resemblance.data.text import one_line
+from resemblance.data.text import composed, listed, one_line
 
 
 @dataclass
@@ -38,6 +38,20 @@ class ImageList:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def paths(self) -> list[str | None]:
+        """The path of each image that is a file; None for others."""
+        return [str(image) if isinstance(image, str | os.PathLike) else None for image in self.images]
+
+    @property
+    def roots(self) -> set[Path]:
+        """The folders in which images were found."""
+        return {
+            image.parents[len(folders)]
+            for image, folders in zip(self.images, self.folders, strict=True)
+            if folders is not None and isinstance(image, Path)
+        }
+
     def labels(self, classes: Sequence[str]) -> list[str | None]:
         """Return the class of each image by its class folder: the outermost one that is named like a class.
 
@@ -45,9 +59,9 @@ class ImageList:
             >>> ImageList(["a.png", "b.png"], [("test", "cat", "old"), ("rest",)]).labels(("cat", "dog"))
             ['cat', None]
         """
-        known = {_composed(name): name for name in classes}
+        known = {composed(name): name for name in classes}
         return [
-            next((known[_composed(name)] for name in folders or () if _composed(name) in known), None)
+            next((known[composed(name)] for name in folders or () if composed(name) in known), None)
             for folders in self.folders
         ]
 
@@ -139,7 +153,8 @@ def _add_path(found: ImageList, path: Path, name: str) -> None:
         found.folders.append(None)
         return
     folder = Folder(path)
-    names = [file for file in folder.names if looks_like_image(file)]
+    masks = masks_beside(folder.names)
+    names = [file for file in folder.names if looks_like_image(file) and file not in masks]
     others = [file for file in folder.names if not looks_like_image(file)]
     if not names:
         more = f", but {_files(len(others))} of other kinds: {listed(others, 3)}" if others else ""
@@ -149,6 +164,7 @@ def _add_path(found: ImageList, path: Path, name: str) -> None:
     if others:
         kind = "that is not an image" if len(others) == 1 else "that are not images"
         found.notes.append(f"{one_line(name)}: {_files(len(others))} {kind} left out: {listed(others, 5)}")
+    found.notes += note_on_masks(sorted(masks))
     for file in names:
         found.images.append(path / file)
         found.folders.append(PurePosixPath(file).parts[:-1])
@@ -156,8 +172,3 @@ def _add_path(found: ImageList, path: Path, name: str) -> None:
 
 def _files(count: int, kind: str = "") -> str:
     return f"{count} {kind}file{'' if count == 1 else 's'}"
-
-
-def _composed(name: str) -> str:
-    """Return a name with composed accents: file systems write the same name in two ways."""
-    return unicodedata.normalize("NFC", name)

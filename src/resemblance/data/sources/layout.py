@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from resemblance.config.errors import UserError
 from resemblance.data.images import SUFFIXES
 from resemblance.data.sources.tree import Tree
-from resemblance.data.text import one_line
+from resemblance.data.text import composed, listed, one_line
 from resemblance.printing.characters import fits_a_line
 
 SPLITS = {
@@ -19,7 +19,10 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
-EXPECTED = "expected FOLDER/CLASS/image.jpg or FOLDER/train/CLASS/image.jpg"
+EXPECTED = (
+    "expected FOLDER/CLASS/image.jpg or FOLDER/train/CLASS/image.jpg, or a table of files and their classes "
+    "(--labels TABLE)"
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Layout:
     """The folders of classes and splits.
 
     Args:
-        classes: the names of the class folders, in order.
+        classes: the names of the class folders, with composed accents, in order.
         parts: split → folder of its class folders; only ``train`` where the tree has no splits.
         split: whether the tree has splits.
         notes: messages about what was left out.
@@ -70,7 +73,24 @@ def find_layout(tree: Tree, name: str) -> Layout:
     outside = [path for path in beside if looks_like_image(path)]
     if outside:
         notes.append(f"{len(outside)} images outside the class folders left out: {listed(outside)}")
-    return Layout(classes, parts or {"train": root}, bool(parts), notes)
+    names = sorted({composed(folder) for folder in classes})
+    notes += _on_accents(tree, parts or {"train": root})
+    return Layout(names, parts or {"train": root}, bool(parts), notes)
+
+
+def _on_accents(tree: Tree, parts: dict[str, str]) -> list[str]:
+    """Return a note about classes whose name is written in two ways, which are one class."""
+    written: dict[str, set[str]] = {}
+    for folder in parts.values():
+        for name in tree.children[folder]:
+            written.setdefault(composed(name), set()).add(name)
+    twice = [name for name, forms in written.items() if len(forms) > 1]
+    if not twice:
+        return []
+    words = "is one class" if len(twice) == 1 else "are one class each"
+    return [
+        f"{listed(sorted(twice))} {words}, although the folders write the accents in two ways (composed and decomposed)"
+    ]
 
 
 def _without_folders(files: list[str]) -> str:
@@ -92,12 +112,6 @@ def _refuse_hidden_splits(tree: Tree, root: str, classes: list[str], name: str) 
             f"{name}: the folders {listed(classes, 3)} all contain the same folders, {listed(list(inner[0]), 3)}; "
             "if they are splits, call them train, val and test"
         )
-
-
-def listed(names: list[str], most: int = 20) -> str:
-    """Return the first ``most`` names for a note, and the number of the others."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(one_line(name) for name in names[:most]) + more
 
 
 def _parts(tree: Tree, root: str, name: str, notes: list[str]) -> dict[str, str]:
@@ -127,7 +141,7 @@ def _parts(tree: Tree, root: str, name: str, notes: list[str]) -> dict[str, str]
 
 
 def _check_classes(tree: Tree, classes: list[str], parts: dict[str, str], root: str, name: str) -> None:
-    if len(classes) < 2:
+    if len({composed(class_name) for class_name in classes}) < 2:
         below = f" in {parts['train']!r}" if parts else ""
         raise UserError(f"{name}: expected two or more class folders{below}, found only {listed(classes)}")
     for class_name in classes:
@@ -139,12 +153,18 @@ def _check_classes(tree: Tree, classes: list[str], parts: dict[str, str], root: 
                 f"{name}: class folder {class_name!r} contains {listed(inside)}; expected train/{class_name}"
             )
     for part, folder in parts.items():
-        unknown = sorted(set(tree.children[folder]) - set(classes))
+        known = {composed(class_name) for class_name in classes}
+        unknown = sorted(name for name in tree.children[folder] if composed(name) not in known)
         if unknown:
             raise UserError(
                 f"{name}: class folder {one_line(unknown[0])!r} is in {part} but not in train; "
                 "add it there, or remove it"
             )
+
+
+def split_named(name: str) -> str:
+    """Return ``train``, ``val`` or ``test`` for a word that means it; empty for others."""
+    return SPLITS.get(name.strip().lower(), "")
 
 
 def _split_of(folder: str) -> str:

@@ -9,8 +9,10 @@ import numpy as np
 from PIL import Image
 
 from resemblance.config.errors import UserError
+from resemblance.data.formats.levels import Window
 from resemblance.data.images import read_image
 from resemblance.data.sources.layout import looks_like_image
+from resemblance.data.sources.masks_beside import masks_beside, note_on_masks
 from resemblance.data.sources.source import Source
 from resemblance.data.text import one_line
 
@@ -21,9 +23,16 @@ class LooseImages(Source):
     Args:
         shapes: each file, with height, width and channels of its image.
         classes: the classes of the model that reads them.
+        window: the values that become black and white in images of more than 8 bits.
     """
 
-    def __init__(self, shapes: Mapping[Path, tuple[int, int, int]], classes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        shapes: Mapping[Path, tuple[int, int, int]],
+        classes: Sequence[str],
+        window: Window | None = None,
+    ) -> None:
+        self.window = window
         self.paths = list(shapes)
         self.labels = np.zeros(len(self.paths), dtype=np.int64)
         self.classes = tuple(classes)
@@ -31,7 +40,7 @@ class LooseImages(Source):
 
     def read(self, index: int) -> Image.Image:
         """Return the image at ``index``."""
-        return read_image(self.paths[index])
+        return read_image(self.paths[index], window=self.window)
 
     def name(self, index: int) -> str:
         """Return the name of the file."""
@@ -44,7 +53,7 @@ class LooseImages(Source):
 
 
 def loose_images(
-    text: str, classes: Sequence[str], skip_bad_images: bool = False
+    text: str, classes: Sequence[str], skip_bad_images: bool = False, window: Window | None = None
 ) -> tuple[LooseImages, list[str]] | None:
     """Open a folder that holds image files directly and no folders, or a single image file.
 
@@ -52,6 +61,7 @@ def loose_images(
         text: the path.
         classes: the classes of the model that reads them.
         skip_bad_images: leave out unreadable files, with a note, instead of raising an error.
+        window: the values that become black and white in images of more than 8 bits.
 
     Returns:
         The images, and notes; None if the path is something else, for instance a folder with class folders.
@@ -75,11 +85,13 @@ def loose_images(
         return None
     if not files:
         return None
+    masks = masks_beside([file.name for file in files])
+    files = [file for file in files if file.name not in masks]
     shapes: dict[Path, tuple[int, int, int]] = {}
-    notes = []
+    notes = note_on_masks(sorted(masks))
     for file in files:
         try:
-            image = read_image(file)
+            image = read_image(file, window=window)
         except UserError as error:
             if not skip_bad_images:
                 raise UserError(f"{error} (--skip-bad-images leaves such files out)") from None
@@ -88,4 +100,4 @@ def loose_images(
             shapes[file] = image.height, image.width, len(image.getbands())
     if not shapes:
         raise UserError(f"{one_line(path)}: none of its {len(files)} images can be read")
-    return LooseImages(shapes, classes), notes
+    return LooseImages(shapes, classes, window), notes

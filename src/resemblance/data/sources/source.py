@@ -22,12 +22,16 @@ class Source(ABC):
         labels: (N,) int64.
         shapes: (N, 3) height, width and channels of each image.
         array: (N, H, W, C) uint8 if all images are in memory and have the same size, else None.
+        groups: (N,) the number of the group (patient, camera) of each image, -1 for none; None if the data has none.
+        contents: (N,) uint64, a hash of each image's file, by which copies are found; None if there are no files.
     """
 
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
     shapes: NDArray[np.int64]
     array: NDArray[np.uint8] | None = None
+    groups: NDArray[np.int64] | None = None
+    contents: NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -99,6 +103,8 @@ class Subset(Source):
         self.labels = source.labels[chosen]
         self.shapes = source.shapes[chosen]
         self.array = None if source.array is None else source.array[chosen]
+        self.groups = None if source.groups is None else source.groups[chosen]
+        self.contents = None if source.contents is None else source.contents[chosen]
         self.source, self.indices = source, chosen
         if isinstance(source, Subset):
             self.source, self.indices = source.source, source.indices[chosen]
@@ -127,6 +133,7 @@ class DataSplits:
         classes: the class names.
         name: the name of the data as the user wrote it.
         notes: messages for the user, for instance which images were skipped.
+        window: the values of images of more than 8 bits that are read as black and white, if they were given.
     """
 
     train: Source
@@ -135,3 +142,4 @@ class DataSplits:
     classes: tuple[str, ...]
     name: str
     notes: list[str] = field(default_factory=list)
+    window: tuple[float, float] | None = None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from resemblance.data.sources.grouped_split import grouped_split
 from resemblance.data.sources.source import DataSplits, Source, Subset
+from resemblance.data.text import listed
 
 TEST_FRACTION = 0.2
 TEST_SEED = 0
@@ -54,6 +58,8 @@ def complete(
 ) -> DataSplits:
     """Split missing validation and test images off the training images, by class, and add notes.
 
+    Images of one group stay together.
+
     Args:
         sources: ``train``, and ``val`` and ``test`` if the data has them.
         name: the name of the data.
@@ -66,24 +72,39 @@ def complete(
     notes = list(notes)
     if test is None and hold_test:
         # The same for every seed: no run, with another seed or based on another run, must train on test images.
-        labels = train.labels
-        stay, held = stratified_split(labels, TEST_FRACTION, TEST_SEED)
+        stay, held = _draw(train, TEST_FRACTION, TEST_SEED)
+        notes += _notes(train, held, "test", "the same for every seed")
         train, test = Subset(train, stay), Subset(train, held)
-        notes.append(_note(labels, held, "test", "the same for every seed"))
     if val is None:
-        labels = train.labels
-        stay, held = stratified_split(labels, val_fraction, seed)
+        stay, held = _draw(train, val_fraction, seed)
+        notes += _notes(train, held, "validation", f"seed {seed}")
         train, val = Subset(train, stay), Subset(train, held)
-        notes.append(_note(labels, held, "validation", f"seed {seed}"))
     return DataSplits(train, val, test, train.classes, name, notes)
 
 
-def _note(labels: NDArray[np.int64], held: NDArray[np.int64], part: str, how: str) -> str:
+def _draw(train: Source, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    if train.groups is None:
+        return stratified_split(train.labels, fraction, seed)
+    return grouped_split(train.labels, train.groups, fraction, seed)
+
+
+def _notes(train: Source, held: NDArray[np.int64], part: str, how: str) -> list[str]:
     """Describe a split by the share of each class that was taken; classes are small, so shares can differ."""
     if not len(held):
-        return f"no {part} images: none can be split off, since no class has two images to train on"
-    images = np.bincount(labels)
-    taken = np.bincount(labels[held], minlength=len(images))[images > 0] / images[images > 0]
-    least, most = f"{taken.min():.0%}", f"{taken.max():.0%}"
-    shares = least if least == most else f"{least} to {most}"
-    return f"{len(held)} {part} image{'s' if len(held) > 1 else ''} split off ({shares} of each class, {how})"
+        whole = "" if train.groups is None else " and two groups"
+        return [f"no {part} images: none can be split off, since no class has two images{whole} to train on"]
+    images = np.bincount(train.labels, minlength=len(train.classes))
+    taken = np.bincount(train.labels[held], minlength=len(images))
+    shares = taken[images > 0] / images[images > 0]
+    least, most = f"{shares.min():.0%}", f"{shares.max():.0%}"
+    shown = least if least == most else f"{least} to {most}"
+    whole = "" if train.groups is None else "whole groups, "
+    notes = [
+        f"{len(held)} {part} image{'s' if len(held) > 1 else ''} split off ({whole}{shown} of each class, {how})"
+    ]
+    without: Sequence[int] = np.flatnonzero((taken == 0) & (images > 0)).tolist()
+    if without:
+        names = listed([train.classes[label] for label in without])
+        why = "one image" if train.groups is None else "one group, or groups that other classes need"
+        notes.append(f"the {part} images that were split off have none of {names}: these have only {why}")
+    return notes

@@ -8,11 +8,12 @@ import stat
 import zipfile
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from resemblance.config.errors import UserError
+from resemblance.data.formats.zip_names import zip_names
 from resemblance.data.text import one_line, reason
 
 MAX_FILE = 1 << 29  # bytes; larger files cannot be images of a data set
@@ -25,10 +26,12 @@ class Tree(ABC):
     Attributes:
         names: all files, in the order of their paths.
         folders: all folders below the root, empty ones too.
+        notes: messages about how the names were read.
     """
 
     names: list[str]
     folders: set[str]
+    notes: Sequence[str] = ()
 
     @abstractmethod
     def read(self, name: str) -> bytes:
@@ -69,6 +72,10 @@ def _is_junk(name: str) -> bool:
 class Folder(Tree):
     """Files below a folder; links are followed, hidden files and folders are left out.
 
+    Args:
+        root: the folder.
+        only: the files to take; by default all.
+
     Attributes:
         junk: the hidden files and folders, and those of file managers, that were left out.
 
@@ -76,10 +83,16 @@ class Folder(Tree):
         UserError: for a folder that cannot be listed, or a link to a folder above it.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, only: Iterable[str] | None = None) -> None:
         self.root = root
         self.names, self.folders = [], set()
         self.junk: list[str] = []
+        if only is not None:
+            self.names = sorted(only)
+            self.folders = {str(parent) for name in self.names for parent in PurePosixPath(name).parents} - {
+                "."
+            }
+            return
         waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
         while waiting:
             folder, above = waiting.pop()
@@ -140,14 +153,23 @@ class Archive(Tree):
         self._opened: tuple[int, zipfile.ZipFile] | None = None
         self._entries: dict[str, str] = {}
         self.folders = set()
-        for entry in self._zip().infolist():
-            self._add(entry)
+        entries = self._zip().infolist()
+        names = zip_names(entries)
+        for entry, name in zip(entries, names.names, strict=True):
+            self._add(entry, name)
         self.names = sorted(self._entries)
+        self.notes = []
+        if names.guessed:
+            example = next((name for name in self.names if not name.isascii()), "")
+            self.notes.append(
+                f"the archive does not say how its names are encoded; they were read as {names.guessed}: "
+                f"{one_line(example)}"
+            )
 
-    def _add(self, entry: zipfile.ZipInfo) -> None:
-        filename = entry.filename.replace("\\", "/")  # some archives made on Windows
+    def _add(self, entry: zipfile.ZipInfo, name: str) -> None:
+        filename = name.replace("\\", "/")  # some archives made on Windows
         pure = PurePosixPath(filename)
-        shown = f"{one_line(self.path)}: entry {one_line(entry.filename)!r}"
+        shown = f"{one_line(self.path)}: entry {one_line(name)!r}"
         if pure.is_absolute() or ".." in pure.parts or re.match("[A-Za-z]:", filename):
             raise UserError(f"{shown} points outside the archive; refused")
         if any(_is_junk(part) for part in pure.parts):

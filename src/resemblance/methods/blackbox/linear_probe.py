@@ -22,6 +22,7 @@ from scipy.special import logsumexp, softmax
 from torch import Tensor, nn
 
 from resemblance.config.errors import UserError
+from resemblance.core.class_weights import balanced_weights
 from resemblance.core.classifier import Classifier
 from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
@@ -55,7 +56,9 @@ class LinearProbe:
     penalty: float
 
 
-def fit_probe(embeddings: Rows, labels: Labels, classes: int, seed: int = 0) -> LinearProbe:
+def fit_probe(
+    embeddings: Rows, labels: Labels, classes: int, seed: int = 0, class_weights: Rows | None = None
+) -> LinearProbe:
     """Fit a multinomial logistic regression to convergence, and choose its penalty by cross-validation.
 
     Args:
@@ -63,6 +66,7 @@ def fit_probe(embeddings: Rows, labels: Labels, classes: int, seed: int = 0) -> 
         labels: (N,).
         classes: C; a class without images gets a negligible probability.
         seed: the seed of the folds.
+        class_weights: (C,), by which the loss of each image is multiplied; by default 1.
 
     Raises:
         UserError: if there are no images, or embeddings are infinite or NaN.
@@ -86,8 +90,9 @@ def fit_probe(embeddings: Rows, labels: Labels, classes: int, seed: int = 0) -> 
     rows = centred / scale @ basis.T
     present = np.unique(labels)
     numbers = np.searchsorted(present, labels)
-    penalty = _chosen_penalty(rows, numbers, len(present), seed)
-    found, bias = _minimum(rows, numbers, len(present), penalty)
+    weighted = None if class_weights is None else class_weights[labels]
+    penalty = _chosen_penalty(rows, numbers, len(present), seed, weighted)
+    found, bias = _minimum(rows, numbers, len(present), penalty, weighted)
     weights, biases = np.zeros((classes, embeddings.shape[1])), np.full(classes, np.log(RARE) + bias.min())
     weights[present] = found @ basis / scale
     biases[present] = bias - weights[present] @ centre
@@ -103,7 +108,9 @@ def _basis(rows: Rows) -> Rows:
     return basis
 
 
-def _chosen_penalty(rows: Rows, labels: Labels, classes: int, seed: int) -> float:
+def _chosen_penalty(
+    rows: Rows, labels: Labels, classes: int, seed: int, weighted: Rows | None = None
+) -> float:
     """Return the largest λ whose mean loss on images that were left out is within a standard error of the smallest."""
     folds = _folds(labels, seed)
     left_out = range(FOLDS) if len(rows) <= MANY else range(1)
@@ -114,11 +121,20 @@ def _chosen_penalty(rows: Rows, labels: Labels, classes: int, seed: int) -> floa
             continue
         start = None
         for number, penalty in enumerate(PENALTIES):  # from the largest: each solution is near the one before
-            weights, bias = _minimum(rows[~held], labels[~held], classes, penalty, start)
+            weights, bias = _minimum(
+                rows[~held],
+                labels[~held],
+                classes,
+                penalty,
+                None if weighted is None else weighted[~held],
+                start,
+            )
             start = weights, bias
             scores = rows[held] @ weights.T + bias
             chosen = scores[np.arange(len(scores)), labels[held]]
-            losses[number].append(logsumexp(scores, axis=1) - chosen)
+            losses[number].append(
+                (logsumexp(scores, axis=1) - chosen) * (1.0 if weighted is None else weighted[held])
+            )
     if not losses[0]:  # too few images to leave any out
         return 1e-3
     each = np.stack([np.concatenate(parts) for parts in losses])  # (penalties, images left out)
@@ -139,17 +155,26 @@ def _folds(labels: Labels, seed: int) -> Labels:
 
 
 def _minimum(
-    rows: Rows, labels: Labels, classes: int, penalty: float, start: tuple[Rows, Rows] | None = None
+    rows: Rows,
+    labels: Labels,
+    classes: int,
+    penalty: float,
+    weighted: Rows | None = None,
+    start: tuple[Rows, Rows] | None = None,
 ) -> tuple[Rows, Rows]:
-    """Return the weights (C, R) and biases (C,) that minimise the penalised loss."""
+    """Return the weights (C, R) and biases (C,) that minimise the penalised loss of images with weights (N,)."""
     images, dimensions = rows.shape
     truth = np.eye(classes)[labels]
 
     def loss_and_gradient(flat: Rows) -> tuple[float, Rows]:
         weights, bias = flat[classes:].reshape(classes, dimensions), flat[:classes]
         scores = rows @ weights.T + bias
-        loss = (logsumexp(scores, axis=1).sum() - (scores * truth).sum()) / images
         error = (softmax(scores, axis=1) - truth) / images
+        if weighted is None:
+            loss = (logsumexp(scores, axis=1).sum() - (scores * truth).sum()) / images
+        else:
+            loss = (weighted * (logsumexp(scores, axis=1) - (scores * truth).sum(axis=1))).sum() / images
+            error *= weighted[:, None]
         gradient = np.concatenate([error.sum(axis=0), (error.T @ rows + penalty * weights).ravel()])
         return float(loss + penalty / 2 * np.square(weights).sum()), gradient
 
@@ -169,7 +194,9 @@ def probe(model: Classifier, context: ActionContext) -> None:
     parts = [(rows.cpu().numpy(), labels.cpu().numpy()) for rows, labels in _embeddings(model, context)]
     embeddings = np.concatenate([rows for rows, _ in parts]).astype(np.float64)
     numbers = np.concatenate([labels for _, labels in parts])
-    fitted = fit_probe(embeddings, numbers, model.spec.num_classes, context.seed)
+    classes = model.spec.num_classes
+    weights = balanced_weights(numbers, classes).double().numpy() if context.balanced else None
+    fitted = fit_probe(embeddings, numbers, classes, context.seed, weights)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(fitted.weights))
         if head.bias is not None:

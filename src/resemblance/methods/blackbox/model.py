@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from resemblance.config.model import ModelSpec
 from resemblance.core.output import Output
@@ -75,7 +74,7 @@ class BlackBox(Method):
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """Compute the cross entropy; smoothed labels make each class's embeddings compact (Müller et al. 2019)."""
         smoothing = self.config.label_smoothing
-        return {"cross_entropy": F.cross_entropy(output.scores, labels, label_smoothing=smoothing)}
+        return {"cross_entropy": self.cross_entropy(output.scores, labels, label_smoothing=smoothing)}
 
     def recipe(self) -> Recipe:
         """Return one stage for an encoder without weights; for one with weights, first a linear probe."""

@@ -142,7 +142,7 @@ class Deformable(WeightedParts):
             nearer = with_margin(output.similarities, config.margin)
             similarities = torch.where(own, output.similarities, nearer)
             return {
-                "cross_entropy": F.cross_entropy(self.last(similarities), labels),
+                "cross_entropy": self.cross_entropy(self.last(similarities), labels),
                 "cluster": config.cluster * mean_minimum(-similarities, own),
                 "separation": -config.separation * mean_minimum(-similarities, ~own),
                 "orthogonality": config.orthogonality * self._orthogonality(),

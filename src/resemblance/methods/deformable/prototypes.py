@@ -97,7 +97,7 @@ class DeformablePrototypes(VectorPrototypes):
         vectors = self.vectors if which is None else self.vectors[which]
         with full_precision(latents):
             products = self._windows(widened(latents)) @ self._flat(self.normalized(vectors)).T.contiguous()
-            maps = products.transpose(1, 2).reshape(len(latents), len(vectors), *self.grid(latents))
+            maps = products.transpose(1, 2).reshape(latents.shape[0], len(vectors), *self.grid(latents))
             return self.activation(-maps)
 
     @torch.no_grad()

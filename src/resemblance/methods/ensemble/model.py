@@ -174,7 +174,7 @@ class PrototypeEnsemble(Ensemble, PrototypeMethod):
 
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
         """Return the members' evidence, concatenated, and scaled as their scores are."""
-        parts, bias = [], output.scores.new_zeros(len(classes))
+        parts, bias = [], output.scores.new_zeros(classes.shape[0])
         first, here = 0, output.scores.device
         for model, own, order, kind in zip(
             self.models, output.members, self.columns, self.kinds, strict=True
@@ -246,6 +246,12 @@ def ensemble_class(models: Sequence[Classifier]) -> type[Ensemble]:
 def _largest(images: Sequence[ImageSpec]) -> ImageSpec:
     """Return a specification with the largest size and number of channels; the members normalise by themselves."""
     prepared = {(image.resize, image.crop_share, image.interpolation) for image in images}
+    windows = {image.window for image in images}
+    if len(windows) > 1:
+        shown = " and ".join("none" if one is None else f"{one[0]:g},{one[1]:g}" for one in windows)
+        raise UserError(
+            f"the models of an ensemble must read their images by the same --window, not by {shown}"
+        )
     if len(prepared) > 1:
         listed = ", ".join(sorted(f"{resize} {share:g} {filter}" for resize, share, filter in prepared))
         raise UserError(
@@ -255,8 +261,9 @@ def _largest(images: Sequence[ImageSpec]) -> ImageSpec:
     channels = max(image.channels for image in images)
     height, width = max(image.height for image in images), max(image.width for image in images)
     padding = next(image.padding for image in images if image.channels == channels)
+    zeros, ones = (0.0,) * channels, (1.0,) * channels
     return ImageSpec(
-        height, width, channels, (0.0,) * channels, (1.0,) * channels, *prepared.pop(), padding=padding
+        height, width, channels, zeros, ones, *prepared.pop(), padding=padding, window=windows.pop()
     )
 
 

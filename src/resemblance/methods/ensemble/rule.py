@@ -68,7 +68,7 @@ def share(scores: Tensor, kind: ScoreKind, members: int, rule: Rule) -> tuple[Te
         members: number of members.
         rule: the rule by which scores are combined.
     """
-    one = scores.new_ones(len(scores))
+    one = scores.new_ones(scores.shape[0])
     if rule == "sum of the logits":
         return one, 0 * one
     if kind == "probability":

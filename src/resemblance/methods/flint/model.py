@@ -22,7 +22,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from resemblance.config.errors import UserError
 from resemblance.config.model import ModelSpec
@@ -246,7 +245,7 @@ class FLINT(PrototypeMethod):
         input_fidelity = error.abs().mean() if self.absolute_error else error.square().mean()
         sparsity = attributes.abs().mean()
         return {
-            "prediction": self.weight("prediction") * F.cross_entropy(logits, labels),
+            "prediction": self.weight("prediction") * self.cross_entropy(logits, labels),
             "input_fidelity": self.weight("input_fidelity") * input_fidelity,
             "output_fidelity": self.weight("output_fidelity") * output_fidelity,
             "sparsity": self.weight("sparsity") * sparsity,

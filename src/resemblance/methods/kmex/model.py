@@ -24,7 +24,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from resemblance.config.errors import UserError
 from resemblance.config.model import ModelSpec
@@ -229,7 +228,7 @@ class KMEx(PrototypeMethod):
             decides = torch.zeros_like(own).scatter(1, best, True) & own
             contributions = output.similarities * decides
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
-        return Evidence(contributions, contributions.new_zeros(len(classes)), prototypes)
+        return Evidence(contributions, contributions.new_zeros(classes.shape[0]), prototypes)
 
     # training: as for the black box, then the embeddings are clustered
 
@@ -237,7 +236,7 @@ class KMEx(PrototypeMethod):
         """Compute the cross entropy of the original classifier; the prototypes are not trained."""
         if "blackbox" not in output.extras:
             raise UserError("the encoder of this KMEx model has no classifier; there is nothing to train")
-        return {"cross_entropy": F.cross_entropy(output.extras["blackbox"], labels)}
+        return {"cross_entropy": self.cross_entropy(output.extras["blackbox"], labels)}
 
     def selection_scores(self, output: Output) -> Tensor:
         """Return the scores, or the original classifier's logits until the embeddings are clustered."""

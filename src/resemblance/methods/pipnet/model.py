@@ -165,7 +165,7 @@ class PIPNet(PrototypeMethod):
         """Return the contributions p_d ω_dc of prototypes that are present; the bias is 0."""
         weights, used = self.weights()[classes], output.extras["used"]
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
-        return Evidence(weights * used, used.new_zeros(len(classes)), prototypes, weights)
+        return Evidence(weights * used, used.new_zeros(classes.shape[0]), prototypes, weights)
 
     def abstains(self, output: Output) -> Tensor:
         """Return where all scores are 0, (B,)."""
@@ -221,7 +221,7 @@ class PIPNet(PrototypeMethod):
             parts = [tanh(gather(p.sum(dim=0, keepdim=True)).sum(dim=0)) for _, p in pairs]
             terms["tanh"] = torch.stack(parts).mean()
         if weights["classification"]:
-            parts = [F.cross_entropy(logits(scores), labels) for scores, _ in pairs]
+            parts = [self.cross_entropy(logits(scores), labels) for scores, _ in pairs]
             terms["classification"] = torch.stack(parts).mean()
         return {name: weights[name] * term for name, term in terms.items()}
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from resemblance.config.model import ModelSpec
 from resemblance.core.output import Output
@@ -81,7 +80,7 @@ class ProtoPNet(WeightedParts):
         own = self.prototypes.owners.T[labels]  # (B, P)
         config = self.config
         return {
-            "cross_entropy": F.cross_entropy(output.scores, labels),
+            "cross_entropy": self.cross_entropy(output.scores, labels),
             "cluster": config.cluster * self._mean_minimum(distances, own),
             "separation": -config.separation * self._mean_minimum(distances, ~own),
             "l1": config.l1 * self.other_class_l1(),

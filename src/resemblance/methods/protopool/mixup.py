@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from resemblance.core.class_weights import weighted_cross_entropy
 
 
 def mix_pairs(images: Tensor, alpha: float = 0.5) -> tuple[Tensor, dict[str, Tensor]]:
@@ -33,17 +34,27 @@ def mix_pairs(images: Tensor, alpha: float = 0.5) -> tuple[Tensor, dict[str, Ten
     return mixed, {"partners": partners, "share": share}
 
 
-def mixed_cross_entropy(scores: Tensor, labels: Tensor, mixing: Mapping[str, Tensor]) -> Tensor:
+def mixed_cross_entropy(
+    scores: Tensor, labels: Tensor, mixing: Mapping[str, Tensor], weights: Tensor | None = None
+) -> Tensor:
     """Compute λ · cross entropy with the labels + (1 − λ) · that with the partners' labels; plain if not mixed.
 
+    Args:
+        scores: (B, C).
+        labels: (B,).
+        mixing: what `mix_pairs` returned; empty if the images are not mixed.
+        weights: (C,) of the classes, if they have any.
+
     Example:
+        >>> from torch.nn import functional as F
         >>> scores, labels = torch.tensor([[0.0, 1.0], [0.0, 3.0]]), torch.tensor([1, 0])
         >>> mixing = {"partners": torch.tensor([1, 0]), "share": torch.tensor(0.25)}
         >>> plain = [F.cross_entropy(scores, targets).item() for targets in (labels, labels.flip(0))]
         >>> abs(mixed_cross_entropy(scores, labels, mixing).item() - 0.25 * plain[0] - 0.75 * plain[1]) < 1e-6
         True
     """
-    entropy = F.cross_entropy(scores, labels)
+    entropy = weighted_cross_entropy(scores, labels, weights)
     if "partners" not in mixing:
         return entropy
-    return entropy.lerp(F.cross_entropy(scores, labels[mixing["partners"]]), 1 - mixing["share"])
+    other = weighted_cross_entropy(scores, labels[mixing["partners"]], weights)
+    return entropy.lerp(other, 1 - mixing["share"])

@@ -37,7 +37,7 @@ from resemblance.methods.base import PrototypeMethod
 from resemblance.methods.protopool.config import ProtoPoolConfig
 from resemblance.methods.protopool.mixup import mix_pairs, mixed_cross_entropy
 from resemblance.methods.protopool.prototypes import FocalPrototypes
-from resemblance.methods.protopool.slots import Slots, gumbel_scale, largest, orthogonality
+from resemblance.methods.protopool.slots import Slots, gumbel_scale, is_hard, largest, orthogonality
 from resemblance.methods.weighted_parts.minima import mean_minimum, released_minimum
 from resemblance.prototypes.precision import full_precision, is_recorded, widened
 
@@ -114,6 +114,7 @@ class ProtoPool(PrototypeMethod):
             self.last.weight.copy_(self.own_slots)
         self.scale = gumbel_scale(1)
         self._tuning = False
+        self._hard = False
 
     @classmethod
     def make_encoder(
@@ -135,9 +136,12 @@ class ProtoPool(PrototypeMethod):
 
     def mixes(self, slots: Tensor) -> bool:
         """Check whether slots mix distances, so that prototypes have no contributions of their own."""
-        if is_recorded():  # a record does not depend on values; a mixture of one distance is that distance
-            return self.released
-        return self.released and not bool(((slots == 0) | (slots == 1)).all())
+        # A record does not depend on values; a mixture of one distance is that distance.
+        return self.released and not (self._hard if is_recorded() else is_hard(slots))
+
+    def fix_choices(self) -> None:
+        """Keep whether slots are assigned: reasons of the record are then those of the model."""
+        self._hard = is_hard(self.slots.hard_assignment())
 
     @torch.no_grad()
     def assign_owners(self) -> None:
@@ -206,7 +210,7 @@ class ProtoPool(PrototypeMethod):
         """Return weight × focal similarity per prototype, or per slot if distances are mixed; the bias is 0."""
         with full_precision(output.similarities):
             slots = self.slots_of(output)
-            bias = output.scores.new_zeros(len(classes))
+            bias = output.scores.new_zeros(classes.shape[0])
             if self.mixes(slots):
                 weights, similarities = widened(self.last.weight)[classes], self._mixed(output, slots)
                 largest_share = slots.argmax(dim=2).flatten()
@@ -246,7 +250,7 @@ class ProtoPool(PrototypeMethod):
             for mask in (own, ~own)
         )
         return {
-            "cross_entropy": mixed_cross_entropy(output.scores, labels, output.extras),
+            "cross_entropy": mixed_cross_entropy(output.scores, labels, output.extras, self.class_weights),
             "cluster": config.cluster * cluster,
             "separation": -config.separation * separation,
             # The authors' code uses the logits, whose cosines can be negative.
@@ -270,15 +274,11 @@ class ProtoPool(PrototypeMethod):
         scratch = config.from_scratch
         warm = {"addon": Group(3 * rate, 1e-3), "slots": Group(3 * rate), "prototypes": Group(3 * rate)}
         joint = {"encoder": Group(rate if scratch else rate / 10, 1e-3), **warm}
+        first, least = (joint, 0) if scratch else (warm, LEAST_FROZEN_STEPS)
         end = ("assign", "project", "usage")
         falling, falling_slowly = Schedule("step", size=5, gamma=0.1), Schedule("step", size=5, gamma=0.95)
         stages = (
-            Stage(
-                "warm",
-                config.warm_epochs,
-                joint if scratch else warm,
-                least_steps=0 if scratch else LEAST_FROZEN_STEPS,
-            ),
+            Stage("warm", config.warm_epochs, first, least_steps=least),
             Stage("joint", config.joint_epochs, joint, schedule=falling, fresh=True, end=end),
             Stage(
                 LAST,

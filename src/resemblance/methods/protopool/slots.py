@@ -58,6 +58,16 @@ def largest(masses: Tensor, count: int) -> Tensor:
     return torch.zeros_like(masses, dtype=torch.bool).scatter(1, order, True)
 
 
+def is_hard(slots: Tensor) -> bool:
+    """Check whether each slot (C, K, P) holds one prototype.
+
+    Example:
+        >>> is_hard(torch.eye(2)[None]), is_hard(torch.full((1, 2, 2), 0.5))
+        (True, False)
+    """
+    return bool(((slots == 0) | (slots == 1)).all())
+
+
 class Slots(nn.Module):
     """K slots for each of C classes, over a pool of P prototypes.
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resemblance.config.model import ModelSpec
+from resemblance.core.class_weights import weighted_mean
 from resemblance.core.distributed import world
 from resemblance.core.output import Evidence, Output, Paths
 from resemblance.core.recipe import Recipe
@@ -169,14 +170,14 @@ class ProtoTree(PrototypeMethod):
                 1, leaf[:, None], weights.gather(1, leaf[:, None])
             )
         reasons = Paths(self.tree.ancestors, self.tree.present)
-        bias = contributions.new_zeros(len(classes))
+        bias = contributions.new_zeros(classes.shape[0])
         return Evidence(contributions, bias, reasons.last, weights, similarities=paths, paths=reasons)
 
     # training
 
     def loss(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """Compute the negative log-likelihood of the mixture of all leaves, for every kind of inference."""
-        return {"nll": -self._log_likelihood(output, labels).mean()}
+        return {"nll": weighted_mean(-self._log_likelihood(output, labels), labels, self.class_weights)}
 
     def _log_likelihood(self, output: Output, labels: Tensor) -> Tensor:
         if self.config.log_probabilities:
@@ -205,6 +206,8 @@ class ProtoTree(PrototypeMethod):
         shares = (log_paths + log_leaves - self._log_likelihood(output, labels)[:, None]).exp()
         if log and self.config.variant == "released":
             shares = shares * math.e  # the released root has the log-probability 1, which is e
+        if self.class_weights is not None:
+            shares = shares * self.class_weights.to(shares)[labels][:, None]
         update = shares.T @ F.one_hot(labels, self.spec.num_classes).to(shares)
         if world() > 1:
             dist.all_reduce(update)

@@ -219,7 +219,7 @@ class PrototypeDL(PrototypeMethod):
         error = reconstruction_error(self.decode(output.latents), output.extras["images"])
         scale = 20.0 if config.variant == "released" else 1.0
         return {
-            "cross_entropy": scale * F.cross_entropy(output.scores, labels),
+            "cross_entropy": scale * self.cross_entropy(output.scores, labels),
             "reconstruction": scale * config.reconstruction * error,
             "r1": scale * config.r1 * r1(gather(distances)),
             "r2": scale * config.r2 * r2(distances),

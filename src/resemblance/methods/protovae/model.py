@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
@@ -177,7 +176,9 @@ class ProtoVAE(PrototypeMethod):
         """Return the contributions weight × similarity of the z that was used; the bias is 0."""
         weights = widened(self.last.weight)[classes]
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
-        return Evidence(weights * output.similarities, weights.new_zeros(len(classes)), prototypes, weights)
+        return Evidence(
+            weights * output.similarities, weights.new_zeros(classes.shape[0]), prototypes, weights
+        )
 
     # decoding
 
@@ -215,7 +216,7 @@ class ProtoVAE(PrototypeMethod):
             gram = gram.sqrt()
         kl = mixture(divergences, output.similarities, own)
         return {
-            "cross_entropy": F.cross_entropy(output.scores, labels),
+            "cross_entropy": self.cross_entropy(output.scores, labels),
             "reconstruction": config.reconstruction * errors.sum(dim=1).mean(),
             "kl": config.kl * kl,
             "orthonormality": config.orthonormality * (gram.mean() if config.uses_means else gram.sum()),

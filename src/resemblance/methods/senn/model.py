@@ -153,9 +153,9 @@ class SENN(PrototypeMethod):
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
         """Return the contributions h_i θ_ic; the bias is 0."""
         h, theta = output.similarities, output.extras["theta"]
-        weights = theta[torch.arange(len(classes), device=classes.device), :, classes]
+        weights = theta[torch.arange(classes.shape[0], device=classes.device), :, classes]
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
-        return Evidence(h * weights, h.new_zeros(len(classes)), prototypes, weights)
+        return Evidence(h * weights, h.new_zeros(classes.shape[0]), prototypes, weights)
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """Reconstruct images (B, C, H, W) in [0, 1] from their concepts."""
@@ -174,7 +174,7 @@ class SENN(PrototypeMethod):
         The authors' code omits the last two if there is a penalty, and sums the sparsity over the batch.
         """
         config = self.config
-        terms = {"cross_entropy": F.cross_entropy(output.scores, labels)}
+        terms = {"cross_entropy": self.cross_entropy(output.scores, labels)}
         if config.robustness:
             terms["robustness"] = config.robustness * self.penalty(output)
         if self.decoder_is_trained:

@@ -20,7 +20,6 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from resemblance.config.model import ModelSpec
 from resemblance.core.output import Output
@@ -139,7 +138,7 @@ class TesNet(WeightedParts):
             deviation = orthonormality(products, owners.int().argmax(dim=1), entrywise=self.released)
             separation = subspace_separation(subspace_distances(products, owners), owners)
         return {
-            "cross_entropy": F.cross_entropy(output.scores, labels),
+            "cross_entropy": self.cross_entropy(output.scores, labels),
             "cluster": config.cluster * mean_minimum(distances, own),
             "separation": -config.separation * mean_minimum(distances, ~own),
             "orthonormality": config.orthonormality * deviation,

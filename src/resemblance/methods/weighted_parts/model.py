@@ -115,7 +115,7 @@ class WeightedParts(PrototypeMethod):
         weights = widened(self.last.weight)[classes]
         contributions = weights * output.similarities
         prototypes = torch.arange(len(self.prototypes), device=classes.device)
-        return Evidence(contributions, contributions.new_zeros(len(classes)), prototypes, weights)
+        return Evidence(contributions, contributions.new_zeros(classes.shape[0]), prototypes, weights)
 
     def other_class_l1(self) -> Tensor:
         """Compute the L1 norm of the last layer's weights to classes that do not own the prototype."""

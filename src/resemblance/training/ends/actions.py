@@ -33,6 +33,7 @@ class ActionContext:
         notes: messages for the user; an action may add some.
         kept: a pruning action stores here the indices (K,) of the prototypes that it kept, so that the
             optimiser's state can be cut in the same way.
+        balanced: whether classes count alike in what an action fits, whatever their numbers of images.
         encoded: returns the training images as a frozen encoder's results, in batches of a size; None to read images.
     """
 
@@ -44,6 +45,7 @@ class ActionContext:
     progress: bool = False
     notes: list[str] = field(default_factory=list)
     kept: Tensor | None = None
+    balanced: bool = False
     encoded: Callable[[int], Iterable[EncodedBatch]] | None = None
 
 

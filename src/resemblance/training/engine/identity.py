@@ -44,7 +44,7 @@ def identify(model: Classifier, recipe: Recipe, splits: DataSplits, config: Trai
             **settings,
             "method": model.name,
             "model": asdict(model.config),
-            "classes and images": asdict(model.spec),
+            "classes and images": model.spec.to_dict(),
             "network": zlib.crc32(repr(sizes).encode()),
             "batch_size": recipe.batch_size,
             "augment": recipe.augment,

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from resemblance.config.training import TrainConfig
+from resemblance.core.class_weights import balanced_weights
 from resemblance.core.classifier import Classifier
 from resemblance.core.recipe import Recipe
 from resemblance.data.augment import get_augment
@@ -92,6 +95,12 @@ class Job:
             return None
         eps, step = config.adversarial_eps / 255, config.adversarial_step / 255
         return FastAttack(eps, step, config.seed, self.stage_number(state))
+
+    def class_weights(self, state: RunState) -> Tensor | None:
+        """Return the weights (C,) of the classes in the loss; None if all images count alike."""
+        if self.config.class_weights == "none":
+            return None
+        return balanced_weights(self.source(state).labels, self.model.spec.num_classes)
 
     def training_set(self, state: RunState) -> ImageDataset:
         """Return the augmented images of the current stage."""

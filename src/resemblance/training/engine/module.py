@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from lightning.pytorch import LightningModule
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -54,6 +56,7 @@ class StageSettings:
         label: added to each row.
         keep_snapshot: called with the epochs done in the stage, before the first and after each.
         attack: the attack on whose images is trained; None to train on the images as they are.
+        balanced: (N,) labels of the images, to draw all classes equally often; None to draw every image once.
     """
 
     seed: int
@@ -71,6 +74,7 @@ class StageSettings:
     epochs_before: int = 0
     keep_snapshot: Callable[[int], None] | None = None
     attack: FastAttack | None = None
+    balanced: NDArray[np.int64] | None = None
 
 
 class StageModule(LightningModule):

@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from resemblance.config.errors import UserError
 from resemblance.training.engine.randomness import Purpose, derive
+
+# An image that is drawn again in an epoch is augmented as in another epoch, of which the numbers have 16 bits.
+AUGMENTED_AGAIN, EPOCHS = 7919, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class StepBatches(Sampler[list[tuple[int, int]]]):
         stage: the number of the stage in the run.
         steps_done: returns how many optimiser steps of the stage are done.
         rank: the rank of this process.
+        labels: (N,) of the images, to draw all classes equally often; None to draw every image once.
 
     Example:
         >>> batches = StepBatches(plan(4, 2), seed=0, stage=0, steps_done=lambda: 3)
@@ -79,8 +84,15 @@ class StepBatches(Sampler[list[tuple[int, int]]]):
     """
 
     def __init__(
-        self, plan: Plan, seed: int, stage: int, steps_done: Callable[[], int], rank: int = 0
+        self,
+        plan: Plan,
+        seed: int,
+        stage: int,
+        steps_done: Callable[[], int],
+        rank: int = 0,
+        labels: NDArray[np.int64] | None = None,
     ) -> None:
+        self.labels = labels
         self.plan, self.seed, self.stage, self.steps_done, self.rank = plan, seed, stage, steps_done, rank
 
     def __len__(self) -> int:
@@ -90,12 +102,50 @@ class StepBatches(Sampler[list[tuple[int, int]]]):
         plan = self.plan
         epoch, done = divmod(self.steps_done(), plan.steps)
         seed = derive(Purpose.ORDER, self.seed, self.stage, epoch)
-        order = np.random.default_rng(seed).permutation(plan.images)
+        generator = np.random.default_rng(seed)
+        if self.labels is None:
+            order, epochs = generator.permutation(plan.images), np.full(plan.images, epoch)
+        else:
+            order, copies = balanced_order(self.labels, generator)
+            epochs = (epoch + AUGMENTED_AGAIN * copies) % EPOCHS
         for step in range(done, plan.steps):
-            batch = order[step * plan.batch : (step + 1) * plan.batch]
+            batch = np.arange(step * plan.batch, (step + 1) * plan.batch)
             # Micro-batch by micro-batch, so that all processes together read the same images at a time as one would.
             for part in batch.reshape(plan.accumulate, plan.world, plan.micro)[:, self.rank]:
-                yield [(epoch, int(index)) for index in part]
+                yield [(int(epochs[place]), int(order[place])) for place in part]
+
+
+def balanced_order(
+    labels: NDArray[np.int64], generator: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return as many images as there are, in random order, with all classes equally often.
+
+    Of a class, every image is drawn before one is drawn again.
+
+    Args:
+        labels: (N,).
+        generator: of the random numbers.
+
+    Returns:
+        The indices of the images, and how often each was drawn before.
+
+    Example:
+        >>> order, copies = balanced_order(np.array([0, 0, 0, 0, 0, 1]), np.random.default_rng(0))
+        >>> int((order == 5).sum()), sorted(copies[order == 5].tolist())
+        (3, [0, 1, 2])
+    """
+    classes = generator.permutation(np.unique(labels))
+    images: list[NDArray[np.int64]] = []
+    copies: list[NDArray[np.int64]] = []
+    for number, label in enumerate(classes):
+        members = np.flatnonzero(labels == label)
+        count = len(labels) // len(classes) + (number < len(labels) % len(classes))
+        rounds = -(-count // len(members))
+        drawn = np.concatenate([generator.permutation(members) for _ in range(rounds)])
+        images.append(drawn[:count])
+        copies.append((np.arange(rounds * len(members)) // len(members))[:count])
+    mixed = generator.permutation(len(labels))
+    return np.concatenate(images)[mixed], np.concatenate(copies)[mixed]
 
 
 class Shares(Sampler[int]):

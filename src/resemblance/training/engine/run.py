@@ -45,6 +45,7 @@ class Run:
         self.state = RunState.load(job.state_path)
         self.state.load_into(self.model)
         self.model.to(distributed.device)
+        self._weigh_classes()
         self.data = StageData(job, distributed)
         self.restored = job.state_path if job.config.resume else None
         self.stage_checkpoint = self._read_stage_checkpoint()
@@ -76,6 +77,7 @@ class Run:
                 else:
                     self._finish_stage(stages[self.state.stage])
         finally:
+            self.model.class_weights = None
             if self.bar is not None:
                 self.bar.pause()
             if self.log is not None:
@@ -123,6 +125,7 @@ class Run:
                 device=self.distributed.device,
                 seed=seed,
                 progress=self.config.progress,
+                balanced=self.config.balanced,
                 encoded=self.data.end_actions(state),
             )
             before = {name: parameter.shape for name, parameter in self.model.named_parameters()}
@@ -173,6 +176,7 @@ class Run:
             state.notes.append(
                 "trained again on training and validation images; the validation accuracy is from before"
             )
+            self._weigh_classes()
         state.finished = not refit
         self._save_state()
 
@@ -226,6 +230,7 @@ class Run:
             epochs_before=self._epochs_before(),
             keep_snapshot=partial(self._keep_snapshot, stage) if self.distributed.rank == 0 else None,
             attack=self.job.attack(state),
+            balanced=self.job.source(state).labels if config.balanced_sampling else None,
         )
         return train_stage(
             self.model,
@@ -241,6 +246,11 @@ class Run:
             every=config.checkpoint_every_steps,
             interrupts=self.interrupts,
         )
+
+    def _weigh_classes(self) -> None:
+        """Set the weights of the classes in the loss, which follow from the images of the phase."""
+        weights = self.job.class_weights(self.state)
+        self.model.class_weights = None if weights is None else weights.to(self.distributed.device)
 
     def _keep_snapshot(self, stage: Stage, epoch: int) -> None:
         """Write a snapshot of the prototypes, numbered by the epochs done in all stages."""

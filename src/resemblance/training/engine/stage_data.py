@@ -8,8 +8,10 @@ from contextlib import nullcontext
 from functools import cached_property, partial
 from typing import Any
 
+from torch import Tensor
 from torch.utils.data import Dataset
 
+from resemblance.core.class_weights import balanced_weights
 from resemblance.core.recipe import Stage
 from resemblance.core.reference_counts import ReferenceCounts
 from resemblance.data.batch import Batch, EncodedBatch
@@ -68,7 +70,8 @@ class StageData:
 
     def _validate(self, batches: Batches, reference: ReferenceCounts | None = None) -> Score:
         device = self.distributed.device
-        return validate(self.model, batches, device, autocast(self.job.config.precision, device), reference)
+        context = autocast(self.job.config.precision, device)
+        return validate(self.model, batches, device, context, reference, self._weights)
 
     def _validation(self, state: RunState) -> Iterable[Batch | EncodedBatch]:
         if self.model.trains_on_encoded and self._keeps_latents_now(state):
@@ -157,6 +160,13 @@ class StageData:
                 stacklevel=2,
             )
         return fit
+
+    @cached_property
+    def _weights(self) -> Tensor | None:
+        """The weights of the classes in the accuracy by which epochs are chosen; None if all images count alike."""
+        if not self.job.config.balanced:
+            return None
+        return balanced_weights(self.job.splits.val.labels, self.model.spec.num_classes)
 
     @cached_property
     def _validation_images(self) -> Iterable[Batch]:

@@ -82,7 +82,12 @@ def train_stage(
     module = StageModule(model, stage, settings)
     trainer = _trainer(stage, settings, distributed, precision, Saver(path, every, interrupts, module.check))
     batches = StepBatches(
-        settings.plan, settings.seed, settings.number, lambda: trainer.global_step, settings.rank
+        settings.plan,
+        settings.seed,
+        settings.number,
+        lambda: trainer.global_step,
+        settings.rank,
+        settings.balanced,
     )
     loader = DataLoader(
         dataset,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from lightning.fabric.utilities.apply_func import move_data_to_device
+from torch import Tensor
 
 from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
@@ -79,6 +80,7 @@ def validate(
     device: torch.device,
     context: AbstractContextManager[None] | None = None,
     reference: ReferenceCounts | None = None,
+    class_weights: Tensor | None = None,
 ) -> Score:
     """Measure a model in evaluation mode; with several processes, over the batches of all of them.
 
@@ -88,6 +90,7 @@ def validate(
         device: the model's device.
         context: entered while the model runs, for autocast.
         reference: collects the reference of the model's similarities in the same pass.
+        class_weights: (C,) by which each image counts in the accuracy; balanced ones make it the mean recall.
 
     Raises:
         UserError: if the loss, or a score by which epochs are selected, is infinite or NaN.
@@ -100,12 +103,13 @@ def validate(
             output, labels = compute_output(model, batch), batch.labels
             loss = torch.stack([term.float() for term in model.loss(output, labels).values()]).sum()
             scores = model.selection_scores(output)
-            correct = (scores.argmax(dim=1) == labels).sum()
+            right = scores.argmax(dim=1) == labels
+            correct = right.sum() if class_weights is None else class_weights[labels.cpu()][right.cpu()].sum()
             if reference is not None:
                 reference.add(output, labels)
             broken = (~(output.finite & scores.isfinite().all(dim=1))).sum()
             count = torch.full_like(loss, len(labels))
-            totals += torch.stack([correct.float(), loss * count, count, broken.float()]).to(totals)
+            totals += torch.stack([correct.to(loss), loss * count, count, broken.float()]).to(totals)
     if world() > 1:
         dist.all_reduce(totals)
     correct_images, total_loss, images, broken_images = totals.tolist()

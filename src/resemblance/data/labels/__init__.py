@@ -1,0 +1,1 @@
+"""Tables that name the classes, splits and groups of image files."""

@@ -1,0 +1,1 @@
+"""Images in Parquet files, in a folder or on the Hugging Face Hub."""
