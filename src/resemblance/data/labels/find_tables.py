@@ -61,7 +61,9 @@ def tables_beside(tree: Tree, files: Sequence[str]) -> tuple[list[LabelTable], l
     ]
     if not places:
         return [], []
-    fitting, others, names = [], [], FileNames(files)
+    names = FileNames(files)
+    fitting: list[LabelTable] = []
+    others: list[LabelTable] = []
     for place in sorted(places, key=lambda place: (place.count("/"), place))[:MOST]:
         try:
             table = read_table(tree.read(place), one_line(place))

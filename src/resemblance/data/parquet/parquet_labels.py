@@ -15,7 +15,7 @@ from resemblance.config.errors import UserError
 from resemblance.data.labels.columns import CLASS, GROUP, simplified
 from resemblance.data.parquet.parquet_tree import ParquetTree, Place, open_parquet
 from resemblance.data.sources.labelled_files import LabelledFile, LabelledFiles
-from resemblance.data.sources.layout import split_named
+from resemblance.data.sources.layout import PARTS, split_named
 from resemblance.data.sources.tree import Folder
 from resemblance.data.text import composed, listed, one_line, reason
 
@@ -88,7 +88,7 @@ def label_parquet(folder: Folder, name: str, labels: str | None) -> tuple[Parque
             parts.setdefault(row.part, []).append(entry)
     if "train" not in parts:
         raise UserError(f"{name}: has no labelled training images, only {listed(sorted(parts))}")
-    ordered = {part: sorted(parts[part]) for part in ("train", "val", "test") if part in parts}
+    ordered = {part: sorted(parts[part]) for part in PARTS if part in parts}
     return tree, LabelledFiles(classes, ordered, len(ordered) > 1, False, groups, notes)
 
 
