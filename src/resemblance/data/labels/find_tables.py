@@ -9,8 +9,8 @@ from pathlib import Path
 from resemblance.config.errors import UserError
 from resemblance.data.labels.file_names import FileNames
 from resemblance.data.labels.label_table import SUFFIXES_OF_TABLES, LabelTable, Row, read_table
-from resemblance.data.sources.layout import split_named
-from resemblance.data.sources.tree import MAX_FILE, Tree
+from resemblance.data.sources.layout import looks_like_image, split_named
+from resemblance.data.sources.tree import MAX_FILE, Folder, Tree
 from resemblance.data.text import listed, one_line, reason
 
 NONE = "none"  # of --labels: read the classes off the folders
@@ -73,6 +73,15 @@ def tables_beside(tree: Tree, files: Sequence[str]) -> tuple[list[LabelTable], l
         fits = any(row.file and names.find(row.file) for row in table.rows[::step])
         (fitting if fits else others).append(table)
     return fitting, others
+
+
+def has_label_table(folder: Path) -> bool:
+    """Check whether a table of classes lies in a folder of images, beside the images or above them."""
+    if not folder.is_dir():
+        return False
+    tree = Folder(folder)
+    fitting, _ = tables_beside(tree, [file for file in tree.names if looks_like_image(file)])
+    return any(table.columns.classes for table in fitting)
 
 
 def joined_tables(tables: Sequence[LabelTable]) -> LabelTable | None:
