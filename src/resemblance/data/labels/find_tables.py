@@ -16,6 +16,7 @@ from resemblance.data.text import listed, one_line, reason
 NONE = "none"  # of --labels: read the classes off the folders
 TRIED = 12  # rows of a table whose files are looked for, to see whether it fits
 MOST = 30  # tables that are looked at
+LARGEST = 1 << 26  # bytes of a table that is found by itself
 NO_LABELS = "submission"  # in the names of tables that competitions want to have filled in
 
 
@@ -66,7 +67,10 @@ def tables_beside(tree: Tree, files: Sequence[str]) -> tuple[list[LabelTable], l
     others: list[LabelTable] = []
     for place in sorted(places, key=lambda place: (place.count("/"), place))[:MOST]:
         try:
-            table = read_table(tree.read(place), one_line(place))
+            data = tree.read(place)
+            if len(data) > LARGEST:
+                continue
+            table = read_table(data, one_line(place))
         except UserError:
             continue  # a table of something else
         step = max(len(table.rows) // TRIED, 1)
