@@ -199,6 +199,8 @@ def _rows(tree: ParquetTree, label: str, group: str | None, splits: dict[str, st
             for one in range(file.metadata.num_row_groups)
             for row in range(file.metadata.row_group(one).num_rows)
         ]
+        if not len(places) == len(labels) == len(groups) == len(names):
+            raise UserError(f"{shown}: damaged: its columns differ in length")
         for place, text, grouped, image in zip(places, labels, groups, names, strict=True):
             name = f"{part}/{_file_name(image) or f'{counts[part]:07d}'}"
             counts[part] += 1
