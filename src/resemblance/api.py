@@ -13,7 +13,6 @@ from resemblance.config.method import MethodConfig
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.explain.many.explanations import Explanations
 from resemblance.explaining import explain
-from resemblance.export.bundle import Exported
 from resemblance.runs.explained_images import Labels
 from resemblance.runs.messages import Messages, messages_for
 from resemblance.runs.opening import Openable, read_run
@@ -22,6 +21,7 @@ from resemblance.runs.run import RunRecord
 # The other verbs are imported where they are used: scikit-learn, Lightning, torchmetrics and matplotlib take four times
 # as long to import as torch, and who explains an image needs none of them.
 if TYPE_CHECKING:
+    from resemblance.export.bundle import Exported
     from resemblance.metrics.evaluation import Evaluation
     from resemblance.runs.audited_run import RunAudit
     from resemblance.runs.evaluated_runs import RunsEvaluation
@@ -196,6 +196,8 @@ class Run(RunRecord):
 
     def export(self, onnx: Path | str, *, pictures: bool = True) -> Exported:
         """Write the model as an ONNX graph; see `resemblance.export`."""
+        from resemblance.exporting import export
+
         return export(self, onnx, pictures=pictures)
 
 

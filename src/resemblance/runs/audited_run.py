@@ -14,7 +14,7 @@ from resemblance.audit.verdicts import Outcome, outcomes
 from resemblance.config.audit.audit_options import AuditOptions, chosen_checks
 from resemblance.config.audit.thresholds import read_thresholds
 from resemblance.core.prototype_model import prototypes_of
-from resemblance.data.labels.find_tables import NONE
+from resemblance.data.labels.find_tables import NONE, has_label_table
 from resemblance.data.open import open_data
 from resemblance.data.sources.loose import loose_images
 from resemblance.data.sources.source import DataSplits, Source
@@ -152,7 +152,9 @@ def _open(
     foreign = _foreign(options, run, skip, notes)
     spec = run.model.spec
     loose = None
-    if isinstance(data, str) and labels in (None, NONE):
+    if isinstance(data, str) and (
+        labels == NONE or (labels is None and not has_label_table(Path(data).expanduser()))
+    ):
         loose = loose_images(data, spec.classes, skip, spec.image.window)
     if loose is None:
         splits = run.images(data, skip, labels)

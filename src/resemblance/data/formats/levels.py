@@ -72,6 +72,10 @@ def eight_bits(values: NDArray[Any], white: float, black: float = 0.0) -> NDArra
 
 def extremes(values: NDArray[Any]) -> tuple[float, float]:
     """Return the smallest and the largest finite value; (0, 0) if there is none."""
-    if values.dtype.kind == "f":
-        values = values[np.isfinite(values)]
-    return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    if values.dtype.kind != "f":
+        return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    finite = np.isfinite(values)
+    if not finite.any():
+        return 0.0, 0.0
+    low, high = values.min(where=finite, initial=np.inf), values.max(where=finite, initial=-np.inf)
+    return float(low), float(high)
