@@ -21,7 +21,6 @@ from resemblance.convert.counting import (
 )
 from resemblance.convert.original import Original
 from resemblance.core.classifier import Normalize
-from resemblance.core.model_encoder import ModelEncoder
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.progress import track
@@ -30,6 +29,7 @@ from resemblance.encoders.fitting import RENAMED
 from resemblance.encoders.probe import evaluating
 
 SAMPLE = 1000  # the number of training images in the sample
+CLEARLY = 0.05  # the gain in balanced accuracy from which other images are said to fit better
 TRIAL = 500  # the largest number of images on which other normalisations and crops are tried
 
 
@@ -130,10 +130,10 @@ def _find_problem(
     recall = balanced(counts)
     if recall >= (1 + chance) / 2:
         return ""
-    if not isinstance(original.encoder, ModelEncoder):
+    if not original.fixed:  # a model of this library has its images' preparation from its training
         source = splits.val if len(splits.val) else splits.train
         better = better_images(original, splits, stratified_sample(source, TRIAL, seed), device)
-        if better is not None:
+        if better is not None and better.balanced > recall + CLEARLY:
             return f"{measured}, but {100 * better.accuracy:.1f} % with {better.name}; {better.solution}"
     images = counts.sum(axis=1)
     noise = chance * float(np.sqrt((chance * (1 - chance) / images[images > 0]).sum()))  # of random guessing
@@ -141,8 +141,10 @@ def _find_problem(
         return ""
     renamed = ", whose names differ from the encoder's" if RENAMED in original.encoder.description else ""
     causes = [f"the weights{renamed}", "the data", *([] if original.fixed else ["--image-size"])]
+    tried = "neither another order of the classes nor a usual normalisation, crop or padding solves this"
+    if original.fixed:
+        tried = "another order of the classes does not solve this"
     return (
-        f"{measured}, no better than chance ({100 * chance:.1f} % of each class); neither another order of "
-        "the classes nor a usual normalisation, crop or padding solves this: check "
+        f"{measured}, no better than chance ({100 * chance:.1f} % of each class); {tried}: check "
         f"{', '.join(causes[:-1])} and {causes[-1]}"
     )
