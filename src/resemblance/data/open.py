@@ -91,7 +91,7 @@ def open_data(
     labels, window = None if labels is None else os.fspath(labels), checked_window(window)
     splits = _open(spec, seed, val_fraction, skip_bad_images, labels, window)
     if window is not None and splits.window is None:
-        splits.notes.append("--window has no effect: these images have 8 bits")
+        splits.notes.append("the window has no effect: these images have 8 bits")
     return splits
 
 

@@ -75,8 +75,8 @@ def read_dicom(data: bytes, name: str, window: Window | None, most: int) -> Dico
             error, RuntimeError | NotImplementedError
         ):  # no decoder of this compression is installed
             raise UserError(
-                f"{name}: a DICOM file compressed by {one_line(syntax, 60)}, which pydicom cannot read here; install a decoder "
-                "(pylibjpeg), or decompress it"
+                f"{name}: a DICOM file compressed by {one_line(syntax, 60)}, which pydicom cannot read; install a "
+                "decoder (pylibjpeg), or decompress it"
             ) from None
         raise
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
