@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -64,6 +66,16 @@ def test_the_model_is_not_changed():
     assert all(tensor.dtype in (torch.float64, torch.int64, torch.bool) for tensor in before.values())
     after = model.state_dict()
     assert all(torch.equal(before[name].nan_to_num(), after[name].nan_to_num()) for name in before)
+
+
+def test_a_model_with_16_bit_weights_is_exported_with_32():
+    model = make("kmex").eval()
+    graph = AnswerGraph(deepcopy(model).half())
+    assert all(tensor.dtype != torch.float16 for tensor in graph.state_dict().values())
+    images = images_of(model, 2)
+    with torch.no_grad():
+        expected = model(images).scores
+    assert (answers(graph, images)["scores"] - expected).abs().max() <= 0.05 * expected.abs().max()
 
 
 def test_a_path_is_told_as_steps():
