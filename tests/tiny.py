@@ -10,7 +10,6 @@ import torch
 import torch.distributed as dist
 from sklearn.datasets import load_digits
 from torch import nn
-from torch.nn import functional as F
 
 from resemblance.config.image import ImageSpec
 from resemblance.config.method import MethodConfig
@@ -85,7 +84,7 @@ class Tiny(PrototypeMethod):
         # Each prototype's nearest image of the batch: over all processes, so that it has to gather.
         nearest = -gather(output.similarities).amax(dim=0).mean()
         return {
-            "cross_entropy": F.cross_entropy(output.scores, labels),
+            "cross_entropy": self.cross_entropy(output.scores, labels),
             "nearest": self.config.nearest * nearest,
         }
 

@@ -5,29 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from torch import nn
 
-from resemblance.auditing import audit
 from resemblance.config.method import MethodConfig
 from resemblance.data.sources.source import DataSplits, Source
-from resemblance.evaluating import evaluate
 from resemblance.explain.many.explanations import Explanations
 from resemblance.explaining import explain
-from resemblance.export.bundle import Exported
-from resemblance.exporting import export
-from resemblance.metrics.evaluation import Evaluation
-from resemblance.report.run_pages import report, reported
-from resemblance.runs.audited_run import RunAudit
-from resemblance.runs.conversion_run import convert_run
-from resemblance.runs.evaluated_runs import RunsEvaluation
+from resemblance.exporting import export as export_model
 from resemblance.runs.explained_images import Labels
-from resemblance.runs.keywords import convert_options, train_options
 from resemblance.runs.messages import Messages, messages_for
 from resemblance.runs.opening import Openable, read_run
 from resemblance.runs.run import RunRecord
-from resemblance.runs.training_run import train_run
+
+# The other verbs are imported where they are used: scikit-learn, Lightning, torchmetrics and matplotlib take four times
+# as long to import as torch, and who explains an image needs none of them.
+if TYPE_CHECKING:
+    from resemblance.metrics.evaluation import Evaluation
+    from resemblance.runs.audited_run import RunAudit
+    from resemblance.runs.evaluated_runs import RunsEvaluation
 
 
 class Run(RunRecord):
@@ -122,6 +119,8 @@ class Run(RunRecord):
         self, data: str | DataSplits | Source | None = None, **options: Any
     ) -> Evaluation | RunsEvaluation:
         """Measure the model; see `resemblance.evaluate`."""
+        from resemblance.evaluating import evaluate
+
         result: Evaluation | RunsEvaluation = evaluate(self, data, **options)
         return result
 
@@ -140,6 +139,8 @@ class Run(RunRecord):
         **options: Any,
     ) -> RunAudit:
         """Try whether the model's explanations can be trusted; see `resemblance.audit`."""
+        from resemblance.auditing import audit
+
         return audit(
             self,
             data,
@@ -173,6 +174,8 @@ class Run(RunRecord):
         messages: Messages | None = None,
     ) -> Path:
         """Write the run's page; see `resemblance.report`."""
+        from resemblance.report.run_pages import report
+
         return report(
             self,
             output,
@@ -191,9 +194,7 @@ class Run(RunRecord):
             messages=messages,
         )
 
-    def export(self, onnx: Path | str, *, pictures: bool = True) -> Exported:
-        """Write the model as an ONNX graph; see `resemblance.export`."""
-        return export(self, onnx, pictures=pictures)
+    export = export_model
 
 
 def train(
@@ -224,6 +225,10 @@ def train(
         >>> run = train("prototypedl", "digits", "runs/prototypedl", epochs=3)  # doctest: +SKIP
         >>> run.metrics["test"]["accuracy"], run.explain("digit.png")  # doctest: +SKIP
     """
+    from resemblance.report.run_pages import reported
+    from resemblance.runs.keywords import train_options
+    from resemblance.runs.training_run import train_run
+
     config, settings = train_options(method, config, options, data, output)
     splits = data if isinstance(data, DataSplits) else None
     record = train_run(config, settings, splits, messages or messages_for(settings.progress))
@@ -259,6 +264,10 @@ def convert(
         >>> run = convert(network, "xrays/", "runs/xrays", prototypes_per_class=3)  # doctest: +SKIP
         >>> print(run.explain("patient.png")[0])  # doctest: +SKIP
     """
+    from resemblance.report.run_pages import reported
+    from resemblance.runs.conversion_run import convert_run
+    from resemblance.runs.keywords import convert_options
+
     if isinstance(model, RunRecord):
         model = model.folder or model.model
     module, name = (model, None) if isinstance(model, nn.Module) else (None, model)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from resemblance.config.commands import FEW
 from resemblance.data.sources.image_list import list_images
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.many.explanations import Explanations
 from resemblance.explain.request import Request, explainable
 from resemblance.relevance.similarity import default_kind
-from resemblance.report.explanation_page import FEW, writing_explanations
 from resemblance.runs.explained_images import Labels, explain_images, true_labels
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import Openable, as_runs
+from resemblance.runs.run import RunRecord
+
+if TYPE_CHECKING:
+    from resemblance.report.explanation_page import ExplanationWriter
 
 
 def explain(
@@ -143,7 +147,7 @@ def explain_each(
     true_labels(run.model, listed, labels)
     for note in listed.notes:
         told.warn(note)
-    writing = nullcontext() if path is None else writing_explanations(run, path, len(listed), figures)
+    writing = nullcontext() if path is None else _writing(run, path, len(listed), figures)
     made = explain_images(
         run.model,
         listed,
@@ -162,3 +166,12 @@ def explain_each(
             yield explanation
         if writer is not None:
             writer.finish(progress)
+
+
+def _writing(
+    run: RunRecord, output: Path, images: int, figures: str
+) -> AbstractContextManager[ExplanationWriter]:
+    """Return what writes the explanations; imported only here, since matplotlib and the page take a second."""
+    from resemblance.report.explanation_page import writing_explanations
+
+    return writing_explanations(run, output, images, figures)

@@ -153,7 +153,7 @@ def test_few_shades_are_noted_by_the_span_of_the_values(tmp_path):
     notes = [note for note in open_data(data).notes if "shades" in note]
     assert len(notes) == 1
     assert "values from 31,768 to 33,768" in notes[0]
-    assert "only 8 of 256 shades: --window 31768,33768 uses all 256" in notes[0]
+    assert "only 8 of 256 shades: trained with --window 31768,33768" in notes[0]
     splits = open_data(data, window=(31768, 33768))
     assert not any("shades" in note for note in splits.notes)
     assert len(np.unique(splits.train.array)) > 100
@@ -172,9 +172,11 @@ def test_what_only_a_window_can_tell_is_asked_for_once_for_all_images(tmp_path):
 
 def test_a_window_without_effect_is_noted(tmp_path):
     fill(tmp_path, {"a": 5, "b": 5})
-    assert "--window has no effect: all images have 8 bits" in open_data(str(tmp_path), window=(0, 100)).notes
+    assert (
+        "the window has no effect: all images have 8 bits" in open_data(str(tmp_path), window=(0, 100)).notes
+    )
     splits = open_data("digits", window=(0, 100))
-    assert "--window has no effect: these images have 8 bits" in splits.notes
+    assert "the window has no effect: these images have 8 bits" in splits.notes
     assert splits.window is None
 
 
@@ -202,3 +204,16 @@ def test_the_window_is_stored_and_older_descriptions_have_none():
     plain = ModelSpec(("a", "b"), ImageSpec(8, 8, 1, (0.5,), (0.5,))).to_dict()
     assert "window" not in plain["image"]
     assert ModelSpec.from_dict(plain).image.window is None
+
+
+def test_a_model_without_a_window_is_not_told_to_take_one(tmp_path):
+    spec = ImageSpec(8, 8, 1, (0.5,), (0.5,))
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(RAMP, 2))
+    for call in (lambda: as_tensor(path, spec), lambda: loose_images(str(path), ["a"])):
+        message = refusal(call)
+        assert "signed 16-bit pixels from -1000 to 1000" in message
+        assert (
+            "this model was trained without --window: save the images as those that it was trained on"
+            in message
+        )

@@ -292,7 +292,7 @@ def test_16_bit_images_of_fewer_bits_are_noted(tmp_path):
     notes = [note for note in opened(tmp_path).notes if "more than 8 bits" in note]
     assert len(notes) == 1
     assert "from 0 to 4,032 (a/dark.png) of 65,536" in notes[0]
-    assert "only 16 of 256 shades: --window 0,4032 uses all 256" in notes[0]
+    assert "only 16 of 256 shades: trained with --window 0,4032, a model sees all 256" in notes[0]
     (tmp_path / "b/bright.png").write_bytes(encoded(Image.fromarray(twelve * 16)))
     assert not any("more than 8 bits" in note for note in opened(tmp_path).notes)
 

@@ -14,7 +14,7 @@ from resemblance.drawing.heat import heat_layer, overlay, rescaled
 from resemblance.drawing.latent_figure import class_colors, latent_figure
 from resemblance.drawing.style import AGAINST, FOR, plain, png
 from resemblance.explain.explain import explain
-from resemblance.explain.figure import explanation_figure
+from resemblance.explain.figure.explanation_figure import explanation_figure
 from resemblance.explain.prototype_view import PrototypeView, prototype_views
 from resemblance.methods.paper_figures import FigureInputs, paper_figures
 from resemblance.methods.registry import method_configs

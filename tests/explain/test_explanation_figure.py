@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from resemblance.explain.explanation_data import ExplanationData
-from resemblance.explain.figure import explanation_figure
+from resemblance.explain.figure.explanation_figure import explanation_figure
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.reason import Reason
 from resemblance.explain.score_breakdown import ScoreBreakdown

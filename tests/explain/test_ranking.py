@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from resemblance.explain.context.ranking import nearest_prototypes
+from resemblance.explain.context.ranking import Ranking, nearest_prototypes
 from resemblance.explain.explain import explain_batch
+from resemblance.explain.familiarity.familiarity import Familiarity
+from resemblance.explain.figure.explanation_figure import explanation_figure
+from resemblance.explain.figure.ranked_row import BAND
 from toy_model import Nearest, Toy
 
 IMAGES = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -57,3 +62,31 @@ def test_methods_with_weights_have_none():
     assert one.ranking is None
     assert one.to_dict()["ranking"] is None
     assert "Nearest prototypes of all classes" not in str(one)
+
+
+def test_the_figure_shows_the_row_on_one_scale_and_the_reference_behind_it():
+    (one,) = explain_batch(Nearest(), IMAGES[:1])
+    one = replace(one, familiarity=Familiarity(0.3, 0, 200, None, 0.2, 0.9, 0.1))
+    figure = explanation_figure(one)
+    texts = [text.get_text() for text in figure.texts]
+    assert BAND in texts
+    for ranked in one.ranking.nearest:
+        assert f"{one.ranking.number(ranked.similarity)}  ({ranked.prototype.index})" in texts
+    bands = [axes for axes in figure.axes if len(axes.patches) == 2]  # the reference and the bar
+    assert len(bands) == len(one.ranking.nearest)
+    assert len({axes.get_xlim() for axes in bands}) == 1
+    for axes, ranked in zip(bands, one.ranking.nearest, strict=True):
+        assert axes.patches[1].get_width() == pytest.approx(ranked.similarity)
+    frame = figure.bbox
+    for artist in (*figure.texts, *figure.axes):
+        extent = artist.get_window_extent()
+        assert frame.x0 <= extent.x0 <= extent.x1 <= frame.x1 + 1
+        assert frame.y0 <= extent.y0 <= extent.y1 <= frame.y1 + 1
+
+
+def test_close_similarities_are_told_apart():
+    (one,) = explain_batch(Nearest(), IMAGES[:1])
+    first, second = one.ranking.nearest[:2]
+    close = Ranking((replace(first, similarity=0.001044), replace(second, similarity=0.001042)), 1, 1)
+    assert close.number(0.001044) != close.number(0.001042)
+    assert "is 0.000002." in close.sentences()[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 
@@ -121,3 +122,16 @@ def test_damaged_pictures_are_refused_when_decoded():
     for data in (b"", b"GIF89a", buffer.getvalue(), whole[: len(whole) // 2], huge.getvalue()):
         with pytest.raises(UserError):
             Picture(data).pixels()
+
+
+def test_a_notebook_shows_a_part_within_its_source():
+    source = Picture.from_pixels(np.zeros((8, 16, 3), np.uint8))
+    part = GalleryItem("training image", "cat/1.png", (4, 2, 8, 6), source)
+    assert part.framed == (source, (0.25, 0.25, 0.25, 0.5))
+    html = Gallery([part])._repr_html_()
+    assert 'style="left:25%;top:25%;width:25%;height:50%"' in html
+    assert base64.b64encode(source.data).decode() in html
+    whole = Gallery([GalleryItem("training image", "cat/1.png", None, source)])._repr_html_()
+    assert "left:" not in whole
+    decoded = GalleryItem("decoded", "", None, source, Picture.from_pixels(np.ones((4, 4, 3), np.uint8)))
+    assert decoded.framed == (decoded.decoding, None)

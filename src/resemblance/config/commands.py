@@ -16,6 +16,7 @@ from resemblance.config.runs import ConvertOptions, TrainOptions
 from resemblance.config.training import ACCELERATORS, SEED
 from resemblance.config.values import check_fields
 
+FEW = 10  # images whose figures are drawn, and whose maps are checked, unless somebody says otherwise
 FIGURES = ("auto", "none", "wrong", "all")  # which explanations get a figure
 SPLITS = ("auto", "train", "val", "test")
 PICTURE = "picture to write (.png, .pdf or .svg), or a folder for it (default: the run folder)"

@@ -23,7 +23,7 @@ SHOWN_MAPS = ("auto", "none", *MAP_KINDS)  # what explanations can show
 MAPS_HELP = (
     "map over the image for each reason: similarity (exact, free), gradient (input x gradient), smoothgrad, integrated "
     "(integrated gradients) or prp (relevance propagation); none; auto is similarity, and smoothgrad for methods that "
-    f"compare whole images. For prp: {LRP_NOTICE}"
+    f"compare whole images. For prp: {LRP_NOTICE.removesuffix('.')}"
 )
 CHECK_HELP = "remove what each map marks and compare with random places: 30 forward passes per map"
 NO_CHECK_HELP = "do not check maps by removing what they mark, which costs 30 forward passes per map"

@@ -221,7 +221,8 @@ def _unbounded(
         window = 0, 1
     if window is None:
         words = "32-bit floating point pixels" if image.mode == "F" else "32-bit integer pixels"
-        raise UnknownRange(name, kind.words if kind is not None else words, *extremes(values))
+        words = kind.words if kind is not None else words
+        raise UnknownRange(f"{name}: {words}", words, *extremes(values))
     grey, described = _grey(values, window, kind)
     picture = Image.fromarray(grey)
     if window != (0, 1) and file.format != "PPM":

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
-from resemblance.data.formats.levels import eight_bits
+from resemblance.data.formats.levels import UnknownRange, eight_bits
 from resemblance.data.geometry import Preparation
 from resemblance.data.images import Pixels, read_image
 from resemblance.data.transforms import to_tensor
@@ -75,7 +75,7 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInpu
             raise UserError(f"{name!r} is a folder, not an image; choose an image file in it")
         if not path.is_file():
             raise UserError(f"no such image: {name!r}")
-        return _prepared(read_image(path, name, spec.window), spec, name)
+        return _prepared(_read(path, name, spec), spec, name)
     name = name or "image"
     if isinstance(image, Tensor):
         return _from_tensor(image, spec, name)
@@ -85,7 +85,7 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInpu
     if isinstance(image, np.ndarray):
         return _from_array(image, spec, name)
     if isinstance(image, bytes) or hasattr(image, "read"):
-        return _prepared(read_image(image, name, spec.window), spec, name)
+        return _prepared(_read(image, name, spec), spec, name)
     raise UserError(
         f"{name}: a {type(image).__name__} is not an image; use a path, a PIL image, a uint8 array (H, W, C) "
         "or a tensor (C, H, W) in [0, 1]"
@@ -123,6 +123,13 @@ def as_picture(tensor: Tensor) -> Pixels:
     return pixels(tensor.expand(3, -1, -1))
 
 
+def _read(file: Path | bytes | Any, name: str, spec: ImageSpec) -> Image.Image:
+    try:
+        return read_image(file, name, spec.window)
+    except UnknownRange as error:
+        raise error.for_a_model() from None
+
+
 def _upright(image: Image.Image, name: str, spec: ImageSpec) -> Image.Image:
     if 0 in image.size:
         raise UserError(f"{name}: a picture of {image.width}x{image.height} pixels is empty")
@@ -135,7 +142,7 @@ def _upright(image: Image.Image, name: str, spec: ImageSpec) -> Image.Image:
         converted.save(buffer, "TIFF" if image.mode in ("CMYK", "F", "I") else "PNG", exif=exif)
     except (OSError, ValueError):
         raise UserError(f"{name}: images of mode {image.mode} cannot be read; convert it to RGB") from None
-    return read_image(buffer.getvalue(), name, spec.window)
+    return _read(buffer.getvalue(), name, spec)
 
 
 def _exif(image: Image.Image) -> Image.Exif:

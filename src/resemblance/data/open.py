@@ -91,7 +91,7 @@ def open_data(
     labels, window = None if labels is None else os.fspath(labels), checked_window(window)
     splits = _open(spec, seed, val_fraction, skip_bad_images, labels, window)
     if window is not None and splits.window is None:
-        splits.notes.append("--window has no effect: these images have 8 bits")
+        splits.notes.append("the window has no effect: these images have 8 bits")
     return splits
 
 
@@ -150,6 +150,8 @@ def _open_tree(tree: Tree, name: str, labels: str | None, **options: Any) -> Dat
     if isinstance(tree, Folder) and parquet_files(tree) and not any(map(looks_like_image, tree.names)):
         images, labelled = label_parquet(tree, name, None if labels == NONE else labels)
         return open_labelled(images, labelled, name, **options)
+    if not isinstance(tree, Folder) and any(file.lower().endswith(".parquet") for file in tree.names):
+        raise UserError(f"{name}: an archive of Parquet files; unpack it, and use the folder")
     return open_files(tree, name, labels=labels, **options)
 
 

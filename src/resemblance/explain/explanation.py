@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from resemblance.explain import text
 from resemblance.explain.explanation_data import ExplanationData
-from resemblance.explain.figure import explanation_figure
-from resemblance.explain.html import explanation_html
 from resemblance.explain.rounding import NO_BREAK
+from resemblance.explain.text_table import text_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Explanation(ExplanationData):
@@ -52,6 +52,10 @@ class Explanation(ExplanationData):
         Returns:
             A matplotlib figure, which needs no display.
         """
+        from resemblance.explain.figure.explanation_figure import (
+            explanation_figure,  # matplotlib takes a second
+        )
+
         return explanation_figure(self, paper)
 
     def __repr__(self) -> str:
@@ -59,7 +63,9 @@ class Explanation(ExplanationData):
         return f"<Explanation of {self.name!r}: {text.headline(self)}, {reasons}>".replace(NO_BREAK, " ")
 
     def _repr_html_(self) -> str:
+        from resemblance.explain.html import explanation_html
+
         return explanation_html(self)
 
     def __str__(self) -> str:
-        return text.text_table(self)
+        return text_table(self)

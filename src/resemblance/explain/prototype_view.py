@@ -52,7 +52,7 @@ class PrototypeView:
         return f"<{self.title}, {self.owner}{', ' + self.origin if self.origin else ''}>"
 
     def _repr_html_(self) -> str:
-        return notebook_html(pictures_html([(self.item.shown, f"{self.title}, {self.owner}")]))
+        return notebook_html(pictures_html([(*self.item.framed, f"{self.title}, {self.owner}")]))
 
     @property
     def title(self) -> str:

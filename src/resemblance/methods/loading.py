@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from resemblance.core.prototype_model import PrototypeModel
 from resemblance.core.reference import Reference
 from resemblance.encoders.base import Encoder
 from resemblance.methods.registry import REGISTRATION_HINT, build, get_config, known_configs, model_class
+from resemblance.methods.without_memory import built_without_memory
 from resemblance.prototypes.gallery import INDEX, Gallery
 from resemblance.store import CONFIG, REFERENCE, load_folder
 
@@ -62,7 +61,7 @@ def load(
         def rebuilt(module: nn.Module | None) -> Classifier:
             return build(method, config, spec, module=module, tensors=tensors, load_weights=False)
 
-        shapes = _without_memory(rebuilt, module)
+        shapes = built_without_memory(rebuilt, module)
     if shapes is not None:
         _check_shapes(shapes, tensors, path)
     with _described_by(f"{path}/{CONFIG}"):
@@ -97,25 +96,6 @@ def _described_by(file: str) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{file}: no model can be built from it: {type(error).__name__} {reason}") from error
-
-
-def _without_memory(
-    rebuilt: Callable[[nn.Module | None], Classifier], module: nn.Module | None
-) -> Classifier | None:
-    """Build the model on the meta device, whose tensors have shapes but no values: they show how much it would take.
-
-    A network or a method of the user's own may need values to be built; the result is then None, and the shapes are
-    compared afterwards only.
-    """
-    try:
-        with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # torch warns of empty tensors
-            return rebuilt(None if module is None else copy.deepcopy(module).to("meta"))
-    except Exception as error:
-        cause = error.__cause__ or error
-        needs_values = isinstance(cause, RuntimeError) and "meta" in str(cause).lower()  # in torch's words
-        if module is not None or needs_values:
-            return None
-        raise
 
 
 def _own_module(config: dict[str, Any], allow_import: str | None) -> nn.Module | None:

@@ -39,5 +39,5 @@ def model_html(model: Classifier) -> str:
     text = Markup("<br>").join(lines)
     pictures = Markup()
     if any(view.picture is not None for view in views):
-        pictures = pictures_html((view.item.shown, f"{view.index}, {view.owner}") for view in views[:SHOWN])
+        pictures = pictures_html((*view.item.framed, f"{view.index}, {view.owner}") for view in views[:SHOWN])
     return notebook_html(Markup("<p><b>{}</b><br>{}</p>{}").format(model.name, text, pictures))

@@ -13,7 +13,8 @@ from resemblance.data.progress import track
 from resemblance.data.sources.source import Source
 from resemblance.methods.ensemble.model import make_ensemble
 from resemblance.methods.ensemble.rule import Rule
-from resemblance.metrics.evaluation import Evaluation, EvaluationCounts, measured_images
+from resemblance.metrics.evaluation import Evaluation, EvaluationCounts, measured_images, with_answers
+from resemblance.metrics.sure_answers import SureAnswers
 from resemblance.training.ends.passes import evaluating
 
 
@@ -69,23 +70,29 @@ def evaluate_ensemble(
             stack.enter_context(evaluating(model))
         ensemble = make_ensemble(models)
         counts_of_members = [EvaluationCounts(model.spec.classes) for model in models]
-        whole = EvaluationCounts(ensemble.spec.classes)
+        answers_of_members = [SureAnswers(model) for model in models]
+        whole, answers = EvaluationCounts(ensemble.spec.classes), SureAnswers(ensemble)
         first, *others = [measured_images(spec, source, batch_size, workers) for spec in specs.values()]
         rest = [iter(reader) for reader in others]
         for batch in track(first, "measuring", progress):
             batches = dict(zip(specs, [batch, *(next(reader) for reader in rest)], strict=True))
             outputs = ensemble.member_outputs([batches[_size(model)].images for model in models])
-            for model, counts, output, order in zip(
-                models, counts_of_members, outputs, ensemble.columns, strict=True
+            for model, counts, member_answers, output, order in zip(
+                models, counts_of_members, answers_of_members, outputs, ensemble.columns, strict=True
             ):
                 labels = order[batch.labels]
+                member_answers.add(output, labels, batch.indices)
                 counts.add(
                     output, labels, batch.indices, model.extra_metrics(output, labels.to(model.device))
                 )
-            whole.add(ensemble.combined(outputs), batch.labels, batch.indices)
-    pairs = zip(counts_of_members, models, strict=True)
-    members = [counts.result(prototypes_of(model)) for counts, model in pairs]
-    return EnsembleEvaluation(ensemble.rule, tuple(members), whole.result())
+            combined = ensemble.combined(outputs)
+            whole.add(combined, batch.labels, batch.indices)
+            answers.add(combined, batch.labels, batch.indices)
+    members = [
+        with_answers(counts.result(prototypes_of(model)), member_answers)
+        for counts, member_answers, model in zip(counts_of_members, answers_of_members, models, strict=True)
+    ]
+    return EnsembleEvaluation(ensemble.rule, tuple(members), with_answers(whole.result(), answers))
 
 
 def _size(model: Classifier) -> tuple[int, int, int]:

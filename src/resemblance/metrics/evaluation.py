@@ -145,11 +145,12 @@ def evaluate(
             answers.add(output, labels, indices)
             if reference is not None:
                 reference.add(output, labels)
-    return replace(
-        counts.result(prototypes_of(model)),
-        sure=answers.sure,
-        least_familiar=answers.least_familiar,
-    )
+    return with_answers(counts.result(prototypes_of(model)), answers)
+
+
+def with_answers(evaluation: Evaluation, answers: SureAnswers) -> Evaluation:
+    """Return an evaluation with the counts of sure answers and the least familiar images."""
+    return replace(evaluation, sure=answers.sure, least_familiar=answers.least_familiar)
 
 
 def measured_images(spec: ImageSpec, source: Source, batch_size: int, workers: int) -> DataLoader[Batch]:

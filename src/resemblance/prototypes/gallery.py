@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from resemblance.config.errors import UserError
 from resemblance.config.files.json_file import parse_object, refuse_controls
 from resemblance.printing.characters import printable
-from resemblance.prototypes.gallery_html import notebook_html, pictures_html
+from resemblance.prototypes.gallery_html import Frame, notebook_html, pictures_html
 from resemblance.prototypes.picture import LARGEST_SIDE
 from resemblance.prototypes.picture import Picture as Picture
 
@@ -74,10 +74,15 @@ class GalleryItem:
         return image[y0:y1, x0:x1]
 
     @property
-    def shown(self) -> Picture | None:
-        """`picture`, encoded."""
-        picture = self.picture
-        return None if picture is None else Picture.from_pixels(picture)
+    def framed(self) -> tuple[Picture | None, Frame | None]:
+        """The picture to show in its surroundings: the decoding or the whole source, and its place in the source."""
+        if self.kind == "decoded":
+            return self.decoding, None
+        if self.source is None or self.place is None:
+            return self.source, None
+        height, width = self.source.pixels().shape[:2]
+        x0, y0, x1, y1 = self.place
+        return self.source, (x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height)
 
     def __repr__(self) -> str:
         place = f" {list(self.box)}" if self.box else ""
@@ -114,7 +119,9 @@ class Gallery(Sequence[GalleryItem]):
         return f"<gallery of {len(self)} prototypes>"
 
     def _repr_html_(self) -> str:
-        return notebook_html(pictures_html((item.shown, str(i)) for i, item in enumerate(self.items[:SHOWN])))
+        return notebook_html(
+            pictures_html((*item.framed, str(i)) for i, item in enumerate(self.items[:SHOWN]))
+        )
 
     def keep(self, indices: Iterable[int]) -> Gallery:
         """Return the gallery of the prototypes at ``indices``, in that order."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 
-from resemblance.config.commands import FIGURES
+from resemblance.config.commands import FEW, FIGURES
 from resemblance.config.errors import UserError
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.many.explanation_table import ExplanationFiles, explanation_files
@@ -23,7 +23,6 @@ from resemblance.runs.folders import check_writable, make_folder
 from resemblance.runs.run import RunRecord
 
 PAGES = (".html", ".htm")
-FEW = 10  # images whose figures are drawn, and whose maps are checked, unless somebody says otherwise
 ON_THE_PAGE = 50  # images of a page; the tables have all
 
 

@@ -12,6 +12,7 @@ import yaml
 from resemblance.config.errors import UserError
 from resemblance.config.training import JPEG_QUALITY
 from resemblance.core.classifier import Classifier
+from resemblance.data.formats.levels import UnknownRange
 from resemblance.data.labels.find_tables import NONE
 from resemblance.data.open import open_data
 from resemblance.data.sources.compressed import compress_classes
@@ -95,14 +96,17 @@ class RunRecord:
         if isinstance(spec, DataSplits):
             splits, spec = spec, spec.name
         else:
-            splits = open_data(
-                spec,
-                seed=split_seed(self.config),
-                val_fraction=float(self.config.get("val_fraction", 0.1)),
-                skip_bad_images=skip_bad_images or bool(self.config.get("skip_bad_images")),
-                labels=labels or (self.config.get("labels", NONE) if data is None else None),
-                window=self.model.spec.image.window,
-            )
+            try:
+                splits = open_data(
+                    spec,
+                    seed=split_seed(self.config),
+                    val_fraction=float(self.config.get("val_fraction", 0.1)),
+                    skip_bad_images=skip_bad_images or bool(self.config.get("skip_bad_images")),
+                    labels=labels or (self.config.get("labels", NONE) if data is None else None),
+                    window=self.model.spec.image.window,
+                )
+            except UnknownRange as error:
+                raise error.for_a_model() from None
             splits = splits if data is not None else compressed_as(splits, self.config)
         expected, classes = self.model.spec.classes, splits.classes
         if tuple(map(composed, classes)) != tuple(map(composed, expected)):

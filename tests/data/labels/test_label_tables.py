@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from made_images import fill, png, refusal, zip_of
 from resemblance.data import open_data
 from resemblance.data.labels.columns import find_columns
+from resemblance.data.labels.find_tables import has_label_table
 from resemblance.data.labels.label_table import read_table
 from resemblance.data.sources.layout import EXPECTED
 
@@ -374,3 +376,16 @@ def test_a_group_that_holds_a_class_alone_stays(tmp_path):
         stay, held = grouped_split(labels, groups, 0.5, seed)
         assert set(labels[stay]) == {0, 1, 2}
         assert set(labels[held]) == {1, 2}
+
+
+def test_files_without_a_suffix_are_images_where_there_are_no_others(tmp_path):
+    """Scanners write DICOM files so."""
+    write(tmp_path, [f"scans/{n}" for n in range(12)])
+    (tmp_path / "labels.csv").write_text("file,class\n" + "".join(f"{n},{n % 2}\n" for n in range(12)))
+    assert open_data(str(tmp_path)).classes == ("0", "1")
+
+
+def test_a_folder_that_a_table_labels_is_known(tmp_path):
+    assert not has_label_table(tmp_path / "none")
+    assert has_label_table(Path(flat(tmp_path / "data")))
+    assert not has_label_table(Path(flat(tmp_path / "ages", header="file,age")))

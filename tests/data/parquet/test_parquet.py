@@ -8,9 +8,10 @@ import pickle
 import numpy as np
 import pytest
 
-from made_images import png, refusal
+from made_images import png, refusal, zip_of
 from resemblance.data import open_data
 from resemblance.data.parquet import hub_data, parquet_tree
+from resemblance.runs.training_run import default_folder
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -139,6 +140,12 @@ def test_cut_off_files_are_refused_in_a_line(tmp_path):
     assert refusal(open_data, str(tmp_path))
 
 
+def test_archives_of_parquet_files_are_to_be_unpacked(tmp_path):
+    write(tmp_path / "train.parquet", 4)
+    archive = zip_of(tmp_path / "a.zip", {"train.parquet": (tmp_path / "train.parquet").read_bytes()})
+    assert "an archive of Parquet files; unpack it" in refusal(open_data, str(archive))
+
+
 class Hub:
     """Stands in for the network: a folder of repositories and revisions."""
 
@@ -207,6 +214,10 @@ def test_images_and_what_the_hub_has_converted(hub, tmp_path):
     write(tmp_path / "ann/script/refs-convert-parquet/default/train/0000.parquet", 10)
     assert open_data("hf:ann/script").classes == CLASSES
     assert hub.asked[-1][1] == hub_data.CONVERTED
+
+
+def test_runs_are_called_like_the_data_of_the_hub():
+    assert default_folder("kmex", "hf:ann/birds@v1:small").as_posix() == "runs/kmex-birds"
 
 
 def test_only_names_with_the_prefix_reach_the_hub(hub, tmp_path, monkeypatch):

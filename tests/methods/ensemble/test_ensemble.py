@@ -103,6 +103,14 @@ def test_members_may_differ_in_method_size_channels_and_order_of_classes():
         assert one.accuracy == np.mean(right)
         assert one.prototypes == len(model.prototypes)
         assert one.classes == model.spec.classes
+        if model.spec.classes == CLASSES:
+            alone = evaluate(model, images)
+            assert (one.sure, one.least_familiar) == (alone.sure, alone.least_familiar)
+    sure = total.softmax(1).max(1).values >= 0.9
+    assert evaluation.whole.sure == (
+        int(sure.sum()),
+        int((sure & torch.from_numpy(predicted == images.labels)).sum()),
+    )
 
 
 def test_votes_logits_and_a_tree_are_averaged_in_one_pass():

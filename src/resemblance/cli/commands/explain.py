@@ -6,27 +6,31 @@ from pathlib import Path
 
 from resemblance.api import open_run
 from resemblance.cli.console import Screen, screen
-from resemblance.config.commands import ExplainCommand
+from resemblance.config.commands import FEW, ExplainCommand
 from resemblance.config.errors import UserError
 from resemblance.data.sources.image_list import list_images
 from resemblance.explain.many.explanation_table import TABLE
 from resemblance.explain.many.tally import GROUPS, Tally
 from resemblance.explain.text import headline
 from resemblance.explaining import explain_each
-from resemblance.report.explanation_page import FEW, written_file
 
 LINES = 20  # misclassified images that are printed
 
 
 def run(options: ExplainCommand) -> int:
-    """Explain images: print the explanations or their counts, and write tables, figures and one page."""
+    """Explain images: print the explanations or their counts, and write tables, figures and one page.
+
+    As JSON, the explanations are only printed, unless an output is named.
+    """
     with screen(options.json) as out:
         # Before the model is loaded, because a misspelt name is the more likely mistake.
         images = list_images(options.images)
         if options.labels is not None and options.label is not None:
             raise UserError("--labels and --label both say what the images show; leave out one of them")
         run = open_run(options.run, allow_import=options.allow_import, accelerator=options.accelerator)
-        output = options.output or (run.folder or Path()) / "explanations"
+        output = options.output
+        if output is None and not options.json:
+            output = (run.folder or Path()) / "explanations"
         explanations = explain_each(
             run,
             images,
@@ -60,8 +64,11 @@ def run(options: ExplainCommand) -> int:
         _print_wrong(wrong, out)
         if len(images) > 1:
             out.say(tally.sentence())
-        kind, path = written_file(output)
-        out.say(f"{kind}: {path}")
+        if output is not None:
+            from resemblance.report.explanation_page import written_file  # matplotlib takes a second
+
+            kind, path = written_file(output)
+            out.say(f"{kind}: {path}")
         out.result(documents)
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from resemblance.config.errors import UserError
 from resemblance.data.formats.levels import ValueRange, Window, eight_bits, extremes
+from resemblance.data.text import one_line
 
 MAGIC, PREAMBLE = b"DICM", 128
 INSTALL = "pip install 'resemblance[dicom]'"
@@ -56,7 +58,7 @@ def read_dicom(data: bytes, name: str, window: Window | None, most: int) -> Dico
     dataset = pydicom.dcmread(io.BytesIO(data))
     rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
     if "PixelData" not in dataset or not rows * columns:
-        kind = str(dataset.get("Modality") or "no modality")[:16]
+        kind = re.sub(r"[^A-Za-z ]", "?", str(dataset.get("Modality") or "no modality"))[:16]
         raise UserError(f"{name}: a DICOM file without a picture ({kind}); leave it out")
     if rows * columns > most:
         raise UserError(f"{name}: {columns}x{rows} pixels are more than {most:,}; scale the image down")
@@ -73,8 +75,8 @@ def read_dicom(data: bytes, name: str, window: Window | None, most: int) -> Dico
             error, RuntimeError | NotImplementedError
         ):  # no decoder of this compression is installed
             raise UserError(
-                f"{name}: a DICOM file compressed by {syntax}, which pydicom cannot read here; install a decoder "
-                "(pylibjpeg), or decompress it"
+                f"{name}: a DICOM file compressed by {one_line(syntax, 60)}, which pydicom cannot read; install a "
+                "decoder (pylibjpeg), or decompress it"
             ) from None
         raise
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))

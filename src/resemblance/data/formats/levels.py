@@ -35,19 +35,22 @@ class UnknownRange(UserError):
     """Pixels whose values of black and white are unknown, so that ``--window`` has to name them.
 
     Args:
-        name: the image.
-        kind: its pixels, for instance "signed 16-bit pixels".
+        fact: what was found, for instance "a.tif: signed 16-bit pixels".
+        kind: the kind of pixels.
         low: the smallest value.
         high: the largest value.
     """
 
-    def __init__(self, name: str, kind: str, low: float, high: float) -> None:
+    def __init__(self, fact: str, kind: str, low: float, high: float) -> None:
         self.kind, self.low, self.high = kind, low, high
-        where = f"{kind} from {low:g} to {high:g}"
-        window = f"--window {low:g},{high:g}" if low < high else "--window LOW,HIGH"
-        super().__init__(
-            f"{name}: {where}, and the file does not say which values are black and white; name them, for instance "
-            f"{window}"
+        self.fact = f"{fact} from {low:g} to {high:g}, and nothing says which values are black and white"
+        window = f"{low:g},{high:g}" if low < high else "LOW,HIGH"
+        super().__init__(f"{self.fact}; name them, for instance --window {window}")
+
+    def for_a_model(self) -> UserError:
+        """Return the error for a model that was trained without a window, where ``--window`` is no cure."""
+        return UserError(
+            f"{self.fact}; this model was trained without --window: save the images as those that it was trained on"
         )
 
 
@@ -72,6 +75,10 @@ def eight_bits(values: NDArray[Any], white: float, black: float = 0.0) -> NDArra
 
 def extremes(values: NDArray[Any]) -> tuple[float, float]:
     """Return the smallest and the largest finite value; (0, 0) if there is none."""
-    if values.dtype.kind == "f":
-        values = values[np.isfinite(values)]
-    return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    if values.dtype.kind != "f":
+        return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    finite = np.isfinite(values)
+    if not finite.any():
+        return 0.0, 0.0
+    low, high = values.min(where=finite, initial=np.inf), values.max(where=finite, initial=-np.inf)
+    return float(low), float(high)

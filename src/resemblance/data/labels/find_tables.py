@@ -9,13 +9,14 @@ from pathlib import Path
 from resemblance.config.errors import UserError
 from resemblance.data.labels.file_names import FileNames
 from resemblance.data.labels.label_table import SUFFIXES_OF_TABLES, LabelTable, Row, read_table
-from resemblance.data.sources.layout import split_named
-from resemblance.data.sources.tree import MAX_FILE, Tree
+from resemblance.data.sources.layout import looks_like_image, split_named
+from resemblance.data.sources.tree import MAX_FILE, Folder, Tree
 from resemblance.data.text import listed, one_line, reason
 
 NONE = "none"  # of --labels: read the classes off the folders
 TRIED = 12  # rows of a table whose files are looked for, to see whether it fits
 MOST = 30  # tables that are looked at
+LARGEST = 1 << 26  # bytes of a table that is found by itself
 NO_LABELS = "submission"  # in the names of tables that competitions want to have filled in
 
 
@@ -61,16 +62,30 @@ def tables_beside(tree: Tree, files: Sequence[str]) -> tuple[list[LabelTable], l
     ]
     if not places:
         return [], []
-    fitting, others, names = [], [], FileNames(files)
+    names = FileNames(files)
+    fitting: list[LabelTable] = []
+    others: list[LabelTable] = []
     for place in sorted(places, key=lambda place: (place.count("/"), place))[:MOST]:
         try:
-            table = read_table(tree.read(place), one_line(place))
+            data = tree.read(place)
+            if len(data) > LARGEST:
+                continue
+            table = read_table(data, one_line(place))
         except UserError:
             continue  # a table of something else
         step = max(len(table.rows) // TRIED, 1)
         fits = any(row.file and names.find(row.file) for row in table.rows[::step])
         (fitting if fits else others).append(table)
     return fitting, others
+
+
+def has_label_table(folder: Path) -> bool:
+    """Check whether a table of classes lies in a folder of images, beside the images or above them."""
+    if not folder.is_dir():
+        return False
+    tree = Folder(folder)
+    fitting, _ = tables_beside(tree, [file for file in tree.names if looks_like_image(file)])
+    return any(table.columns.classes for table in fitting)
 
 
 def joined_tables(tables: Sequence[LabelTable]) -> LabelTable | None:

@@ -11,7 +11,7 @@ from resemblance.config.errors import UserError
 from resemblance.data.labels.file_names import FileNames
 from resemblance.data.labels.label_table import LabelTable, Row
 from resemblance.data.sources.labelled_files import LabelledFile, LabelledFiles
-from resemblance.data.sources.layout import split_named
+from resemblance.data.sources.layout import PARTS, split_named
 from resemblance.data.text import listed, one_line
 from resemblance.printing.characters import fits_a_line
 
@@ -116,7 +116,7 @@ def files_of_table(
         parts[part].append(LabelledFile(numbers[plain_label(rows[file].label)], file, group_of.get(file, -1)))
     if "train" not in parts:
         raise UserError(f"{table.shown}: no image is in the split train, only in {listed(sorted(parts))}")
-    ordered = {part: sorted(parts[part]) for part in ("train", "val", "test") if part in parts}
+    ordered = {part: sorted(parts[part]) for part in PARTS if part in parts}
     return LabelledFiles(classes, ordered, split, False, groups, notes)
 
 

@@ -38,6 +38,8 @@ def label_files(tree: Tree, name: str, labels: str | None, skip: bool) -> Labell
     """
     masks = masks_beside(tree.names)
     images = [file for file in tree.names if looks_like_image(file) and file not in masks]
+    # Scanners write DICOM files without a suffix.
+    images = images or [file for file in tree.names if "." not in file.rpartition("/")[2]]
     if labels is not None and labels != NONE:
         labelled = _by_named_table(tree, named_table(tree, labels), images, name, skip, masks)
     else:

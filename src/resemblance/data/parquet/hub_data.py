@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,12 +126,12 @@ def _download(repo: str, revision: str | None, files: list[str], shown: str) -> 
     from huggingface_hub import snapshot_download
 
     escaped = [re.sub(r"([*?\[])", r"[\1]", file) for file in files]
-    arguments = {"repo_type": "dataset", "revision": revision, "allow_patterns": escaped}
+    fetch = partial(snapshot_download, repo, repo_type="dataset", revision=revision, allow_patterns=escaped)
     try:
-        return Path(snapshot_download(repo, **arguments))  # type: ignore[arg-type]
+        return Path(str(fetch()))
     except Exception as error:
         try:
-            return Path(snapshot_download(repo, **arguments, local_files_only=True))  # type: ignore[arg-type]
+            return Path(str(fetch(local_files_only=True)))
         except Exception:
             raise _refusal(error, shown) from None
 

@@ -15,7 +15,7 @@ from resemblance.config.errors import UserError
 from resemblance.data.labels.columns import CLASS, GROUP, simplified
 from resemblance.data.parquet.parquet_tree import ParquetTree, Place, open_parquet
 from resemblance.data.sources.labelled_files import LabelledFile, LabelledFiles
-from resemblance.data.sources.layout import split_named
+from resemblance.data.sources.layout import PARTS, split_named
 from resemblance.data.sources.tree import Folder
 from resemblance.data.text import composed, listed, one_line, reason
 
@@ -88,7 +88,7 @@ def label_parquet(folder: Folder, name: str, labels: str | None) -> tuple[Parque
             parts.setdefault(row.part, []).append(entry)
     if "train" not in parts:
         raise UserError(f"{name}: has no labelled training images, only {listed(sorted(parts))}")
-    ordered = {part: sorted(parts[part]) for part in ("train", "val", "test") if part in parts}
+    ordered = {part: sorted(parts[part]) for part in PARTS if part in parts}
     return tree, LabelledFiles(classes, ordered, len(ordered) > 1, False, groups, notes)
 
 
@@ -199,6 +199,8 @@ def _rows(tree: ParquetTree, label: str, group: str | None, splits: dict[str, st
             for one in range(file.metadata.num_row_groups)
             for row in range(file.metadata.row_group(one).num_rows)
         ]
+        if not len(places) == len(labels) == len(groups) == len(names):
+            raise UserError(f"{shown}: damaged: its columns differ in length")
         for place, text, grouped, image in zip(places, labels, groups, names, strict=True):
             name = f"{part}/{_file_name(image) or f'{counts[part]:07d}'}"
             counts[part] += 1

@@ -108,6 +108,8 @@ class ParquetTree(Tree):
                 column = file.read_row_group(group, columns=[wanted])[self.column].combine_chunks()
             except Exception as error:  # of pyarrow, for damaged pages
                 raise UserError(f"{shown}: damaged or cut off ({reason(error)})") from None
+            if len(column) != file.metadata.row_group(group).num_rows:
+                raise UserError(f"{shown}: damaged: a row group has {len(column)} rows, and says otherwise")
             self._groups[key] = column.field("bytes") if self.nested else column
             while len(self._groups) > 1 and sum(one.nbytes for one in self._groups.values()) > CACHED:
                 self._groups.popitem(last=False)

@@ -120,6 +120,7 @@ class FileSource(Source):
         return errors
 
     def _note(self, index: int, image: _CheckedImage) -> None:
+        assert self.contents is not None
         self.shapes[index], self.contents[index] = image.shape, image.content
         self._keep(index, image)
         if image.values is not None:

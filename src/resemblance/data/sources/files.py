@@ -123,11 +123,10 @@ def _readable(source: FileSource, part: str, skip: bool, notes: list[str]) -> So
     unknown = [error for error in bad.values() if isinstance(error, UnknownRange)]
     reasons = [str(error) for error in bad.values()]
     if not skip:
-        if len(unknown) > 1:
-            raise UserError(f"{source.name(next(iter(bad)))} and others: {unknown_ranges(unknown)}")
+        if len(unknown) > 1 or isinstance(next(iter(bad.values())), UnknownRange):
+            raise unknown_ranges(source.name(next(i for i in bad if bad[i] in unknown)), unknown)
         more = f" ({len(bad) - 1} more bad file{'s' if len(bad) > 2 else ''})" if len(bad) > 1 else ""
-        cure = "" if unknown else "; repair or remove it, or use --skip-bad-images"
-        raise UserError(f"{reasons[0]}{more}{cure}")
+        raise UserError(f"{reasons[0]}{more}; repair or remove it, or use --skip-bad-images")
     count = "1 image" if len(bad) == 1 else f"{len(bad)} images"
     notes.append(f"{count} skipped{' in ' + part if part else ''}: {listed(reasons)}")
     return Subset(source, np.array([i for i in range(len(source)) if i not in bad], dtype=np.int64))

@@ -43,7 +43,7 @@ def grouped_split(
     by_group = np.argsort(numbers, kind="stable")
     ends = np.searchsorted(numbers[by_group], np.arange(count + 1))
     members = [np.unique(labels[by_group[a:b]], return_counts=True) for a, b in pairwise(ends.tolist())]
-    wanted = np.where(counts > 1, np.maximum(fraction * counts, 1), 0) if fraction > 0 else 0 * counts
+    wanted = np.where((counts > 1) & (fraction > 0), np.maximum(fraction * counts, 1.0), 0.0)
     for number in np.random.default_rng(seed).permutation(count):
         classes, sizes = members[number]
         off = np.abs(taken[classes] + sizes - wanted[classes]) - np.abs(taken[classes] - wanted[classes])

@@ -10,6 +10,7 @@ from resemblance.data.sources.tree import Tree
 from resemblance.data.text import composed, listed, one_line
 from resemblance.printing.characters import fits_a_line
 
+PARTS: tuple[str, ...] = ("train", "val", "test")
 SPLITS = {
     "train": "train",
     "training": "train",

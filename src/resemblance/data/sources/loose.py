@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from resemblance.config.errors import UserError
-from resemblance.data.formats.levels import Window
+from resemblance.data.formats.levels import UnknownRange, Window
 from resemblance.data.images import read_image
 from resemblance.data.sources.layout import looks_like_image
 from resemblance.data.sources.masks_beside import masks_beside, note_on_masks
@@ -92,6 +92,8 @@ def loose_images(
     for file in files:
         try:
             image = read_image(file, window=window)
+        except UnknownRange as error:
+            raise error.for_a_model() from None
         except UserError as error:
             if not skip_bad_images:
                 raise UserError(f"{error} (--skip-bad-images leaves such files out)") from None

@@ -23,7 +23,7 @@ def on_values(values: Mapping[str, ValueRange], window: Window | None, images: i
         images: the number of all images.
     """
     if window is not None:
-        return [] if values or not images else ["--window has no effect: all images have 8 bits"]
+        return [] if values or not images else ["the window has no effect: all images have 8 bits"]
     own = {name: one for name, one in values.items() if one.own}
     notes = []
     windows = sorted({(one.black, one.white) for one in own.values()})
@@ -31,7 +31,7 @@ def on_values(values: Mapping[str, ValueRange], window: Window | None, images: i
         first, last = (f"{low:g},{high:g}" for low, high in (windows[0], windows[-1]))
         notes.append(
             f"{len(own)} DICOM images are read with {len(windows)} windows of their files ({first} to {last}); "
-            "--window LOW,HIGH reads all alike"
+            "a model trained with --window LOW,HIGH reads all alike"
         )
     rest = {name: one for name, one in values.items() if not one.own}
     if not rest:
@@ -42,7 +42,8 @@ def on_values(values: Mapping[str, ValueRange], window: Window | None, images: i
         return notes
     shades = max(int((high - low) * 255 / range_of_type) + 1, 1)
     example = next(name for name, one in rest.items() if one.high == high)
-    cure = f"--window {low:g},{high:g} uses all 256" if low < high else "all have a single value"
+    cure = f"trained with --window {low:g},{high:g}, a model sees all 256"
+    cure = cure if low < high else "all have a single value"
     return [
         *notes,
         f"{len(rest)} images of more than 8 bits have values from {low:,g} to {high:,g} ({example}) of "
@@ -50,16 +51,18 @@ def on_values(values: Mapping[str, ValueRange], window: Window | None, images: i
     ]
 
 
-def unknown_ranges(errors: Sequence[UnknownRange]) -> str:
-    """Return the message for images of which only a window can tell black and white."""
+def unknown_ranges(name: str, errors: Sequence[UnknownRange]) -> UnknownRange:
+    """Return one error for images of which only a window can tell black and white.
+
+    Args:
+        name: the first of them.
+        errors: the error of each.
+    """
+    if len(errors) == 1:
+        return errors[0]
     low, high = min(error.low for error in errors), max(error.high for error in errors)
     kinds = listed(sorted({error.kind for error in errors}), 3)
-    count = "1 image has" if len(errors) == 1 else f"{len(errors)} images have"
-    window = f"{low:g},{high:g}" if low < high else "LOW,HIGH"
-    return (
-        f"{count} {kinds} from {low:g} to {high:g}, and no file says which values are black and white; name them, for "
-        f"instance --window {window}"
-    )
+    return UnknownRange(f"{name} and others: {len(errors)} images have {kinds}", kinds, low, high)
 
 
 def on_pages(pages: Sequence[str], bands: Sequence[str]) -> list[str]:

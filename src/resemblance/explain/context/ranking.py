@@ -16,7 +16,7 @@ from torch import Tensor
 from resemblance.core.output import Evidence
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.explain.prototype_view import PrototypeView
-from resemblance.explain.rounding import finite, number_text
+from resemblance.explain.rounding import decimals_for, finite, number_text
 from resemblance.prototypes.layer import PrototypeLayer
 
 SHOWN = 6  # prototypes in the row
@@ -61,6 +61,10 @@ class Ranking:
         """The similarity that has a full bar."""
         return max(max(abs(one.similarity) for one in self.nearest), 1e-12)
 
+    def number(self, similarity: float) -> str:
+        """Format a similarity, or a difference of two, with the decimals that tell the prototypes apart."""
+        return number_text(similarity, decimals_for([one.similarity for one in self.nearest]))
+
     def sentences(self) -> list[str]:
         """Return the margin, and what would be answered without the first prototype."""
         first, lines = self.nearest[0].prototype, []
@@ -68,7 +72,7 @@ class Ranking:
             rival = self.nearest[self.rival].prototype
             lines.append(
                 f"The margin over the nearest {first.words.one} of another class, {rival.title} ({rival.owner}), is "
-                f"{number_text(self.margin)}."
+                f"{self.number(self.margin)}."
             )
         if self.without_first is not None:
             second = self.nearest[self.without_first].prototype

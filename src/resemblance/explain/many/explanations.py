@@ -42,7 +42,7 @@ class Explanations(list[Explanation]):
 def _row(explanation: Explanation) -> Markup:
     image = picture_html(Picture.from_pixels(explanation.image), explanation.name)
     reasons = explanation.reasons
-    shown = reasons[0].prototype.picture if reasons else None
+    picture, frame = reasons[0].prototype.item.framed if reasons else (None, None)
     why = (
         text.similarity_word(explanation) + " " + text.similarity_text(explanation, reasons[0])
         if reasons
@@ -53,6 +53,6 @@ def _row(explanation: Explanation) -> Markup:
         image,
         explanation.name,
         text.headline(explanation),
-        "" if shown is None else picture_html(Picture.from_pixels(shown), title),
+        "" if picture is None else picture_html(picture, title, frame),
         title,
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.spatial.distance import cdist
 
 from resemblance.data.images import Pixels
 from resemblance.explain.prototype_view import PrototypeView
@@ -42,7 +42,8 @@ def alike(pictures: Sequence[Pixels]) -> NDArray[np.bool_]:
         [False, True, False]
     """
     copies = np.stack([_copy(pixels) for pixels in pictures])
-    near: NDArray[np.bool_] = cdist(copies, copies, "cityblock") / copies.shape[1] < ALIKE
+    values = torch.from_numpy(copies)
+    near: NDArray[np.bool_] = (torch.cdist(values, values, p=1) / values.shape[1] < ALIKE).numpy()
     np.fill_diagonal(near, False)
     return near
 

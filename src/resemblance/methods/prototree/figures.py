@@ -13,7 +13,7 @@ from torch import Tensor
 from resemblance.data.transforms import to_tensor
 from resemblance.drawing.style import AGAINST, FAINT, FOR, INK, MUTED, new_figure, place, plain, show, write
 from resemblance.explain.explain import explain
-from resemblance.explain.figure import explanation_figure
+from resemblance.explain.figure.explanation_figure import explanation_figure
 from resemblance.explain.prototype_view import PrototypeView, prototype_views
 from resemblance.explain.rounding import percent
 from resemblance.methods.paper_figures import FigureInputs, PaperFigure

@@ -23,15 +23,21 @@ class ImageRow:
     explanations: tuple[Explanation | None, ...]
 
     @property
+    def count(self) -> int:
+        """The number of runs that explain it."""
+        return sum(one is not None for one in self.explanations)
+
+    @property
     def first(self) -> Explanation:
         """An explanation of it; there is one."""
         return next(one for one in self.explanations if one is not None)
 
 
 def same_images(runs: Sequence[RunReport]) -> list[ImageRow]:
-    """Return the images that at least two of the runs explain, in the order of the first run's page.
+    """Return the images that all runs with explanations explain, in the order of the first run's page.
 
-    Images are known by their names; one whose name is not unique is left out.
+    Where there are none, the images that at least two runs explain. Images are known by their names; one whose name is
+    not unique is left out.
 
     Example:
         >>> same_images([RunReport("run", "kmex", ("cat", "dog"))])
@@ -43,7 +49,9 @@ def same_images(runs: Sequence[RunReport]) -> list[ImageRow]:
         by_run.append({one.name: one for one in run.explanations if counts[one.name] == 1})
     names = dict.fromkeys(name for explained in by_run for name in explained)
     rows = [ImageRow(name, tuple(explained.get(name) for explained in by_run)) for name in names]
-    return [row for row in rows if sum(one is not None for one in row.explanations) > 1]
+    explaining = sum(bool(explained) for explained in by_run)
+    by_all = [row for row in rows if row.count == explaining]
+    return (by_all if explaining > 1 else []) or [row for row in rows if row.count > 1]
 
 
 def grouped(explanations: Sequence[Explanation]) -> list[tuple[str, list[Explanation]]]:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -84,7 +83,7 @@ class FrozenEncoder:
         pixels = np.random.default_rng(0).random((2, image.channels, *image.size), np.float32)
         output = self._encode(torch.from_numpy(pixels))
         self.shape, self.dtype = tuple(output.shape[1:]), output.dtype
-        digest = hashlib.sha256(json.dumps([str(output.dtype), self.shape, asdict(image)]).encode())
+        digest = hashlib.sha256(json.dumps([str(output.dtype), self.shape, image.to_dict()]).encode())
         digest.update(to_array(output).tobytes())
         encoder = model.get_submodule("encoder")
         assert isinstance(encoder, Encoder)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from resemblance.drawing.places.shown_image import NOT_SEEN
 from resemblance.drawing.style import (
-    AGAINST,
-    FAINT,
-    FOR,
     INK,
     MUTED,
     WARN,
     new_figure,
-    place,
     plain,
     show,
     wrap,
@@ -23,31 +18,36 @@ from resemblance.drawing.style import (
 from resemblance.explain.against.sum_words import reference_text, sum_text, why_text
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.familiarity.familiarity_text import familiarity_lines
-from resemblance.explain.map_text import check_text, map_legend, map_notice, votes_text
-from resemblance.explain.path_figure import check_lines, draw_path, strip_height, strip_width
-from resemblance.explain.pictures.reason_pictures import SCALE, ReasonPictures
-from resemblance.explain.reason import Reason
+from resemblance.explain.figure.marks import (
+    BAR,
+    DIGIT,
+    GAP,
+    HEAD,
+    LINE,
+    MARGIN,
+    SIDE,
+    TEXT,
+    VALUES,
+    WIDTH,
+    draw_bar,
+    draw_rule,
+)
+from resemblance.explain.figure.path_strip import strip_width
+from resemblance.explain.figure.ranked_row import draw_ranked_row, ranked_height
+from resemblance.explain.figure.reason_rows import ReasonRows
+from resemblance.explain.map_text import map_legend, map_notice
+from resemblance.explain.pictures.reason_pictures import ReasonPictures
 from resemblance.explain.rounding import signed
 from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.explain.text import (
     counter_text,
-    heading_text,
     headline,
     others_text,
     score_word,
     share_text,
-    similarity_text,
-    similarity_word,
     warnings,
-    weight_text,
-    weight_word,
 )
 from resemblance.printing.characters import capitalised
-
-MARGIN, SIDE, GAP, HEAD = 0.3, 1.3, 0.2, 2.35
-TEXT, BAR = 3.1, 2.1
-LINE, SMALL = 0.26, 0.14
-VALUES, DIGIT = 0.75, 0.084  # the room of the contributions, and of one of their characters
 
 
 def explanation_figure(explanation: ExplanationData, paper: bool = False) -> Figure:
@@ -86,6 +86,7 @@ class _Layout:
         self.text_x = MARGIN + len(self.columns) * (SIDE + GAP)
         self.value_width = VALUES
         self.width = max(self.text_x + TEXT + BAR + MARGIN, 2 * MARGIN + strip_width(steps), 7.4)
+        self.rows = ReasonRows(explanation, self.pictures, self.width, self.text_x)
 
     def draw(self) -> Figure:
         """Draw the figure."""
@@ -112,32 +113,31 @@ class _Layout:
         lines = 0.25 * len(self.title) + 0.2 * len(self.warnings) + 0.17 * len(self.legend)
         top = max(HEAD, 0.7 + lines)
         height = MARGIN + top + sum(self._height(breakdown) for breakdown in explanation.breakdowns)
-        if explanation.counter is not None:
-            height += self._row(explanation.counter) + 0.75
+        height += ranked_height(explanation, self.width)
+        counter = None if explanation.ranking is not None else explanation.counter  # the row has it
+        if counter is not None:
+            height += self.rows.height(counter) + 0.75
         self.figure = new_figure(self.width, height)
         self._head()
         y = MARGIN + top
+        if explanation.ranking is not None:
+            self._rule(y)
+            draw_ranked_row(self.figure, explanation, y + 0.1, self.width)
+            y += ranked_height(explanation, self.width)
         for breakdown in explanation.breakdowns:
             y = self._breakdown(breakdown, y)
-        if explanation.counter is not None:
-            self._rule(y, "--")
+        if counter is not None:
+            self._rule(y, dashed=True)
             write(self.figure, MARGIN, y + 0.12, plain(counter_text(explanation), 110), fontweight="bold")
-            self._reason(explanation.counter, y + 0.45, signed(explanation.counter.contribution, 3), None)
+            value = signed(counter.contribution, 3)
+            self.rows.draw(self.figure, counter, y + 0.45, value, None, self.value_width)
         return self.figure
 
     def _height(self, breakdown: ScoreBreakdown) -> float:
         lines = 2 + bool(breakdown.others)
         share = 0.17 * len(self._share(breakdown)) + 0.32
-        rows = sum(self._row(reason) + GAP for reason in breakdown.reasons)
+        rows = sum(self.rows.height(reason) + GAP for reason in breakdown.reasons)
         return 0.55 + rows + lines * LINE + share
-
-    def _row(self, reason: Reason) -> float:
-        if not reason.steps:
-            return SIDE + (SCALE if "image" in self.columns else 0)
-        return strip_height(reason) + 0.3 + SMALL * len(self._checks(reason))
-
-    def _checks(self, reason: Reason) -> list[str]:
-        return check_lines(self.explanation, reason, self.width - 2 * MARGIN)
 
     def _head(self) -> None:
         explanation = self.explanation
@@ -167,7 +167,7 @@ class _Layout:
 
     def _breakdown(self, breakdown: ScoreBreakdown, y: float) -> float:
         explanation = self.explanation
-        self._rule(y, "-")
+        self._rule(y)
         write(
             self.figure,
             MARGIN,
@@ -193,11 +193,11 @@ class _Layout:
         self.value_width = max(VALUES, DIGIT * (1 + max(len(line.value) for line in lines)))
         for line in lines:
             if line.reason is not None:
-                self._reason(line.reason, y, line.value, span)
-                y += self._row(line.reason) + GAP
+                self.rows.draw(self.figure, line.reason, y, line.value, span, self.value_width)
+                y += self.rows.height(line.reason) + GAP
                 continue
             if line.kind == "score":
-                self._rule(y - 0.02, "-", self.text_x)
+                self._rule(y - 0.02, x=self.text_x)
                 self._line(plain(sum_text(score_word(explanation), breakdown), 48), None, line.value, span, y)
             elif line.kind == "others":
                 self._line(others_text(breakdown), breakdown.others_contribution, line.value, span, y)
@@ -217,82 +217,14 @@ class _Layout:
         lines = wrap(plain(about, 400), width, 7.6) if about else []
         return [*lines, *wrap(share_text(self.explanation, breakdown), width, 7.6)]
 
-    def _reason(self, reason: Reason, y: float, value: str, span: tuple[float, float] | None) -> None:
-        view = reason.prototype
-        if reason.steps:
-            self._path(reason, y, value, span)
-            return
-        for number, column in enumerate(self.columns):
-            self.pictures.draw(self.figure, column, reason, MARGIN + number * (SIDE + GAP), y, SIDE)
-        x = self.text_x
-        numbers = f"{similarity_word(self.explanation)} {similarity_text(self.explanation, reason)}"
-        if reason.weight is not None:
-            numbers += f",  {weight_word(self.explanation)} {weight_text(reason)}"
-        votes = votes_text(self.explanation, reason)
-        lines = [
-            (0.33, view.title, 8.5, MUTED),
-            (0.52, plain(view.origin, 48), 8, MUTED),
-            (0.75, numbers, 8.5, INK),
-        ]
-        if view.unused:
-            lines[0] = (0.33, f"{view.title}, never the most similar", 8.5, WARN)
-        if not view.words.owned:  # the heading is then the title
-            lines = [(0.33, lines[1][1], 8, MUTED), (0.56, numbers, 8.5, INK)]
-        if votes:
-            lines.append((lines[-1][0] + 0.2, votes, 8.5, INK))
-        text = check_text(self.explanation, reason)
-        down = lines[-1][0] + 0.22
-        for number, line in enumerate(wrap(text, self.width - MARGIN - x, 7) if text else []):
-            lines.append((down + SMALL * number, line, 7, MUTED))
-        write(self.figure, x, y + 0.1, plain(heading_text(reason), 34), fontweight="bold", fontsize=10)
-        for down, line, size, color in lines:
-            write(self.figure, x, y + down, line, color=color, fontsize=size)
-        write(
-            self.figure,
-            self.width - MARGIN,
-            y + 0.1,
-            value,
-            ha="right",
-            fontsize=10,
-            fontfamily="monospace",
-            fontweight="bold",
-        )
-        if span is not None:
-            self._bar(reason.contribution, span, y + 0.12, 0.16)
-
-    def _path(self, reason: Reason, y: float, value: str, span: tuple[float, float] | None) -> None:
-        """Draw a line of numbers and, below it, the path."""
-        numbers = f"reached with {similarity_text(self.explanation, reason)}"
-        numbers += f" × {weight_text(reason)} for the class in its leaf" if reason.weight is not None else ""
-        write(self.figure, MARGIN, y + 0.02, numbers, fontsize=9.5, fontweight="bold")
-        right = {"ha": "right", "fontsize": 10, "fontfamily": "monospace", "fontweight": "bold"}
-        write(self.figure, self.width - MARGIN, y, value, **right)
-        if span is not None:
-            self._bar(reason.contribution, span, y + 0.02, 0.16)
-        draw_path(self.figure, self.pictures, reason, MARGIN, y + 0.3)
-        below = y + 0.3 + strip_height(reason)
-        for number, line in enumerate(self._checks(reason)):
-            write(self.figure, MARGIN, below + SMALL * number, line, color=MUTED, fontsize=7)
-
     def _line(self, label: str, value: float | None, text: str, span: tuple[float, float], y: float) -> None:
         weight = "bold" if value is None else "normal"
         write(self.figure, self.text_x, y + 0.05, label, fontweight=weight)
         right = {"ha": "right", "fontsize": 10, "fontfamily": "monospace", "fontweight": weight}
         write(self.figure, self.width - MARGIN, y + 0.05, text, **right)
         if value:
-            self._bar(value, span, y + 0.07, 0.12)
+            x = self.width - MARGIN - self.value_width - WIDTH
+            draw_bar(self.figure, value, span, x, y + 0.07, 0.12)
 
-    def _bar(self, value: float, span: tuple[float, float], y: float, height: float) -> None:
-        """Draw a bar on a scale of 1.1 inches that all lines of the breakdown share."""
-        width = 1.1
-        axes: Axes = place(self.figure, self.width - MARGIN - self.value_width - width, y, width, height)
-        axes.barh([0], [value], color=FOR if value >= 0 else AGAINST, height=0.9)
-        axes.axvline(0, color=MUTED, linewidth=0.8)
-        axes.set_xlim(*span)
-        axes.set_ylim(-0.5, 0.5)
-        axes.axis("off")
-
-    def _rule(self, y: float, style: str, x: float = MARGIN) -> None:
-        axes = place(self.figure, x, y, self.width - MARGIN - x, 0.02)
-        axes.axhline(0.5, color=FAINT if style == "-" else MUTED, linestyle=style, linewidth=1.0)
-        axes.axis("off")
+    def _rule(self, y: float, dashed: bool = False, x: float = MARGIN) -> None:
+        draw_rule(self.figure, y, self.width - MARGIN, dashed, x)
