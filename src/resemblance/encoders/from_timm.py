@@ -161,7 +161,7 @@ def classifier_path(network: Any, name: str) -> str:
             f"encoder {name} has {len(several)} classifiers ({listed}), whose outputs it combines; choose an encoder "
             f"with one{hint}"
         )
-    if classifier in paths and not isinstance(classifier, nn.Identity):
+    if isinstance(classifier, nn.Module) and not isinstance(classifier, nn.Identity):
         # SAM and Sequencer return the whole head, with its pooling.
         inner = [
             path for path, module in classifier.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)
