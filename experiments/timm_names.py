@@ -3,7 +3,7 @@
     python experiments/timm_names.py --table docs/encoders.md
 
 Networks are built on torch's meta device, whose tensors have shapes and no values, at the image size of their weights,
-for RGB images and ten classes; each is run once on an image. ``--names`` tries only the names that match a pattern,
+for RGB images and ten classes; each is run once, on one image. ``--names`` tries only the names that match a pattern,
 ``--known`` keeps the results of an earlier run for all others. The table replaces what is between the two comments
 ``timm exceptions`` of the page.
 """
@@ -25,6 +25,7 @@ from resemblance.config.image import ImageSpec
 from resemblance.encoders.build import build_encoder
 
 CLASSES = 10
+CURE = re.compile(r"[;:] (?:choose|try|use) ")  # which an error ends with
 MARK = re.compile(r"(<!-- timm exceptions -->\n).*?(<!-- end of timm exceptions -->)", re.DOTALL)
 
 
@@ -36,7 +37,7 @@ def attempt(name: str) -> str:
     try:
         with torch.device("meta"), torch.no_grad(), warnings.catch_warnings(action="ignore"):
             encoder = build_encoder(EncoderConfig(encoder=name), image, CLASSES).eval()
-            shape = tuple(encoder(torch.zeros(1, 3, *size)).shape)
+            shape = tuple(encoder.classify(torch.zeros(1, encoder.embedding)).shape)
             return "" if shape == (1, CLASSES) else f"FAILS: logits of shape {shape}"
     except UserError as error:
         return str(error)
@@ -49,11 +50,11 @@ def table(results: dict[str, str]) -> str:
     reasons: dict[str, list[str]] = {}
     for name, reason in results.items():
         if reason:
-            general = re.sub(r"\s+", " ", reason.replace(name, "NAME"))
-            reasons.setdefault(general, []).append(name)
+            general = re.sub(r"\s+", " ", reason.removeprefix(f"encoder {name} "))
+            reasons.setdefault(CURE.split(general)[0], []).append(name)
     count = sum(not reason for reason in results.values())
     lines = [f"{count} of the {len(results)} names of timm {timm.__version__} work. The others:", ""]
-    lines += ["| names | the error |", "| --- | --- |"]
+    lines += ["| names | reason |", "| --- | --- |"]
     lines += [
         f"| {', '.join(f'`{name}`' for name in names)} | {reason} |"
         for reason, names in sorted(reasons.items(), key=lambda one: one[1][0])

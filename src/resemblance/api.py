@@ -249,7 +249,7 @@ def convert(
 
     Args:
         model: a run, a run or model folder, ``hf:OWNER/NAME``, a timm name, ``torchvision/NAME``,
-            ``package.module:function``, a network that ends in a linear layer, or a model of this library.
+            ``transformers/NAME``, ``package.module:function``, a network, or a model of this library.
         data: the name of a data set as on the command line, or its splits; by default the data that the run was trained
             on.
         output: the run folder; by default ``runs/kmex-MODEL``.

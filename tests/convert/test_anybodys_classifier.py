@@ -135,6 +135,23 @@ def test_the_better_of_two_sets_of_weights_is_taken(tmp_path, good, worse):
         resemblance.convert("small", splits(), tmp_path / "other", weights=f"{path}::{worse}", **OPTIONS)
 
 
+def test_weights_in_another_order_or_of_nan_do_not_mislead_the_choice(tmp_path, good):
+    swapped = good | {name: good[name].flip(0) for name in ("classifier.weight", "classifier.bias")}
+    constant = good | {"classifier.bias": torch.tensor([-100.0, 100.0])}
+    nan = good | {next(iter(good)): good[next(iter(good))] * torch.nan}
+    torch.save({"state_dict": swapped, "model": constant, "model_ema": nan}, tmp_path / "w.pth")
+    weights = str(tmp_path / "w.pth")
+    with pytest.raises(
+        UserError, match=r"100\.0 % with its classes in another order; give --classes right,left"
+    ):
+        resemblance.convert("small", splits(), tmp_path / "run", weights=weights, **OPTIONS)
+    run = resemblance.convert(
+        "small", splits(), tmp_path / "run", weights=weights, classes="right,left", **OPTIONS
+    )
+    assert run.model.config.weights.endswith("::state_dict")
+    assert "model_ema cannot be used" in " ".join(run.notes)
+
+
 def test_student_and_teacher_are_measured(tmp_path, good):
     bad = good | {"classifier.bias": torch.tensor([-100.0, 100.0])}
     torch.save({"student": bad, "teacher": good}, tmp_path / "w.pth")
@@ -193,3 +210,11 @@ def test_one_mean_stands_for_all_channels_of_colour_images(tmp_path):
     ).model
     assert model.spec.image.mean == (0.5,) * 3
     assert model.spec.image.std == (0.25,) * 3
+    lines = Lines()
+    options = {"force": True, "messages": lines}
+    model = resemblance.convert(tmp_path / "train", colour, tmp_path / "again", mean=0.25, **options).model
+    assert model.spec.image.mean == (0.25,) * 3
+    assert (
+        "images are normalised with mean 0.25,0.25,0.25 and deviation 0.25,0.25,0.25, as train was trained, except"
+        in (" ".join(lines.lines))
+    )

@@ -19,6 +19,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.encoders.build import Encoder, build_encoder
 from resemblance.encoders.user.returned import relation
+from resemblance.methods.loading import unwrapped_names
 
 IMAGE = ImageSpec(32, 32, 3, (0.5,) * 3, (0.5,) * 3)
 
@@ -316,6 +317,23 @@ def test_wrappers_are_taken_off(wrap: Any) -> None:
     assert type(encoder.module) is Net
 
 
+def test_models_that_were_saved_around_a_wrapper_load() -> None:
+    class Model(nn.Module):
+        def __init__(self, encoder: Encoder) -> None:
+            super().__init__()
+            self.encoder = encoder
+
+    model = Model(build(nn.DataParallel(Net())))
+    tensors = dict(model.state_dict())
+    old = {
+        name.replace("encoder.module.", "encoder.module.module."): tensor for name, tensor in tensors.items()
+    }
+    assert unwrapped_names(old, model).keys() == tensors.keys()
+    assert unwrapped_names(tensors, model) is tensors
+    other = {"other": torch.ones(1)}
+    assert unwrapped_names(other, model) is other
+
+
 def test_wrappers_inside_a_network_are_taken_off() -> None:
     net, wrapped = Net(), Net()
     wrapped.body = nn.DataParallel(torch.compile(wrapped.body))
@@ -375,3 +393,13 @@ def test_relations() -> None:
     assert scaled is not None
     assert scaled.scale == pytest.approx(3, rel=1e-3)
     assert relation(z[:, :1], (z[:, :1] * 2).sigmoid()).scale == pytest.approx(2, rel=1e-3)  # type: ignore[union-attr]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", [FunctionalHead, ConvolutionalHead])
+def test_networks_of_any_form_can_be_traced_and_exported(kind: type[Net]) -> None:
+    encoder, batch = build(kind()), images()
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(False)
+    torch.testing.assert_close(torch.jit.trace(encoder, batch)(batch), encoder(batch))
+    torch.testing.assert_close(torch.export.export(encoder, (batch,)).module()(batch), encoder(batch))

@@ -106,8 +106,9 @@ def confusion(
     for images, labels, _ in track(batches, title, options.progress):
         predictions = predict(original.encoder, normalize(images.to(device)), original.order)
         if bool((predictions < 0).any()):
+            settings = "" if original.fixed else ", and --mean and --std"
             raise UserError(
-                f"{original.name} has outputs that are infinite or NaN; check its weights, and --mean and --std"
+                f"{original.name} has outputs that are infinite or NaN; check its weights{settings}"
             )
         counts += count(predictions, labels, classes)
     return counts
@@ -139,8 +140,9 @@ def _find_problem(
     if recall > chance + 3 * noise + 0.05 * (1 - chance):
         return ""
     renamed = ", whose names differ from the encoder's" if RENAMED in original.encoder.description else ""
+    causes = [f"the weights{renamed}", "the data", *([] if original.fixed else ["--image-size"])]
     return (
         f"{measured}, no better than chance ({100 * chance:.1f} % of each class); neither another order of "
-        f"the classes nor a usual normalisation, crop or padding solves this: check the weights{renamed}, the data and "
-        "--image-size"
+        "the classes nor a usual normalisation, crop or padding solves this: check "
+        f"{', '.join(causes[:-1])} and {causes[-1]}"
     )

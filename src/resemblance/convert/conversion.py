@@ -54,8 +54,7 @@ def convert_original(original: Original, splits: DataSplits, options: ConvertOpt
             normalisation solves this.
     """
     if options.patches:
-        fixed = not original.normalisation  # by a model of this library
-        check_map(original.encoder, original.spec.image, fixed, "leave out --patches")
+        check_map(original.encoder, original.spec.image, original.fixed, "leave out --patches")
     device = DistributedContext(find_accelerator(options.accelerator, 1)).device
     original.encoder.to(device)
     original = choose_weights(original, splits, options, device)

@@ -26,5 +26,15 @@ def normalisation_source(
     origin = sources[0] if sources[0] == sources[1] else " and ".join(sources)
     if options.mean and options.std:
         origin = "--mean and --std"
+    return _line(image, f"from {origin}")
+
+
+def normalisation_of_model(image: ImageSpec, options: ImageOptions, name: str) -> str:
+    """Return the same line for a model of this library, which knows its images."""
+    given = " and ".join(word for word, value in (("--mean", options.mean), ("--std", options.std)) if value)
+    return _line(image, f"as {name} was trained" + (f", except for {given}" if given else ""))
+
+
+def _line(image: ImageSpec, origin: str) -> str:
     mean, std = (",".join(f"{value:.4g}" for value in values) for values in (image.mean, image.std))
-    return f"images are normalised with mean {mean} and deviation {std}, from {origin}"
+    return f"images are normalised with mean {mean} and deviation {std}, {origin}"

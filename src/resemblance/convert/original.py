@@ -18,11 +18,11 @@ from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.config.runs import ConvertOptions
 from resemblance.convert.class_order import class_order, read_classes
-from resemblance.convert.normalisation import normalisation_source
+from resemblance.convert.normalisation import normalisation_of_model, normalisation_source
 from resemblance.core.classifier import Classifier
 from resemblance.core.model_encoder import ModelEncoder
 from resemblance.data.sources.source import DataSplits
-from resemblance.data.spec import infer_image_spec
+from resemblance.data.spec import expand, infer_image_spec
 from resemblance.encoders.build import Encoder, build_encoder
 from resemblance.encoders.checkpoint.stored_head import ONE_OUTPUT
 from resemblance.encoders.fitting import OWN_NETWORK, SeveralWeights
@@ -45,7 +45,8 @@ class Original:
         order: (C,) the classifier's output for each class of the data.
         settings: fields of the configuration of KMEx.
         notes: notes for the user.
-        normalisation: where mean and deviation of the images come from, for the user; empty if it is a model's own.
+        normalisation: mean and deviation of the images, and where they come from, for the user.
+        fixed: whether it is a model of this library, whose images have a fixed size.
         entries: the sets of weights in the file that fit, the opened one first; empty if there is no choice.
         reopen: opens the classifier with another of them.
     """
@@ -57,6 +58,7 @@ class Original:
     settings: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     normalisation: str = ""
+    fixed: bool = False
     entries: tuple[str, ...] = ()
     reopen: Callable[[str], Original] | None = None
 
@@ -107,6 +109,7 @@ def _from_model(
         low, high = model.spec.image.window
         raise UserError(f"{name} reads its images by a window; add --window {low:g},{high:g}")
     image, settings, encoder = replace(_prepared(model.spec.image, images), window=splits.window), {}, None
+    shown = image
     if isinstance(model, BlackBox | KMEx):
         encoder = model.encoder
         settings = {key: getattr(model.config, key) for key in ENCODER_FIELDS}
@@ -127,11 +130,15 @@ def _from_model(
         # The model inside normalises the images, but does not read their files.
         image = replace(image, mean=(0.0,) * image.channels, std=(1.0,) * image.channels)
     else:
-        image = replace(image, mean=images.mean or image.mean, std=images.std or image.std)
+        mean, std = expand(images.mean, image.channels, "mean"), expand(images.std, image.channels, "std")
+        image = replace(image, mean=mean or image.mean, std=std or image.std)
+        shown = image
     notes = []
     if names is None and tuple(outputs) != tuple(splits.classes):
         notes.append(f"{name} was trained with its classes in another order; they are matched by name")
-    return Original(name, encoder, ModelSpec(splits.classes, image), order, settings, notes)
+    normalised = normalisation_of_model(shown, images, name)
+    spec = ModelSpec(splits.classes, image)
+    return Original(name, encoder, spec, order, settings, notes, normalised, fixed=True)
 
 
 def _prepared(image: ImageSpec, options: ImageOptions) -> ImageSpec:
@@ -192,7 +199,7 @@ def _from_network(
 
     source = normalisation_source(image, options, config, module)
     spec = ModelSpec(splits.classes, image)
-    return Original(name, encoder, spec, order, settings, notes, source, entries, reopen)
+    return Original(name, encoder, spec, order, settings, notes, source, False, entries, reopen)
 
 
 def _head_cure(encoder: Encoder, config: EncoderConfig) -> str:

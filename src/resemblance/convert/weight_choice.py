@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from resemblance.config.errors import UserError
 from resemblance.config.runs import ConvertOptions
 from resemblance.convert.check import TRIAL, confusion
-from resemblance.convert.counting import accuracy, stratified_sample
+from resemblance.convert.counting import accuracy, hidden_order, stratified_sample
 from resemblance.convert.original import Original
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.text import share
@@ -35,10 +36,16 @@ def choose_weights(
     sample = stratified_sample(part, TRIAL, options.seed)
     best, best_share, texts = original, -1.0, []
     for entry in original.entries[:MOST]:
-        other = original.reopen(entry)
-        other.encoder.to(device)
-        with evaluating(other.encoder), torch.no_grad():
-            right = accuracy(confusion(other, sample, options, device, f"measuring {entry}"))
+        try:
+            other = original.reopen(entry)
+            other.encoder.to(device)
+            with evaluating(other.encoder), torch.no_grad():
+                counts = confusion(other, sample, options, device, f"measuring {entry}")
+        except UserError as error:  # of weights that are not finite
+            texts.append(f"{entry} cannot be used ({error})")
+            continue
+        order = hidden_order(counts)  # which is reported later, for the chosen weights
+        right = accuracy(counts if order is None else counts[:, order])
         texts.append(f"{entry} classifies {share(right)} of {len(sample)} {name} images correctly")
         if right > best_share:
             best, best_share = other, right

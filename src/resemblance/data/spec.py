@@ -60,7 +60,7 @@ def infer_image_spec(
         )
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     channels = channels or (3 if (shapes[:, 2] == 3).any() else 1)
-    mean, std = _expand(mean, channels, "mean"), _expand(std, channels, "std")
+    mean, std = expand(mean, channels, "mean"), expand(std, channels, "std")
     resize, interpolation = resize or "squash", interpolation or "bilinear"
     share = 1.0 if crop_share is None else crop_share
     if mean is None or std is None:
@@ -97,7 +97,21 @@ def measure(
     return tuple(round(float(m), 4) for m in mean), tuple(max(round(float(s), 4), 0.01) for s in std)
 
 
-def _expand(values: tuple[float, ...] | None, channels: int, name: str) -> tuple[float, ...] | None:
+def expand(values: tuple[float, ...] | None, channels: int, name: str) -> tuple[float, ...] | None:
+    """Return one value per channel, of as many values or of one for all; None of None.
+
+    Args:
+        values: of an option.
+        channels: 1 or 3.
+        name: the option, for the message.
+
+    Raises:
+        UserError: if there are too many or too few.
+
+    Example:
+        >>> expand((0.5,), 3, "mean"), expand(None, 3, "std")
+        ((0.5, 0.5, 0.5), None)
+    """
     if values is None:
         return None
     values = tuple(values)

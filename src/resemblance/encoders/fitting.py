@@ -95,7 +95,9 @@ def load_weights(
     file, entry = split_entry(path)
     target = network.state_dict()
     fitted = _fitting_sets(network, _chosen(read_sets(file), entry, file), file, name, head, convert)
-    fitted.sort(key=lambda one: not set(AVERAGED).intersection(one.entry.split(".")))
+    fitted.sort(
+        key=lambda one: (bool(_not_finite(one.body)), not set(AVERAGED).intersection(one.entry.split(".")))
+    )
     taken, others = fitted[0], fitted[1:]
     entries = tuple(one.entry for one in fitted)
     if others:
@@ -115,8 +117,8 @@ def load_weights(
     if needs_head and not fits:
         taken.notes.append(f"{_missing_head(stored)}, the head is new")
     chosen = taken.body | (stored.tensors if fits else {})
-    broken = next((key for key, value in chosen.items() if not torch.isfinite(value.float()).all()), None)
-    if broken is not None:
+    broken = _not_finite(chosen)
+    if broken:
         raise UserError(f"weights file '{file}' contains infinite or undefined numbers (in {broken})")
     kinds = {
         str(value.dtype).removeprefix("torch.") for value in chosen.values() if value.is_floating_point()
@@ -126,6 +128,11 @@ def load_weights(
     network.load_state_dict(chosen, strict=False)
     notes = [*taken.notes, *(stored.notes if fits else ())]
     return Loaded("; ".join([f"weights from {file.name}", *notes]), fits, entries if others else ())
+
+
+def _not_finite(tensors: State) -> str:
+    """Return the name of the first tensor with infinite or NaN values; empty if there is none."""
+    return next((key for key, value in tensors.items() if not torch.isfinite(value.float()).all()), "")
 
 
 def _missing_head(stored: StoredHead) -> str:

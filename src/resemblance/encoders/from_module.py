@@ -22,7 +22,7 @@ from resemblance.encoders.trace import FoundHead, check_cut, find_classifier, fi
 from resemblance.encoders.user.early_end import ended_by
 from resemblance.encoders.user.linear_calls import ReachedHead, pooled
 from resemblance.encoders.user.unwrapped import unwrapped
-from resemblance.encoders.user.user_head import linear_head, probe_images, until_function
+from resemblance.encoders.user.user_head import input_of_function, linear_head, probe_images
 
 
 class Captured(NamedTuple):
@@ -106,7 +106,7 @@ class ModuleEncoder(Encoder):
         self.module = module
         self.activation = activation
         self._image_size = image.size
-        self._stop_at: int | None = None
+        self._function: int | None = None
         images = probe_images(module, image)
         try:
             traced = trace(module, images)
@@ -142,11 +142,11 @@ class ModuleEncoder(Encoder):
         outputs = len(head.call.weight)
         plain = head.relation.plain and isinstance(layer, nn.Linear) and outputs > 1
         if layer is None:
-            self._stop_at = head.call.number
+            self._function = head.call.number
         else:
             placeholder = nn.Identity()
             replace(self.module, head.path, placeholder)
-            goes_on = plain and all(self._runs(images[:count]) for count in (1, 2))
+            goes_on = all(self._runs(images[:count]) for count in (1, 2))
             placeholder.register_forward_pre_hook(_at_head if goes_on else _end_at_head)
         if plain:
             self.classifier = layer
@@ -223,10 +223,10 @@ class ModuleEncoder(Encoder):
         _CURRENT.captured, _CURRENT.stop = captured, self.stop_at_map
         try:
             with ended_by(_ReachedCut, ReachedHead):
-                if self._stop_at is None:
+                if self._function is None:
                     self.module(images)
                 else:
-                    captured |= until_function(self.module, images, self._stop_at)
+                    captured |= input_of_function(self.module, images, self._function)
         finally:
             _CURRENT.captured = None
         if "map" not in captured:

@@ -161,8 +161,16 @@ def classifier_path(network: Any, name: str) -> str:
             f"encoder {name} has {len(several)} classifiers ({listed}), whose outputs it combines; choose an encoder "
             f"with one{hint}"
         )
-    if classifier in paths and not isinstance(classifier, nn.Identity):
-        return str(paths[classifier])
+    if isinstance(classifier, nn.Module) and not isinstance(classifier, nn.Identity):
+        # SAM and Sequencer return the whole head, with its pooling.
+        inner = [
+            path for path, module in classifier.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)
+        ]
+        return (
+            ".".join(part for part in (paths[classifier], *inner[:1]) if part)
+            if len(inner) == 1
+            else paths[classifier]
+        )
     raise UserError(f"encoder {name} has no classifier of its own in timm; choose another encoder")
 
 

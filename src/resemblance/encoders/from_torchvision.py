@@ -74,9 +74,13 @@ def _create(short: str, image: ImageSpec, num_classes: int | None, pretrained: b
             f"pretrained weights of torchvision/{short} could not be downloaded ({first_line(error)}); "
             "use --weights FILE or --weights none"
         ) from error
-    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+    except TypeError as error:
+        raise UserError(
+            f"encoder torchvision/{short} cannot be built ({first_line(error)}); choose another encoder"
+        ) from error
+    except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(
             f"encoder torchvision/{short} cannot be built for images of {image.height}x{image.width} pixels "
-            f"({first_line(error)}); try another --image-size or --weights none"
+            f"({first_line(error)}); try another --image-size" + (" or --weights none" if pretrained else "")
         ) from error
     return network

@@ -120,7 +120,7 @@ def _of_transformers(name: str) -> PublishedImages | None:
         (side, side),
         "crop" if keeps_ratio else "squash",
         min(max(float(share), SMALLEST_SHARE), 1.0),
-        PILLOW.get(settings.get("resample"), "bilinear"),
+        PILLOW.get(settings.get("resample", 2), "bilinear"),
     )
 
 

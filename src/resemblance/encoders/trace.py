@@ -153,7 +153,7 @@ def find_classifier(
 def _same_shape(output: Tensor, returned: Tensor) -> Relation | None:
     """Assume, without values, that a tensor of the right size is the output."""
     same = output.numel() == returned.numel() or (output.shape[1] == 1 and returned.shape[1:] == (2,))
-    return Relation(1.0, torch.zeros(output.shape[1])) if same else None
+    return Relation(1.0, torch.zeros(output.shape[1], device="cpu")) if same else None
 
 
 def _notes(name: str, place: str, head: FoundHead, several: int) -> Iterator[str]:

@@ -22,6 +22,8 @@ from resemblance.methods.without_memory import built_without_memory
 from resemblance.prototypes.gallery import INDEX, Gallery
 from resemblance.store import CONFIG, REFERENCE, load_folder
 
+OWN, WRAPPED = "encoder.module.", "encoder.module.module."  # the user's network, and one in DataParallel
+
 
 def load(
     path: Path | str, *, module: nn.Module | None = None, allow_import: str | None = None, device: str = "cpu"
@@ -63,9 +65,10 @@ def load(
 
         shapes = built_without_memory(rebuilt, module)
     if shapes is not None:
-        _check_shapes(shapes, tensors, path)
+        _check_shapes(shapes, unwrapped_names(tensors, shapes), path)
     with _described_by(f"{path}/{CONFIG}"):
         model = rebuilt(module)
+    tensors = unwrapped_names(tensors, model)
     _load_strictly(model, tensors, path)
     if isinstance(model, PrototypeModel) and model.prototypes.owners.shape[1:] != (spec.num_classes,):
         raise UserError(f"{path}: the owners of the prototypes are not for {spec.num_classes} classes")
@@ -84,6 +87,15 @@ def load(
     if description.get("encoder") is not None and isinstance(encoder, Encoder):
         encoder.description = description["encoder"]
     return model.to(device).eval()
+
+
+def unwrapped_names(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors of a model around a DataParallel network, which earlier versions did not take out of it."""
+    expected = model.state_dict().keys()
+    if tensors.keys() == expected:
+        return tensors
+    renamed = {name.replace(WRAPPED, OWN, 1): tensor for name, tensor in tensors.items()}
+    return renamed if renamed.keys() == expected else tensors
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from resemblance.config.start import describe
 from resemblance.config.values import flag
 from resemblance.core.classifier import Classifier
 from resemblance.data.sources.source import DataSplits
-from resemblance.data.spec import infer_image_spec
+from resemblance.data.spec import expand, infer_image_spec
 from resemblance.encoders.published import image_keywords, published_images
 
 
@@ -55,8 +55,8 @@ def start_spec(start: str, splits: DataSplits, options: ImageOptions) -> ModelSp
     pairs = {
         "image_size": ((size, size) if isinstance(size, int) else size, image.size),
         "channels": (options.channels, image.channels),
-        "mean": (options.mean, image.mean),
-        "std": (options.std, image.std),
+        "mean": (expand(options.mean, image.channels, "mean"), image.mean),
+        "std": (expand(options.std, image.channels, "std"), image.std),
         "resize": (options.resize, image.resize),
         "crop_share": (options.crop_share, image.crop_share),
         "interpolation": (options.interpolation, image.interpolation),

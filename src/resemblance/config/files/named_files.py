@@ -32,7 +32,9 @@ def split_entry(weights: str | Path) -> tuple[Path, str]:
         >>> split_entry("w.pth::state_dict_ema"), split_entry("w.pth")
         ((PosixPath('w.pth'), 'state_dict_ema'), (PosixPath('w.pth'), ''))
     """
-    file, _, entry = str(weights).partition(SEPARATOR)
+    file, separator, entry = str(weights).rpartition(SEPARATOR)
+    if not separator or Path(weights).expanduser().is_file():
+        return Path(weights).expanduser(), ""
     return Path(file).expanduser(), entry
 
 

@@ -123,7 +123,9 @@ def foreign_globals(path: Path) -> set[str]:
         Exception: of many types, if the file is damaged.
     """
     unpickler: Any = torch._weights_only_unpickler
-    allowed = getattr(unpickler, "_get_allowed_globals", dict)()  # a stand-in for one of these is not used
+    allowed: dict[str, Any] = getattr(
+        unpickler, "_get_allowed_globals", dict
+    )()  # a stand-in for one of these is not used
     return {name for name in _globals(path) if name not in allowed}
 
 

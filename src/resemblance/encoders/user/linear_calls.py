@@ -1,8 +1,7 @@
-"""Record where a network computes something linear, by a layer or by a function, and stop it there later."""
+"""Record where a network computes something linear, by a layer or by a function."""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,19 +46,18 @@ class LinearCalls(TorchFunctionMode):
     """Observe all linear computations inside the block.
 
     Args:
-        stop_at: the number of the computation before which the pass ends, with its input in ``embedding``; None records
-            all of them in ``calls``.
+        capture: the number of the computation whose input is kept in ``embedding``; None records all of them in
+            ``calls``.
         layers: how many layers were called so far, as a list that grows.
     """
 
-    def __init__(self, stop_at: int | None = None, layers: list[Any] | None = None) -> None:
+    def __init__(self, capture: int | None = None, layers: list[Any] | None = None) -> None:
         super().__init__()
         self.calls: list[LinearCall] = []
         self.embedding: Tensor | None = None
-        self._stop_at = stop_at
+        self._capture = capture
         self._layers = layers if layers is not None else []
         self._count = 0
-        self._thread = threading.get_ident()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the function; record it if it is linear."""
@@ -68,11 +66,10 @@ class LinearCalls(TorchFunctionMode):
         if parts is None:
             return func(*args, **kwargs)
         number, self._count = self._count, self._count + 1
-        if number == self._stop_at:
-            self.embedding = pooled(parts[0])
-            raise ReachedHead
         output = func(*args, **kwargs)
-        if self._stop_at is None:
+        if number == self._capture:
+            self.embedding = pooled(parts[0])
+        if self._capture is None:
             inputs, weight, bias, parameter = parts
             self.calls.append(
                 LinearCall(number, len(self._layers), pooled(inputs), weight, bias, pooled(output), parameter)
@@ -116,7 +113,7 @@ def layer_of(network: nn.Module, call: LinearCall) -> str:
     for path, module in network.named_modules():
         plain = type(module).forward in (nn.Linear.forward, nn.Conv2d.forward)
         if plain and path and getattr(module, "weight", None) is call.parameter and not _parametrized(module):
-            return path
+            return str(path)
     return ""
 
 

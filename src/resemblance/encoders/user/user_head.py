@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from resemblance.config.image import ImageSpec
 from resemblance.encoders.trace import FoundHead
-from resemblance.encoders.user.early_end import ended_by
-from resemblance.encoders.user.linear_calls import LinearCalls, ReachedHead
+from resemblance.encoders.user.linear_calls import LinearCalls
 
 
 def linear_head(head: FoundHead, layer: nn.Module | None, two: bool) -> nn.Linear:
@@ -30,9 +29,9 @@ def linear_head(head: FoundHead, layer: nn.Module | None, two: bool) -> nn.Linea
     return linear
 
 
-def until_function(module: nn.Module, images: Tensor, number: int) -> dict[str, Tensor]:
-    """Run a network up to the call of a linear function; return the input of that."""
-    with LinearCalls(number) as calls, ended_by(ReachedHead):
+def input_of_function(module: nn.Module, images: Tensor, number: int) -> dict[str, Tensor]:
+    """Run a network, and return the input of its linear computation of this number as the embedding."""
+    with LinearCalls(number) as calls:
         module(images)
     return {} if calls.embedding is None else {"embedding": calls.embedding}
 
