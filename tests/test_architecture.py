@@ -51,6 +51,7 @@ ON_THE_FLOOR_OF = {
     "evaluating": "api",
     "explaining": "api",
     "exporting": "api",
+    "finished_run": "api",
     "version": "config",
 }
 LARGEST_FOLDER = 18

@@ -13,7 +13,7 @@ from resemblance.config.lazy import import_name
 from resemblance.version import __version__
 
 if TYPE_CHECKING:
-    from resemblance.api import Run, convert, open_run, train
+    from resemblance.api import convert, open_run, train
     from resemblance.auditing import audit
     from resemblance.config.errors import UserError
     from resemblance.config.image import ImageSpec
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from resemblance.explain.prototype_view import PrototypeView, prototype_views
     from resemblance.explain.reason import Reason
     from resemblance.explaining import explain
+    from resemblance.finished_run import Run
     from resemblance.export.bundle import Exported
     from resemblance.exporting import export
     from resemblance.methods.ensemble.model import Ensemble, make_ensemble
@@ -61,7 +62,7 @@ _HOMES = {
     "PrototypeModel": "core.prototype_model",
     "PrototypeView": "explain.prototype_view",
     "Reason": "explain.reason",
-    "Run": "api",
+    "Run": "finished_run",
     "Source": "data.sources.source",
     "Subset": "data.sources.source",
     "TrainConfig": "config.training",

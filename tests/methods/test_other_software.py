@@ -110,7 +110,7 @@ class OneLogitByFunction(OneLogit):
         self.weight, self.fc = nn.Parameter(torch.randn(1, 16)), None
 
     def forward(self, images):
-        return nn.functional.linear(self.body(images).mean((2, 3)), self.weight).reshape(len(images), 1)
+        return nn.functional.linear(self.body(images).mean((2, 3)), self.weight).reshape(-1, 1)
 
 
 @pytest.mark.parametrize("network", [OneLogit, OneLogitByFunction])

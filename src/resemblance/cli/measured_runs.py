@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from resemblance.api import Run, open_run
+from resemblance.api import open_run
+from resemblance.finished_run import Run
 from resemblance.cli.console import Screen
 from resemblance.config.commands import EvaluateCommand
 from resemblance.config.errors import UserError

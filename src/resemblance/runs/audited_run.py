@@ -14,6 +14,7 @@ from resemblance.audit.verdicts import Outcome, outcomes
 from resemblance.config.audit.audit_options import AuditOptions, chosen_checks
 from resemblance.config.audit.thresholds import read_thresholds
 from resemblance.core.prototype_model import prototypes_of
+from resemblance.data.formats.levels import UnknownRange
 from resemblance.data.labels.find_tables import NONE, has_label_table
 from resemblance.data.open import open_data
 from resemblance.data.sources.loose import loose_images
@@ -180,7 +181,10 @@ def _foreign(options: AuditOptions, run: RunRecord, skip: bool, notes: list[str]
     spec = run.model.spec
     loose = loose_images(options.foreign, spec.classes, skip, spec.image.window)
     if loose is None:
-        splits = open_data(options.foreign, skip_bad_images=skip, window=spec.image.window)
+        try:
+            splits = open_data(options.foreign, skip_bad_images=skip, window=spec.image.window)
+        except UnknownRange as error:
+            raise error.for_a_model() from None
         notes += splits.notes
         source = choose_split(splits, "auto")[1]
     else:

@@ -24,7 +24,7 @@ def remove_draws(model: nn.Module) -> None:
 
 CASE = Case(
     {
-        **{"encoder": "small", "slots": 2, "prototype_depth": 8},
+        **{"encoder": "small", "slots": 2, "prototypes": 24, "prototype_depth": 8},
         **{"warm_epochs": 1, "joint_epochs": 2, "last_epochs": 2},
     },
     # More steps would leave Adam time to make full steps of rounding errors.

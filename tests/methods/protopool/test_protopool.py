@@ -8,7 +8,6 @@ import torch
 
 from methods.protopool.small_models import assign, make
 from models import noise_for
-from resemblance.methods.protopool.config import ProtoPoolConfig
 from resemblance.training.ends.actions import ActionContext, run
 
 
@@ -120,6 +119,6 @@ def test_evidence_adds_up_for_a_training_step_too():
 def test_training_ends_with_the_assigned_prototypes(trained):
     model = trained("protopool").model
     assigned = model.slots.assigned().flatten().unique()
-    assert len(model.prototypes) == len(assigned) < ProtoPoolConfig(slots=2).pool(10)
+    assert len(model.prototypes) == len(assigned) <= 20 < 24  # ten classes of two slots cannot take all
     assert model.prototypes.owners.any(dim=1).all()
     assert (model.prototypes.source_index >= 0).all()

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from resemblance.api import Run, convert, train
+from resemblance.api import convert, train
+from resemblance.finished_run import Run
 from resemblance.auditing import audit
 from resemblance.cli.console import Screen, screen
 from resemblance.config.commands import DemoCommand

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from resemblance.api import Run, open_run
+from resemblance.api import open_run
+from resemblance.finished_run import Run
 from resemblance.cli.console import Screen, screen
 from resemblance.cli.measured_runs import run_measures
 from resemblance.config.commands import EvaluateCommand
