@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from resemblance.explain.prototype_view import PrototypeView, prototype_views
     from resemblance.explain.reason import Reason
     from resemblance.explaining import explain
-    from resemblance.finished_run import Run
     from resemblance.export.bundle import Exported
     from resemblance.exporting import export
+    from resemblance.finished_run import Run
     from resemblance.methods.ensemble.model import Ensemble, make_ensemble
     from resemblance.methods.loading import load
     from resemblance.methods.registry import build, list_methods

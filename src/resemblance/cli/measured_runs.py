@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from resemblance.api import open_run
-from resemblance.finished_run import Run
 from resemblance.cli.console import Screen
 from resemblance.config.commands import EvaluateCommand
 from resemblance.config.errors import UserError
+from resemblance.finished_run import Run
 from resemblance.metrics.suite.aggregate import MeasuredRun
 from resemblance.metrics.suite.table import result_table
 from resemblance.report.evaluation.outputs import write_evaluation

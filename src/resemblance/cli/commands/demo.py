@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from resemblance.api import convert, train
-from resemblance.finished_run import Run
 from resemblance.auditing import audit
 from resemblance.cli.console import Screen, screen
 from resemblance.config.commands import DemoCommand
@@ -17,6 +16,7 @@ from resemblance.config.values import flag
 from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.progress import duration
 from resemblance.data.text import share
+from resemblance.finished_run import Run
 from resemblance.report.run_pages import report
 from resemblance.runs.audited_run import RunAudit
 from resemblance.runs.folders import AUDIT, AUDIT_DOCUMENT, AUDIT_PAGE, CONFIG, MODEL, check_writable

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from resemblance.api import open_run
-from resemblance.finished_run import Run
 from resemblance.cli.console import Screen, screen
 from resemblance.cli.measured_runs import run_measures
 from resemblance.config.commands import EvaluateCommand
@@ -15,6 +14,7 @@ from resemblance.config.evaluation.measure_options import check_measures, chosen
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.data.text import share
 from resemblance.evaluating import evaluate
+from resemblance.finished_run import Run
 from resemblance.methods.ensemble.model import make_ensemble
 from resemblance.metrics.ensemble import EnsembleEvaluation, evaluate_ensemble
 from resemblance.metrics.evaluation import Evaluation
