@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from resemblance.config.errors import UserError
 from resemblance.data.formats.dicom import is_dicom, read_dicom
@@ -178,7 +178,10 @@ def _contents(stream: Path | str | IO[bytes]) -> bytes:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    """Turn an image as its EXIF data says; an upright one is returned as it is, where Pillow would copy it."""
     try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+            return image
         return ImageOps.exif_transpose(image)
     except Exception:  # without readable EXIF data the orientation is unknown; the pixels are valid
         return image

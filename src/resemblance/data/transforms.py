@@ -17,7 +17,8 @@ def to_pixels(image: Image.Image, spec: ImageSpec) -> NDArray[np.uint8]:
 
     By default the picture is resized bilinearly with antialiasing, and the aspect ratio is not kept, as in the papers.
     """
-    image = image.convert("L" if spec.channels == 1 else "RGB")
+    mode = "L" if spec.channels == 1 else "RGB"
+    image = image if image.mode == mode else image.convert(mode)  # Pillow would copy it
     fill = tuple(round(255 * value) for value in spec.padding)
     preparation = Preparation.of(spec, (image.height, image.width))
     image = prepare(image, preparation, spec.interpolation, fill)
