@@ -64,6 +64,7 @@ def explanation_figure(explanation: ExplanationData, paper: bool = False) -> Fig
         >>> import numpy as np
         >>> from resemblance.explain.score_breakdown import ScoreBreakdown
         >>> from resemblance.explain.prototype_view import PrototypeView
+        >>> from resemblance.explain.reason import Reason
         >>> breakdown = ScoreBreakdown(0, "cat", 2.0, (Reason(PrototypeView(3, ("cat",)), 2.0, 2.0),))
         >>> figure = explanation_figure(
         ...     ExplanationData("a.png", np.zeros((8, 8, 3), np.uint8), "kmex", ("cat", "dog"),
