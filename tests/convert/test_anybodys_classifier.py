@@ -10,7 +10,11 @@ import torch
 from torch import nn
 
 import resemblance
+from resemblance.config.encoder import EncoderConfig
 from resemblance.config.errors import UserError
+from resemblance.config.groups import ImageOptions
+from resemblance.config.image import ImageSpec
+from resemblance.convert.normalisation import normalisation_source
 from resemblance.data import ArraySource, DataSplits
 from resemblance.encoders.small import SmallEncoder
 from resemblance.runs.messages import Messages
@@ -190,6 +194,18 @@ def test_the_normalisation_and_its_origin_are_said(tmp_path, good):
     assert said(mean=(0.5,), std=(0.5,)).endswith("mean 0.5 and deviation 0.5, from --mean and --std")
     assert re.search(r"mean 0\.4\d* and deviation 0\.\d+, from the training images", said())
     assert said(mean=(0.5,)).endswith("from --mean and the training images")
+
+
+def test_colour_images_are_told_of_the_usual_normalisation():
+    """A classifier read with other values than its own can be nearly right, and nothing looks wrong."""
+    colour = ImageSpec(8, 8, 3, (0.4, 0.4, 0.4), (0.2, 0.2, 0.2))
+    line = normalisation_source(colour, ImageOptions(), EncoderConfig(encoder="resnet18"), None)
+    assert line.endswith(
+        "training images; if it was trained with ImageNet's, give --mean 0.485,0.456,0.406 "
+        "--std 0.229,0.224,0.225"
+    )
+    grey = ImageSpec(8, 8, 1, (0.4,), (0.2,))
+    assert "ImageNet" not in normalisation_source(grey, ImageOptions(), EncoderConfig(encoder="small"), None)
 
 
 def test_one_mean_stands_for_all_channels_of_colour_images(tmp_path):

@@ -7,7 +7,7 @@ from torch import nn
 from resemblance.config.encoder import EncoderConfig
 from resemblance.config.groups import ImageOptions
 from resemblance.config.image import ImageSpec
-from resemblance.encoders.published import published_images
+from resemblance.encoders.published import IMAGENET, published_images
 
 
 def normalisation_source(
@@ -26,6 +26,11 @@ def normalisation_source(
     origin = sources[0] if sources[0] == sources[1] else " and ".join(sources)
     if options.mean and options.std:
         origin = "--mean and --std"
+    elif origin == measured and image.channels == len(
+        IMAGENET[0]
+    ):  # nearly right looks right: say what is usual
+        usual = (",".join(f"{value:g}" for value in values) for values in IMAGENET)
+        origin += "; if it was trained with ImageNet's, give --mean {} --std {}".format(*usual)
     return _line(image, f"from {origin}")
 
 
