@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -118,6 +117,8 @@ def peak_boxes(maps: Tensor, percent: float = PERCENT) -> Tensor:
     """
     boxes = percentile_boxes(maps, percent)
     if len(maps):
+        from scipy import ndimage  # a fifth of a second, which models of whole images can do without
+
         thresholds = percentile(maps.float().flatten(1), percent).cpu().numpy()
         for number, (heat, threshold) in enumerate(zip(maps.float().cpu().numpy(), thresholds, strict=True)):
             if not np.isfinite(heat).all():
