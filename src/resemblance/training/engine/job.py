@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from resemblance.config.training import TrainConfig
@@ -96,11 +97,11 @@ class Job:
         eps, step = config.adversarial_eps / 255, config.adversarial_step / 255
         return FastAttack(eps, step, config.seed, self.stage_number(state))
 
-    def class_weights(self, state: RunState) -> Tensor | None:
-        """Return the weights (C,) of the classes in the loss; None if all images count alike."""
+    def class_weights(self, state: RunState, device: torch.device) -> Tensor | None:
+        """Return the weights (C,) of the classes in the loss, by the images of the phase; None if all count alike."""
         if self.config.class_weights == "none":
             return None
-        return balanced_weights(self.source(state).labels, self.model.spec.num_classes)
+        return balanced_weights(self.source(state).labels, self.model.spec.num_classes).to(device)
 
     def training_set(self, state: RunState) -> ImageDataset:
         """Return the augmented images of the current stage."""

@@ -45,7 +45,7 @@ class Run:
         self.state = RunState.load(job.state_path)
         self.state.load_into(self.model)
         self.model.to(distributed.device)
-        self._weigh_classes()
+        self.model.class_weights = self.job.class_weights(self.state, self.distributed.device)
         self.data = StageData(job, distributed)
         self.restored = job.state_path if job.config.resume else None
         self.stage_checkpoint = self._read_stage_checkpoint()
@@ -176,7 +176,7 @@ class Run:
             state.notes.append(
                 "trained again on training and validation images; the validation accuracy is from before"
             )
-            self._weigh_classes()
+            self.model.class_weights = self.job.class_weights(self.state, self.distributed.device)
         state.finished = not refit
         self._save_state()
 
@@ -246,11 +246,6 @@ class Run:
             every=config.checkpoint_every_steps,
             interrupts=self.interrupts,
         )
-
-    def _weigh_classes(self) -> None:
-        """Set the weights of the classes in the loss, which follow from the images of the phase."""
-        weights = self.job.class_weights(self.state)
-        self.model.class_weights = None if weights is None else weights.to(self.distributed.device)
 
     def _keep_snapshot(self, stage: Stage, epoch: int) -> None:
         """Write a snapshot of the prototypes, numbered by the epochs done in all stages."""
