@@ -16,7 +16,7 @@ from commanding import Command
 from made_xrays import FINDINGS, MEAN, SHARE, SIDE, STD, WHITE, trained_network, write_images
 from resemblance.data.open import open_data
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("show_traces")]
+pytestmark = pytest.mark.usefixtures("show_traces")
 PATIENTS = 200
 
 
@@ -32,7 +32,9 @@ def listed(values: tuple[float, ...]) -> str:
     return ",".join(map(str, values))
 
 
-@pytest.mark.parametrize("kind", ["png", "dcm"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("png", marks=pytest.mark.slow), pytest.param("dcm", marks=pytest.mark.nightly)]
+)
 def test_five_commands(kind: str, weights: Path, tmp_path: Path, command: Command) -> None:
     if kind == "dcm":
         pytest.importorskip("pydicom")

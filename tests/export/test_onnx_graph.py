@@ -79,7 +79,7 @@ def test_a_graph_agrees_with_its_model(variant):
     assert_agrees(variant)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("variant", OTHERS)
 def test_a_graph_of_every_variant_agrees_with_its_model(variant):
     assert_agrees(variant)
