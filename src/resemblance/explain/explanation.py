@@ -52,9 +52,8 @@ class Explanation(ExplanationData):
         Returns:
             A matplotlib figure, which needs no display.
         """
-        from resemblance.explain.figure.explanation_figure import (
-            explanation_figure,  # matplotlib takes a second
-        )
+        # Here, because matplotlib takes a second to import.
+        from resemblance.explain.figure.explanation_figure import explanation_figure
 
         return explanation_figure(self, paper)
 

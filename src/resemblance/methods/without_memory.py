@@ -18,7 +18,7 @@ from resemblance.core.classifier import Classifier
 # The first two kinds give back a tensor of the shape that they are given; the last has a twin without this cost.
 DRAWS = {
     getattr(Tensor, f"{name}_")
-    for name in (
+    for name in [
         "bernoulli",
         "cauchy",
         "exponential",
@@ -27,7 +27,7 @@ DRAWS = {
         "normal",
         "random",
         "uniform",
-    )
+    ]
 }
 NORMS = {functional.batch_norm, functional.group_norm, functional.instance_norm, functional.layer_norm}
 MEANS: dict[Any, Callable[..., Tensor]] = {Tensor.mean: Tensor.sum, torch.mean: torch.sum}
@@ -81,11 +81,8 @@ def built_without_memory(
     compared afterwards only.
     """
     try:
-        with (
-            torch.device("meta"),
-            _ShapesOnly(),
-            warnings.catch_warnings(action="ignore"),
-        ):  # torch warns of empty tensors
+        # torch warns of empty tensors
+        with torch.device("meta"), _ShapesOnly(), warnings.catch_warnings(action="ignore"):
             return rebuilt(None if module is None else copy.deepcopy(module).to("meta"))
     except Exception as error:
         cause = error.__cause__ or error

@@ -22,7 +22,8 @@ def draw_bar(
     y: float,
     height: float,
     width: float = WIDTH,
-) -> Axes:
+    band: tuple[float, float] | None = None,
+) -> None:
     """Draw a bar from zero, on a scale that several bars share.
 
     Args:
@@ -33,14 +34,16 @@ def draw_bar(
         y: inches from the top.
         height: of the bar, in inches.
         width: of the scale, in inches.
+        band: a range of values to mark behind the bar, which is then thinner.
     """
     axes: Axes = place(figure, x, y, width, height)
-    axes.barh([0], [value], color=FOR if value >= 0 else AGAINST, height=0.9)
+    if band is not None:
+        axes.axvspan(*band, color=FAINT, linewidth=0)
+    axes.barh([0], [value], color=FOR if value >= 0 else AGAINST, height=0.9 if band is None else 0.55)
     axes.axvline(0, color=MUTED, linewidth=0.8)
     axes.set_xlim(*span)
     axes.set_ylim(-0.5, 0.5)
     axes.axis("off")
-    return axes
 
 
 def draw_rule(figure: Figure, y: float, right: float, dashed: bool = False, x: float = MARGIN) -> None:

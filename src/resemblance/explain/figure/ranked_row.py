@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from resemblance.drawing.style import FAINT, FOR, INK, MUTED, WARN, place, plain, show, wrap, write
-from resemblance.explain.context.ranking import Ranked, Ranking
+from resemblance.drawing.style import INK, MUTED, WARN, plain, show, wrap, write
+from resemblance.explain.context.ranking import Ranking
 from resemblance.explain.explanation_data import ExplanationData
-from resemblance.explain.figure.marks import GAP, MARGIN, SMALL
+from resemblance.explain.figure.marks import GAP, MARGIN, draw_bar
 
 HEAD, TITLE, BAR, LINE = 0.34, 0.42, 0.14, 0.17
 BAND = "grey band: 5 to 95 % of the images classified correctly"
@@ -46,7 +46,8 @@ def draw_ranked_row(figure: Figure, explanation: ExplanationData, y: float, widt
     for number, one in enumerate(ranking.nearest):
         x = MARGIN + number * (side + GAP)
         show(figure, x, y + HEAD, side, one.prototype.picture)
-        _bar(figure, one, (x, y + HEAD + side + 0.08, side), top, band)
+        length = max(one.similarity, 0.0)
+        draw_bar(figure, length, (0, top), x, y + HEAD + side + 0.08, BAR, side, band)
         below = y + HEAD + side + BAR + 0.12
         color = WARN if number == ranking.rival else INK
         room = max(4, int(side / 0.1))
@@ -56,24 +57,6 @@ def draw_ranked_row(figure: Figure, explanation: ExplanationData, y: float, widt
     below = y + HEAD + side + BAR + 0.08 + TITLE
     for number, line in enumerate(_sentences(ranking, width)):
         write(figure, MARGIN, below + LINE * number, line, fontsize=8.5)
-
-
-def _bar(
-    figure: Figure,
-    one: Ranked,
-    corner: tuple[float, float, float],
-    top: float,
-    band: tuple[float, float] | None,
-) -> None:
-    x, y, wide = corner
-    axes = place(figure, x, y, wide, BAR)
-    axes.axis("off")
-    if band is not None:
-        axes.axvspan(*band, color=FAINT, linewidth=0)
-    axes.barh([0], [max(one.similarity, 0.0)], color=FOR, height=SMALL * 4)
-    axes.axvline(0, color=MUTED, linewidth=0.8)
-    axes.set_xlim(0, top)
-    axes.set_ylim(-0.5, 0.5)
 
 
 def _side(ranking: Ranking, width: float) -> float:
