@@ -11,7 +11,7 @@ types:
 	mypy
 
 test:
-	pytest
+	pytest -n auto --dist loadfile
 
 docs:
 	mkdocs build --strict --quiet

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 
 from cases import OPTIONS, made, train
 from commanding import Command
@@ -16,6 +17,18 @@ from resemblance.cli.main import main
 from resemblance.core.classifier import Classifier
 from resemblance.training.engine.fit import FitResult
 from stopping import stopping
+
+
+@pytest.fixture(scope="session", autouse=True)
+def share_cores() -> Iterator[None]:
+    """Divide the cores among the processes of ``pytest -n`` and what they start, lest threads wait for each other."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    with pytest.MonkeyPatch.context() as patch:
+        if workers > 1:
+            threads = max(1, (os.cpu_count() or 1) // workers)
+            torch.set_num_threads(threads)
+            patch.setenv("OMP_NUM_THREADS", str(threads))
+        yield
 
 
 @pytest.fixture(scope="session")

