@@ -1,19 +1,16 @@
 """Measure a whole small training run of ours against cabrnet's, in seconds of CPU time.
 
-    python benchmarks/cabrnet_run.py MNIST [--cabrnet PYTHON] [--rounds N] [--no-augment] [--json FILE]
+    RESEMBLANCE_DATA=DIR CABRNET_PYTHON=FILE python benchmarks/cabrnet_run.py [--json FILE] [--only NAME ...]
 
-MNIST is a folder with its four files. Both commands do the same work on the same 600 training and 100 test images,
-with cabrnet's encoder (ResNet-18, not pretrained), image size (128 pixels), batches of 16 and kind of augmentation (but
-its change of colours): one epoch of joint training, projection, an epoch of the last layer, pruning, another epoch of
-the last layer, and the test. PYTHON is an interpreter that has cabrnet (default: this one). Runs alternate; the median
-ratio is printed.
+DIR/mnist holds the four files of MNIST; FILE is an interpreter that has cabrnet (default: this one). Both commands do
+the same work on the same 600 training and 100 test images, with cabrnet's encoder (ResNet-18, not pretrained), image
+size (128 pixels), batches of 16 and kind of augmentation (but its change of colours): one epoch of joint training,
+projection, an epoch of the last layer, pruning, another epoch of the last layer, and the test.
 """
 
 from __future__ import annotations
 
-import argparse
 import gzip
-import json
 import os
 import resource
 import statistics
@@ -21,50 +18,41 @@ import struct
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
+from timing import Measurement, print_table
 from torchvision.models import resnet18
 
-TRAIN, TEST, SIZE, BATCH, GOAL = 600, 100, 128, 16, 0.5
+TRAIN, TEST, SIZE, BATCH = 600, 100, 128, 16
 
 
-def main() -> None:
-    """Print the ratio and the seconds of both."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("mnist", type=Path)
-    parser.add_argument("--cabrnet", default=sys.executable, metavar="PYTHON")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--no-augment", action="store_true")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    times: dict[str, list[float]] = {"ours": [], "cabrnet": []}
+def whole_run(quick: bool, *, augmented: bool) -> tuple[float, float]:
+    """Both commands in turn: the median ratio, and the median seconds of theirs."""
+    python = os.environ.get("CABRNET_PYTHON", sys.executable)
+    if subprocess.run([python, "-c", "import cabrnet"], capture_output=True).returncode:
+        raise ImportError("cabrnet", name="cabrnet")
+    if "RESEMBLANCE_DATA" not in os.environ:
+        raise ImportError(
+            "RESEMBLANCE_DATA, the folder with mnist,", name="RESEMBLANCE_DATA, the folder with mnist,"
+        )
+    times: dict[str, list[float]] = {"ours": [], "theirs": []}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        write_mnist(options.mnist, folder / "data" / "MNIST" / "raw")
-        write_configuration(folder, augmented=not options.no_augment)
+        write_mnist(Path(os.environ["RESEMBLANCE_DATA"]) / "mnist", folder / "data" / "MNIST" / "raw")
+        write_configuration(folder, augmented=augmented)
         commands = {
-            "ours": our_command(folder, augmented=not options.no_augment),
-            "cabrnet": cabrnet_command(options.cabrnet),
+            "ours": our_command(folder, augmented=augmented),
+            "theirs": cabrnet_command(python),
         }
-        for index in range(options.rounds):
+        for index in range(1 if quick else 3):
             for name in sorted(commands, reverse=index % 2 == 0):
                 times[name].append(cpu_seconds(commands[name], folder))
     ratio = statistics.median(ours / theirs for ours, theirs in zip(*times.values(), strict=True))
-    row = {
-        "what": "ProtoPNet, 600 images, CPU time / cabrnet's",
-        "ratio": round(ratio, 3),
-        "budget": GOAL,
-        **{f"{name}_seconds": round(statistics.median(values), 1) for name, values in times.items()},
-        "augmented": not options.no_augment,
-    }
-    print(row)
-    if options.json:
-        options.json.write_text(json.dumps(row, indent=2) + "\n")
+    return ratio, statistics.median(times["theirs"])
 
 
 def cpu_seconds(command: list[str], folder: Path) -> float:
@@ -219,5 +207,16 @@ def our_command(folder: Path, *, augmented: bool) -> list[str]:
     ]
 
 
+MEASUREMENTS = {
+    f"cabrnet-run{suffix}": Measurement(
+        f"a whole small training{title} / cabrnet's", partial(whole_run, augmented=augmented), 0.5, how
+    )
+    for suffix, title, augmented, how in (
+        ("", "", False, "600 images of MNIST at 128 px, CPU time"),
+        ("-augmented", ", augmented,", True, "the same, with turned and skewed images"),
+    )
+}
+
+
 if __name__ == "__main__":
-    main()
+    print_table(MEASUREMENTS, __doc__)

@@ -254,7 +254,8 @@ def declared(*extras: str) -> set[str]:
 
 def imports_of(*folders: str) -> dict[str, str]:
     """The packages of others that the files of these folders import, each with a place where."""
-    own = {"resemblance", *(path.stem for path in (ROOT / "tests").iterdir()), *sys.stdlib_module_names}
+    beside = [path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).iterdir()]
+    own = {"resemblance", *beside, *sys.stdlib_module_names}
     packages = {}
     for path in (path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))):
         for line, target in statements(path):
