@@ -12,8 +12,8 @@ import pytest
 
 from made_images import files_of, fill, png, refusal, zip_of
 from resemblance.data import open_data
+from resemblance.data.benchmarks.cifar10 import CIFAR10
 from resemblance.data.sources import npz as npz_module
-from resemblance.data.sources.arrays import CIFAR10
 
 GENERATOR = np.random.default_rng(0)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from torch import from_numpy
 from torch.utils.data import Dataset
 
@@ -32,6 +33,7 @@ class ImageDataset(Dataset[Batch]):
         seed: the seed of the run.
         stage: the number of the stage in the run.
         jpeg: compresses some of the images whose key has an epoch, before they are resized and augmented.
+        views: whether images whose key has an epoch are those that `Source.view` draws, if the source is varied.
 
     Example:
         >>> from resemblance.data.sources.source import ArraySource
@@ -48,9 +50,11 @@ class ImageDataset(Dataset[Batch]):
         seed: int = 0,
         stage: int = 0,
         jpeg: JpegAugment | None = None,
+        views: bool = False,
     ) -> None:
         self.source, self.spec, self.augment, self.seed, self.stage = source, spec, augment, seed, stage
         self.jpeg = jpeg if jpeg is not None and jpeg.probability else None
+        self.views = views and source.varied
 
     def __len__(self) -> int:
         return len(self.source)
@@ -62,7 +66,10 @@ class ImageDataset(Dataset[Batch]):
         """Return a batch of the images at ``keys``; PyTorch's loaders call this."""
         pairs = [key if isinstance(key, tuple) else (-1, int(key)) for key in keys]
         indices = np.array([index for _, index in pairs], dtype=np.int64)
-        images = scaled(self._pixels(indices, [self._compressed(*pair) for pair in pairs]))
+        if self.views:
+            images = scaled(np.stack([self._view(*pair) for pair in pairs]))
+        else:
+            images = scaled(self._pixels(indices, [self._compressed(*pair) for pair in pairs]))
         rows = [row for row, (epoch, _) in enumerate(pairs) if epoch >= 0]
         if self.augment is not None and rows:
             images[rows] = self.augment(images[rows], [self._random(*pairs[row]) for row in rows])
@@ -78,8 +85,14 @@ class ImageDataset(Dataset[Batch]):
             pixels[row] = self._read(int(indices[row]), True)
         return pixels
 
-    def _read(self, index: int, compressed: bool) -> NDArray[np.uint8]:
-        image = self.source.read(index)
+    def _view(self, epoch: int, index: int) -> NDArray[np.uint8]:
+        image = None
+        if epoch >= 0:
+            image = self.source.view(index, np.random.Generator(self._bits(epoch, index).jumped(2)))
+        return self._read(index, self._compressed(epoch, index), image)
+
+    def _read(self, index: int, compressed: bool, image: Image.Image | None = None) -> NDArray[np.uint8]:
+        image = self.source.read(index) if image is None else image
         if compressed and self.jpeg is not None:
             image = compress(image, self.jpeg.quality)
         return to_pixels(image, self.spec)

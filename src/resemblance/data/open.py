@@ -12,15 +12,18 @@ from typing import Any
 from resemblance.config.errors import UserError
 from resemblance.config.files.named_files import KINDS, NAMED, missing_data
 from resemblance.config.image import checked_window
+from resemblance.data.benchmarks.benchmark_readers import BENCHMARKS, CHOOSES_LABELS, MARKS
+from resemblance.data.benchmarks.data_request import DataRequest
+from resemblance.data.benchmarks.published_sums import on_archives
 from resemblance.data.labels.find_tables import NONE
 from resemblance.data.parquet.hub_data import HUB, download_hub_data
 from resemblance.data.parquet.parquet_labels import label_parquet, parquet_files
-from resemblance.data.sources.arrays import CIFAR10, DIGITS, FASHION, open_cifar_binary, open_digits, open_idx
+from resemblance.data.sources.arrays import open_digits
 from resemblance.data.sources.files import open_files, open_labelled
 from resemblance.data.sources.layout import looks_like_image
 from resemblance.data.sources.npz import open_npz
 from resemblance.data.sources.source import DataSplits
-from resemblance.data.sources.tree import Archive, Bundle, Folder, Tree
+from resemblance.data.sources.tree import Archive, Folder, Tree
 from resemblance.data.text import one_line
 
 Opener = Callable[[str, int, float], DataSplits]
@@ -68,14 +71,15 @@ def open_data(
 
     Args:
         spec: a folder of class folders (with or without ``train/``, ``val/``, ``test/``), the same in a .zip, a
-            MedMNIST .npz, a folder of Parquet files, ``hf:OWNER/NAME``, ``mnist:DIR``, ``fashion-mnist:DIR``,
-            ``cifar10:DIR``, ``digits``, or a registered kind (see `register_source`).
+            MedMNIST .npz, a folder of Parquet files, ``hf:OWNER/NAME``, ``digits``, a published data set by its name
+            (``mnist:DIR``, ``cub:DIR``, see ``docs/data.md``), or a registered kind (see `register_source`).
         seed: seed of the validation split where the data has none; a test split is the same for every seed.
         val_fraction: share of the training images used for validation where the data has no validation images.
         skip_bad_images: leave out unreadable files, with a note, instead of raising an error.
         labels: a table that names the classes of image files, and perhaps their splits and groups, perhaps with
             ``:COLUMN`` for the column of classes; ``none`` for the folders alone. By default, classes are the folders,
-            or else those of the only table that lies beside the images. For Parquet, the column of classes.
+            or else those of the only table that lies beside the images. For Parquet, the column of classes, for
+            CelebA, the attribute.
         window: the values that become black and white in images of more than 8 bits, for instance (-160, 240).
 
     Raises:
@@ -113,8 +117,9 @@ def _open(
         _refuse(name, labels)
         return _REGISTERED[kind](rest, seed, val_fraction)
     if colon and kind in NAMED:
-        _refuse(name, labels)
-        return _open_named(kind, _path(rest), name, seed, val_fraction, skip_bad_images)
+        return _open_benchmark(
+            DataRequest(kind, _path(rest), name, seed, val_fraction, skip_bad_images, labels)
+        )
     files = partial(
         _open_tree,
         name=name,
@@ -129,7 +134,8 @@ def _open(
         return files(Folder(folder, names))
     path = _path(spec)
     if os.path.isdir(path):
-        _check_for_named(path, name)
+        if labels is None:
+            _check_for_named(path, name)
         return files(Folder(path))
     if os.path.isfile(path) and path.suffix.lower() == ".npz":
         _refuse(name, labels)
@@ -171,10 +177,9 @@ def _path(text: str) -> Path:
 
 
 def _check_for_named(folder: Path, name: str) -> None:
-    patterns = {"mnist:DIR or fashion-mnist:DIR": "train-images*ubyte*", "cifar10:DIR": "data_batch_1*"}
-    for kind, pattern in patterns.items():
-        if any(folder.glob(pattern)):
-            raise UserError(f"{name}: contains no image files, but data for {kind}; use --data {kind}")
+    for kind, patterns in MARKS.items():
+        if all(any(folder.glob(pattern)) for pattern in patterns):
+            raise UserError(f"{name}: contains the data for {kind}; use --data {kind}")
 
 
 def _digits(seed: int, val_fraction: float) -> DataSplits:
@@ -184,35 +189,13 @@ def _digits(seed: int, val_fraction: float) -> DataSplits:
     return splits
 
 
-def _open_named(kind: str, folder: Path, name: str, seed: int, val_fraction: float, skip: bool) -> DataSplits:
-    if os.path.isfile(folder):
-        raise UserError(f"{kind}:DIR needs the folder with {kind}'s files; {one_line(folder)} is a file")
-    if not os.path.isdir(folder):
-        raise UserError(f"{kind}:DIR needs the folder with {kind}'s files; {missing_data(folder)}")
-    if kind == "cifar10":
-        return _open_cifar(folder, name, seed, val_fraction, skip)
-    classes = FASHION if kind == "fashion-mnist" else DIGITS
-    return open_idx(folder, name, classes, seed=seed, val_fraction=val_fraction)
-
-
-def _open_cifar(folder: Path, name: str, seed: int, val_fraction: float, skip: bool) -> DataSplits:
-    """Open CIFAR-10 as train.zip and test.zip of image files, as folders of them, or in its binary version."""
-    for place in (folder, folder / "cifar-10-batches-bin"):
-        if (place / "test_batch.bin").is_file():
-            return open_cifar_binary(place, name, seed=seed, val_fraction=val_fraction)
-    archives = {part: folder / f"{part}.zip" for part in ("train", "test")}
-    if all(path.is_file() for path in archives.values()):
-        tree: Bundle | Folder = Bundle({part: Archive(path) for part, path in archives.items()})
-    elif (folder / "train").is_dir():
-        tree = Folder(folder)
-    else:
-        raise UserError(
-            f"{one_line(folder)}: has neither train.zip and test.zip, nor train/ and test/, nor "
-            "data_batch_1.bin to test_batch.bin; the version with Python pickles cannot be read"
-        )
-    splits = open_files(tree, name, skip_bad_images=skip, seed=seed, val_fraction=val_fraction)
-    if splits.classes != CIFAR10:
-        raise UserError(
-            f"{name}: has the classes {', '.join(splits.classes)}; expected CIFAR-10's: {', '.join(CIFAR10)}"
-        )
-    return splits
+def _open_benchmark(request: DataRequest) -> DataSplits:
+    """Open a published data set."""
+    kind, place = request.kind, request.place
+    if kind not in CHOOSES_LABELS:
+        _refuse(request.name, request.labels)
+    if not os.path.exists(place):
+        raise UserError(f"{kind}:DIR needs the folder with {kind}'s files; {missing_data(place)}")
+    if os.path.isfile(place):
+        raise UserError(on_archives(place.parent, [place.name], kind))
+    return BENCHMARKS[kind](request)

@@ -13,7 +13,11 @@ from resemblance.printing.characters import printable
 
 HUB = "hf:"  # before the name of a model on the Hugging Face Hub; any other name is that of a folder
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-NAMED = ("mnist", "fashion-mnist", "cifar10")
+# Published data sets, in the layout of their files: NAME:DIR; data.benchmarks.benchmark_readers has their readers.
+NAMED = (
+    *("mnist", "fashion-mnist", "cifar10", "svhn", "stl10", "quickdraw", "celeba"),
+    *("cub", "cub-cropped", "cub-corners", "cars", "cars-cropped", "rendered-cars"),
+)
 KINDS = (
     *("digits", *(f"{name}:DIR" for name in NAMED), "a folder", "a .zip", "a MedMNIST .npz"),
     "a folder of Parquet files",

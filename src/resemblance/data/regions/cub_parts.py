@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,23 +22,35 @@ PARTS = (
 )
 
 
+Rows = Callable[[str, int, int], NDArray[np.float64]]
+
+
 @dataclass(frozen=True)
-class CubAnnotations:
-    """The annotations of N images.
+class CubImages:
+    """The classes, splits and boxes of N images.
 
     Args:
         files: (N,) paths below ``images/``.
         labels: (N,) int64 classes, from 0.
         test: (N,) bool, whether the official split tests with it.
         boxes: (N, 4) float64, x0, y0, x1, y1 of the bird, pixels of the file.
-        points: (N, 15, 2) float64, x and y of the parts, pixels of the file.
-        visible: (N, 15) bool.
     """
 
     files: tuple[str, ...]
     labels: NDArray[np.int64]
     test: NDArray[np.bool_]
     boxes: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CubAnnotations(CubImages):
+    """The annotations of N images, with the parts of the birds.
+
+    Args:
+        points: (N, 15, 2) float64, x and y of the parts, pixels of the file.
+        visible: (N, 15) bool.
+    """
+
     points: NDArray[np.float64]
     visible: NDArray[np.bool_]
 
@@ -57,15 +70,29 @@ def read_cub(path: Path) -> CubAnnotations:
     Raises:
         UserError: if a file is missing, damaged, or does not fit the others.
     """
-    tree = open_tree(path, "CUB-200-2011")
+    images, rows = _images(open_tree(path, "CUB-200-2011"), path)
+    parts = rows("parts/part_locs.txt", 5, len(PARTS))
+    if not (parts[:, :, 1] == np.arange(1, len(PARTS) + 1)).all():
+        raise UserError(
+            f"{one_line(path)}: parts/part_locs.txt does not list parts 1 to {len(PARTS)} of each image"
+        )
+    return CubAnnotations(**vars(images), points=parts[:, :, 2:4].copy(), visible=parts[:, :, 4] == 1)
+
+
+def read_cub_images(path: Path) -> CubImages:
+    """Read classes, splits and boxes alone; see `read_cub`."""
+    return _images(open_tree(path, "CUB-200-2011"), path)[0]
+
+
+def _images(tree: Tree, path: Path) -> tuple[CubImages, Rows]:
+    """Return the images, and a function that reads a table (N, rows per image, columns) in their order."""
     names = _table(tree, "images.txt", 2)
     count = len(names)
     numbers = {name: row for row, (name, _) in enumerate(names)}
     if len(numbers) != count:
         raise UserError(f"{one_line(path)}: images.txt has an image twice")
 
-    def ordered(file: str, columns: int, rows_per_image: int = 1) -> NDArray[np.float64]:
-        """Return the rows of each image, (N, rows, columns), in the order of images.txt."""
+    def ordered(file: str, columns: int, rows_per_image: int) -> NDArray[np.float64]:
         lines = _table(tree, file, columns)
         if len(lines) != count * rows_per_image:
             raise UserError(
@@ -82,21 +109,14 @@ def read_cub(path: Path) -> CubAnnotations:
             raise UserError(f"{one_line(path)}: {file}: not a table of numbers ({reason(error)})") from None
         return table.reshape(count, rows_per_image, columns)
 
-    labels = ordered("image_class_labels.txt", 2)[:, 0, 1]
-    corners = ordered("bounding_boxes.txt", 5)[:, 0, 1:]
-    parts = ordered("parts/part_locs.txt", 5, len(PARTS))
-    if not (parts[:, :, 1] == np.arange(1, len(PARTS) + 1)).all():
-        raise UserError(
-            f"{one_line(path)}: parts/part_locs.txt does not list parts 1 to {len(PARTS)} of each image"
-        )
-    return CubAnnotations(
+    corners = ordered("bounding_boxes.txt", 5, 1)[:, 0, 1:]
+    images = CubImages(
         tuple(file for _, file in names),
-        labels.astype(np.int64) - 1,
-        ordered("train_test_split.txt", 2)[:, 0, 1] == 0,
+        ordered("image_class_labels.txt", 2, 1)[:, 0, 1].astype(np.int64) - 1,
+        ordered("train_test_split.txt", 2, 1)[:, 0, 1] == 0,
         np.concatenate([corners[:, :2], corners[:, :2] + corners[:, 2:]], axis=1),
-        parts[:, :, 2:4].copy(),
-        parts[:, :, 4] == 1,
     )
+    return images, ordered
 
 
 def cub_parts(source: Source, path: Path, *, cropped: bool = False, merge_sides: bool = False) -> TableReader:

@@ -40,6 +40,7 @@ class ChangedSource(Source):
     ) -> None:
         self.source, self.change, self.words = source, change, words
         self.classes, self.labels, self.shapes = source.classes, source.labels, source.shapes
+        self.varied = source.varied
         everything = np.ones(len(source), dtype=bool)
         self.changed = (
             everything if classes is None else np.isin(source.labels, np.asarray(classes, dtype=np.int64))
@@ -55,6 +56,13 @@ class ChangedSource(Source):
         if self.array is not None:
             return picture(self.array[index])
         image = self.source.read(index)
+        return self.change(image) if self.changed[index] else image
+
+    def view(self, index: int, rng: np.random.Generator) -> Image.Image:
+        """Return the view of the image at ``index``, changed if its class is among the chosen ones."""
+        if not self.varied:
+            return self.read(index)
+        image = self.source.view(index, rng)
         return self.change(image) if self.changed[index] else image
 
     def name(self, index: int) -> str:

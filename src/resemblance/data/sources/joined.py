@@ -21,6 +21,7 @@ class Joined(Source):
         self.classes = first.classes
         self.labels = np.concatenate([first.labels, second.labels])
         self.shapes = np.concatenate([first.shapes, second.shapes])
+        self.varied = first.varied or second.varied
         arrays = [source.array for source in (first, second) if source.array is not None]
         if len(arrays) == 2 and arrays[0].shape[1:] == arrays[1].shape[1:]:
             self.array = np.concatenate(arrays)
@@ -32,6 +33,11 @@ class Joined(Source):
         """Return the image at ``index``."""
         source, index = self._find(index)
         return source.read(index)
+
+    def view(self, index: int, rng: np.random.Generator) -> Image.Image:
+        """Return the view of the image at ``index``."""
+        source, index = self._find(index)
+        return source.view(index, rng)
 
     def name(self, index: int) -> str:
         """Return the name of the image at ``index``."""

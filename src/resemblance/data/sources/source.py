@@ -24,6 +24,7 @@ class Source(ABC):
         array: (N, H, W, C) uint8 if all images are in memory and have the same size, else None.
         groups: (N,) the number of the group (patient, camera) of each image, -1 for none; None if the data has none.
         contents: (N,) uint64, a hash of each image's file, by which copies are found; None if there are no files.
+        varied: whether training sees another `view` of an image in each epoch.
     """
 
     classes: tuple[str, ...]
@@ -32,6 +33,7 @@ class Source(ABC):
     array: NDArray[np.uint8] | None = None
     groups: NDArray[np.int64] | None = None
     contents: NDArray[np.uint64] | None = None
+    varied: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -43,6 +45,13 @@ class Source(ABC):
     @abstractmethod
     def name(self, index: int) -> str:
         """Return the name of the image at ``index`` for messages and reports."""
+
+    def view(self, index: int, rng: np.random.Generator) -> Image.Image:
+        """Return the image at ``index`` as training sees it in an epoch; by default what `read` returns.
+
+        For sources that are `varied`: what reads images without augmentation, such as projection, does not see views.
+        """
+        return self.read(index)
 
     def stamp(self, index: int) -> str:
         """Return a text that changes whenever the image at ``index`` does; by default a checksum of its pixels."""
@@ -105,6 +114,7 @@ class Subset(Source):
         self.array = None if source.array is None else source.array[chosen]
         self.groups = None if source.groups is None else source.groups[chosen]
         self.contents = None if source.contents is None else source.contents[chosen]
+        self.varied = source.varied
         self.source, self.indices = source, chosen
         if isinstance(source, Subset):
             self.source, self.indices = source.source, source.indices[chosen]
@@ -112,6 +122,10 @@ class Subset(Source):
     def read(self, index: int) -> Image.Image:
         """Return the image at ``index`` of the subset."""
         return self.source.read(int(self.indices[index]))
+
+    def view(self, index: int, rng: np.random.Generator) -> Image.Image:
+        """Return the view of the image in the other source."""
+        return self.source.view(int(self.indices[index]), rng)
 
     def name(self, index: int) -> str:
         """Return the name of the image in the other source."""

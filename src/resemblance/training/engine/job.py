@@ -87,7 +87,7 @@ class Job:
 
         Only then can what the model computes for it, its latents or its output, be computed once.
         """
-        return self.recipe.augment == "none" and not self.config.remedy
+        return self.recipe.augment == "none" and not self.config.remedy and not self.splits.train.varied
 
     def attack(self, state: RunState) -> FastAttack | None:
         """Return the attack of adversarial training in the current stage; None without it."""
@@ -112,6 +112,7 @@ class Job:
             seed=self.config.seed,
             stage=self.stage_number(state),
             jpeg=JpegAugment(self.config.jpeg_augment, self.config.jpeg_quality),
+            views=True,
         )
 
     def validation_batches(self, distributed: DistributedContext) -> Iterable[Batch]:

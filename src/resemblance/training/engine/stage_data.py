@@ -104,7 +104,8 @@ class StageData:
 
     def _trains_on_latents(self, stage: Stage) -> bool:
         trained = stage.epochs > 0 and bool(stage.groups)
-        varied = not self.job.same_images and self.job.config.stored_views is None
+        stored = self.job.config.stored_views is not None and not self.job.splits.train.varied
+        varied = not self.job.same_images and not stored
         return trained and not varied and self.model.trains_on_encoded and self._keeps_latents(stage.name)
 
     def _keeps_latents(self, stage: str) -> bool:

@@ -1,0 +1,1 @@
+"""Published data sets in the layout of their archives, with their official splits and the papers' preparation."""
