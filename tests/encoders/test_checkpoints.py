@@ -305,3 +305,38 @@ def test_student_and_teacher_are_a_choice_of_the_user(tmp_path: Path, nested: bo
     ):
         build(path)
     assert same(build(f"{path}::teacher"), nets["teacher"])
+
+
+def bbn(net: Any, classes: int = 5) -> dict[str, Tensor]:
+    """The tensors of BBN's published checkpoint: the last block twice, and a classifier of both."""
+    last = f"layer4.{len(net.layer4) - 1}."
+    state = {}
+    for key, value in net.state_dict().items():
+        if key.startswith(last):
+            state[f"module.backbone.cb_block.{key.removeprefix(last)}"] = value
+        elif not key.startswith("fc."):
+            state[f"module.backbone.{key}"] = value
+    for key, value in net.layer4[-1].state_dict().items():
+        state[f"module.backbone.rb_block.{key}"] = value + 1
+    return state | {"module.classifier.weight": torch.ones(classes, 2 * net.num_features)}
+
+
+@pytest.mark.parametrize("wrapping", ["", "state_dict"])
+def test_inaturalist_weights_of_bbn(tmp_path: Path, wrapping: str) -> None:
+    net = timm.create_model("resnet18", num_classes=3).eval()
+    path = tmp_path / "BBN.iNaturalist2017.res50.180epoch.best_model.pth"
+    torch.save({wrapping: bbn(net)} if wrapping else bbn(net), path)
+    config = EncoderConfig(encoder="resnet18", weights=str(path))
+    encoder: Any = build_encoder(config, IMAGE, 3).eval()
+    loaded = encoder.net.state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in net.state_dict().items() if "fc." not in key)
+    assert not encoder.trained_head
+    assert "of its two branches the conventional one is taken" in encoder.description
+
+
+def test_bbn_of_another_depth_is_refused(tmp_path: Path) -> None:
+    net = timm.create_model("resnet18", num_classes=3)
+    state = {key: value for key, value in bbn(net).items() if "layer3.1" not in key}
+    torch.save(state, tmp_path / "bbn.pth")
+    with pytest.raises(UserError, match=r"missing \(layer3.1.conv1.weight"):
+        build_encoder(EncoderConfig(encoder="resnet18", weights=str(tmp_path / "bbn.pth")), IMAGE, 3)

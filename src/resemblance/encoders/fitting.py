@@ -20,6 +20,7 @@ from resemblance.encoders.checkpoint.tensor_names import (
     prefixes,
     without_wrappers,
 )
+from resemblance.encoders.checkpoint.two_branches import NOTE, conventional_branch
 from resemblance.encoders.checkpoint.weight_sets import AVERAGED, WRAPPERS, State, WeightSet
 from resemblance.encoders.surgery import grey_weight
 from resemblance.encoders.weights import read_sets
@@ -180,7 +181,8 @@ def _fitting_sets(
     problems: list[str] = []
     for weights in sets:
         found: list[_Fitted] = []
-        variants = without_wrappers(weights.tensors, target)
+        branch = conventional_branch(weights.tensors, target)
+        variants = without_wrappers(weights.tensors if branch is None else branch, target)
         for stored in variants:
             several = [] if found else prefixes(stored, target)
             for prefix in several:
@@ -195,6 +197,9 @@ def _fitting_sets(
         if ordered is not None:
             notes = [_renaming(variants[-1], target), *_fit_first_convolution(ordered, target, network)]
             found.append(_of(ordered, {}, target, head, notes, weights.entry))
+        if branch is not None:
+            for one in found:
+                one.notes.append(NOTE)
         fitted += found
     if not fitted:
         raise UserError(
