@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import perspective
 
 from resemblance.config.image import ImageSpec
 from resemblance.data import ArraySource, ImageDataset
-from resemblance.data.augment import crop, flip, pipnet, protopnet
-from resemblance.data.elastic import displacements, elastic
+from resemblance.data.augmentation.elastic import displacements, elastic
+from resemblance.data.augmentation.flip_crop import crop, flip
+from resemblance.data.augmentation.part_copies import protopnet, tesnet
+from resemblance.data.augmentation.pipnet_shapes import pipnet
+from resemblance.data.augmentation.prototree_views import prototree, prototree_cars
 
 IMAGES = torch.rand(6, 3, 20, 31, generator=torch.Generator().manual_seed(0))
 
@@ -178,3 +183,91 @@ def test_pipnets_crop_shows_95_per_cent():
     torch.testing.assert_close(closer.sum(), spot(8, -4).sum() / 0.95, rtol=1e-2, atol=0)
     assert divmod(int(closer.argmax()), 41) == (20 + round(-4 / side), 20 + round(8 / side))
     assert pipnet(torch.ones(20, 3, 16, 24), generators(20)).shape == (20, 3, 16, 24)
+
+
+class Grid(Scripted):
+    """Distort by a grid whose inner corners move by the given shares of the largest distance; no mirroring."""
+
+    def __init__(self, moves):
+        self.kind, self.moves = 3, moves
+
+    def uniform(self, low, high, count):
+        assert (low, high, count) == (-1, 1, self.moves.shape)
+        return self.moves
+
+
+def test_tesnet_distorts_by_a_grid():
+    moves = np.random.default_rng(0).uniform(-1, 1, (2, 9, 9))
+    image = torch.rand(1, 1, 60, 112, generator=torch.Generator().manual_seed(3))
+    corners = np.zeros((2, 11, 11))
+    corners[:, 1:-1, 1:-1] = moves * np.array([112, 60])[:, None, None] * 5 / 224  # pixels along x, y
+    y, x = np.meshgrid(np.arange(60.0), np.arange(112.0), indexing="ij")
+    tiles = [(y + 0.5) / 60 * 10, (x + 0.5) / 112 * 10]
+    dx, dy = (ndimage.map_coordinates(one, tiles, order=1) for one in corners)
+    expected = ndimage.map_coordinates(image[0, 0].numpy(), [y + dy, x + dx], order=1, mode="nearest")
+    result = tesnet(image, [Grid(moves)])[0, 0]
+    torch.testing.assert_close(result, torch.from_numpy(expected), atol=2e-4, rtol=0)
+
+
+def test_three_quarters_of_tesnets_copies_are_protopnets():
+    rngs = generators(400)
+    kinds = [rng.integers(4) for rng in rngs]
+    assert 80 < kinds.count(3) < 120
+    images = IMAGES[:1].expand(400, -1, -1, -1)
+    rows = [row for row, kind in enumerate(kinds) if kind < 3]
+    copies = tesnet(images, generators(400))
+    assert torch.equal(copies[rows], protopnet(images[rows], [rngs[row] for row in rows]))
+
+
+class Corners(Scripted):
+    """Change the perspective alone: the corners move inwards by given shares of the largest distance."""
+
+    def __init__(self, moves):
+        self.moves, self.drawn = moves, iter([0.0, moves, 0.9, 0.9])
+
+    def random(self, count=None):
+        return next(self.drawn)
+
+    def uniform(self, low, high, count=None):
+        middle = (low + high) / 2
+        return middle if count is None else np.full(count, middle)
+
+    def permutation(self, count):
+        return np.arange(count)
+
+
+def test_prototree_changes_the_perspective_as_torchvision_does():
+    moves = np.random.default_rng(1).random((4, 2))
+    side = 101
+    image = spot(18, -22, side) + spot(-25, 9, side) + spot(12, 28, side)
+    ends = np.array([[0, 0], [side, 0], [side, side], [0, side]])
+    inwards = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * moves * 0.2 * side / 2
+    expected = perspective(
+        image, (ends - 0.5).tolist(), (ends + inwards - 0.5).tolist(), InterpolationMode.BILINEAR
+    )
+    result = prototree(image, [Corners(moves)])
+    torch.testing.assert_close(result, expected, atol=0.05, rtol=0)
+    assert not torch.allclose(result, image, atol=0.3)
+
+
+def test_prototree_changes_nothing_with_amounts_of_zero():
+    class Still(Corners):
+        def random(self, count=None):
+            return 0.9
+
+    images = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(4))
+    torch.testing.assert_close(prototree(images, [Still(None)] * 2), images, atol=1e-4, rtol=0)
+    closer = prototree_cars(spot(6, -4), [Still(None)])[0, 0]  # the middle of an image scaled to 256 pixels
+    assert divmod(int(closer.argmax()), 41) == (20 + round(-4 * 256 / 224), 20 + round(6 * 256 / 224))
+
+
+def test_prototrees_colours():
+    images = torch.full((600, 3, 4, 4), 0.5)
+    images[:, 0] = 0.6
+    birds, cars = prototree(images, generators(600)), prototree_cars(images, generators(600))
+    middle = birds[:, :, 1:3, 1:3].amax(dim=(2, 3))
+    assert 0.25 < middle[:, 0].min() < middle[:, 0].max() < 1
+    order = (middle[:, 0] > middle[:, 1] - 1e-6).float().mean()  # birds stay red, cars take any colour
+    assert order > 0.99
+    recoloured = cars[:, :, 1:3, 1:3].amax(dim=(2, 3))
+    assert (recoloured[:, 0] > recoloured[:, 1]).float().mean() < 0.8

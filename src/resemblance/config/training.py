@@ -40,8 +40,8 @@ class TrainConfig:
     )
     augment: str | None = option(
         None,
-        "augmentation of the training images: none, flip, crop, flip+crop, elastic, protopnet or pipnet "
-        "(default: the recipe's)",
+        "augmentation of the training images: none, flip, crop, flip+crop, elastic, protopnet, tesnet, prototree, "
+        "prototree-cars or pipnet (default: the recipe's)",
     )
     class_weights: str = option(
         "none",

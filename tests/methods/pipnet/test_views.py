@@ -8,6 +8,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from resemblance.methods.pipnet import views
+from resemblance.methods.pipnet.config import VIEW_COLOURS
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 9, 7, 3), dtype=np.uint8)
 IMAGES = torch.from_numpy(PIXELS).permute(0, 3, 1, 2).float() / 255
@@ -15,6 +16,7 @@ CHANGE = torch.tensor([-1.0, 0.3, 0.9])
 ENHANCERS = {
     views.brightness: (ImageEnhance.Brightness, 0.5),
     views.colour: (ImageEnhance.Color, 0.02),
+    views.any_colour: (ImageEnhance.Color, 0.5),
     views.contrast: (ImageEnhance.Contrast, 0.5),
     views.sharpness: (ImageEnhance.Sharpness, 0.5),
 }
@@ -41,6 +43,25 @@ def test_posterising_keeps_the_highest_bits():
         for pixels, change in zip(PIXELS, CHANGE.tolist(), strict=True)
     ]
     torch.testing.assert_close(views.posterise(IMAGES, CHANGE), from_pillow(expected))
+
+
+def test_solarising_inverts_bright_pixels():
+    expected = [
+        ImageOps.solarize(Image.fromarray(pixels), 255 * (1 - abs(change)))
+        for pixels, change in zip(PIXELS, CHANGE.tolist(), strict=True)
+    ]
+    torch.testing.assert_close(views.solarise(IMAGES, CHANGE), from_pillow(expected))
+
+
+def test_views_of_cars_differ_more_in_colour():
+    assert len(views.OPERATIONS["cars"]) == 9
+    assert tuple(views.OPERATIONS) == VIEW_COLOURS
+    images = IMAGES[:1].repeat(500, 1, 1, 1)
+    distance = {}
+    for kind in VIEW_COLOURS:
+        torch.manual_seed(0)
+        distance[kind] = (views.recoloured(images, kind=kind) - images).abs().mean()
+    assert distance["cars"] > distance["birds"]
 
 
 @pytest.mark.parametrize(

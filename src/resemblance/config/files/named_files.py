@@ -19,9 +19,9 @@ NAMED = (
     *("cub", "cub-cropped", "cub-corners", "cars", "cars-cropped", "rendered-cars"),
 )
 KINDS = (
-    *("digits", *(f"{name}:DIR" for name in NAMED), "a folder", "a .zip", "a MedMNIST .npz"),
-    "a folder of Parquet files",
+    *("digits", "a folder", "a .zip", "a MedMNIST .npz", "a folder of Parquet files"),
     "hf:OWNER/NAME of the Hugging Face Hub",
+    f"NAME:DIR of a published data set ({', '.join(NAMED)})",
     "KIND:PATH of a module that --import names",
 )
 PICKLED = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".th")

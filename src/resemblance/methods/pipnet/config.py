@@ -11,6 +11,8 @@ from resemblance.config.method import MethodConfig
 from resemblance.config.options import option
 from resemblance.config.words import Words
 
+VIEW_COLOURS = ("birds", "cars")
+
 
 @dataclass
 class PIPNetConfig(EncoderConfig, MethodConfig):
@@ -66,6 +68,11 @@ class PIPNetConfig(EncoderConfig, MethodConfig):
     classification: float = option(2.0, "weight of the classification loss", least=0.0)
     view_strength: float = option(
         1.0, "difference in colour between the two views, from 0 to 1", least=0, most=1
+    )
+    view_colours: str = option(
+        "birds",
+        "how the two views differ in colour: hardly in saturation (birds), or much, and also solarised (cars)",
+        choices=VIEW_COLOURS,
     )
     view_shift: int | None = option(
         None, "largest shift between the two views, in pixels (default: 4 per 224, at least 1)", least=0

@@ -149,7 +149,7 @@ class PIPNet(PrototypeMethod):
         shift = self.config.view_shift
         if shift is None:
             shift = max(1, round(4 / 224 * min(self.spec.image.size)))
-        return shifted(recoloured(images, self.config.view_strength), shift)
+        return shifted(recoloured(images, self.config.view_strength, self.config.view_colours), shift)
 
     def forward(self, images: Tensor) -> Output:
         """Classify images (B, C, H, W) in [0, 1]; in training, two views of each."""
