@@ -16,7 +16,8 @@ DATA = (
 TRAINED_ON = " (default: the data that the run was trained on)"
 LABELS = (
     "table with columns file and class, and perhaps split and group, for images without class folders; TABLE:COLUMN "
-    "names the column of classes; for celeba:DIR an attribute (default: the folders, else the only table beside the images; none: the folders)"
+    "names the column of classes; for celeba:DIR an attribute (default: the folders, else the only table beside the "
+    "images; none: the folders)"
 )
 WINDOW = (
     "values that become black and white in images of more than 8 bits, for instance -160,240 for soft tissue in CT "

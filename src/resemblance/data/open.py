@@ -194,8 +194,8 @@ def _open_benchmark(request: DataRequest) -> DataSplits:
     kind, place = request.kind, request.place
     if kind not in CHOOSES_LABELS:
         _refuse(request.name, request.labels)
-    if not os.path.exists(place):
-        raise UserError(f"{kind}:DIR needs the folder with {kind}'s files; {missing_data(place)}")
     if os.path.isfile(place):
         raise UserError(on_archives(place.parent, [place.name], kind))
+    if not os.path.isdir(place):
+        raise UserError(f"{kind}:DIR needs the folder with {kind}'s files; {missing_data(place)}")
     return BENCHMARKS[kind](request)
