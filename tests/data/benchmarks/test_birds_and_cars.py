@@ -207,6 +207,25 @@ def test_cars(tmp_path):
     assert "names 11 images, 1 of them is missing: the first is cars_train/00002.jpg" in message
 
 
+def test_cars_with_all_images_in_one_folder(tmp_path):
+    sides = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
+    kind = [(name, object) for name in ("relative_im_path", *sides, "class", "test")]
+    table = np.zeros((1, 10), dtype=kind)
+    (tmp_path / "car_ims").mkdir()
+    for number in range(10):
+        file = f"car_ims/{number + 1:06}.jpg"
+        table[0, number] = (file, 1, 2, 8, 6, number % 2 + 1, int(number > 5))
+        (tmp_path / file).write_bytes(encoded(noise(number, (10, 12)), "JPEG"))
+    names = np.array(["Acura RL Sedan 2012", "smart fortwo Convertible 2012"], dtype=object)[None]
+    savemat(tmp_path / "cars_annos.mat", {"annotations": table, "class_names": names})
+    splits = open_data(f"cars-cropped:{tmp_path}")
+    assert splits.classes == tuple(names[0])
+    assert [len(splits.train), len(splits.val), len(splits.test)] == [4, 2, 4]
+    assert sorted(map(splits.test.name, range(4)))[0] == "car_ims/000007.jpg"
+    assert splits.test.labels.tolist() == [0, 0, 1, 1]
+    assert splits.test.read(0).size == (8, 5)
+
+
 def test_test_annotations_without_classes_are_refused(tmp_path):
     folder = cars(tmp_path)
     table = np.zeros(
@@ -218,6 +237,11 @@ def test_test_annotations_without_classes_are_refused(tmp_path):
     (folder / "devkit/cars_train_annos.mat").write_bytes(b"?")
     assert "cars_train_annos.mat: damaged, or not a MATLAB file" in refusal(open_data, f"cars:{folder}")
     (folder / "cars_test_annos_withlabels.mat").unlink()
+    shutil.rmtree(folder / "cars_test")
+    (folder / "cars_test.tgz").touch()
+    message = refusal(open_data, f"cars:{folder}")
+    assert "but not cars_test_annos_withlabels.mat, cars_test; unpack cars_test.tgz" in message
+    (folder / "cars_test.tgz").unlink()
     assert "but not cars_test_annos_withlabels.mat" in refusal(open_data, f"cars:{folder}")
 
 

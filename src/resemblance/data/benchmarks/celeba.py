@@ -42,7 +42,7 @@ def open_celeba(request: DataRequest) -> DataSplits:
     Raises:
         UserError: for missing or damaged files, or an unknown attribute.
     """
-    folder = find_folder(request.place, CELEBA)
+    folder, _ = find_folder(request.place, CELEBA)
     table = read_attributes(CELEBA.path(folder, ATTRIBUTES))
     attribute = MALE if request.labels in (None, NONE) else request.labels
     if attribute not in table.names:

@@ -35,7 +35,7 @@ def open_cub(request: DataRequest) -> DataSplits:
     Raises:
         UserError: for missing or damaged files.
     """
-    folder = find_folder(request.place, CUB)
+    folder, _ = find_folder(request.place, CUB)
     birds = read_cub_images(folder)
     classes = []
     for line in (folder / "classes.txt").read_text("utf-8").splitlines():

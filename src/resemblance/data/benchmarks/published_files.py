@@ -33,30 +33,45 @@ class PublishedData:
         return path
 
 
-def find_folder(place: Path, data: PublishedData) -> Path:
+def find_folder(place: Path, *layouts: PublishedData) -> tuple[Path, PublishedData]:
     """Return the folder of a data set: the one that is given, the one above it, or one directly below it.
 
     Args:
         place: what the user gave.
-        data: what is needed.
+        layouts: what is needed; one of several, the usual one first.
+
+    Returns:
+        The folder, and which layout it has.
 
     Raises:
-        UserError: if none has all that is needed; the message says whether it is an archive that has to be unpacked, a
-            folder that was copied in part, or something else.
+        UserError: if none has all that is needed; the message says whether there is an archive that has to be unpacked,
+            a folder that was copied in part, or something else.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> place, data = Path(mkdtemp()), PublishedData("the birds", (("images.txt",), ("images",)))
+        >>> (place / "birds" / "images").mkdir(parents=True)
+        >>> (place / "birds" / "images.txt").touch()
+        >>> find_folder(place, data)[0].name
+        'birds'
     """
     candidates = [place, *_folders_in(place), place.resolve().parent]
+    for data in layouts:
+        for folder in candidates:
+            if all(_present(folder, paths) is not None for paths in data.needed):
+                return folder, data
+    data = layouts[0]
     counts = [sum(_present(folder, paths) is not None for paths in data.needed) for folder in candidates]
     best = counts.index(max(counts))
-    if counts[best] == len(data.needed):
-        return candidates[best]
     usual = listed([paths[0] for paths in data.needed])
     if counts[best] and best < len(candidates) - 1:
         folder = candidates[best]
         there = [paths[0] for paths in data.needed if _present(folder, paths) is not None]
         absent = [paths[0] for paths in data.needed if _present(folder, paths) is None]
+        packed = [name for name in _names_in(folder) if name.lower().endswith(ARCHIVES)]
+        doubt = f"unpack {listed(packed, 3)}" if packed else "was it copied or unpacked completely?"
         raise UserError(
-            f"{one_line(folder)}: has {listed(there)} of {data.title}, but not {listed(absent)}; was it copied or "
-            "unpacked completely?"
+            f"{one_line(folder)}: has {listed(there)} of {data.title}, but not {listed(absent)}; {doubt}"
         )
     archives = [name for name in _names_in(place) if name.lower().endswith(ARCHIVES)]
     if archives:

@@ -33,7 +33,7 @@ def open_quickdraw(request: DataRequest) -> DataSplits:
     Raises:
         UserError: for missing or damaged files.
     """
-    folder = find_folder(request.place, QUICKDRAW)
+    folder, _ = find_folder(request.place, QUICKDRAW)
     parts: dict[str, list[tuple[NDArray[np.uint8], NDArray[np.int64]]]] = {"train": [], "test": []}
     drawn = []
     for label, name in enumerate(CLASSES):

@@ -35,7 +35,7 @@ def open_rendered_cars(request: DataRequest) -> DataSplits:
     Raises:
         UserError: for missing or damaged files.
     """
-    folder = find_folder(request.place, CARS)
+    folder, _ = find_folder(request.place, CARS)
     try:
         names = (folder / "list.txt").read_text("utf-8").split()
     except (OSError, UnicodeDecodeError) as error:

@@ -29,48 +29,54 @@ CARS = PublishedData(
     ),
 )
 META, TRAIN, TEST = range(3)
+TOGETHER = PublishedData("Stanford Cars", (("cars_annos.mat", "devkit/cars_annos.mat"), ("car_ims",)))
 CORNERS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
 
 
 def open_cars(request: DataRequest) -> DataSplits:
     """Open ``cars:DIR``, or ``cars-cropped:DIR``, in which all images are cropped to the cars.
 
-    The boxes of the annotations count pixels from 1 and include both edges, as MATLAB does.
+    They lie in ``cars_train/`` and ``cars_test/``, with the annotations of the devkit, or in ``car_ims/``, with
+    ``cars_annos.mat``. Boxes are taken to count pixels from 1 and to include both edges, as is usual in MATLAB.
 
     Raises:
         UserError: for missing or damaged files.
     """
-    folder = find_folder(request.place, CARS)
-    [names] = read_matlab(CARS.path(folder, META), "class_names")
+    folder, layout = find_folder(request.place, CARS, TOGETHER)
+    [names] = read_matlab(layout.path(folder, META), "class_names")
     classes = [str(name) for name in np.atleast_1d(names)]
-    images: list[ListedImage] = []
-    boxes: dict[str, list[float]] = {}
-    tables = [(TRAIN, "train", "cars_train"), (TEST, "test", "cars_test")]
-    for number, part, images_in in tables:
-        for file, label, box in _annotations(CARS.path(folder, number)):
-            images.append(ListedImage(f"{images_in}/{file}", label, part))
-            boxes[one_line(images[-1].file)] = box
-    notes = notes_on_checksums([CARS.path(folder, TEST)])
+    notes = []
+    if layout is CARS:
+        found = [
+            *_annotations(layout.path(folder, TRAIN), "train"),
+            *_annotations(layout.path(folder, TEST), "test"),
+        ]
+        notes = notes_on_checksums([layout.path(folder, TEST)])
+    else:
+        found = _annotations(layout.path(folder, META))
+    images, boxes = [image for image, _ in found], {one_line(image.file): box for image, box in found}
     splits = open_listed(request, folder, classes, images, "the annotation files", notes)
     return crop_to_boxes(splits, boxes) if request.kind == "cars-cropped" else splits
 
 
-def _annotations(path: Path) -> list[tuple[str, int, list[float]]]:
-    """Return file, class from 0, and box of each image."""
+def _annotations(path: Path, part: str = "") -> list[tuple[ListedImage, list[float]]]:
+    """Return image and box of each row: of the images of a split, or, for an empty one, as the rows say."""
     [table] = read_matlab(path, "annotations")
     fields: Any = table.dtype.names or ()
-    absent = [name for name in (*CORNERS, "class", "fname") if name not in fields]
+    absent = [
+        name
+        for name in (*CORNERS, "class", *(("fname",) if part else ("relative_im_path", "test")))
+        if name not in fields
+    ]
     if absent:
         doubt = f"; the test images' classes are in {LABELLED_TEST}" if absent == ["class"] else ""
         raise UserError(f"{one_line(path)}: its annotations have no {absent[0]}{doubt}")
+    images = []
     try:
-        return [
-            (
-                str(row["fname"]),
-                int(row["class"]) - 1,
-                [float(row[side]) - (side in CORNERS[:2]) for side in CORNERS],
-            )
-            for row in np.atleast_1d(table)
-        ]
+        for row in np.atleast_1d(table):
+            file = f"cars_{part}/{row['fname']}" if part else str(row["relative_im_path"])
+            image = ListedImage(file, int(row["class"]) - 1, part or ("test" if row["test"] else "train"))
+            images.append((image, [float(row[side]) - (side in CORNERS[:2]) for side in CORNERS]))
     except (TypeError, ValueError) as error:
         raise UserError(f"{one_line(path)}: a row is not an annotation ({reason(error)})") from None
+    return images

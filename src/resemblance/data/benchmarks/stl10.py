@@ -28,7 +28,7 @@ def open_stl10(request: DataRequest) -> DataSplits:
     Raises:
         UserError: for missing or damaged files.
     """
-    folder = find_folder(request.place, STL10)
+    folder, _ = find_folder(request.place, STL10)
     paths = [STL10.path(folder, number) for number in range(4)]
     arrays = {}
     for part, (images_path, labels_path) in (("train", paths[:2]), ("test", paths[2:])):

@@ -23,7 +23,7 @@ def open_svhn(request: DataRequest) -> DataSplits:
     Raises:
         UserError: for missing or damaged files.
     """
-    folder = find_folder(request.place, SVHN)
+    folder, _ = find_folder(request.place, SVHN)
     arrays = {}
     paths = [SVHN.path(folder, number) for number in range(2)]
     for part, path in zip(("train", "test"), paths, strict=True):
