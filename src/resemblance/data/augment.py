@@ -38,6 +38,7 @@ def get_augment(name: str) -> Augment | None:
         UserError: if there is no augmentation of that name.
 
     Example:
+        >>> import torch
         >>> get_augment("flip")(torch.rand(2, 3, 8, 8), [np.random.default_rng(i) for i in range(2)]).shape
         torch.Size([2, 3, 8, 8])
     """

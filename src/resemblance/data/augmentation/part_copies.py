@@ -29,6 +29,14 @@ def tesnet(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
 
     TesNet's authors prepare 10 copies of each of the four kinds in advance, so that one of their epochs sees each image
     40 times. The distortion moves the inner corners of a grid of 10×10 tiles by up to 5 pixels of an image of 224.
+
+    Args:
+        images: (B, C, H, W).
+        rngs: one generator per image.
+
+    Example:
+        >>> tesnet(torch.rand(1, 3, 28, 28), [np.random.default_rng(0)]).shape
+        torch.Size([1, 3, 28, 28])
     """
     distorted = [bool(rng.integers(4) == 3) for rng in rngs]
     still = torch.eye(3)

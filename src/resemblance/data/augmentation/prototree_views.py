@@ -47,6 +47,14 @@ def prototree(images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
     to 2 % of the circle; rotation by up to 10°, shear by up to 2°, shift by up to 5 %. Changes of shape are made at
     once, in random order, and pixels from outside the image are black. `data.benchmarks.box_crops.CornerCrops` are the
     crops that the authors store beforehand.
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        rngs: one generator per image.
+
+    Example:
+        >>> prototree(torch.rand(1, 3, 28, 28), [np.random.default_rng(0)]).shape
+        torch.Size([1, 3, 28, 28])
     """
     return _changed(images, rngs, BIRDS)
 
