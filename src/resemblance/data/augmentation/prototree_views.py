@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as vision
 
 from resemblance.data.augmentation.flip_crop import flip
 from resemblance.data.augmentation.warp import rotation, warped
@@ -98,6 +97,9 @@ def _random_perspective(rng: np.random.Generator, distortion: float) -> Tensor:
 
 def _recoloured(image: Tensor, rng: np.random.Generator, strength: Strength) -> Tensor:
     """Change brightness, contrast, saturation and hue of an image (C, H, W) in random order."""
+    # Imported here, since it takes longer than all that reads data.
+    from torchvision.transforms.v2 import functional as vision
+
     factors, hue = rng.uniform(1 - FACTOR, 1 + FACTOR, 3), float(rng.uniform(-strength.hue, strength.hue))
     for kind in rng.permutation(4):
         if kind == 0:
