@@ -60,7 +60,8 @@ def open_celeba(request: DataRequest) -> DataSplits:
     images = [ListedImage(place + file, int(has[file]), part) for file, part in parts.items()]
     notes = notes_on_checksums([CELEBA.path(folder, number) for number in (ATTRIBUTES, PARTITION)])
     if isinstance(tree, Archive):
-        absent = [image.file for image in images if image.file not in set(tree.names)]
+        present = set(tree.names)
+        absent = [image.file for image in images if image.file not in present]
         if absent:
             raise UserError(f"{one_line(tree.path)}: has no {absent[0]}; was it copied completely?")
         return open_listed(request, folder, _classes(attribute), images, "the partition", notes, tree)
