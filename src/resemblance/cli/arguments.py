@@ -156,4 +156,4 @@ def _convert(value: Any, option: Option, place: str) -> Any:
 
 
 def _required(option: Option) -> bool:
-    return option.positional or option.required
+    return (option.positional and not option.optional) or option.required
