@@ -61,6 +61,7 @@ LARGEST_FOLDER = 18
 MAY_IMPORT_METHODS = {
     "resemblance.convert.conversion": {"kmex"},  # a conversion makes a KMEx ...
     "resemblance.convert.original": {"blackbox", "kmex"},  # ... of a black box, or of another KMEx's
+    "resemblance.methods.autoencoder.model": {"prototypedl"},  # its network, without the prototypes
     "resemblance.methods.kmex.config": {"blackbox"},  # KMEx holds a black box
     "resemblance.methods.kmex.model": {"blackbox"},
     "resemblance.methods.protopshare.config": {
