@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_a_row_is_read(tmp_path):
         ("row: black box", "", "experiment made/table1/row: 'row' is missing"),
         ("seeds: 2", "seed: 2", "has no entry 'seed'"),
         ("{train: blackbox,", "{", "step model: expected one of train, convert, evaluate, audit"),
-        ("{value: test.accuracy,", "{step: modell,", "measure accuracy: there is no step 'modell'"),
+        ("{value: test.accuracy,", "{step: modell, value: x,", "measure accuracy: there is no step 'modell'"),
         ("{accuracy: [80, 1]}", "{acuracy: 80}", "cell digits: there is no measure 'acuracy'"),
         ("[80, 1]", "[80, 1, 2]", r"cell digits: accuracy: expected the mean, or \[mean, ±\]"),
         ("beside: digits", "beside: birdz", "cell birds: beside: there is no cell 'birdz' before it"),
@@ -109,7 +110,8 @@ def test_the_experiments_of_this_library_are_complete():
     tasks = in_order(task for chosen in choose(rows, ["*"]) for task in plan.tasks(chosen, 0).values())
     assert len(tasks) >= len(rows)
     for task in tasks:
-        words = task.words()
+        options = {name: value for name, value in task.options.items() if name != "start"}  # is read at once
+        words = replace(task, options=options).words()
         if task.verb == "train":
             parse(task.name, "", words[2:], TrainCommand, get_config(task.subjects[0]))
         else:

@@ -23,6 +23,7 @@ KNOWN: dict[str, tuple[str, tuple[str, ...], str]] = {
     "cifar10": ("CIFAR-10", ("cifar10", "cifar-10-batches-bin"), "cifar10:{}"),
     "pets": ("Oxford-IIIT pets, three breeds", ("oxford-pets-three/images.zip", "pets"), "{}"),
     "cub": ("CUB-200-2011", ("CUB_200_2011", "cub"), "cub:{}"),
+    "cub-crops": ("CUB-200-2011, cut to the boxes", ("CUB_200_2011", "cub"), "cub-crops:{}"),
     "cars": ("Stanford Cars", ("stanford_cars", "stanford-cars", "cars"), "cars:{}"),
     "rendered-cars": ("rendered cars, 11 angles", ("rendered-cars",), "rendered-cars:{}"),
     "svhn": ("SVHN, cropped digits", ("svhn", "SVHN"), "svhn:{}"),

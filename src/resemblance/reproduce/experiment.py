@@ -13,7 +13,7 @@ from resemblance.config.files.options_file import read_options
 from resemblance.config.files.typed import make, typed
 
 VERBS = ("train", "convert", "evaluate", "audit")
-REFERENCE = re.compile(r"\{([^{}]+)\}")  # {step}, {paper/table/row}, or {name of data}
+REFERENCE = re.compile(r"\{([^{}]+)\}")  # {step}, {paper/table/row}, or {name} as in --data name:PATH
 MODEL = "model"  # the step of another row to which {paper/table/row} refers
 
 
@@ -94,7 +94,6 @@ class Row:
         title: the row's name in the table.
         seeds: the number of runs of the paper; None if it does not say.
         spread: what the paper's ± is.
-        needs: what the steps read besides the data, by the names of ``--data``.
         steps: in the order in which they run.
         measures: by name.
         cells: by name.
@@ -107,11 +106,20 @@ class Row:
     title: str
     seeds: int | None
     spread: str
-    needs: tuple[str, ...]
     steps: Mapping[str, Step]
     measures: Mapping[str, Measure]
     cells: Mapping[str, Cell]
     notes: str = ""
+
+    @property
+    def data_names(self) -> list[str]:
+        """What its cells read, by the names of ``--data``."""
+        names = [cell.data for cell in self.cells.values()]
+        for step in self.steps.values():
+            for cell in self.cells.values():
+                found = references(step, {**step.options, **cell.options.get(step.name, {})})
+                names += [name for name in found if name not in self.steps and "/" not in name]
+        return list(dict.fromkeys(names))
 
     def figure(self, cell: Cell, measure: str) -> Figure | None:
         """Return the paper's figure for a cell, or that of the cell beside which it stands."""
@@ -125,7 +133,6 @@ _ROW = {
     "row": str,
     "seeds": int | None,
     "spread": str,
-    "needs": list[str],
     "steps": dict[str, Any],
     "measures": dict[str, Any],
     "cells": dict[str, Any],
@@ -163,7 +170,7 @@ def read_row(path: Path, name: str) -> Row:
         for key, value in values.get("measures", {}).items()
     }
     for key, measure in measures.items():
-        if measure.step not in steps:
+        if measure.value is not None and measure.step not in steps:
             raise UserError(f"{place}, measure {key}: there is no step {measure.step!r}")
     cells: dict[str, Cell] = {}
     for key, value in values["cells"].items():
@@ -175,7 +182,6 @@ def read_row(path: Path, name: str) -> Row:
         values["row"],
         values.get("seeds"),
         values.get("spread", "standard deviation"),
-        tuple(values.get("needs", ())),
         steps,
         measures,
         cells,

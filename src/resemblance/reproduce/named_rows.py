@@ -80,7 +80,7 @@ def choose(rows: dict[str, Row], names: Sequence[str]) -> list[Chosen]:
         ['prototypedl/section3.3/interpretable/mnist']
         >>> choose(rows, ["prototypedll"])
         Traceback (most recent call last):
-        resemblance.config.errors.UserError: there is no experiment 'prototypedll'; did you mean 'prototypedl'? ...
+        resemblance.config.errors.UserError: there is no experiment 'prototypedll'; did you mean 'prototypedl' ...
     """
     cells = [Chosen(row, cell) for row in rows.values() for cell in row.cells.values()]
     meant = set()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from resemblance.reproduce.experiment import Figure, Measure
+from resemblance.reproduce.experiment import Figure
 from resemblance.reproduce.named_rows import Chosen
 from resemblance.reproduce.task import Record, Task
 
@@ -115,7 +115,7 @@ def outcomes(chosen: Chosen, tasks: Mapping[int, Mapping[str, Task]]) -> list[Ou
         figure = row.figure(cell, name)
         values = {}
         for seed, steps in tasks.items():
-            value = _value(measure, steps[measure.step])
+            value = None if measure.value is None else _value(measure.value, steps[measure.step])
             if value is not None:
                 values[seed] = 100 * value if measure.percent else value
         if figure is None and not values:
@@ -154,12 +154,10 @@ def _with_others(tasks: Sequence[Task]) -> list[Record]:
     return _records(tasks) + [record for task in tasks for record in _with_others(task.after) if task.after]
 
 
-def _value(measure: Measure, task: Task) -> float | None:
-    """Return the value of a measure in a task's result; None if it is not finished or has no such value."""
-    if measure.value is None or (result := task.read_result()) is None:
-        return None
-    value = find_value(result, measure.value)
-    return None if value is None else float(value)
+def _value(name: str, task: Task) -> float | None:
+    """Return a value of a task's result; None if it is not finished or has no such value."""
+    result = task.read_result()
+    return None if result is None else find_value(result, name)
 
 
 def find_value(result: Mapping[str, Any], name: str) -> float | None:

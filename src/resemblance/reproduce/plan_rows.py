@@ -64,7 +64,7 @@ class Plan:
         after: dict[Path, Task] = {}
         paths: dict[str, list[str]] = {}
         for reference in references(step, options):
-            if reference in row.needs:
+            if _is_data(row, reference):
                 paths[reference] = [self.data[reference]]
                 continue
             other = self._other(row, cell, reference)
@@ -91,10 +91,7 @@ class Plan:
             return row, cell, reference
         other = self.rows.get(reference)
         if other is None:
-            raise UserError(
-                f"experiment {row.name}: {{{reference}}} is neither one of its steps, nor another experiment, nor in "
-                f"its needs"
-            )
+            raise UserError(f"experiment {row.name}: there is no experiment {reference!r}")
         if cell.name not in other.cells or MODEL not in other.steps:
             raise UserError(f"experiment {row.name}: {reference} has no model for the cell {cell.name!r}")
         return other, other.cells[cell.name], MODEL
@@ -102,10 +99,12 @@ class Plan:
     def _collect(self, row: Row, cell: Cell, names: dict[str, None], path: Sequence[str]) -> None:
         if row.name in path:
             raise UserError(f"experiment {row.name} builds on itself: {' → '.join([*path, row.name])}")
-        names |= dict.fromkeys([cell.data, *row.needs])
+        names[cell.data] = None
         for step in row.steps.values():
             for reference in references(step, {**step.options, **cell.options.get(step.name, {})}):
-                if reference not in row.needs and reference not in row.steps:
+                if _is_data(row, reference):
+                    names[reference] = None
+                elif reference not in row.steps:
                     other, its_cell, _ = self._other(row, cell, reference)
                     self._collect(other, its_cell, names, [*path, row.name])
 
@@ -117,3 +116,8 @@ class Plan:
     def _subjects(self, step: Step, paths: Mapping[str, list[str]]) -> tuple[str, ...]:
         whole = REFERENCE.fullmatch(step.subject)
         return tuple(paths[whole[1]]) if whole else (self._resolved(step.subject, paths),)
+
+
+def _is_data(row: Row, reference: str) -> bool:
+    """Check whether a reference means something that ``--data`` names: neither a step nor the path of a row."""
+    return reference not in row.steps and "/" not in reference

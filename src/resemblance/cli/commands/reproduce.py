@@ -28,7 +28,7 @@ def run(options: ReproduceCommand) -> int:
             _list(rows, data_at_hand(options.data), out)
             return 0
         chosen = choose(rows, options.names)
-        names = [name for row in rows.values() for name in _names(row)]
+        names = [name for row in rows.values() for name in row.data_names]
         folder = options.output.expanduser().resolve()
         result = reproduce(
             rows,
@@ -60,10 +60,6 @@ def _seeds(seeds: tuple[int, ...]) -> list[int]:
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UserError("--seeds: expected different whole numbers from 0, such as 0,1,2")
     return list(seeds)
-
-
-def _names(row: Row) -> list[str]:
-    return [*row.needs, *(cell.data for cell in row.cells.values())]
 
 
 def _list(rows: dict[str, Row], here: dict[str, str], out: Screen) -> None:
