@@ -12,6 +12,7 @@ import torch
 from resemblance.core.recipe import Stage
 from resemblance.core.training_step import TrainingStep
 from resemblance.data.augment import get_augment
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.compress import JpegAugment
 from resemblance.data.dataset import ImageDataset
 from resemblance.reproduce.budget import Cost
@@ -19,19 +20,18 @@ from resemblance.reproduce.task import Task
 from resemblance.runs.keywords import train_options
 from resemblance.runs.messages import Messages
 from resemblance.runs.training_run import prepare_training
-from resemblance.training.engine.fit import CheckedRun
+from resemblance.training.cached.cached_outputs import compute_output
+from resemblance.training.engine.fit import CheckedRun, apply_config
 from resemblance.training.engine.module import train_mode
 from resemblance.training.engine.optimizers import OptimizerState, build_optimizer, freeze_others
 
 WARM, TIMED = 1, 8  # steps
-ENOUGH = 5.0  # seconds of timed steps
+ENOUGH = 10.0  # seconds for a stage
 MORE = 1.15  # for validation after each epoch, and what else an epoch has
 
 
 def measure_epoch(task: Task) -> Cost:
     """Measure the seconds of an epoch, the mean over the epochs of the recipe, and count these.
-
-    Encoders that are run once and kept are run in each of the steps measured here: such epochs are shorter.
 
     Args:
         task: a training; its folder is not touched.
@@ -46,14 +46,18 @@ def measure_epoch(task: Task) -> Cost:
             task.subjects[0], None, keywords | {"seed": task.seed or 0}, data, folder
         )
         checked = prepare_training(config, options, data, None, Path(folder), Messages()).checked
-        recipe = checked.job.recipe
-        trained = [stage for stage in recipe.stages if stage.epochs and stage.groups]
-        seconds = sum(stage.epochs * _epoch_seconds(checked, stage) for stage in trained)
-    return Cost(MORE * seconds / max(1, recipe.epochs), recipe.epochs)
+        job = checked.job
+        planned = apply_config(job.model.recipe(), job.config).epochs  # small data may lengthen some stages
+        seconds = sum(
+            stage.epochs * _epoch_seconds(checked, stage)
+            for stage in job.recipe.stages
+            if stage.epochs and stage.groups
+        )
+    return Cost(MORE * seconds / max(1, planned), planned)
 
 
 def _epoch_seconds(checked: CheckedRun, stage: Stage) -> float:
-    """Measure an epoch of a stage."""
+    """Measure an epoch of a stage; without the encoder where its latents are kept."""
     job = checked.job
     model, recipe, images = job.model, job.recipe, len(job.splits.train)
     device = checked.distributed.device
@@ -67,16 +71,32 @@ def _epoch_seconds(checked: CheckedRun, stage: Stage) -> float:
     train_mode(model)
     order = np.random.default_rng(0).permutation(images)
     times: list[float] = []
-    while len(times) < WARM + TIMED and sum(times[WARM:]) < ENOUGH:
+    end = time.monotonic() + ENOUGH
+    while len(times) <= WARM or (len(times) < WARM + TIMED and time.monotonic() < end):
         started = time.monotonic()
         first = len(times) * size % max(1, images - size + 1)
-        batch = dataset.__getitems__([(0, int(index)) for index in order[first : first + size]])
+        batch: Batch | EncodedBatch = dataset.__getitems__([(0, int(i)) for i in order[first : first + size]])
+        batch = Batch(*(tensor.to(device) for tensor in batch))
+        if _on_latents(checked, stage):
+            with torch.no_grad():
+                batch = EncodedBatch(model.encode(batch.images), batch.labels, batch.indices)
+            started = time.monotonic()
         model.before_step(TrainingStep(stage.name, 0, stage.epochs, 0, len(times), steps, 0))
-        loss = sum(model.loss(model(batch.images.to(device)), batch.labels.to(device)).values())
-        assert isinstance(loss, torch.Tensor)
+        terms = model.loss(compute_output(model, batch), batch.labels)
+        loss = torch.stack([term.float() for term in terms.values()]).sum()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         float(loss.detach())  # waits for the device
         times.append(time.monotonic() - started)
     return steps * float(np.median(times[WARM:]))
+
+
+def _on_latents(checked: CheckedRun, stage: Stage) -> bool:
+    """Check whether a stage is trained on latents that are computed once."""
+    job = checked.job
+    model, stages = job.model, job.recipe.stages
+    before = stages[: stages.index(stage) + 1]
+    trained = any(other.epochs and model.traits.encoder_groups & other.groups.keys() for other in before)
+    kept = job.same_images and bool(job.config.latent_cache) and model.encodes and model.trains_on_encoded
+    return kept and not trained
