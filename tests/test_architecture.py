@@ -25,6 +25,7 @@ FLOORS = [
     "cli",
     "resemblance",  # the package's public names
     "api",
+    "sweep",
     "reproduce",
     "report",
     "runs",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from resemblance.cli.console import Screen, screen
 from resemblance.cli.main import dispatch
-from resemblance.config.commands import ReproduceCommand
 from resemblance.config.errors import UserError
+from resemblance.config.experiment_commands import ReproduceCommand
 from resemblance.reproduce.budget import Budget
 from resemblance.reproduce.data_at_hand import data_at_hand, describe_data
 from resemblance.reproduce.experiment import Row
@@ -35,10 +35,10 @@ def run(options: ReproduceCommand) -> int:
             chosen,
             data_at_hand(options.data, names),
             folder,
-            _seeds(options.seeds),
+            checked_seeds(options.seeds),
             dispatch,
             out,
-            budget=None if options.budget is None else partial(_start_budget, options.budget, out),
+            budget=None if options.budget is None else partial(start_budget, options.budget, out),
             run=not options.table_only,
         )
         _show(result, make_folder(folder), out)
@@ -50,13 +50,19 @@ def run(options: ReproduceCommand) -> int:
     return 0
 
 
-def _start_budget(minutes: float, out: Screen) -> Budget:
+def start_budget(minutes: float, out: Screen) -> Budget:
+    """Start a budget of minutes that measures the time of epochs."""
     from resemblance.reproduce.epoch_time import measure_epoch
 
     return Budget(minutes, measure_epoch, out)
 
 
-def _seeds(seeds: tuple[int, ...]) -> list[int]:
+def checked_seeds(seeds: tuple[int, ...]) -> list[int]:
+    """Return seeds that are different whole numbers.
+
+    Raises:
+        UserError: if they are not.
+    """
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UserError("--seeds: expected different whole numbers from 0, such as 0,1,2")
     return list(seeds)
