@@ -13,7 +13,7 @@ CPU_FILE = Path("/proc/cpuinfo")
 
 @lru_cache(maxsize=1)
 def describe_machine() -> str:
-    """Return cores, processor, GPU if PyTorch has one, and the version of PyTorch.
+    """Return cores, processor, threads, GPU if PyTorch has one, and the version of PyTorch.
 
     Example:
         >>> " core" in describe_machine(), "PyTorch" in describe_machine()
@@ -22,7 +22,9 @@ def describe_machine() -> str:
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = torch.get_num_threads()
     parts = [f"{cores} core{'s' if cores > 1 else ''} of {_processor()}"]
+    parts += [f"{threads} thread{'s' if threads > 1 else ''}"] if threads != cores else []
     if torch.cuda.is_available():
         parts.append(torch.cuda.get_device_name(0))
     return ", ".join([*parts, f"PyTorch {version('torch').partition('+')[0]}"])

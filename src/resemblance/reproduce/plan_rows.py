@@ -83,7 +83,17 @@ class Plan:
         own = short if step.name == MODEL else f"{short}-{step.name.replace(' ', '-')}"
         folder = self.folder / row.name / cell.name / f"seed-{seed}" / own
         title = f"{row.name}/{cell.name}, seed {seed}, {step.name}"
-        return Task(title, step.verb, subjects, resolved, folder, seeded, tuple(after.values()), self.folder)
+        return Task(
+            title,
+            step.verb,
+            subjects,
+            resolved,
+            folder,
+            seeded,
+            tuple(after.values()),
+            self.folder,
+            cell.data,
+        )
 
     def _other(self, row: Row, cell: Cell, reference: str) -> tuple[Row, Cell, str]:
         """Return the row, cell and step that a reference in a row means."""

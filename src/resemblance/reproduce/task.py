@@ -39,6 +39,7 @@ class Task:
         seed: the seed; None for commands without one.
         after: the tasks that must be finished before.
         root: the folder of all results, from which texts name the others.
+        data_set: the name of the data set, whose place may change; empty if the place is all that is known.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Task:
     seed: int | None = None
     after: tuple[Task, ...] = ()
     root: Path = Path()
+    data_set: str = ""
 
     @property
     def record_path(self) -> Path:
@@ -108,6 +110,8 @@ class Task:
     def recorded_options(self) -> dict[str, Any]:
         """Return what tells this task from others: its options as JSON holds them, without places of files."""
         plain = {"seed": self.seed, **{name: _plain(value) for name, value in self.options.items()}}
+        if self.data_set and "data" in plain:
+            plain["data"] = self.data_set
         here = f"{self.root}{os.sep}"
         return {
             name: without_places(value.replace(here, "")) if isinstance(value, str) else value
