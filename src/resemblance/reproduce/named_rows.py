@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -56,7 +57,7 @@ def read_rows(folder: Path | None = None) -> dict[str, Row]:
     """
     folder = folder or experiments_folder()
     rows = {}
-    for path in sorted(folder.glob("*/*/*.yaml")):
+    for path in sorted(folder.glob("*/*/*.yaml"), key=lambda path: _natural(path.as_posix())):
         name = path.relative_to(folder).with_suffix("").as_posix()
         rows[name] = read_row(path, name)
     if not rows:
@@ -96,6 +97,11 @@ def choose(rows: dict[str, Row], names: Sequence[str]) -> list[Chosen]:
             )
         meant |= matches
     return [one for one in cells if one.name in meant]
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key by which table3 comes before table11."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _means(pattern: str, name: str) -> bool:

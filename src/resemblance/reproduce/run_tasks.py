@@ -13,6 +13,7 @@ from resemblance.reproduce.machine import describe_machine
 from resemblance.reproduce.task import ITS_OWN_FOLDER, Record, Task
 from resemblance.runs.folders import make_folder
 from resemblance.runs.messages import Messages
+from resemblance.training.engine.interrupts import Interrupted
 
 Command = Callable[[list[str]], int]  # runs the words of a command and returns its exit code
 
@@ -96,6 +97,9 @@ def _run(
     record.write(task.record_path)
     try:
         code = command(words)
+    except (KeyboardInterrupt, Interrupted):
+        messages.warn("stopped; the command that began all this goes on from here")
+        raise
     finally:
         record.seconds = round(record.seconds + time.monotonic() - started, 1)
         record.finished = code is not None and task.result_path.exists()
