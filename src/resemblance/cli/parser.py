@@ -170,8 +170,11 @@ def _add(group: argparse._ArgumentGroup, option: Option) -> None:
             group.add_argument(word, dest=option.name, action=action, help=help)
         return
     help = option.help
-    if option.default is not None and not option.repeated:
-        help += f" (default: {option.default})"
+    default = option.default
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default)) or None
+    if default is not None and not option.repeated:
+        help += f" (default: {default})"
     if option.required:
         help += " (required)"
     action = "append" if option.repeated else "store"
