@@ -22,9 +22,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import yaml
+from resemblance.reproduce.named_rows import read_rows
 
-PAPER = Path(__file__).parent / "paper" / "kmex.yaml"
 MODELS = {
     "blackbox": "black box",
     "kmex": "KMEx",
@@ -42,6 +41,16 @@ MEASURES = {
     "average_drop": "AD ↓",
     "average_increase": "AI ↑",
     "relevance_ordering": "RO, area ↑",
+}
+# The measures in the names of the rows of the experiments, and the models.
+TABLES = {
+    ("accuracy", "table3"): "accuracy",
+    ("AD", "table4"): "average_drop",
+    ("AI", "table4"): "average_increase",
+    ("D_tsp", "table5"): "ghosting",
+    ("D_fdl", "table6"): "divergence",
+    ("D_dvs", "table7"): "diversity",
+    ("D_dvs", "table8"): AFTER,
 }
 DATA = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 
@@ -194,6 +203,28 @@ def _deviation(figure: list[float]) -> float:
     return figure[1] if len(figure) > 1 else 0.0
 
 
+def paper_figures() -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Return the figures of Tables 3 to 8 of the paper: measure → data → model → mean and, over runs, deviation.
+
+    Accuracies are fractions. Deviations over images and runs together, as in Table 4, are left out.
+    """
+    figures: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for row in read_rows().values():
+        paper, table, name = row.name.split("/")
+        model = {"resnet34": "blackbox"}.get(name, name.removesuffix("-kmex"))
+        for measure in row.measures:
+            known = TABLES.get((measure, table)) if paper == "kmex" else None
+            for data in DATA if known is not None else ():
+                figure = row.cells[data].paper[measure]
+                over_runs = figure.spread is not None and "images" not in row.spread
+                numbers = [figure.mean, figure.spread] if over_runs else [figure.mean]
+                scale = 0.01 if row.measures[measure].percent else 1
+                figures.setdefault(known, {}).setdefault(data, {})[model] = [
+                    round(scale * number, 6) for number in numbers
+                ]
+    return figures
+
+
 def _printed(figure: list[float] | None) -> str:
     return "–" if figure is None else " ± ".join(f"{number:.3f}" for number in figure)
 
@@ -210,7 +241,7 @@ def main() -> None:
         figures = collect([read(Path(name)) for name in sys.argv[1:]])
     except (OSError, KeyError, ValueError) as error:
         sys.exit(f"evaluation_table: {error}")
-    print("\n".join(tables(figures, yaml.safe_load(PAPER.read_text(encoding="utf-8")))))
+    print("\n".join(tables(figures, paper_figures())))
 
 
 if __name__ == "__main__":

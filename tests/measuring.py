@@ -17,6 +17,7 @@ from resemblance.metrics import (
     Diversity,
     ExplanationDivergence,
     Ghosting,
+    ReconstructionError,
     RelevanceOrdering,
 )
 
@@ -64,6 +65,10 @@ def scenes():
         "agreement": (Agreement, [(labels() - 1, labels()) for _ in range(4)]),
         "calibration": (CalibrationError, probabilities),
         "brier": (BrierScore, probabilities),
+        "reconstruction": (
+            ReconstructionError,
+            [(numbers(6, 1, 4, 4), numbers(6, 1, 4, 4)) for _ in range(4)],
+        ),
     }
 
 

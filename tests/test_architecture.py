@@ -25,6 +25,8 @@ FLOORS = [
     "cli",
     "resemblance",  # the package's public names
     "api",
+    "sweep",
+    "reproduce",
     "report",
     "runs",
     "audit",
@@ -60,6 +62,7 @@ LARGEST_FOLDER = 18
 MAY_IMPORT_METHODS = {
     "resemblance.convert.conversion": {"kmex"},  # a conversion makes a KMEx ...
     "resemblance.convert.original": {"blackbox", "kmex"},  # ... of a black box, or of another KMEx's
+    "resemblance.methods.autoencoder.model": {"prototypedl"},  # its network, without the prototypes
     "resemblance.methods.kmex.config": {"blackbox"},  # KMEx holds a black box
     "resemblance.methods.kmex.model": {"blackbox"},
     "resemblance.methods.protopshare.config": {

@@ -23,7 +23,7 @@ from resemblance.config.commands import (
     TrainCommand,
 )
 from resemblance.config.errors import UserError
-from resemblance.config.runs import TrainOptions
+from resemblance.config.runs import ConvertOptions, TrainOptions
 from resemblance.methods.protovae.config import ProtoVAEConfig
 from resemblance.methods.registry import method_configs
 from resemblance.runs.config_file import write_config
@@ -31,10 +31,14 @@ from resemblance.runs.training_run import config_values
 
 # The dataclasses of the options of each command; train has one entry per method.
 CONFIGS: dict[str, tuple[type, ...]] = {
-    **{name: (config,) for name, config in COMMANDS.items() if name != "train"},
+    **{name: (config,) for name, config in COMMANDS.items() if name not in ("train", "sweep")},
     **{f"train {name}": (TrainCommand, config) for name, config in method_configs().items()},
+    "sweep kmex": (COMMANDS["sweep"], TrainOptions, method_configs()["kmex"]),
+    "sweep convert": (COMMANDS["sweep"], ConvertOptions),
 }
-EVERY_COMMAND = pytest.mark.parametrize("configs", CONFIGS.values(), ids=CONFIGS.keys())
+# Those of a sweep share fields, of which the first counts.
+ALONE = {name: configs for name, configs in CONFIGS.items() if not name.startswith("sweep")}
+EVERY_COMMAND = pytest.mark.parametrize("configs", ALONE.values(), ids=ALONE.keys())
 
 
 def written(tmp_path: Path, text: str, name: str = "options.yaml") -> str:

@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import yaml
 
 import resemblance
 from resemblance.cli.main import main
@@ -54,13 +53,13 @@ def run(method: str, seed: int, values: list[dict[str, Any]], **more: Any) -> di
 
 
 def table(script: ModuleType, *documents: list[dict[str, Any]]) -> list[str]:
-    paper = yaml.safe_load(script.PAPER.read_text(encoding="utf-8"))
+    paper = script.paper_figures()
     lines: list[str] = script.tables(script.collect(list(documents)), paper)
     return lines
 
 
 def test_the_papers_file_has_known_names_and_shares(script: ModuleType) -> None:
-    paper = yaml.safe_load(script.PAPER.read_text(encoding="utf-8"))
+    paper = script.paper_figures()
     assert set(paper) == set(script.MEASURES) - {"relevance_ordering"}
     for name, by_data in paper.items():
         assert list(by_data) == list(script.DATA)
@@ -74,7 +73,7 @@ def test_seeds_become_mean_and_deviation_beside_the_paper(script: ModuleType) ->
     second = [run("kmex", 1, [value("ghosting", 0.3), value("divergence", None)])]
     lines = table(script, first, second, first)  # the same evaluation again changes nothing
     assert "| measure | KMEx | KMEx, the paper | ProtoPNet | ProtoPNet, the paper |" in lines
-    assert "| D_tsp ↓ | 0.200 ± 0.141 (2) | 0.000 | 0.500 (1) | 0.580 ± 0.060 |" in lines
+    assert "| D_tsp ↓ | 0.200 ± 0.141 (2) | 0.000 ± 0.000 | 0.500 (1) | 0.580 ± 0.060 |" in lines
     assert "| D_fdl ↓ | – | 0.086 ± 0.141 | – | 0.438 ± 0.173 |" in lines
     assert (
         "| D_tsp ↓ | KMEx < ProtoPNet | holds° |" in lines
@@ -110,8 +109,8 @@ def test_conversions_of_a_method_are_a_row_of_their_own(script: ModuleType) -> N
         "kmex", 0, [value("diversity", 0.2), value("ghosting", 0.9)], run="kmex of it", kmex_of="protovae-0"
     )
     lines = table(script, [run("protovae", 0, [value("diversity", 0.4)]), after])
-    assert "| D_dvs ↓ | 0.400 (1) | 0.367 |" in lines
-    assert "| D_dvs after KMEx ↓ | 0.200 (1) | 0.331 |" in lines
+    assert "| D_dvs ↓ | 0.400 (1) | 0.367 ± 0.050 |" in lines
+    assert "| D_dvs after KMEx ↓ | 0.200 (1) | 0.331 ± 0.052 |" in lines
     assert not any("0.900" in line for line in lines)
 
 

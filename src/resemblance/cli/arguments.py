@@ -18,6 +18,10 @@ from resemblance.printing.lines import say
 # Keys of a run's config.yaml that are not options; --config ignores them, so that it reads the file unchanged.
 RECORD = ("command", "method", "split_seed", "versions")
 
+IMPORT_HELP = """\
+--import PACKAGE.MODULE, before or after the command, imports a module with methods or kinds of data of
+your own; it may be repeated"""
+
 
 def parse(
     prog: str, description: str, arguments: Sequence[str], *configs: type[Any], epilog: str = ""
@@ -156,4 +160,4 @@ def _convert(value: Any, option: Option, place: str) -> Any:
 
 
 def _required(option: Option) -> bool:
-    return option.positional or option.required
+    return (option.positional and not option.optional) or option.required

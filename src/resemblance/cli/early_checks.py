@@ -37,7 +37,8 @@ def check_named_files(options: Any) -> None:
         weights = getattr(network, "weights", None) or "none"
         if weights not in ("none", "pretrained"):
             check_weights_file(split_entry(weights)[0])
-        if data := getattr(options, "data", None):
+        data = getattr(options, "data", None)
+        if isinstance(data, str):
             check_data_exists(data)
     except (OSError, ValueError, RuntimeError):  # of names that no file can have; the command reports them
         return

@@ -15,9 +15,10 @@ from inspect import getdoc
 from typing import Any
 
 import resemblance
-from resemblance.cli.arguments import parse
+from resemblance.cli.arguments import IMPORT_HELP, parse
 from resemblance.cli.ctrl_c import keeping_ctrl_c
 from resemblance.cli.early_checks import check_named_files
+from resemblance.cli.sweep_arguments import sweep_options
 from resemblance.config.commands import COMMANDS, TrainCommand
 from resemblance.config.errors import UserError
 from resemblance.config.values import near
@@ -33,9 +34,6 @@ IMPORT = "--import"
 OF_THE_USER = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO}
 OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory")  # of torch, which is not imported here
 WITHOUT_IMPORT = ("demo",)  # commands that use no methods or data of other packages
-IMPORT_HELP = """\
---import PACKAGE.MODULE, before or after the command, imports a module with methods or kinds of data of
-your own; it may be repeated"""
 EXAMPLES = """\
 examples:
   resemblance demo
@@ -120,7 +118,8 @@ def dispatch(arguments: list[str]) -> int:
         raise UserError(f"{first} takes no {IMPORT} (see {PROG} {first} --help)")
     for module in modules:
         import_methods(module)
-    options = _train_options(arguments[1:]) if first == "train" else _options(first, arguments[1:])
+    readers = {"train": _train_options, "sweep": sweep_options}
+    options = readers[first](arguments[1:]) if first in readers else _options(first, arguments[1:])
     check_named_files(options)
     command = import_module(f"resemblance.cli.commands.{first}")
     return int(command.run(options))

@@ -14,7 +14,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from resemblance.config.values import flag
 
-GROUPS = ("data", "model", "method", "training", "explanation", "report", "figure", "output")
+GROUPS = ("experiments", "data", "model", "method", "training", "explanation", "report", "figure", "output")
 PLACEHOLDERS = {int: "N", float: "X", str: "TEXT", Path: "PATH", tuple: "X,Y,...", list: "A,B,..."}
 WIDEST = 110  # columns of the help
 
@@ -45,6 +45,8 @@ class Option:
     metavar: str | None = None
     positional: bool = False
     many: bool = False
+    optional: bool = False
+    repeated: bool = False
     required: bool = False
     hidden: bool = False
 
@@ -139,7 +141,7 @@ def help_text(
 ) -> str:
     """Write the help of a command: usage, description, positional arguments, the parser's options, and an epilog."""
     positional = [option for option in options if option.positional]
-    usage = [option.placeholder + ("..." if option.many else "") for option in positional]
+    usage = [_usage(option) for option in positional]
     width = min(shutil.get_terminal_size((WIDEST, 24)).columns - 2, WIDEST)
     shown = argparse.ArgumentParser(
         usage=" ".join([prog, *usage, "[options]"]),
@@ -154,6 +156,11 @@ def help_text(
     return shown.format_help()
 
 
+def _usage(option: Option) -> str:
+    words = option.placeholder + ("..." if option.many else "")
+    return f"[{words}]" if option.optional else words
+
+
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:
     if option.switch:
         # The help shows only the form that changes the default; if the default is None, both forms do.
@@ -163,11 +170,15 @@ def _add(group: argparse._ArgumentGroup, option: Option) -> None:
             group.add_argument(word, dest=option.name, action=action, help=help)
         return
     help = option.help
-    if option.default is not None:
-        help += f" (default: {option.default})"
+    default = option.default
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default)) or None
+    if default is not None and not option.repeated:
+        help += f" (default: {default})"
     if option.required:
         help += " (required)"
-    group.add_argument(*option.flags, metavar=option.placeholder, help=_escaped(help))
+    action = "append" if option.repeated else "store"
+    group.add_argument(*option.flags, action=action, metavar=option.placeholder, help=_escaped(help))
 
 
 def _escaped(help: str) -> str:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from resemblance.config.audit.audit_options import AuditOptions
 from resemblance.config.evaluation.measure_options import MeasureOptions
+from resemblance.config.experiment_commands import ReproduceCommand, SweepCommand
 from resemblance.config.groups import IMPORT, RUN, SKIP, JsonOption, RunOptions, SourceOptions
 from resemblance.config.method import MethodConfig
 from resemblance.config.options import option
@@ -256,4 +257,6 @@ COMMANDS: dict[str, type] = {
     "report": ReportCommand,
     "embed": EmbedCommand,
     "export": ExportCommand,
+    "reproduce": ReproduceCommand,
+    "sweep": SweepCommand,
 }

@@ -21,6 +21,8 @@ def option(
     title: str | None = None,
     positional: bool = False,
     many: bool = False,
+    optional: bool = False,
+    repeated: bool = False,
     required: bool = False,
     hidden: bool = False,
 ) -> Any:
@@ -39,6 +41,8 @@ def option(
         title: the group in the help; by default the class variable ``group`` of the class that declares the field.
         positional: the value is a word without ``--NAME`` before it.
         many: a positional value that takes all the remaining words.
+        optional: a positional value that may be left out.
+        repeated: the option may be given several times; its value is a list of what is given.
         required: the option must be given.
         hidden: the option can stand in a configuration file only, and the help does not show it.
 
@@ -66,6 +70,8 @@ def option(
         "title": title,
         "positional": positional or None,
         "many": many or None,
+        "optional": optional or None,
+        "repeated": repeated or None,
         "required": required or None,
         "hidden": hidden or None,
     }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from resemblance.metrics.paper.explanation_divergence import ExplanationDivergence
     from resemblance.metrics.paper.ghosting import Ghosting
     from resemblance.metrics.paper.radar import radar_values
+    from resemblance.metrics.paper.reconstruction import ReconstructionError
     from resemblance.metrics.paper.relevance_ordering import RelevanceOrdering
     from resemblance.metrics.since.comprehensiveness import Comprehensiveness
     from resemblance.metrics.since.consistency import Consistency
@@ -55,6 +56,7 @@ _HOMES = {
     "PointingGame": "metrics.since.pointing_game",
     "Purity": "metrics.since.purity",
     "radar_values": "metrics.paper.radar",
+    "ReconstructionError": "metrics.paper.reconstruction",
     "RelevanceMass": "metrics.since.relevance_mass",
     "RelevanceOrdering": "metrics.paper.relevance_ordering",
     "Stability": "metrics.since.stability",
@@ -82,6 +84,7 @@ __all__ = [
     "ParameterRandomization",
     "PointingGame",
     "Purity",
+    "ReconstructionError",
     "RelevanceMass",
     "RelevanceOrdering",
     "Stability",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from resemblance.runs.images import image_spec, overview, start_spec, stored_win
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import config_of_run
 from resemblance.runs.run import RunRecord, split_seed
-from resemblance.training.engine.fit import check_fit, run_fit
+from resemblance.training.engine.fit import CheckedRun, check_fit, run_fit
 from resemblance.training.engine.interrupts import Interrupts, resumable, resume_hint
 from resemblance.training.engine.lock import lock_folder
 
@@ -66,30 +66,9 @@ def _train(
 ) -> RunRecord:
     """Train in a locked folder; nothing else is written into it before everything has been checked."""
     started = time.monotonic()
-    start: str | None = getattr(method, "start", None)
-    check_run_folder(folder, options.resume)
-    split = _split(options, start, messages)
-    if splits is None:
-        window = options.window or stored_window(start)
-        splits = open_data(
-            data,
-            skip_bad_images=options.skip_bad_images,
-            labels=options.labels,
-            window=window,
-            **split,
-        )
-    if options.jpeg_classes is not None:
-        splits = compress_classes(splits, options.jpeg_classes, options.jpeg_quality, split["seed"])
-    for note in splits.notes:
-        messages.warn(note)
-    spec = _spec(method, splits, options, start)
-    torch.manual_seed(options.seed)  # determines the initial weights
-    model = build(method.name, method, spec)
-    training = TrainConfig(**{item.name: getattr(options, item.name) for item in fields(TrainConfig)})
-    checked = check_fit(model, splits, folder, training)
-    messages.say(f"{method.name} on {overview(splits, spec)}")
-    if description := getattr(getattr(model, "encoder", None), "description", ""):
-        messages.say(f"encoder: {description}")
+    prepared = prepare_training(method, options, data, splits, folder, messages)
+    checked, splits, start, split = prepared.checked, prepared.splits, prepared.start, prepared.split
+    model = checked.job.model
     # A signal between training and what follows is remembered too, wherever it arrives.
     with resumable(folder), Interrupts(resume_hint(folder)):
         write_config(folder, "train", config_values(method, options, split))
@@ -120,6 +99,71 @@ def _train(
             reference=None if seen else result.reference,
             unseen=not (seen or options.refit_on_all),
         )
+
+
+@dataclass
+class PreparedTraining:
+    """A training that was checked, and of which nothing is written yet.
+
+    Args:
+        checked: the model, the images and the recipe.
+        splits: the images.
+        start: the run that it starts from, if any.
+        split: ``seed`` and ``val_fraction`` of the split into training and validation images.
+    """
+
+    checked: CheckedRun
+    splits: DataSplits
+    start: str | None
+    split: dict[str, Any]
+
+
+def prepare_training(
+    method: MethodConfig,
+    options: TrainOptions,
+    data: str,
+    splits: DataSplits | None,
+    folder: Path,
+    messages: Messages,
+) -> PreparedTraining:
+    """Open the images, build the model, and check everything that can be checked before training.
+
+    Args:
+        method: the configuration of the method.
+        options: the options of training and of the images.
+        data: the name of the data.
+        splits: the images; None to open ``data``.
+        folder: the run folder.
+        messages: receives the lines about the data and the model.
+
+    Raises:
+        UserError: if the folder already holds a run, the images cannot be read, or options contradict each other.
+    """
+    start: str | None = getattr(method, "start", None)
+    check_run_folder(folder, options.resume)
+    split = _split(options, start, messages)
+    if splits is None:
+        window = options.window or stored_window(start)
+        splits = open_data(
+            data,
+            skip_bad_images=options.skip_bad_images,
+            labels=options.labels,
+            window=window,
+            **split,
+        )
+    if options.jpeg_classes is not None:
+        splits = compress_classes(splits, options.jpeg_classes, options.jpeg_quality, split["seed"])
+    for note in splits.notes:
+        messages.warn(note)
+    spec = _spec(method, splits, options, start)
+    torch.manual_seed(options.seed)  # determines the initial weights
+    model = build(method.name, method, spec)
+    training = TrainConfig(**{item.name: getattr(options, item.name) for item in fields(TrainConfig)})
+    checked = check_fit(model, splits, folder, training)
+    messages.say(f"{method.name} on {overview(splits, spec)}")
+    if description := getattr(getattr(model, "encoder", None), "description", ""):
+        messages.say(f"encoder: {description}")
+    return PreparedTraining(checked, splits, start, split)
 
 
 def config_values(method: MethodConfig, options: TrainOptions, split: dict[str, Any]) -> dict[str, Any]:

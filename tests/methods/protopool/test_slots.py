@@ -96,3 +96,10 @@ def test_hard_assignment_is_the_largest_logit():
     assigned = model.slots.logits.argmax(2)
     assert torch.equal(model.slots.assigned(), assigned)
     assert model.slots.hard_assignment().sum() == assigned.numel()
+
+
+def test_without_gumbel_softmax_slots_are_a_plain_softmax_and_hard_in_evaluation():
+    model = make(gumbel=False)
+    logits = model.slots.logits
+    assert torch.equal(model.slots.draw(1000.0), logits.softmax(dim=2))
+    assert torch.equal(model.slots.hard_assignment().argmax(dim=2), logits.argmax(dim=2))

@@ -16,7 +16,8 @@ from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.data import ImageDataset
 from resemblance.data.open import open_data
-from resemblance.methods.prototypedl.model import choose_architecture, r1, r2, reconstruction_error
+from resemblance.methods.prototypedl.autoencoder import choose_architecture
+from resemblance.methods.prototypedl.model import r1, r2, reconstruction_error
 from resemblance.methods.registry import build
 from resemblance.prototypes.similarity import pairwise_squared
 

@@ -23,6 +23,7 @@ MEASURES = {
     "randomisation": "whether the maps change when the weights are replaced by random ones",
     "sensitivity": "how much the contributions change with a small change of the image",
     "robust-accuracy": "how many images are still classified correctly when they are attacked",
+    "reconstruction": "how far decoded images are from the images, for methods that decode",
 }
 SETS = {
     "all": tuple(MEASURES),

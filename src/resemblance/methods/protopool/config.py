@@ -39,6 +39,11 @@ class ProtoPoolConfig(EncoderConfig, MethodConfig):
         "use the focal similarity, maximum minus mean",
         off="use the maximum as similarity, without subtracting the mean (focal similarity)",
     )
+    gumbel: bool = option(
+        True,
+        "draw the prototypes of slots by Gumbel-Softmax, ever harder (default)",
+        off="mix the prototypes of slots by a plain softmax in training, without noise and scale",
+    )
     mixup: bool = option(True, "mix pairs of training images", off="do not mix pairs of training images")
     cluster: float = option(0.8, "weight of the cluster loss", least=0)
     separation: float = option(0.08, "weight of the separation loss (subtracted)", least=0)

@@ -106,7 +106,7 @@ class ProtoPool(PrototypeMethod):
             focal=config.focal,
             mean="distance" if self.released else "similarity",
         )
-        self.slots = Slots(classes, slots, count, noisy=self.released)
+        self.slots = Slots(classes, slots, count, noisy=self.released and config.gumbel, gumbel=config.gumbel)
         self.last = nn.Linear(classes * slots, classes, bias=False)
         own_slots = torch.eye(classes, dtype=torch.bool).repeat_interleave(slots, dim=1)
         self.register_buffer("own_slots", own_slots, persistent=False)

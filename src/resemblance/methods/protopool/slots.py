@@ -77,6 +77,7 @@ class Slots(nn.Module):
         prototypes: P.
         noisy: whether evaluation uses a Gumbel draw at a scale of 10,000, as in the authors' code, instead of the
             largest logit. The draw is the same each time, so that results are reproducible.
+        gumbel: whether training draws by Gumbel-Softmax; otherwise it uses a plain softmax (the paper's ablation).
 
     Attributes:
         logits: (C, K, P), Xavier normal.
@@ -90,9 +91,11 @@ class Slots(nn.Module):
 
     noise: Tensor
 
-    def __init__(self, classes: int, slots: int, prototypes: int, noisy: bool = False) -> None:
+    def __init__(
+        self, classes: int, slots: int, prototypes: int, noisy: bool = False, gumbel: bool = True
+    ) -> None:
         super().__init__()
-        self.noisy = noisy
+        self.noisy, self.gumbel = noisy, gumbel
         spread = math.sqrt(2 / (slots * (classes + prototypes)))  # of the authors' tensor (C, P, K)
         self.logits = nn.Parameter(spread * torch.randn(classes, slots, prototypes))
         self._draw_noise()
@@ -105,7 +108,12 @@ class Slots(nn.Module):
             self.register_buffer("noise", -noise.log().to(self.logits.device), persistent=False)
 
     def draw(self, scale: float) -> Tensor:
-        """Draw q (C, K, P) for a training step: softmax((scale · A + noise) / τ), with standard Gumbel noise."""
+        """Draw q (C, K, P) for a training step: softmax((scale · A + noise) / τ), with standard Gumbel noise.
+
+        Without Gumbel-Softmax it is softmax(A), as in the authors' code for a scale of 0.
+        """
+        if not self.gumbel:
+            return widened(self.logits).softmax(dim=2)
         return F.gumbel_softmax(scale * widened(self.logits), TEMPERATURE, dim=2)
 
     @torch.no_grad()

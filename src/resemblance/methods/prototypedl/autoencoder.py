@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from resemblance.config.image import ImageSpec
 
 Activation = Callable[[], nn.Module]
 STRIDE = 2
+LEAK = 0.2  # slope of the leaky ReLU: not in the paper; the default of TensorFlow, the authors' framework
 
 
 class Autoencoder(nn.Module):
@@ -112,3 +114,41 @@ def smallest_side(layers: int, kernel: int, padding: int) -> int:
     for _ in range(layers):
         side = max(_grown(side, kernel, padding), 1)
     return side
+
+
+def choose_architecture(image: ImageSpec) -> str:
+    """Return the architecture for an image size.
+
+    It is ``mnist`` up to 40 pixels and ``cars`` up to 96, as in the paper's studies with 28 and 64 pixels. For larger
+    images it is ``mnist`` again: at 224 pixels its code is 10×14×14, that of ``cars`` would be 10×53×53.
+    """
+    largest, smallest = max(image.height, image.width), min(image.height, image.width)
+    cars = 40 < largest <= 96 and smallest >= smallest_side(2, kernel=5, padding=0)
+    return "cars" if cars else "mnist"
+
+
+def build_autoencoder(architecture: str, image: ImageSpec, relu: bool) -> Autoencoder:
+    """Make one of the paper's autoencoders, of section 3.1 (``mnist``) or 4 (``cars``).
+
+    Args:
+        architecture: ``mnist``, ``cars``, or ``auto`` for the one that fits the images.
+        image: size and channels of the images.
+        relu: whether ``mnist`` has ReLU in place of the sigmoid, as in the authors' code.
+    """
+    if (choose_architecture(image) if architecture == "auto" else architecture) == "cars":
+        return Autoencoder(image, (32, 10), 5, 0, partial(nn.LeakyReLU, LEAK), nn.Sigmoid)
+    # Zeros on all sides: TensorFlow's "same" padding has them only right and below if the side is even.
+    unit = nn.ReLU if relu else nn.Sigmoid
+    return Autoencoder(image, (32, 32, 32, 10), 3, 1, unit, unit)
+
+
+def initialise_convolutions(module: nn.Module, released: bool) -> None:
+    """Initialise convolutions as the authors' code, or with larger weights, which eight sigmoid layers need."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            if released:
+                nn.init.normal_(layer.weight, std=0.01)
+            else:
+                nn.init.xavier_uniform_(layer.weight, gain=4.0)  # Glorot and Bengio's bound for sigmoids
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)

@@ -19,21 +19,19 @@ evidence for one class, not for all of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.core.distributed import gather
 from resemblance.core.output import Evidence, Output
 from resemblance.core.recipe import Group, Recipe, Stage
 from resemblance.core.traits import Traits
 from resemblance.methods.base import PrototypeMethod
-from resemblance.methods.prototypedl.autoencoder import Autoencoder, smallest_side
+from resemblance.methods.prototypedl.autoencoder import build_autoencoder, initialise_convolutions
 from resemblance.methods.prototypedl.config import PrototypeDLConfig
 from resemblance.prototypes.precision import full_precision, widened
 from resemblance.prototypes.similarity import linear_similarity
@@ -41,8 +39,6 @@ from resemblance.prototypes.vectors import VectorPrototypes
 
 if TYPE_CHECKING:
     import numpy as np
-
-LEAK = 0.2  # slope of the leaky ReLU: not in the paper; the default of TensorFlow, the authors' framework
 
 
 def r1(distances: Tensor) -> Tensor:
@@ -60,27 +56,6 @@ def reconstruction_error(reconstructions: Tensor, images: Tensor) -> Tensor:
     return (reconstructions.float() - images.float()).square().flatten(1).sum(dim=1).mean()
 
 
-def choose_architecture(image: ImageSpec) -> str:
-    """Return the architecture for an image size.
-
-    It is ``mnist`` up to 40 pixels and ``cars`` up to 96, as in the paper's studies with 28 and 64 pixels. For larger
-    images it is ``mnist`` again: at 224 pixels its code is 10×14×14, that of ``cars`` would be 10×53×53.
-    """
-    largest, smallest = max(image.height, image.width), min(image.height, image.width)
-    cars = 40 < largest <= 96 and smallest >= smallest_side(2, kernel=5, padding=0)
-    return "cars" if cars else "mnist"
-
-
-def build_autoencoder(config: PrototypeDLConfig, image: ImageSpec) -> Autoencoder:
-    """Make one of the paper's autoencoders, of section 3.1 (``mnist``) or 4 (``cars``)."""
-    architecture = config.architecture if config.architecture != "auto" else choose_architecture(image)
-    if architecture == "cars":
-        return Autoencoder(image, (32, 10), 5, 0, partial(nn.LeakyReLU, LEAK), nn.Sigmoid)
-    # Zeros on all sides: TensorFlow's "same" padding has them only right and below if the side is even.
-    unit = nn.ReLU if config.variant == "released" else nn.Sigmoid
-    return Autoencoder(image, (32, 32, 32, 10), 3, 1, unit, unit)
-
-
 class PrototypeDL(PrototypeMethod):
     """An autoencoder, prototypes in its code space, and a linear layer on the distances to them.
 
@@ -94,6 +69,7 @@ class PrototypeDL(PrototypeMethod):
         saved: a saved state, whose m is used; by default as configured, or one per class with ``fixed_weights``.
 
     Example:
+        >>> from resemblance.config.image import ImageSpec
         >>> from resemblance.methods.registry import build
         >>> spec = ModelSpec(("zero", "one"), ImageSpec(28, 28, 1, (0.0,), (1.0,)))
         >>> model = build("prototypedl", {}, spec).eval()
@@ -116,7 +92,8 @@ class PrototypeDL(PrototypeMethod):
         count = classes if config.fixed_weights else config.prototypes
         if saved is not None:
             count = len(saved["prototypes.owners"])
-        self.autoencoder = build_autoencoder(config, spec.image)
+        released = config.variant == "released"
+        self.autoencoder = build_autoencoder(config.architecture, spec.image, relu=released)
         owners = torch.eye(count, classes) if config.fixed_weights else torch.zeros(count, classes)
         vectors = torch.rand(count, self.autoencoder.code_length)
         self.prototypes: VectorPrototypes = VectorPrototypes(vectors, owners, activation=linear_similarity)
@@ -124,15 +101,8 @@ class PrototypeDL(PrototypeMethod):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Initialise as the authors' code, or with larger weights, which the paper's eight sigmoid layers need."""
-        for layer in self.autoencoder.modules():
-            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-                if self.config.variant == "released":
-                    nn.init.normal_(layer.weight, std=0.01)
-                else:
-                    nn.init.xavier_uniform_(layer.weight, gain=4.0)  # Glorot and Bengio's bound for sigmoids
-                assert layer.bias is not None
-                nn.init.zeros_(layer.bias)
+        """Initialise the convolutions and the last layer."""
+        initialise_convolutions(self.autoencoder, released=self.config.variant == "released")
         nn.init.uniform_(self.last.weight)
         if self.config.fixed_weights:
             self.last.weight.requires_grad_(False).copy_(-torch.eye(*self.last.weight.shape))

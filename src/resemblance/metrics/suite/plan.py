@@ -5,6 +5,7 @@ from __future__ import annotations
 from resemblance.metrics.suite.measurement import Measurement
 from resemblance.metrics.suite.measurements.measures_of_agreement import DivergenceMeasurement
 from resemblance.metrics.suite.measurements.measures_of_attributes import AttributeMeasurement
+from resemblance.metrics.suite.measurements.measures_of_decoding import ReconstructionMeasurement
 from resemblance.metrics.suite.measurements.measures_of_maps import (
     AverageDropMeasurement,
     OrderingMeasurement,
@@ -52,5 +53,6 @@ MEASUREMENTS: dict[str, type[Measurement]] = {
         RandomisationMeasurement,
         SensitivityMeasurement,
         RobustAccuracyMeasurement,
+        ReconstructionMeasurement,
     )
 }

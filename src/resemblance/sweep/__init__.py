@@ -1,0 +1,1 @@
+"""Sweeps: a training or a conversion for each combination of some options, with a table and a plot."""
