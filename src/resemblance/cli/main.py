@@ -20,6 +20,7 @@ from resemblance.cli.ctrl_c import keeping_ctrl_c
 from resemblance.cli.early_checks import check_named_files
 from resemblance.config.commands import COMMANDS, TrainCommand
 from resemblance.config.errors import UserError
+from resemblance.config.processes import processes
 from resemblance.config.values import near
 from resemblance.methods.registry import import_methods, method_configs
 from resemblance.printing.characters import capitalised, printable
@@ -59,8 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         resemblance 0.1.0
         0
     """
+    run = _run
+    if processes() > 1:  # torchrun has started several; imports torch
+        run = import_module("resemblance.training.devices.torchrun").together(_run)
     with printing_everything():
-        return _run(list(sys.argv[1:] if arguments is None else arguments))
+        return run(list(sys.argv[1:] if arguments is None else arguments))
 
 
 def _run(arguments: list[str]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ from resemblance.core.prototype_model import PrototypeModel
 from resemblance.core.recipe import Stage
 from resemblance.core.reference_counts import ReferenceCounts
 from resemblance.data.dataset import ImageDataset
+from resemblance.training.devices.helping import Outcome, help_first_process, tell
+from resemblance.training.devices.meeting import connections_of_group
+from resemblance.training.devices.pool import DevicePool, dividing
 from resemblance.training.ends import actions
 from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint
 from resemblance.training.engine.devices import DistributedContext
@@ -49,6 +54,7 @@ class Run:
         self.data = StageData(job, distributed)
         self.restored = job.state_path if job.config.resume else None
         self.stage_checkpoint = self._read_stage_checkpoint()
+        self.connections = connections_of_group(distributed.rank, distributed.world)
         self.bar: RunBar | None = None
         self.log: RunLog | None = None
         if distributed.rank == 0:
@@ -129,12 +135,25 @@ class Run:
                 encoded=self.data.end_actions(state),
             )
             before = {name: parameter.shape for name, parameter in self.model.named_parameters()}
-            actions.run(stage.end[state.done - 1], self.model, context)
+            with self._helped():
+                actions.run(stage.end[state.done - 1], self.model, context)
             state.optimizer_state = select_state(state.optimizer_state, before, self.model, context.kept)
             state.notes += context.notes
             self.bar.resume()
+        elif help_first_process(self.connections[0], self.distributed.rank, self.distributed.rank) is None:
+            raise SystemExit(1)  # the first process has ended, and said why
         state.done += 1
         self._save_state()
+
+    @contextmanager
+    def _helped(self) -> Iterator[None]:
+        """Divide the passes of an end action among the processes of the run, the others of which help meanwhile."""
+        if not self.connections:
+            yield
+            return
+        with dividing(DevicePool(self.connections, self.distributed.accelerator)):
+            yield
+        tell(self.connections, Outcome())
 
     def _finish_stage(self, stage: Stage) -> None:
         """End a stage: measure its model if the recipe asks for it, and keep the best candidate so far."""
