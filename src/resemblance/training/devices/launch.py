@@ -14,7 +14,7 @@ from resemblance.config.processes import local_processes
 from resemblance.data.loader import leave_signals_to_main_process
 from resemblance.training.devices.helping import help_first_process
 from resemblance.training.devices.meeting import connections_of_torchrun
-from resemblance.training.devices.pool import DevicePool, dividing, sharing_cores
+from resemblance.training.devices.pool import DevicePool, current_pool, dividing, sharing_cores
 from resemblance.training.engine.devices import find_accelerator
 from resemblance.training.engine.interrupts import deferring_signals, receive_signals
 
@@ -24,7 +24,8 @@ def using_devices(accelerator: str, devices: int) -> Iterator[str]:
     """Divide the passes over images in the block among several devices.
 
     This process uses the first device and starts a process for each of the others, which end with the block. Where
-    torchrun has started processes, on one machine or on several, these are used instead.
+    torchrun has started processes, on one machine or on several, these are used instead; within another such block,
+    those of that block.
 
     Args:
         accelerator: ``auto``, ``cpu``, ``gpu``, or ``mps``.
@@ -36,8 +37,10 @@ def using_devices(accelerator: str, devices: int) -> Iterator[str]:
     Raises:
         UserError: if this machine does not have the devices, or torchrun has started another number of processes.
     """
-    started = connections_of_torchrun()
-    if started:
+    if (pool := current_pool()) is not None:
+        yield pool.accelerator
+        return
+    if started := connections_of_torchrun():
         local = local_processes()
         if devices not in (1, local):
             raise UserError(

@@ -167,6 +167,11 @@ def _ended() -> UserError:
 _POOL: ContextVar[DevicePool | None] = ContextVar("pool", default=None)
 
 
+def current_pool() -> DevicePool | None:
+    """Return the processes among which passes are divided now; None if they are not."""
+    return _POOL.get()
+
+
 @contextmanager
 def dividing(pool: DevicePool | None) -> Iterator[None]:
     """Divide the passes in the block among the processes of a pool; with None, do not divide them."""
