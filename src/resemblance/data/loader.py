@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from resemblance.data.batch import Batch
-from resemblance.data.dataset import ImageDataset, Key
+from resemblance.data.dataset import Key
 from resemblance.data.stopping import stop_if_requested
 
 T = TypeVar("T")
@@ -19,11 +18,11 @@ WORKER_GRACE = 60
 
 
 def loader(
-    dataset: ImageDataset,
+    dataset: Dataset[T],
     batch_size: int,
     workers: int = 0,
     sampler: Sequence[Key] | None = None,
-) -> ImageLoader:
+) -> ImageLoader[T]:
     """Return a loader for evaluation: every image once, in order; the last batch may be smaller.
 
     Args:
@@ -32,12 +31,12 @@ def loader(
         workers: processes that read images; each uses one thread.
         sampler: the keys of the images, in another order.
     """
-    keys: Sequence[Key] = range(len(dataset)) if sampler is None else sampler
+    keys: Sequence[Key] = range(len(cast(Sized, dataset))) if sampler is None else sampler
     starts = range(0, len(keys), batch_size)
     return ImageLoader(dataset, [keys[start : start + batch_size] for start in starts], workers)
 
 
-class ImageLoader(DataLoader[Batch]):
+class ImageLoader(DataLoader[T]):
     """A loader between whose batches the work can be stopped, and whose batches several processes can share.
 
     Args:
@@ -47,6 +46,7 @@ class ImageLoader(DataLoader[Batch]):
 
     Example:
         >>> from resemblance.config.image import ImageSpec
+        >>> from resemblance.data.dataset import ImageDataset
         >>> from resemblance.data.sources.source import ArraySource
         >>> import numpy as np
         >>> images = ArraySource(np.zeros((5, 8, 8, 1), np.uint8), [0] * 5, ["cat"])
@@ -55,7 +55,7 @@ class ImageLoader(DataLoader[Batch]):
         [[0, 1], [4]]
     """
 
-    def __init__(self, dataset: ImageDataset, batches: Sequence[Any], workers: int = 0) -> None:
+    def __init__(self, dataset: Dataset[T], batches: Sequence[Any], workers: int = 0) -> None:
         self.images, self.batches = dataset, batches
         super().__init__(
             dataset,
@@ -65,11 +65,11 @@ class ImageLoader(DataLoader[Batch]):
             worker_init_fn=leave_signals_to_main_process if workers else None,
         )
 
-    def share(self, rank: int, processes: int) -> ImageLoader:
+    def share(self, rank: int, processes: int) -> ImageLoader[T]:
         """Return a loader of every batch whose number divided by ``processes`` leaves the remainder ``rank``."""
         return ImageLoader(self.images, self.batches[rank::processes], self.num_workers)
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[T]:  # type: ignore[override]
         for batch in super().__iter__():
             stop_if_requested()
             yield batch

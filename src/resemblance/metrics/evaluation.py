@@ -171,7 +171,7 @@ def with_answers(evaluation: Evaluation, answers: SureAnswers) -> Evaluation:
     return replace(evaluation, sure=answers.sure, least_familiar=answers.least_familiar)
 
 
-def measured_images(spec: ImageSpec, source: Source, batch_size: int, workers: int) -> ImageLoader:
+def measured_images(spec: ImageSpec, source: Source, batch_size: int, workers: int) -> ImageLoader[Batch]:
     """Return a loader of a source's images in order, at a model's size and without augmentation.
 
     Raises:

@@ -76,14 +76,14 @@ class Task:
     """
 
     function: Callable[[Any], Any]
-    items: ImageLoader | range
+    items: ImageLoader[Any] | range
     processes: int
     accelerator: str
     gradients: bool
     precision: str
 
 
-def share_of(items: ImageLoader | range, rank: int, processes: int) -> Iterable[Any]:
+def share_of(items: ImageLoader[Any] | range, rank: int, processes: int) -> Iterable[Any]:
     """Return the items that one of several processes computes."""
     return items.share(rank, processes) if isinstance(items, ImageLoader) else items[rank::processes]
 
@@ -106,7 +106,7 @@ class DevicePool:
         self.busy = False
         self._unfinished = False
 
-    def map(self, function: Callable[[Any], R], items: ImageLoader | range) -> Iterator[R]:
+    def map(self, function: Callable[[Any], R], items: ImageLoader[Any] | range) -> Iterator[R]:
         """Yield what a function returns for each item, in order; see `map_over_devices`."""
         self._end_abandoned()
         processes = 1 + len(self.connections)
