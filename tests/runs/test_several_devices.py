@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,29 @@ def test_processes_of_torchrun_have_the_results_of_one(tmp_path):
     assert same(open_run(tmp_path / "one").model, open_run(tmp_path / "two").model)
     process = start(*words, "--output", str(tmp_path / "two"), launcher=torchrun)
     assert process.communicate(timeout=120)[1].count("already holds a run") == 1
+
+
+@pytest.mark.slow
+def test_processes_of_torchrun_train_as_several_devices_do(tmp_path):
+    """Two agents stand for two machines."""
+    words = ("train", "protopnet", "--data", "digits", "--encoder", "small", "--no-report")
+    words += ("--epochs", "1", "--batch-size", "320", "--accelerator", "cpu", "--output")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        meeting = ("--master-addr", "127.0.0.1", "--master-port", str(probe.getsockname()[1]))
+    agents = [
+        start(
+            *(*words, str(tmp_path / "machines")),
+            launcher=("-m", "torch.distributed.run", "--nnodes", "2", "--node-rank", str(node), *meeting),
+        )
+        for node in range(2)
+    ]
+    outputs = [agent.communicate(timeout=300) for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], outputs
+    assert [out.count("run folder: ") for out, _ in outputs].count(1) == 1
+    one = start(*words, str(tmp_path / "one"), "--devices", "2")
+    assert one.communicate(timeout=300)[0]
+    assert same(open_run(tmp_path / "one").model, open_run(tmp_path / "machines").model)
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +22,17 @@ class Outcome:
 
     result: Any = None
     error: BaseException | None = None
+
+
+@dataclass(frozen=True)
+class Everywhere:
+    """A function that all processes run at the same time.
+
+    Args:
+        function: without arguments.
+    """
+
+    function: Callable[[], None]
 
 
 def tell(connections: Sequence[Connection], outcome: Outcome) -> None:
@@ -55,6 +66,9 @@ def help_first_process(connection: Connection, rank: int, gpu: int) -> Outcome |
             message = _read(content, gpu)
             if isinstance(message, Outcome):
                 return message
+            if isinstance(message, Everywhere):
+                message.function()
+                continue
             _send_results(connection, _results(message, rank))
     except (EOFError, OSError):
         return None

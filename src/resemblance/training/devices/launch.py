@@ -9,7 +9,6 @@ from multiprocessing.process import BaseProcess
 
 from torch.multiprocessing import get_context
 
-from resemblance.config.errors import UserError
 from resemblance.config.processes import local_processes
 from resemblance.data.loader import leave_signals_to_main_process
 from resemblance.training.devices.helping import help_first_process
@@ -41,13 +40,8 @@ def using_devices(accelerator: str, devices: int) -> Iterator[str]:
         yield pool.accelerator
         return
     if started := connections_of_torchrun():
-        local = local_processes()
-        if devices not in (1, local):
-            raise UserError(
-                f"--devices {devices}: torchrun has started {local} processes on this machine; leave it out"
-            )
-        accelerator = find_accelerator(accelerator, local)
-        with dividing(DevicePool(started, accelerator, local)):
+        accelerator = find_accelerator(accelerator, devices)
+        with dividing(DevicePool(started, accelerator, local_processes())):
             yield accelerator
         return
     accelerator = find_accelerator(accelerator, devices)
