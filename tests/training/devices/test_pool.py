@@ -72,6 +72,15 @@ def test_what_cannot_be_pickled_is_refused():
         list(map_over_devices(lambda number: number, range(3)))
 
 
+def secret(number: int) -> object:
+    return lambda: number
+
+
+def test_results_that_cannot_be_pickled_are_refused():
+    with helped_by_threads(), pytest.raises(UserError, match="pickled"):
+        list(map_over_devices(secret, range(3)))
+
+
 def test_a_process_that_has_ended_is_reported():
     with helped_by_threads() as pool:
         passed = map_over_devices(where, range(9))

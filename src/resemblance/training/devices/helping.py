@@ -58,34 +58,35 @@ def help_first_process(connection: Connection, rank: int, gpu: int) -> Outcome |
     Returns:
         What the first process reports; None if it has closed the connection.
     """
-    try:
-        while True:
+    while True:
+        try:
             content = connection.recv_bytes()
-            if content == END:  # of a pass that this process had finished already
-                continue
-            message = _read(content, gpu)
-            if isinstance(message, Outcome):
-                return message
-            if isinstance(message, Everywhere):
-                message.function()
-                continue
+        except (EOFError, OSError):
+            return None
+        if content == END:  # of a pass that this process had finished already
+            continue
+        message = _read(content, gpu)
+        if isinstance(message, Outcome):
+            return message
+        if isinstance(message, Everywhere):
+            message.function()
+            continue
+        with suppress(EOFError, OSError):  # the next message will not come
             _send_results(connection, _results(message, rank))
-    except (EOFError, OSError):
-        return None
 
 
 def _read(content: bytes, gpu: int) -> Any:
     try:
         message = unpacked(content, torch.device("cuda", gpu))
+        if isinstance(message, Task) and message.accelerator == "gpu":
+            torch.cuda.set_device(gpu)
     except Exception as error:
         return error
-    if isinstance(message, Task) and message.accelerator == "gpu":
-        torch.cuda.set_device(gpu)
     return message
 
 
-def _results(task: Task | Exception, rank: int) -> Iterator[tuple[bool, Any]]:
-    """Yield True and the result of each of this process's items; where there is an error, False and the error."""
+def _results(task: Task | Exception, rank: int) -> Iterator[memoryview]:
+    """Yield what is sent of each of this process's items: True and its result; after an error, False and the error."""
     try:
         if isinstance(task, Exception):
             raise task
@@ -93,22 +94,21 @@ def _results(task: Task | Exception, rank: int) -> Iterator[tuple[bool, Any]]:
         for item in share_of(task.items, rank, task.processes):
             with torch.set_grad_enabled(task.gradients):
                 result = task.function(item)
-            yield True, result
+            yield packed((True, result))
     except Exception as error:
-        yield False, sendable(error)
+        yield packed((False, sendable(error)))
 
 
-def _send_results(connection: Connection, results: Iterator[tuple[bool, Any]]) -> None:
+def _send_results(connection: Connection, results: Iterator[memoryview]) -> None:
     """Send results, each while the next one is computed, until they or the first process's patience end."""
     with ThreadPoolExecutor(1) as sender:
         sending: Future[None] | None = None
         for result in results:
-            content = packed(result)
             if sending is not None:
                 sending.result()
             if connection.poll() and connection.recv_bytes() == END:
                 break
-            sending = sender.submit(connection.send_bytes, content)
+            sending = sender.submit(connection.send_bytes, result)
         if sending is not None:
             sending.result()
     connection.send_bytes(END)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -78,5 +79,6 @@ def _start(accelerator: str, devices: int) -> tuple[list[Connection], list[BaseP
 def _help(connection: Connection, rank: int, accelerator: str, devices: int) -> None:
     leave_signals_to_main_process(rank)
     receive_signals()
+    warnings.simplefilter("ignore")  # the first process warns
     with sharing_cores(devices if accelerator == "cpu" else 1):
         help_first_process(connection, rank, gpu=rank)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -56,7 +57,8 @@ def together(function: Callable[P, R]) -> Callable[P, R]:
 def _help() -> Outcome:
     [connection] = connections_of_torchrun()
     rank, gpu, local = processes.rank(), processes.local_rank(), processes.local_processes()
-    with _leaving_signals(), sharing_cores(local):
+    with _leaving_signals(), sharing_cores(local), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the first process warns
         outcome = help_first_process(connection, rank, gpu)
     return outcome or Outcome(error=SystemExit(1))
 
