@@ -12,9 +12,15 @@ from __future__ import annotations
 import bare_encoder
 import cabrnet_run
 import relevance_maps
+import several_devices
 from timing import print_table
 
-MEASUREMENTS = bare_encoder.MEASUREMENTS | relevance_maps.MEASUREMENTS | cabrnet_run.MEASUREMENTS
+MEASUREMENTS = {
+    **bare_encoder.MEASUREMENTS,
+    **relevance_maps.MEASUREMENTS,
+    **several_devices.MEASUREMENTS,
+    **cabrnet_run.MEASUREMENTS,
+}
 
 if __name__ == "__main__":
     print_table(MEASUREMENTS, __doc__)

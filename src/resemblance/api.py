@@ -17,8 +17,10 @@ from resemblance.finished_run import Run
 from resemblance.runs.messages import Messages, messages_for
 from resemblance.runs.opening import read_run
 from resemblance.runs.run import RunRecord
+from resemblance.training.devices.torchrun import together
 
 
+@together
 def train(
     method: str,
     data: str | DataSplits,
@@ -57,6 +59,7 @@ def train(
     return _run(reported(record, settings, messages))
 
 
+@together
 def convert(
     model: str | Path | nn.Module | RunRecord,
     data: str | DataSplits | None = None,

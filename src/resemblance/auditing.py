@@ -13,10 +13,12 @@ from resemblance.runs.audited_run import RunAudit, audit_run, finish_audit
 from resemblance.runs.folders import make_folder
 from resemblance.runs.keywords import configs_from
 from resemblance.runs.messages import Messages
-from resemblance.runs.opening import Openable, as_runs
+from resemblance.runs.opening import Openable, as_runs, dividing_work
 from resemblance.runs.run import RunRecord
+from resemblance.training.devices.torchrun import together
 
 
+@together
 def audit(
     model: Openable,
     data: str | DataSplits | None = None,
@@ -27,6 +29,8 @@ def audit(
     batch_size: int = 32,
     skip_bad_images: bool = False,
     labels: str | None = None,
+    accelerator: str = "auto",
+    devices: int = 1,
     progress: bool = False,
     messages: Messages | None = None,
     **options: Any,
@@ -44,6 +48,8 @@ def audit(
         batch_size: images per batch.
         skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
         labels: a table of the classes of images without class folders; see `open_data`.
+        accelerator: the hardware to compute on: auto, cpu, gpu, or mps; auto leaves a model that is open where it is.
+        devices: the number of GPUs, or of processes on the CPU, that divide the work; see docs/devices.md.
         progress: whether to show progress bars.
         messages: receives notes.
         **options: further options of ``resemblance audit``, with underscores: ``images``, ``attacked``, ``top``,
@@ -65,20 +71,21 @@ def audit(
     [settings] = configs_from(
         "audit()", {name: _tuple(value) for name, value in values.items()}, AuditOptions
     )
-    [run] = as_runs(model, "auto")
+    [run] = as_runs(model, accelerator)
     folder = None if output is None else Path(output).expanduser()
-    return audit_into(
-        folder,
-        run,
-        data,
-        settings,
-        split=split,
-        batch_size=batch_size,
-        skip_bad_images=skip_bad_images,
-        labels=labels,
-        progress=progress,
-        messages=messages,
-    )
+    with dividing_work([run], accelerator, devices):
+        return audit_into(
+            folder,
+            run,
+            data,
+            settings,
+            split=split,
+            batch_size=batch_size,
+            skip_bad_images=skip_bad_images,
+            labels=labels,
+            progress=progress,
+            messages=messages,
+        )
 
 
 def audit_into(

@@ -17,8 +17,9 @@ from resemblance.runs.evaluated_runs import RunsEvaluation, evaluate_runs, finis
 from resemblance.runs.folders import make_folder
 from resemblance.runs.keywords import configs_from
 from resemblance.runs.messages import Messages
-from resemblance.runs.opening import Openable, as_runs
+from resemblance.runs.opening import Openable, as_runs, dividing_work
 from resemblance.runs.run import RunRecord, choose_split
+from resemblance.training.devices.torchrun import together
 
 Data = str | DataSplits | Source | None
 
@@ -35,6 +36,8 @@ def evaluate(
     workers: int = 0,
     skip_bad_images: bool = False,
     labels: str | None = None,
+    accelerator: str = "auto",
+    devices: int = 1,
     progress: bool = False,
 ) -> Evaluation: ...
 
@@ -53,12 +56,15 @@ def evaluate(
     workers: int = 0,
     skip_bad_images: bool = False,
     labels: str | None = None,
+    accelerator: str = "auto",
+    devices: int = 1,
     progress: bool = False,
     messages: Messages | None = None,
     **options: Any,
 ) -> RunsEvaluation: ...
 
 
+@together
 def evaluate(
     model: Openable | Sequence[Openable],
     data: Data = None,
@@ -72,6 +78,8 @@ def evaluate(
     workers: int = 0,
     skip_bad_images: bool = False,
     labels: str | None = None,
+    accelerator: str = "auto",
+    devices: int = 1,
     progress: bool = False,
     messages: Messages | None = None,
     **options: Any,
@@ -95,6 +103,8 @@ def evaluate(
         workers: the number of processes that read images.
         skip_bad_images: whether to leave out image files that cannot be read instead of stopping.
         labels: a table of the classes of images without class folders; see `open_data`.
+        accelerator: the hardware to compute on: auto, cpu, gpu, or mps; auto leaves open models where they are.
+        devices: the number of GPUs, or of processes on the CPU, that divide the images; see docs/devices.md.
         progress: whether to show progress bars.
         messages: receives notes.
         **options: further options of ``resemblance evaluate``, with underscores: ``maps``, ``definition``, ``images``,
@@ -119,26 +129,27 @@ def evaluate(
         if options or output is not None or blackbox is not None:
             given = next(iter(options), "output" if output is not None else "blackbox")
             raise UserError(f"evaluate(): {given} has no effect without metrics")
-        return _evaluate(
-            as_runs(model, "auto"), data, split, batch_size, workers, skip_bad_images, labels, progress
-        )
-    runs = as_runs(model, "auto")
+        runs = as_runs(model, accelerator)
+        with dividing_work(runs, accelerator, devices):
+            return _evaluate(runs, data, split, batch_size, workers, skip_bad_images, labels, progress)
+    runs = as_runs(model, accelerator)
     check_measures(measures, len(runs))
     folder = None if output is None else make_folder(Path(output).expanduser())
-    evaluation = evaluate_runs(
-        runs,
-        _splits(data),
-        measures,
-        black_box=None if blackbox is None else as_runs(blackbox, "auto")[0],
-        split=split,
-        batch_size=batch_size,
-        workers=workers,
-        skip_bad_images=skip_bad_images,
-        labels=labels,
-        folder=folder,
-        progress=progress,
-        messages=messages,
-    )
+    with dividing_work(runs, accelerator, devices):
+        evaluation = evaluate_runs(
+            runs,
+            _splits(data),
+            measures,
+            black_box=None if blackbox is None else as_runs(blackbox, accelerator)[0],
+            split=split,
+            batch_size=batch_size,
+            workers=workers,
+            skip_bad_images=skip_bad_images,
+            labels=labels,
+            folder=folder,
+            progress=progress,
+            messages=messages,
+        )
     if folder is not None:
         write_evaluation(evaluation, folder, measures.maps_figure)
         finish_evaluation(evaluation, folder)

@@ -8,8 +8,10 @@ from resemblance.explain.request import explainable
 from resemblance.export.bundle import SUFFIX, Exported, export_bundle
 from resemblance.runs.folders import check_writable, in_folder
 from resemblance.runs.opening import Openable, as_runs
+from resemblance.training.devices.torchrun import together
 
 
+@together
 def export(model: Openable, onnx: Path | str, *, pictures: bool = True) -> Exported:
     """Write a model as an ONNX graph that answers with its reasons, and what is needed to explain images with it.
 

@@ -114,6 +114,13 @@ def test_augmentations_by_name():
     assert "choose from none" in refusal(get_augment, "zzz")
 
 
+def test_shares_of_a_loader_are_the_batches_of_one_process():
+    batches = loader(ImageDataset(source_of(), GREY), 4)
+    alone = [batch.indices.tolist() for batch in batches]
+    shares = [[batch.indices.tolist() for batch in batches.share(rank, 3)] for rank in range(3)]
+    assert [shares[number % 3][number // 3] for number in range(len(alone))] == alone
+
+
 def test_the_loader_gives_every_image_once_in_order():
     batches = list(loader(ImageDataset(source_of(), GREY), 8))
     assert [len(batch.labels) for batch in batches] == [8, 8, 8, 6]

@@ -11,11 +11,11 @@ from resemblance.audit.audit_check import Record
 from resemblance.audit.audited import AuditSubject
 from resemblance.audit.catalogue import CHECKS
 from resemblance.audit.finding import Finding
-from resemblance.data.progress import track
 from resemblance.encoders.probe import evaluating, without_gradients
 from resemblance.metrics.suite.applicable import applicable
 from resemblance.metrics.suite.partial import Partial
 from resemblance.metrics.suite.result import LeftOut
+from resemblance.training.devices.pool import map_over_devices
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,10 @@ def run_checks(
         for check in checks:
             records = done.setdefault(check.name, [])
             title = f"{subject.name}: {check.title.lower()}"
-            for part in track(range(len(records), check.parts()), title, progress):
-                records.append(check.examine(part))
+            for record in map_over_devices(
+                check.examine, range(len(records), check.parts()), title, progress
+            ):
+                records.append(record)
                 partial.save(lambda: done)
             findings.append(check.finding(records))
             partial.save(lambda: done, now=bool(records))

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resemblance.core.classifier import Classifier
+from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch
 from resemblance.data.dataset import ImageDataset
+from resemblance.data.loader import loader
 from resemblance.data.sources.source import Source
 from resemblance.metrics.suite.model_subject import ModelSubject
 from resemblance.metrics.suite.subject import checksum
+from resemblance.training.devices.pool import map_over_devices
 
 STAMPED = 100  # training or foreign images whose content tells them from others
 
@@ -114,8 +117,9 @@ class AuditSubject(ModelSubject):
     @cached_property
     def predictions(self) -> Tensor:
         """The predicted class of each image, (N,) int64 on the CPU."""
+        batches = loader(ImageDataset(self.images, self.model.spec.image), self.settings.batch_size)
         with torch.no_grad():
-            rows = [self.model(batch.images).scores.argmax(dim=1).cpu() for batch in self.batches()]
+            rows = list(map_over_devices(partial(_predicted, self.model), batches))
         return torch.cat(rows) if rows else torch.zeros(0, dtype=torch.int64)
 
     @cached_property
@@ -145,6 +149,11 @@ class AuditSubject(ModelSubject):
             "checks": list(checks),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _predicted(model: Classifier, batch: Batch) -> Tensor:
+    output: Output = model(batch.images.to(model.device))
+    return output.scores.argmax(dim=1).cpu()
 
 
 def _sample(source: Source) -> list[int | str]:

@@ -9,7 +9,8 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from inspect import getdoc
 from typing import Any
@@ -21,6 +22,7 @@ from resemblance.cli.early_checks import check_named_files
 from resemblance.cli.sweep_arguments import sweep_options
 from resemblance.config.commands import COMMANDS, TrainCommand
 from resemblance.config.errors import UserError
+from resemblance.config.processes import processes
 from resemblance.config.values import near
 from resemblance.methods.registry import import_methods, method_configs
 from resemblance.printing.characters import capitalised, printable
@@ -57,15 +59,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         resemblance 0.1.0
         0
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
     with printing_everything():
-        return _run(list(sys.argv[1:] if arguments is None else arguments))
+        if processes() == 1:
+            return _reporting(dispatch, words)
+        # Those that torchrun has started help the first one, which reports for all but what happens to them alone.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns in every process; see run_processes
+        torchrun = import_module("resemblance.training.devices.torchrun")
+        return _reporting(torchrun.together(partial(_reporting, dispatch)), words)
 
 
-def _run(arguments: list[str]) -> int:
-    """Run the command and report any exception in one line."""
+def _reporting(command: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """Run a command and report any exception in one line."""
     try:
         with keeping_ctrl_c():
-            result = dispatch(arguments)
+            result = command(arguments)
         sys.stdout.flush()  # an error in writing belongs here, not to the end of Python
         return result
     except UserError as error:

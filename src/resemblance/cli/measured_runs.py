@@ -16,6 +16,7 @@ from resemblance.report.evaluation.outputs import write_evaluation
 from resemblance.runs.claims import claim_lines
 from resemblance.runs.evaluated_runs import evaluate_runs, finish_evaluation
 from resemblance.runs.folders import EVALUATION, check_writable, make_folder
+from resemblance.runs.opening import dividing_work
 
 
 def run_measures(options: EvaluateCommand, out: Screen) -> int:
@@ -25,20 +26,21 @@ def run_measures(options: EvaluateCommand, out: Screen) -> int:
     runs = [_open(path, options) for path in options.runs]
     black_box = None if options.blackbox is None else _open(options.blackbox, options)
     folder = make_folder(folder)
-    evaluation = evaluate_runs(
-        runs,
-        options.data,
-        options,
-        black_box=black_box,
-        split=options.split,
-        batch_size=options.batch_size,
-        workers=options.workers,
-        skip_bad_images=options.skip_bad_images,
-        labels=options.labels,
-        folder=folder,
-        progress=True,
-        messages=out,
-    )
+    with dividing_work(runs, "auto", options.devices):
+        evaluation = evaluate_runs(
+            runs,
+            options.data,
+            options,
+            black_box=black_box,
+            split=options.split,
+            batch_size=options.batch_size,
+            workers=options.workers,
+            skip_bad_images=options.skip_bad_images,
+            labels=options.labels,
+            folder=folder,
+            progress=True,
+            messages=out,
+        )
     first = evaluation.measured[0]
     images = first.result.evaluation.images
     kinds = dict.fromkeys(run.result.kind for run in evaluation.measured)

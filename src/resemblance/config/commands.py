@@ -14,7 +14,7 @@ from resemblance.config.method import MethodConfig
 from resemblance.config.options import option
 from resemblance.config.relevance import CHECK_HELP, MAPS_HELP, NO_CHECK_HELP, SHOWN_MAPS
 from resemblance.config.runs import ConvertOptions, TrainOptions
-from resemblance.config.training import ACCELERATORS, SEED
+from resemblance.config.training import ACCELERATORS, DEVICES, SEED
 from resemblance.config.values import check_fields
 
 FEW = 10  # images whose figures are drawn, and whose maps are checked, unless somebody says otherwise
@@ -157,6 +157,7 @@ class EvaluateCommand(SourceOptions, MeasureOptions, JsonOption):
     ensemble: bool = option(False, "combine the runs into one ensemble and measure that", title="model")
     allow_import: str | None = option(None, IMPORT, metavar="NAME", title="output")
     split: str = option("auto", "images to measure on; auto is test, else val", choices=SPLITS)
+    devices: int = option(1, DEVICES, least=1)
     output: Path | None = option(
         None,
         "also write the result, as JSON, to this file or folder; with --metrics, a folder for tables, figures and a "
@@ -174,6 +175,7 @@ class AuditCommand(SourceOptions, AuditOptions, RunOptions):
     group: ClassVar[str] = "data"
 
     split: str = option("auto", "images to try the model on; auto is test, else val", choices=SPLITS)
+    devices: int = option(1, DEVICES, least=1)
     batch_size: int = option(32, "images per batch", least=1)
     output: Path | None = option(
         None,

@@ -9,7 +9,7 @@ from resemblance.config.encoder import CUT, STEMS
 from resemblance.config.groups import DATA, IMPORT, TRAINED_ON, ImageOptions
 from resemblance.config.method import VARIANT
 from resemblance.config.options import option
-from resemblance.config.training import ACCELERATORS, NO_PROGRESS, PROGRESS, SEED, TrainConfig
+from resemblance.config.training import ACCELERATORS, DEVICES, NO_PROGRESS, PROGRESS, SEED, TrainConfig
 from resemblance.config.values import check_fields
 
 REPORT, NO_REPORT = "write report.html at the end", "do not write report.html at the end"
@@ -83,6 +83,7 @@ class ConvertOptions(ImageOptions):
         title="data",
     )
     accelerator: str = option("auto", "hardware to compute on", choices=ACCELERATORS, title="data")
+    devices: int = option(1, DEVICES, least=1, title="data")
     allow_import: str | None = option(None, IMPORT, metavar="NAME", title="model")
     force: bool = option(False, "convert even if the classifier does not fit these images", title="method")
     progress: bool = option(True, PROGRESS, off=NO_PROGRESS, title="output")

@@ -14,6 +14,7 @@ CLASS_WEIGHTS = ("none", "balanced")
 ADVERSARIAL = ("none", "fgsm")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
+DEVICES = "number of GPUs, or of processes on the CPU, that divide the work"
 SEED = "seed of all random choices"
 PROGRESS, NO_PROGRESS = "show progress and estimated times", "do not show progress and estimated times"
 
@@ -80,7 +81,7 @@ class TrainConfig:
         JPEG_QUALITY, "quality of --jpeg-augment and --jpeg-classes, 1 to 95", least=1, most=95
     )
     precision: str = option("32-true", "floating-point precision", choices=PRECISIONS)
-    devices: int = option(1, "number of processes or GPUs that train together", least=1)
+    devices: int = option(1, DEVICES, least=1)
     accelerator: str = option("auto", "hardware to train on", choices=ACCELERATORS)
     latent_cache: float = option(
         4.0,

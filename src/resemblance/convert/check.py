@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from resemblance.config.errors import UserError
 from resemblance.config.runs import ConvertOptions
@@ -21,12 +23,14 @@ from resemblance.convert.counting import (
 )
 from resemblance.convert.original import Original
 from resemblance.core.classifier import Normalize
+from resemblance.data.batch import Batch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
-from resemblance.data.progress import track
 from resemblance.data.sources.source import DataSplits, Source
+from resemblance.encoders.base import Encoder
 from resemblance.encoders.fitting import RENAMED
 from resemblance.encoders.probe import evaluating
+from resemblance.training.devices.pool import map_over_devices
 
 SAMPLE = 1000  # the number of training images in the sample
 CLEARLY = 0.05  # the gain in balanced accuracy from which other images are said to fit better
@@ -103,8 +107,8 @@ def confusion(
     batches = loader(ImageDataset(source, image), options.batch_size, options.workers)
     counts = np.zeros((classes, classes), np.int64)
     normalize = Normalize(image.mean, image.std).to(device)
-    for images, labels, _ in track(batches, title, options.progress):
-        predictions = predict(original.encoder, normalize(images.to(device)), original.order)
+    predicted = partial(_predicted, original.encoder, normalize, original.order)
+    for predictions, labels in map_over_devices(predicted, batches, title, options.progress):
         if bool((predictions < 0).any()):
             settings = "" if original.fixed else ", and --mean and --std"
             raise UserError(
@@ -112,6 +116,11 @@ def confusion(
             )
         counts += count(predictions, labels, classes)
     return counts
+
+
+def _predicted(encoder: Encoder, normalize: Normalize, order: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    images = batch.images.to(normalize.mean.device)
+    return predict(encoder, normalize(images), order), batch.labels
 
 
 def _find_problem(

@@ -55,7 +55,7 @@ def convert_original(original: Original, splits: DataSplits, options: ConvertOpt
     """
     if options.patches:
         check_map(original.encoder, original.spec.image, original.fixed, "leave out --patches")
-    device = DistributedContext(find_accelerator(options.accelerator, 1)).device
+    device = DistributedContext(find_accelerator(options.accelerator, options.devices)).device
     original.encoder.to(device)
     original = choose_weights(original, splits, options, device)
     config = KMExConfig(

@@ -25,11 +25,14 @@ class ReferenceCounts:
 
     Args:
         model: the model.
+
+    Attributes:
+        rows: what is known of the images, batch by batch.
     """
 
     def __init__(self, model: Classifier) -> None:
         self.model = model
-        self._rows: list[dict[str, NDArray[Any]]] = []
+        self.rows: list[dict[str, NDArray[Any]]] = []
 
     def add(self, output: Output, labels: Tensor) -> None:
         """Add the model's output for a batch of validation images, and their true classes (B,)."""
@@ -42,7 +45,7 @@ class ReferenceCounts:
         }
         if (deciding := deciding_similarity(self.model, output)) is not None:
             row["similarity"] = deciding[0].cpu().numpy()
-        self._rows.append(row)
+        self.rows.append(row)
 
     def result(self, before_refit: bool = False) -> Reference:
         """Return the reference, of the images of all processes, which must all call this.
@@ -50,7 +53,7 @@ class ReferenceCounts:
         Args:
             before_refit: whether the model will be trained again, on these images, too.
         """
-        rows = self._rows
+        rows = self.rows
         if world() > 1:
             parts: list[Any] = [None] * world()
             dist.all_gather_object(parts, rows)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence, Sized
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset
 
-from resemblance.data.batch import Batch
-from resemblance.data.dataset import ImageDataset
+from resemblance.data.dataset import Key
 from resemblance.data.stopping import stop_if_requested
 
 T = TypeVar("T")
@@ -19,33 +18,58 @@ WORKER_GRACE = 60
 
 
 def loader(
-    dataset: ImageDataset,
+    dataset: Dataset[T],
     batch_size: int,
     workers: int = 0,
-    sampler: Sampler[Any] | Iterable[Any] | None = None,
-) -> DataLoader[Batch]:
+    sampler: Sequence[Key] | None = None,
+) -> ImageLoader[T]:
     """Return a loader for evaluation: every image once, in order; the last batch may be smaller.
 
     Args:
         dataset: returns whole batches.
         batch_size: images per batch.
         workers: processes that read images; each uses one thread.
-        sampler: another order.
+        sampler: the keys of the images, in another order.
     """
-    return _StoppableLoader(
-        dataset,
-        batch_size,
-        sampler=sampler,
-        num_workers=workers,
-        collate_fn=identity_collate,
-        worker_init_fn=leave_signals_to_main_process if workers else None,
-    )
+    keys: Sequence[Key] = range(len(cast(Sized, dataset))) if sampler is None else sampler
+    starts = range(0, len(keys), batch_size)
+    return ImageLoader(dataset, [keys[start : start + batch_size] for start in starts], workers)
 
 
-class _StoppableLoader(DataLoader[Batch]):
-    """A loader between whose batches the work can be stopped."""
+class ImageLoader(DataLoader[T]):
+    """A loader between whose batches the work can be stopped, and whose batches several processes can share.
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+    Args:
+        dataset: returns whole batches.
+        batches: the keys of the images of each batch.
+        workers: processes that read images.
+
+    Example:
+        >>> from resemblance.config.image import ImageSpec
+        >>> from resemblance.data.dataset import ImageDataset
+        >>> from resemblance.data.sources.source import ArraySource
+        >>> import numpy as np
+        >>> images = ArraySource(np.zeros((5, 8, 8, 1), np.uint8), [0] * 5, ["cat"])
+        >>> batches = loader(ImageDataset(images, ImageSpec(8, 8, 1, (0.5,), (0.5,))), 2)
+        >>> [batch.indices.tolist() for batch in batches.share(0, 2)]
+        [[0, 1], [4]]
+    """
+
+    def __init__(self, dataset: Dataset[T], batches: Sequence[Any], workers: int = 0) -> None:
+        self.images, self.batches = dataset, batches
+        super().__init__(
+            dataset,
+            batch_sampler=batches,
+            num_workers=workers,
+            collate_fn=identity_collate,
+            worker_init_fn=leave_signals_to_main_process if workers else None,
+        )
+
+    def share(self, rank: int, processes: int) -> ImageLoader[T]:
+        """Return a loader of every batch whose number divided by ``processes`` leaves the remainder ``rank``."""
+        return ImageLoader(self.images, self.batches[rank::processes], self.num_workers)
+
+    def __iter__(self) -> Iterator[T]:  # type: ignore[override]
         for batch in super().__iter__():
             stop_if_requested()
             yield batch

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         squared_distances,
     )
     from resemblance.prototypes.vectors import VectorPrototypes
+    from resemblance.training.devices.pool import map_over_devices
     from resemblance.training.ends.actions import ActionContext, action
     from resemblance.training.ends.gallery import build_gallery
     from resemblance.training.ends.passes import latents_of, training_images
@@ -98,6 +99,7 @@ _HOMES = {
     "linear_similarity": "prototypes.similarity",
     "list_methods": "methods.registry",
     "log_similarity": "prototypes.similarity",
+    "map_over_devices": "training.devices.pool",
     "nearest_patches": "prototypes.similarity",
     "option": "config.options",
     "pairwise_distances": "prototypes.similarity",
@@ -158,6 +160,7 @@ __all__ = [
     "linear_similarity",
     "list_methods",
     "log_similarity",
+    "map_over_devices",
     "nearest_patches",
     "option",
     "pairwise_distances",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch, EncodedBatch
-from resemblance.data.progress import track
+from resemblance.training.devices.pool import map_over_devices
 from resemblance.training.ends.passes import evaluating
 
 Batches = Iterable[Batch | EncodedBatch]
@@ -64,9 +65,12 @@ def class_means_accuracy(model: Classifier, train: Batches, test: Batches, progr
 
 def _embeddings(model: Classifier, batches: Batches, progress: bool) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield embeddings (B, E) in float64 and labels of each batch, in main memory: some devices lack float64."""
-    for batch in track(batches, "averaging embeddings", progress):
-        with evaluating(model):
-            encoded = batch[0].to(model.device)
-            encoded = encoded if isinstance(batch, EncodedBatch) else model.encode(encoded)
-        embedding = encoded.flatten(2).mean(dim=2) if encoded.dim() > 2 else encoded
-        yield embedding.float().cpu().double(), batch.labels.cpu()
+    return map_over_devices(partial(_embedded, model), batches, "averaging embeddings", progress)
+
+
+def _embedded(model: Classifier, batch: Batch | EncodedBatch) -> tuple[Tensor, Tensor]:
+    with evaluating(model):
+        encoded = batch[0].to(model.device)
+        encoded = encoded if isinstance(batch, EncodedBatch) else model.encode(encoded)
+    embedding = encoded.flatten(2).mean(dim=2) if encoded.dim() > 2 else encoded
+    return embedding.float().cpu().double(), batch.labels.cpu()

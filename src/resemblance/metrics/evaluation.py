@@ -6,13 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
@@ -22,12 +22,12 @@ from resemblance.core.prototype_model import prototypes_of
 from resemblance.core.reference_counts import ReferenceCounts
 from resemblance.data.batch import Batch
 from resemblance.data.dataset import ImageDataset
-from resemblance.data.loader import loader
-from resemblance.data.progress import track
+from resemblance.data.loader import ImageLoader, loader
 from resemblance.data.sources.source import Source
 from resemblance.metrics.confusion import accuracy, class_figures
 from resemblance.metrics.sure_answers import SureAnswers
 from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.training.devices.pool import map_over_devices
 from resemblance.training.ends.passes import evaluating
 
 
@@ -139,13 +139,31 @@ def evaluate(
     counts, answers = EvaluationCounts(model.spec.classes), SureAnswers(model)
     with evaluating(model):
         batches = measured_images(model.spec.image, source, batch_size, workers)
-        for images, labels, indices in track(batches, "measuring", progress):
-            output = model(images.to(model.device, non_blocking=True))
-            counts.add(output, labels, indices, model.extra_metrics(output, labels.to(model.device)))
-            answers.add(output, labels, indices)
+        measure = partial(_measured, model, reference is not None)
+        for counted, answered, rows in map_over_devices(measure, batches, "measuring", progress):
+            counts.merge(counted)
+            answers.merge(answered)
             if reference is not None:
-                reference.add(output, labels)
+                reference.rows += rows
     return with_answers(counts.result(prototypes_of(model)), answers)
+
+
+def _measured(
+    model: Classifier, referred: bool, batch: Batch
+) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    """Return the counts for a batch of images: those of an evaluation, of sure answers, and of a reference."""
+    images, labels, indices = batch
+    counts, answers, reference = (
+        EvaluationCounts(model.spec.classes),
+        SureAnswers(model),
+        ReferenceCounts(model),
+    )
+    output = model(images.to(model.device, non_blocking=True))
+    counts.add(output, labels, indices, model.extra_metrics(output, labels.to(model.device)))
+    answers.add(output, labels, indices)
+    if referred:
+        reference.add(output, labels)
+    return counts.state(), answers.state(), reference.rows
 
 
 def with_answers(evaluation: Evaluation, answers: SureAnswers) -> Evaluation:
@@ -153,7 +171,7 @@ def with_answers(evaluation: Evaluation, answers: SureAnswers) -> Evaluation:
     return replace(evaluation, sure=answers.sure, least_familiar=answers.least_familiar)
 
 
-def measured_images(spec: ImageSpec, source: Source, batch_size: int, workers: int) -> DataLoader[Batch]:
+def measured_images(spec: ImageSpec, source: Source, batch_size: int, workers: int) -> ImageLoader[Batch]:
     """Return a loader of a source's images in order, at a model's size and without augmentation.
 
     Raises:
@@ -181,8 +199,7 @@ class EvaluationCounts:
 
     def __init__(self, classes: tuple[str, ...]) -> None:
         self.classes = classes
-        self._confusion = np.zeros((len(classes), len(classes)), np.int64)
-        self._wrong: list[int] = []
+        self._rows: list[Tensor] = []  # (B, 3) labels, predicted classes and indices, batch by batch
         self._black_box: int | None = None
         self._agreed = 0
         self._sums = Counter[str]()
@@ -208,8 +225,7 @@ class EvaluationCounts:
             UserError: if a score is infinite or NaN; the message has the index of the image.
         """
         predictions = _predictions(output.scores, output.finite, indices)
-        self._confusion += confusion_matrix(labels, predictions, labels=range(len(self.classes)))
-        self._wrong += indices[predictions != labels].tolist()
+        self._rows.append(torch.stack([labels, predictions, indices], dim=1))
         if black_box is None and (logits := output.extras.get("blackbox")) is not None:
             black_box = _predictions(logits, logits.isfinite().all(dim=1), indices)
         if black_box is not None:
@@ -221,32 +237,35 @@ class EvaluationCounts:
     def state(self) -> dict[str, Any]:
         """Return the counts as tensors and plain values."""
         return {
-            "confusion": self._confusion.tolist(),
-            "wrong": list(self._wrong),
+            "rows": torch.cat([torch.empty(0, 3, dtype=torch.int64), *self._rows]),
             "black_box": self._black_box,
             "agreed": self._agreed,
             "sums": dict(self._sums),
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from counts that `state` returned."""
-        self._confusion = np.array(state["confusion"], dtype=np.int64)
-        self._wrong, self._black_box = list(state["wrong"]), state["black_box"]
-        self._agreed = state["agreed"]
-        self._sums = Counter(state["sums"])
+    def merge(self, state: Mapping[str, Any]) -> None:
+        """Add the counts that `state` returned for other images."""
+        self._rows.append(state["rows"])
+        if state["black_box"] is not None:
+            self._black_box = (self._black_box or 0) + state["black_box"]
+        self._agreed += state["agreed"]
+        self._sums.update(state["sums"])
 
     def result(self, prototypes: PrototypeLayer | None = None) -> Evaluation:
         """Return the evaluation, with the usage of the model's prototypes."""
-        confusion = self._confusion.copy()
-        images = int(confusion.sum())
+        labels, predictions, indices = torch.cat([torch.empty(0, 3, dtype=torch.int64), *self._rows]).T
+        classes, images = len(self.classes), len(labels)
+        confusion = torch.bincount(labels * classes + predictions, minlength=classes**2).reshape(
+            classes, classes
+        )
         counted = prototypes is not None and prototypes.usage_counted
         return Evaluation(
             self.classes,
-            confusion,
+            confusion.numpy(),
             black_box=None if self._black_box is None else self._black_box / images,
             prototypes=None if prototypes is None else len(prototypes),
             unused=tuple(prototypes.unused().tolist()) if prototypes is not None and counted else None,
-            wrong=tuple(self._wrong),
+            wrong=tuple(indices[predictions != labels].tolist()),
             measured={name: total / images for name, total in self._sums.items()},
             agreement=None if self._black_box is None else self._agreed / images,
         )

@@ -48,17 +48,24 @@ class SureAnswers:
         if deciding is None:
             return
         for similarity, index in zip(deciding[0].float().tolist(), indices.tolist(), strict=True):
-            heapq.heappush(self._least, (-similarity, -index))
-            if len(self._least) > KEPT:
-                heapq.heappop(self._least)
+            self._keep((-similarity, -index))
 
     def state(self) -> dict[str, Any]:
         """Return the counts as plain values."""
         return {"sure": self.sure, "least": list(self._least)}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from counts that `state` returned."""
-        self.sure, self._least = state["sure"], list(state["least"])
+    def merge(self, state: Mapping[str, Any]) -> None:
+        """Add the counts that `state` returned for other images."""
+        if state["sure"] is not None:
+            before, other = self.sure or (0, 0), state["sure"]
+            self.sure = before[0] + other[0], before[1] + other[1]
+        for entry in state["least"]:
+            self._keep(entry)
+
+    def _keep(self, entry: tuple[float, int]) -> None:
+        heapq.heappush(self._least, entry)
+        if len(self._least) > KEPT:
+            heapq.heappop(self._least)
 
     @property
     def least_familiar(self) -> tuple[int, ...]:

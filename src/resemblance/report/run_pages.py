@@ -20,9 +20,11 @@ from resemblance.runs.folders import PAGE
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import Openable, as_runs, computing_on
 from resemblance.runs.run import RunRecord, choose_split
+from resemblance.training.devices.torchrun import together
 from resemblance.training.engine.interrupts import resumable
 
 
+@together
 def report(
     runs: Openable | Sequence[Openable],
     output: Path | str | None = None,

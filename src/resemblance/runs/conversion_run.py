@@ -26,6 +26,7 @@ from resemblance.runs.images import overview, stored_window
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import config_of_run
 from resemblance.runs.run import RunRecord, compressed_as, split_seed
+from resemblance.training.devices.launch import using_devices
 from resemblance.training.engine.lock import lock_folder
 
 
@@ -48,8 +49,8 @@ def convert_run(
     name = type(module).__name__ if module is not None else options.model or ""
     folder = options.output or default_folder(name, options.patches)
     check_writable(folder)
-    with lock_folder(folder):
-        return _convert(module, name, options, splits, folder, messages)
+    with lock_folder(folder), using_devices(options.accelerator, options.devices) as accelerator:
+        return _convert(module, name, options, splits, folder, messages, accelerator)
 
 
 def _convert(
@@ -59,6 +60,7 @@ def _convert(
     splits: DataSplits | None,
     folder: Path,
     messages: Messages,
+    accelerator: str,
 ) -> RunRecord:
     """Convert in a locked folder."""
     started = time.monotonic()
@@ -115,7 +117,7 @@ def _convert(
         batch_size=options.batch_size,
         workers=options.workers,
         progress=options.progress,
-        accelerator=options.accelerator,
+        accelerator=accelerator,
         unseen=not run_config.get("refit_on_all"),
     )
 

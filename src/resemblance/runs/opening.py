@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from resemblance.core.classifier import Classifier
 from resemblance.methods.loading import load
 from resemblance.runs.folders import CHECKPOINTS, find_run_folder, read_config
 from resemblance.runs.run import RunRecord
+from resemblance.training.devices.launch import using_devices
 from resemblance.training.engine.devices import DistributedContext, find_accelerator
 
 Openable = RunRecord | Classifier | Path | str
@@ -93,6 +94,28 @@ def computing_on(model: Classifier, accelerator: str) -> Iterator[Classifier]:
         yield model
     finally:
         model.to(previous)
+
+
+@contextmanager
+def dividing_work(runs: Sequence[RunRecord], accelerator: str, devices: int) -> Iterator[None]:
+    """Divide the passes of runs' models over images among several devices in the block.
+
+    Args:
+        runs: the runs.
+        accelerator: the hardware; ``auto`` is where the models are, other models are moved to it for the block.
+        devices: the number of devices.
+
+    Raises:
+        UserError: if this machine does not have the devices.
+    """
+    stay = accelerator == "auto"
+    if stay:
+        kind = runs[0].model.device.type
+        accelerator = "gpu" if kind == "cuda" else kind
+    with using_devices(accelerator, devices), ExitStack() as stack:
+        for run in runs if devices > 1 or not stay else ():
+            stack.enter_context(computing_on(run.model, accelerator))
+        yield
 
 
 def _as_run(run: Openable, accelerator: str) -> RunRecord:

@@ -27,6 +27,7 @@ from resemblance.runs.images import image_spec, overview, start_spec, stored_win
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import config_of_run
 from resemblance.runs.run import RunRecord, split_seed
+from resemblance.training.devices.launch import using_devices
 from resemblance.training.engine.fit import CheckedRun, check_fit, run_fit
 from resemblance.training.engine.interrupts import Interrupts, resumable, resume_hint
 from resemblance.training.engine.lock import lock_folder
@@ -83,22 +84,23 @@ def _train(
             messages.say(
                 f"trained in {duration(seconds)}" + (f" ({result.resumed})" if result.resumed else "")
             )
-        return finish(
-            model,
-            splits,
-            folder,
-            source=Joined(splits.train, splits.val) if options.refit_on_all else None,
-            seconds=seconds,
-            notes=result.notes,
-            seed=options.seed,
-            batch_size=min(options.batch_size or 128, 256),
-            workers=options.workers,
-            progress=options.progress,
-            accelerator=options.accelerator,
-            latent_cache=options.latent_cache if getattr(method, "freeze_encoder", False) else 0.0,
-            reference=None if seen else result.reference,
-            unseen=not (seen or options.refit_on_all),
-        )
+        with using_devices(options.accelerator, options.devices) as accelerator:
+            return finish(
+                model,
+                splits,
+                folder,
+                source=Joined(splits.train, splits.val) if options.refit_on_all else None,
+                seconds=seconds,
+                notes=result.notes,
+                seed=options.seed,
+                batch_size=min(options.batch_size or 128, 256),
+                workers=options.workers,
+                progress=options.progress,
+                accelerator=accelerator,
+                latent_cache=options.latent_cache if getattr(method, "freeze_encoder", False) else 0.0,
+                reference=None if seen else result.reference,
+                unseen=not (seen or options.refit_on_all),
+            )
 
 
 @dataclass

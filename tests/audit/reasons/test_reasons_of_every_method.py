@@ -9,6 +9,7 @@ import torch
 
 from audit.reasons.made_reasons import SIZE
 from cases import METHODS, made
+from dividing import helped_by_threads
 from resemblance.audit.audit_runner import run_checks
 from resemblance.audit.audited import AuditSettings, AuditSubject
 from resemblance.core.prototype_model import PrototypeModel
@@ -52,4 +53,8 @@ def test_every_method_is_examined_and_stays_as_it_was(method, tmp_path):
         assert all(example.png.startswith(b"\x89PNG") for example in finding.examples)
     # What was recorded can be read again, and says the same.
     again = run_checks(subject, NAMES, folder=tmp_path)
+    assert str(again.to_dict()) == str(result.to_dict())
+    # Two devices find the same.
+    with helped_by_threads():
+        again = run_checks(subject, NAMES)
     assert str(again.to_dict()) == str(result.to_dict())

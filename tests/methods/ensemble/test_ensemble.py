@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from contract_checks import assert_evidence
+from dividing import helped_by_threads
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
@@ -120,6 +121,8 @@ def test_votes_logits_and_a_tree_are_averaged_in_one_pass():
     images = source()
     evaluation = evaluate_ensemble(models, images, batch_size=7)
     assert all(model.training for model in models)
+    with helped_by_threads():
+        assert evaluate_ensemble(models, images, batch_size=7).to_dict() == evaluation.to_dict()
     for model in models:
         model.eval()
     votes, logits, likelihoods = (answers(model, images) for model in models)

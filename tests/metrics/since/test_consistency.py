@@ -14,7 +14,7 @@ from resemblance.data.regions.cub_parts import read_cub
 from resemblance.data.regions.regions import Regions
 from resemblance.metrics.since.consistency import Consistency, consistent, part_shares
 from resemblance.metrics.since.stability import Stability
-from resemblance.metrics.suite.measurement import restore_metric, state_of
+from resemblance.metrics.suite.measurement import merge_into, state_of
 
 
 def plain_hits(map, points, visible, parts, count, size, half=36):
@@ -124,7 +124,7 @@ def test_the_state_is_all_that_another_process_needs():
     maps, which, labels, regions, prototypes = case(1)
     metric, saved, empty = (Consistency(prototypes, SIZE) for _ in range(3))
     metric.update(maps, which, labels, regions)
-    restore_metric(saved, state_of(metric))
+    merge_into(saved, state_of(metric))
     empty.merge_state(metric)
     assert saved.summary() == empty.summary() == metric.summary()
 

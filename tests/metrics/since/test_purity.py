@@ -11,7 +11,7 @@ from resemblance.data.regions.regions import Regions
 from resemblance.metrics.since.hits import Hits
 from resemblance.metrics.since.patches import cell_patches, cut_to
 from resemblance.metrics.since.purity import Purity, best_rows, purity
-from resemblance.metrics.suite.measurement import restore_metric, state_of
+from resemblance.metrics.suite.measurement import merge_into, state_of
 
 SIDES = torch.tensor([0, 1, 1, 2, 3])  # the second and the third point are the left and the right of one part
 
@@ -91,7 +91,7 @@ def test_purity_is_the_plain_loop_in_any_order(seed, least_similarity):
     halves[0].merge_state(halves[1])  # as of another process
     assert halves[0].summary() == summary
     restored = Purity(4, SIZE, side=64, least_similarity=least_similarity)
-    restore_metric(restored, state_of(halves[0]))
+    merge_into(restored, state_of(halves[0]))
     assert restored.summary() == summary
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from cases import METHODS, made
+from dividing import helped_by_threads
 from models import make, noise_for
 from resemblance.config.evaluation.measure_names import MEASURES
 from resemblance.core.classifier import Classifier
@@ -53,7 +54,8 @@ def test_every_measure_has_a_measurement_of_its_name() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_each_method_is_measured_or_left_out_with_a_reason(method: str) -> None:
     subject = subject_of(made(method), 10)
-    result = measure(subject, NAMES)
+    with helped_by_threads():  # so that everything is sent to another process, and back
+        result = measure(subject, NAMES)
     measured = [one.measure for one in result.results]
     assert sorted([*measured, *(one.measure for one in result.left_out)]) == sorted(NAMES)
     assert all(one.reason for one in result.left_out)
@@ -90,6 +92,13 @@ def test_the_batch_size_does_not_matter() -> None:
     other = measure(replace(subject, settings=replace(subject.settings, batch_size=7)), names)
     assert values_of(other) == pytest.approx(values_of(first), rel=1e-5, abs=1e-6, nan_ok=True)
     assert other.evaluation.wrong == first.evaluation.wrong
+
+
+def test_two_devices_have_the_results_of_one() -> None:
+    subject = subject_of(made("protopnet"), 20, settings=replace(SETTINGS, batch_size=3))
+    with helped_by_threads():
+        other = measure(subject, NAMES)
+    assert str(other.to_dict()) == str(measure(subject, NAMES).to_dict())
 
 
 def test_work_is_shared_and_counted() -> None:

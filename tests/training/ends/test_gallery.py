@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from looking_glass import LookingGlass, batches
-from projecting import scene
 from resemblance.config.errors import UserError
 from resemblance.data.sources.source import ArraySource
 from resemblance.prototypes.gallery import INDEX, Gallery, GalleryItem
@@ -88,7 +87,10 @@ def test_pictures_mark_the_region_around_the_maximum_and_provenance_keeps_the_pa
 @pytest.mark.parametrize("at_a_time", [1, 3, 64])
 def test_regions_of_a_loaded_model_are_computed_again(at_a_time, monkeypatch):
     monkeypatch.setattr("resemblance.training.ends.gallery.BATCH", at_a_time)
-    model, _, labels = scene()
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (14,), generator=generator)
+    vectors = torch.randint(4, (8, 3, 1, 1), generator=generator).float()
+    model = LookingGlass(vectors, PrototypeLayer.class_major(2, 4), (12, 12))
     source = ArraySource(
         np.random.default_rng(0).integers(0, 256, (14, 12, 12, 1), dtype=np.uint8),
         labels.numpy(),

@@ -1,8 +1,7 @@
-import numpy as np
 import pytest
 
 from resemblance.config.errors import UserError
-from resemblance.training.engine.order import Shares, StepBatches, plan
+from resemblance.training.engine.order import StepBatches, plan
 
 
 def batches(
@@ -55,9 +54,3 @@ def test_impossible_divisions_are_refused():
         plan(1000, 80, world=3, accumulate=2)
     with pytest.raises(UserError, match="too few"):
         plan(1, 4, world=2)
-
-
-def test_shares_cover_all_in_the_batches_of_one_process():
-    alone = {tuple(batch) for batch in np.split(np.arange(23), range(4, 23, 4))}
-    shares = [list(Shares(23, 4, rank, 3)) for rank in range(3)]
-    assert {tuple(share[i : i + 4]) for share in shares for i in range(0, len(share), 4)} == alone

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from resemblance.core.prototype_model import PrototypeModel
 from resemblance.prototypes.geometry import SMALLEST, InnerProduct, SquaredDistance
 from resemblance.prototypes.precision import widest
 from resemblance.prototypes.similarity import pairwise_distances
-from resemblance.prototypes.vectors import VectorPrototypes
+from resemblance.prototypes.vectors import Activation, VectorPrototypes
 
 PROBES = 4  # images of noise
 TOLERANCE = 1e-3
@@ -138,28 +139,52 @@ def space_of(layer: VectorPrototypes) -> Space | None:
     if isinstance(geometry, SquaredDistance):
         return Space(
             "Euclidean distance",
-            lambda values: values.clamp_min(0).sqrt(),
-            lambda distances: activation(distances.square()),
-            lambda a, b: torch.linalg.vector_norm(a - b, dim=-1),
+            _root,
+            partial(_of_square, activation),
+            _distances,
             reach=math.sqrt(math.prod(layer.window)),
         )
     if isinstance(geometry, InnerProduct) and geometry.unit_vectors and geometry.unit_patches:
         return Space(
             "rad",
-            lambda values: (-values).clamp(-1, 1).arccos(),
-            lambda angles: activation(-angles.cos()),
+            _angle_of,
+            partial(_of_angle, activation),
             _angles,
             largest=math.pi,
         )
     if isinstance(geometry, InnerProduct) and geometry.unit_vectors:
         return Space(
             "Euclidean distance",
-            lambda values: values,
+            torch.positive,
             activation,
-            lambda a, b: torch.linalg.vector_norm(a - b, dim=-1),
+            _distances,
             smallest=-math.inf,
         )
     return None
+
+
+# Functions of the module, so that a check can be sent to another process.
+
+
+def _root(values: Tensor) -> Tensor:
+    return values.clamp_min(0).sqrt()
+
+
+def _of_square(activation: Activation, distances: Tensor) -> Tensor:
+    return activation(distances.square())
+
+
+def _distances(first: Tensor, second: Tensor) -> Tensor:
+    distances: Tensor = torch.linalg.vector_norm(first - second, dim=-1)
+    return distances
+
+
+def _angle_of(values: Tensor) -> Tensor:
+    return (-values).clamp(-1, 1).arccos()
+
+
+def _of_angle(activation: Activation, angles: Tensor) -> Tensor:
+    return activation(-angles.cos())
 
 
 def _angles(first: Tensor, second: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from resemblance.config.commands import AuditCommand
 from resemblance.runs.audited_run import RunAudit
 from resemblance.runs.claims import claim_lines
 from resemblance.runs.folders import AUDIT, AUDIT_DOCUMENT, AUDIT_JUNIT, AUDIT_PAGE, check_writable
+from resemblance.runs.opening import dividing_work
 
 FAILED = 3  # the exit code where a threshold is crossed
 NUMBERS = 6  # printed per check; the files have all
@@ -28,18 +29,19 @@ def run(options: AuditCommand) -> int:
         folder = _folder(options)
         check_writable(folder)
         run = open_run(options.run, allow_import=options.allow_import, accelerator=options.accelerator)
-        audit = audit_into(
-            folder,
-            run,
-            options.data,
-            options,
-            split=options.split,
-            batch_size=options.batch_size,
-            skip_bad_images=options.skip_bad_images,
-            labels=options.labels,
-            progress=True,
-            messages=out,
-        )
+        with dividing_work([run], "auto", options.devices):
+            audit = audit_into(
+                folder,
+                run,
+                options.data,
+                options,
+                split=options.split,
+                batch_size=options.batch_size,
+                skip_bad_images=options.skip_bad_images,
+                labels=options.labels,
+                progress=True,
+                messages=out,
+            )
         _print(audit, out)
         for name in (AUDIT_DOCUMENT, AUDIT_JUNIT, AUDIT_PAGE):
             out.say(f"{Path(name).suffix[1:]}: {folder / name}")

@@ -21,6 +21,7 @@ from resemblance.metrics.evaluation import Evaluation
 from resemblance.printing.places import last_component
 from resemblance.runs.claims import claim_lines, claims_of_run
 from resemblance.runs.folders import in_folder, make_folder
+from resemblance.runs.opening import dividing_work
 from resemblance.runs.run import choose_split, split_seed
 from resemblance.writing import write_text
 
@@ -52,10 +53,11 @@ def run(options: EvaluateCommand) -> int:
         for note in splits.notes:
             out.warn(note)
         name, source = choose_split(splits, options.split)
-        if options.ensemble:
-            document = _evaluate_ensemble(runs, splits, name, source, options, out)
-        else:
-            document = _evaluate_run(runs[0], splits, name, source, options, out)
+        with dividing_work(runs, "auto", options.devices):
+            if options.ensemble:
+                document = _evaluate_ensemble(runs, splits, name, source, options, out)
+            else:
+                document = _evaluate_run(runs[0], splits, name, source, options, out)
         if output:
             write_text(output, json.dumps(document, indent=2, ensure_ascii=False))
             out.say(f"result: {output}")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,8 +28,8 @@ from resemblance.core.classifier import Classifier
 from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
-from resemblance.data.progress import track
 from resemblance.encoders.base import Encoder
+from resemblance.training.devices.pool import map_over_devices
 from resemblance.training.ends.actions import ActionContext, action
 from resemblance.training.ends.passes import evaluating, training_images
 
@@ -205,8 +206,6 @@ def probe(model: Classifier, context: ActionContext) -> None:
 
 def _embeddings(model: Classifier, context: ActionContext) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield what the classifier reads of the training images (B, E), and the labels (B,), batch by batch."""
-    encoder = model.get_submodule("encoder")
-    assert isinstance(encoder, Encoder)
     # Where the latents are the map, as for prototypes of patches, they do not hold what the classifier reads.
     images: Iterable[Batch | EncodedBatch]
     if model.trains_on_encoded:
@@ -215,8 +214,13 @@ def _embeddings(model: Classifier, context: ActionContext) -> Iterator[tuple[Ten
         dataset = ImageDataset(context.train, model.spec.image)
         images = loader(dataset, context.batch_size, context.workers)
     with evaluating(model):
-        for batch in track(images, "embedding", context.progress):
-            inputs = batch[0].to(model.device)
-            if not isinstance(batch, EncodedBatch):
-                inputs = encoder.embed(encoder.features(model.normalize(inputs)))
-            yield inputs.float(), batch.labels
+        yield from map_over_devices(partial(_embedded, model), images, "embedding", context.progress)
+
+
+def _embedded(model: Classifier, batch: Batch | EncodedBatch) -> tuple[Tensor, Tensor]:
+    encoder = model.get_submodule("encoder")
+    assert isinstance(encoder, Encoder)
+    inputs = batch[0].to(model.device)
+    if not isinstance(batch, EncodedBatch):
+        inputs = encoder.embed(encoder.features(model.normalize(inputs)))
+    return inputs.float(), batch.labels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 
 @dataclass
@@ -30,6 +30,11 @@ class Cost:
     prototype_maps: int = 0
     class_maps: int = 0
     black_box_maps: int = 0
+
+    def add(self, other: Cost) -> None:
+        """Add other work."""
+        for item in fields(self):
+            setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
 
     def to_dict(self) -> dict[str, int]:
         """Return the counts by name."""

@@ -21,8 +21,8 @@ Pass = Literal["train", "images", "none"]
 class Measurement(Applicable[Subject]):
     """Feeds the metrics of one measure with the answers of a model, and puts their results in words.
 
-    Its running state is that of the metrics among its attributes, so that it can be saved between two batches and
-    restored in another process.
+    Its running state is that of the metrics among its attributes: sums, and lists with an entry per image. States can
+    be saved between two batches, and those of batches that other processes have measured are merged.
 
     Args:
         subject: the model, and all that the measure reads.
@@ -51,10 +51,15 @@ class Measurement(Applicable[Subject]):
         """Return the running state: tensors and plain values."""
         return {name: state_of(metric) for name, metric in self.metrics().items()}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state that `state` returned."""
+    def reset(self) -> None:
+        """Forget all batches."""
+        for metric in self.metrics().values():
+            metric.reset()
+
+    def merge(self, state: Mapping[str, Any]) -> None:
+        """Add the state that `state` returned after other batches, which follow those read so far."""
         for name, metric in self.metrics().items():
-            restore_metric(metric, state[name])
+            merge_into(metric, state[name])
 
 
 def state_of(metric: Metric) -> dict[str, Any]:
@@ -64,7 +69,7 @@ def state_of(metric: Metric) -> dict[str, Any]:
         >>> from torchmetrics import MeanMetric
         >>> first, second = MeanMetric(), MeanMetric()
         >>> first.update(torch.tensor([1.0, 3.0]))
-        >>> restore_metric(second, state_of(first))
+        >>> merge_into(second, state_of(first))
         >>> second.compute()
         tensor(2.)
     """
@@ -78,13 +83,15 @@ def state_of(metric: Metric) -> dict[str, Any]:
     return {"updates": metric._update_count, "states": states}
 
 
-def restore_metric(metric: Metric, state: Mapping[str, Any]) -> None:
-    """Give a metric the states of another one of the same kind."""
+def merge_into(metric: Metric, state: Mapping[str, Any]) -> None:
+    """Add the states of another metric of the same kind: sums are added, lists are continued."""
     for name, value in state["states"].items():
-        device = metric.device
-        moved = [item.to(device) for item in value] if isinstance(value, list) else value.to(device)
-        setattr(metric, name, moved)
-    metric._update_count = int(state["updates"])
+        known, device = getattr(metric, name), metric.device
+        if isinstance(value, list):
+            known.extend(item.to(device) for item in value)
+        else:
+            setattr(metric, name, known + value.to(device))
+    metric._update_count += int(state["updates"])
     metric._computed = None
 
 

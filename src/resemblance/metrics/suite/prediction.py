@@ -23,8 +23,12 @@ class Prediction(Measurement):
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self.counts = EvaluationCounts(subject.model.spec.classes)
-        self.sure = SureAnswers(subject.model)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self.counts = EvaluationCounts(self.subject.model.spec.classes)
+        self.sure = SureAnswers(self.subject.model)
 
     def update(self, answers: Answers) -> None:
         """Count a batch."""
@@ -53,7 +57,7 @@ class Prediction(Measurement):
         """Return the counts."""
         return {"counts": self.counts.state(), "sure": self.sure.state()}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from counts."""
-        self.counts.restore(state["counts"])
-        self.sure.restore(state["sure"])
+    def merge(self, state: Mapping[str, Any]) -> None:
+        """Add the counts for other batches."""
+        self.counts.merge(state["counts"])
+        self.sure.merge(state["sure"])

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from resemblance.data.batch import Batch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
-from resemblance.data.progress import track
-from resemblance.data.sources.source import Source, Subset
 from resemblance.encoders.probe import evaluating
 from resemblance.metrics.evaluation import Evaluation
 from resemblance.metrics.suite.answers import Answers
@@ -26,6 +24,7 @@ from resemblance.metrics.suite.plan import MEASUREMENTS
 from resemblance.metrics.suite.prediction import Prediction
 from resemblance.metrics.suite.result import LeftOut, MeasureResult
 from resemblance.metrics.suite.subject import Subject
+from resemblance.training.devices.pool import map_over_devices
 
 PASSES: tuple[Pass, ...] = ("none", "train", "images")
 TITLES = {"train": "training images", "images": "measuring"}
@@ -106,7 +105,7 @@ class _Work:
         if saved is not None:
             self.done, self.cost = saved["done"], Cost(**saved["cost"])
             for one, state in zip(measurements, saved["states"], strict=True):
-                one.restore(state)
+                one.merge(state)
 
     def run(self, subject: Subject, over: Pass, workers: int, progress: bool) -> None:
         """Feed the measurements of a pass with its images, from the place that has been reached."""
@@ -116,15 +115,17 @@ class _Work:
             return
         total = max(len(source) if one.most is None else min(one.most, len(source)) for one in feeding)
         started = self.done[over]
-        batches = _batches(subject, source, started, total, workers)
+        images = ImageDataset(source, subject.model.spec.image)
+        batches = loader(images, subject.settings.batch_size, workers, range(started, total))
+        # Each batch is measured by measurements of its own, here or in another process.
+        measure = partial(_measured, subject, [type(one)(subject) for one in feeding])
         title = f"{subject.name}: {TITLES[over]}"
-        for batch in track(batches, title, progress):
-            answers = Answers(subject, batch, self.cost)
-            for one in feeding:
-                left = len(batch.labels) if one.most is None else one.most - self.done[over]
-                if left > 0:
-                    one.update(answers.first(left))
-            self.done[over] += len(batch.labels)
+        for images_done, cost, states in map_over_devices(measure, batches, title, progress):
+            for one, state in zip(feeding, states, strict=True):
+                if state is not None:
+                    one.merge(state)
+            self.cost.add(cost)
+            self.done[over] += images_done
             self.partial.save(self.state)
         if self.done[over] > started:
             self.partial.save(self.state, now=True)
@@ -138,26 +139,19 @@ class _Work:
         }
 
 
-class _Sized:
-    """Batches whose number is known."""
+def _measured(
+    subject: Subject, measurements: Sequence[Measurement], batch: Batch
+) -> tuple[int, Cost, list[dict[str, Any] | None]]:
+    """Return the number of images in a batch, the work, and the state of each measurement after this batch alone.
 
-    def __init__(self, batches: Iterator[Batch], count: int) -> None:
-        self._batches, self._count = batches, count
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self._batches
-
-    def __len__(self) -> int:
-        return self._count
-
-
-def _batches(subject: Subject, source: Source, start: int, stop: int, workers: int) -> _Sized:
-    """Read the images from one position to another; the indices of the batches are positions in the source."""
-    rest = Subset(source, np.arange(start, max(stop, start)))
-    reader = loader(ImageDataset(rest, subject.model.spec.image), subject.settings.batch_size, workers)
-
-    def moved() -> Iterator[Batch]:
-        for images, labels, indices in reader:
-            yield Batch(images, labels, indices + start)
-
-    return _Sized(moved(), len(reader))
+    The state is None where a measurement reads the first images only, which these are not.
+    """
+    cost, states = Cost(), list[dict[str, Any] | None]()
+    answers, first = Answers(subject, batch, cost), int(batch.indices[0])
+    for one in measurements:
+        left = len(batch.labels) if one.most is None else one.most - first
+        if left > 0:
+            one.reset()
+            one.update(answers.first(left))
+        states.append(one.state() if left > 0 else None)
+    return len(batch.labels), cost, states

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,15 +14,16 @@ from torch import Tensor
 
 from resemblance.core.classifier import Classifier
 from resemblance.data.augment import get_augment
+from resemblance.data.batch import Batch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
-from resemblance.data.progress import track
 from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import ArraySource, Source
 from resemblance.encoders.base import Encoder
 from resemblance.training.cached.encoded_images import STORED_AS, EncodedImages, to_array
 from resemblance.training.cached.latent_cache import GIGABYTE, LatentCache, cache_folder
 from resemblance.training.cached.latent_file import Array
+from resemblance.training.devices.pool import map_over_devices
 from resemblance.training.ends.passes import evaluating
 
 PIXELS = 1 << 22  # in a batch, about
@@ -81,7 +83,8 @@ class FrozenEncoder:
         self.cache = LatentCache(cache_folder(), gigabytes)
         image = model.spec.image
         pixels = np.random.default_rng(0).random((2, image.channels, *image.size), np.float32)
-        output = self._encode(torch.from_numpy(pixels))
+        test = Batch(torch.from_numpy(pixels), torch.zeros(2), torch.zeros(2))
+        output = _encode(model, context, test)
         self.shape, self.dtype = tuple(output.shape[1:]), output.dtype
         digest = hashlib.sha256(json.dumps([str(output.dtype), self.shape, image.to_dict()]).encode())
         digest.update(to_array(output).tobytes())
@@ -126,8 +129,8 @@ class FrozenEncoder:
         def compute() -> Iterator[Array]:
             order = [(view, index) for index in range(len(source))]
             batches = loader(images, self._size, self.workers, sampler=order)
-            for batch in track(batches, title, self.progress):
-                yield to_array(self._encode(batch.images))
+            encode = partial(_encode, self.model, self.context)
+            yield from map(to_array, map_over_devices(encode, batches, title, self.progress))
 
         shape = (len(source), *self.shape)
         return self.cache.array(key.hexdigest()[:40], shape, STORED_AS[self.dtype], compute)
@@ -146,6 +149,7 @@ class FrozenEncoder:
         image = self.model.spec.image
         return min(max(PIXELS // (image.height * image.width), 32), 512)
 
-    def _encode(self, images: Tensor) -> Tensor:
-        with evaluating(self.model), self.context():
-            return self.model.encode(images.to(self.model.device))
+
+def _encode(model: Classifier, context: Callable[[], AbstractContextManager[None]], batch: Batch) -> Tensor:
+    with evaluating(model), context():
+        return model.encode(batch.images.to(model.device))

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch import distributed as dist
 
-from resemblance.core.distributed import world
 from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.precision import widest
 
@@ -105,33 +103,3 @@ class NearestPatches:
         self.prototypes.source_index.copy_(self.indices.masked_fill(missing, -1))
         self.prototypes.source_distance.copy_(distances.masked_fill(missing, torch.nan))
         self.prototypes.source_box.copy_(boxes.masked_fill(missing[:, None], 0))
-
-    def merge(self) -> None:
-        """Combine the results of all processes, each of which has read its share of the images."""
-        if world() == 1:
-            return
-        distances, indices = _gathered(self.distances), _gathered(self.indices)
-        best = distances.amin(dim=0)
-        order = indices.masked_fill(distances != best, UNKNOWN)
-        rank = order.argmin(dim=0)
-        columns = torch.arange(len(rank), device=rank.device)
-        self._agree_on_maps()
-        for name in ("distances", "indices", "cells", "vectors", "maps"):
-            if (tensor := getattr(self, name)) is not None:
-                setattr(self, name, _gathered(tensor)[rank, columns])
-        self.seen = _gathered(self.seen.to(torch.int64)).amax(dim=0).bool()
-
-    def _agree_on_maps(self) -> None:
-        """Make empty maps if only other processes have some, so that all processes gather the same tensors."""
-        own = torch.tensor([self.maps is not None, *self.grid], device=self.indices.device)
-        has_maps, height, width = _gathered(own).amax(dim=0).tolist()
-        self.grid = (height, width)
-        if has_maps and self.maps is None:
-            self.maps = torch.zeros(len(self.vectors), height, width, device=self.vectors.device)
-
-
-def _gathered(tensor: Tensor) -> Tensor:
-    """Return the tensors of all processes, (world, ...)."""
-    parts = [torch.empty_like(tensor) for _ in range(world())]
-    dist.all_gather(parts, tensor.contiguous())
-    return torch.stack(parts)

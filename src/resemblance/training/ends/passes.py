@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,8 +13,8 @@ from resemblance.core.classifier import Classifier
 from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
-from resemblance.data.progress import track
 from resemblance.encoders.probe import evaluating as evaluation_mode
+from resemblance.training.devices.pool import map_over_devices
 from resemblance.training.ends.actions import ActionContext
 
 
@@ -28,10 +29,13 @@ def latents_of(
     model: Classifier, loader: Iterable[Batch | EncodedBatch], title: str, progress: bool = False
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield latents (float32), labels and indices of each batch, on the model's device; for use in `evaluating`."""
-    for batch in track(loader, title, progress):
-        inputs, labels, indices = (tensor.to(model.device, non_blocking=True) for tensor in batch)
-        latents = model.refine(inputs) if isinstance(batch, EncodedBatch) else model.latents(inputs)
-        yield latents.float(), labels, indices
+    return map_over_devices(partial(_latents, model), loader, title, progress)
+
+
+def _latents(model: Classifier, batch: Batch | EncodedBatch) -> tuple[Tensor, Tensor, Tensor]:
+    inputs, labels, indices = (tensor.to(model.device, non_blocking=True) for tensor in batch)
+    latents = model.refine(inputs) if isinstance(batch, EncodedBatch) else model.latents(inputs)
+    return latents.float(), labels, indices
 
 
 def training_images(model: Classifier, context: ActionContext) -> Iterable[Batch | EncodedBatch]:

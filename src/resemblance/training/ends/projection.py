@@ -9,11 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch import distributed as dist
 
 from resemblance.config.errors import UserError
 from resemblance.core.classifier import Classifier
-from resemblance.core.distributed import world
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.prototypes.layer import PrototypeLayer
@@ -84,11 +82,7 @@ class ProjectionReport:
 
 
 def project(
-    model: Classifier,
-    loader: Iterable[Batch | EncodedBatch],
-    *,
-    progress: bool = False,
-    distributed: bool = False,
+    model: Classifier, loader: Iterable[Batch | EncodedBatch], *, progress: bool = False
 ) -> ProjectionReport:
     """Replace each prototype by the nearest latent patch of the images of its own classes.
 
@@ -100,7 +94,6 @@ def project(
         model: with the trait ``projects``.
         loader: the un-augmented training images.
         progress: whether to show a bar.
-        distributed: the loader reads only this process's share of the images; the results are merged.
 
     Returns:
         The report; provenance (image, box, distance) is stored in ``model.prototypes``.
@@ -116,9 +109,6 @@ def project(
         for latents, labels, indices in latents_of(model, loader, "projecting", progress):
             nearest.update(latents, owned[labels], indices)
             images += len(labels)
-        if distributed:
-            nearest.merge()
-            images = _total(images, model.device)
         if images == 0:
             raise UserError("there are no training images to project onto")
         if bool((nearest.seen & ~nearest.known).any()):
@@ -188,10 +178,3 @@ def _shortened(names: list[str], most: int = 5) -> str:
     left = len(names) - most
     more = f" and {left} other class{'es' if left > 1 else ''}" if left > 0 else ""
     return ", ".join(names[:most]) + more
-
-
-def _total(count: int, device: torch.device) -> int:
-    total = torch.tensor(count, device=device)
-    if world() > 1:
-        dist.all_reduce(total)
-    return int(total)

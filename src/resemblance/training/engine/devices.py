@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import spawn
 
+from resemblance.config import processes
 from resemblance.config.errors import UserError
 from resemblance.training.engine.interrupts import Interrupted, Interrupts, deferring_signals
 
@@ -35,18 +36,26 @@ class DistributedContext:
         accelerator: ``cpu``, ``gpu`` or ``mps``.
         rank: the rank of this process.
         world: the number of processes.
+        local: the number of this process, and of its GPU, on its machine; by default there is one machine.
+        machines: the number of machines.
         stop_requested: returns whether the processes were asked to stop.
     """
 
     accelerator: str
     rank: int = 0
     world: int = 1
+    local: int = -1
+    machines: int = 1
     stop_requested: Callable[[], bool] = lambda: False
+
+    def __post_init__(self) -> None:
+        if self.local < 0:
+            object.__setattr__(self, "local", self.rank)
 
     @property
     def device(self) -> torch.device:
         """The device of this process."""
-        return torch.device({"gpu": f"cuda:{self.rank}"}.get(self.accelerator, self.accelerator))
+        return torch.device({"gpu": f"cuda:{self.local}"}.get(self.accelerator, self.accelerator))
 
     def wait(self) -> None:
         """Wait until all processes have called it."""
@@ -57,9 +66,19 @@ class DistributedContext:
 def find_accelerator(requested: str, devices: int) -> str:
     """Return the accelerator to use: ``cpu``, ``gpu`` or ``mps``.
 
+    Args:
+        requested: one of these, or ``auto``.
+        devices: how many on this machine; with torchrun, as many as it has started processes on it.
+
     Raises:
-        UserError: if this machine does not have the requested devices.
+        UserError: if this machine does not have the requested devices, or torchrun has started another number.
     """
+    if (started := processes.local_processes()) > 1:
+        if devices not in (1, started):
+            raise UserError(
+                f"--devices {devices}: torchrun has started {started} processes on this machine; leave it out"
+            )
+        devices = started
     gpus, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
     if requested == "gpu" and not gpus:
         raise UserError("--accelerator gpu: torch sees no GPU here; use --accelerator cpu or auto")
@@ -118,15 +137,15 @@ def run_processes(
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     with Interrupts(stop_message) as interrupts:
         with deferring_signals():  # in the new processes until they can handle them
-            processes: Any = spawn(  # type: ignore[no-untyped-call]
+            started: Any = spawn(  # type: ignore[no-untyped-call]
                 _run_process, arguments, nprocs=distributed.world, join=False
             )
         try:
-            while not _one_ended(processes.processes):
+            while not _one_ended(started.processes):
                 if interrupts.requested:
                     stop_requested.set()
-            _end_others(processes.processes)
-            while not processes.join():
+            _end_others(started.processes)
+            while not started.join():
                 pass
         except Interrupted:
             raise
@@ -139,21 +158,21 @@ def run_processes(
                 raise Interrupted(text, code - 128) from None
             raise
         finally:
-            for process in processes.processes:
+            for process in started.processes:
                 process.kill()
 
 
-def _one_ended(processes: list[Any]) -> bool:
+def _one_ended(started: list[Any]) -> bool:
     """Wait up to a tenth of a second, and return whether a process has failed or all have ended."""
-    wait([process.sentinel for process in processes if process.exitcode is None], timeout=0.1)
-    codes = [process.exitcode for process in processes]
+    wait([process.sentinel for process in started if process.exitcode is None], timeout=0.1)
+    codes = [process.exitcode for process in started]
     return any(codes) or None not in codes
 
 
-def _end_others(processes: list[Any]) -> None:
+def _end_others(started: list[Any]) -> None:
     """Kill the processes that a failed one leaves: they may wait for it for days, and deaf to any other signal."""
     end = time.monotonic() + GRACE
-    for process in processes:
+    for process in started:
         process.join(max(0.0, end - time.monotonic()))
         if process.exitcode is None:
             process.kill()
@@ -169,15 +188,14 @@ def _run_process(
     messages: Any,
     stop_requested: Any,
 ) -> None:
-    distributed = DistributedContext(accelerator, rank, world, stop_requested.is_set)
+    distributed = DistributedContext(accelerator, rank, world, stop_requested=stop_requested.is_set)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     os.environ.update(WORLD_SIZE=str(world), NODE_RANK="0", LOCAL_RANK=str(rank))
     if accelerator == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // world))
     else:
         torch.cuda.set_device(distributed.device)
-    backend = "nccl" if accelerator == "gpu" else "gloo"
-    dist.init_process_group(backend, rank=rank, world_size=world, timeout=TIMEOUT)
+    dist.init_process_group(backend_of(accelerator), rank=rank, world_size=world, timeout=TIMEOUT)
     try:
         work(distributed, pickle.loads(content))
     except (UserError, Interrupted) as error:
@@ -185,6 +203,11 @@ def _run_process(
         raise
     dist.barrier()
     dist.destroy_process_group()
+
+
+def backend_of(accelerator: str) -> str:
+    """Return the backend by which the devices of an accelerator exchange tensors."""
+    return "nccl" if accelerator == "gpu" else "gloo"
 
 
 @contextmanager

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from resemblance.config.errors import UserError
+from resemblance.config.processes import processes
 from resemblance.config.training import TrainConfig
 from resemblance.core.classifier import Classifier
 from resemblance.core.recipe import Recipe
 from resemblance.core.reference import Reference
 from resemblance.data.augment import get_augment
 from resemblance.data.sources.source import DataSplits
+from resemblance.training.devices.everywhere import run_everywhere
 from resemblance.training.engine.checkpoints import atomic_save, check_checkpoint, previous_path
 from resemblance.training.engine.devices import (
     DistributedContext,
@@ -119,11 +121,13 @@ def check_fit(
         UserError: if the run folder contains another run or damaged checkpoints, or settings do not fit.
     """
     config, run = config or TrainConfig(), Path(run)
+    accelerator = find_accelerator(config.accelerator, config.devices)
+    if processes() > 1:  # that torchrun has started, on all machines
+        config = replace(config, devices=processes())
     recipe = apply_config(model.recipe(), config)
     if getattr(model.config, "freeze_encoder", False):
         recipe = recipe.without(encoder_groups(model))
     recipe = with_remedies(recipe, model, config)
-    accelerator = find_accelerator(config.accelerator, config.devices)
     if config.precision == "16-mixed" and accelerator == "cpu":
         raise UserError("--precision 16-mixed needs a GPU; on a CPU use bf16-mixed")
     get_augment(recipe.augment)  # refuses an unknown name
@@ -150,7 +154,9 @@ def run_fit(checked: CheckedRun) -> FitResult:
     job = checked.job
     if not checked.resumed:
         _write_start(job, checked.notes)
-    if checked.content:
+    if checked.content and processes() > 1:
+        run_everywhere(run_job, checked.content, checked.distributed.accelerator)
+    elif checked.content:
         run_processes(run_job, checked.content, checked.distributed, resume_hint(job.folder))
     elif checked.resumed != "finished":
         run_job(checked.distributed, job)

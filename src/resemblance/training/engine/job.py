@@ -24,7 +24,7 @@ from resemblance.data.sources.source import DataSplits, Source
 from resemblance.training.attacks.adversarial_training import FastAttack
 from resemblance.training.engine.checkpoints import STAGE
 from resemblance.training.engine.devices import DistributedContext
-from resemblance.training.engine.order import Plan, Shares, plan
+from resemblance.training.engine.order import Plan, plan
 from resemblance.training.engine.state import RunState
 
 # Stages of the second phase have numbers of their own, and so other random draws.
@@ -119,8 +119,8 @@ class Job:
         """Return a loader of this process's share of the validation images."""
         dataset = ImageDataset(self.splits.val, self.model.spec.image)
         size = min(self.recipe.batch_size, 256)
-        share = Shares(len(dataset), size, distributed.rank, distributed.world)
-        return loader(dataset, size, workers=self.config.workers, sampler=share)
+        batches = loader(dataset, size, workers=self.config.workers)
+        return batches.share(distributed.rank, distributed.world)
 
     def recipe_of(self, state: RunState) -> Recipe:
         """Return the recipe; in the second phase, up to the chosen stage and with the chosen numbers of epochs."""

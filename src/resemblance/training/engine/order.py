@@ -146,28 +146,3 @@ def balanced_order(
         copies.append((np.arange(rounds * len(members)) // len(members))[:count])
     mixed = generator.permutation(len(labels))
     return np.concatenate(images)[mixed], np.concatenate(copies)[mixed]
-
-
-class Shares(Sampler[int]):
-    """Every image once, shared among the processes by whole batches: the same batches as a single process has.
-
-    Args:
-        images: number of images.
-        batch: images per batch.
-        rank: the rank of this process.
-        world: number of processes.
-
-    Example:
-        >>> list(Shares(7, batch=2, rank=1, world=2))
-        [2, 3, 6]
-    """
-
-    def __init__(self, images: int, batch: int, rank: int = 0, world: int = 1) -> None:
-        starts = range(rank * batch, images, world * batch)
-        self.indices = [index for start in starts for index in range(start, min(start + batch, images))]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.indices)

@@ -11,6 +11,7 @@ from resemblance.core.prototype_model import PrototypeModel
 from resemblance.core.recipe import Stage
 from resemblance.core.reference_counts import ReferenceCounts
 from resemblance.data.dataset import ImageDataset
+from resemblance.training.devices.group import TrainingGroup
 from resemblance.training.ends import actions
 from resemblance.training.engine.checkpoints import atomic_save, load_checkpoint
 from resemblance.training.engine.devices import DistributedContext
@@ -49,6 +50,7 @@ class Run:
         self.data = StageData(job, distributed)
         self.restored = job.state_path if job.config.resume else None
         self.stage_checkpoint = self._read_stage_checkpoint()
+        self.group = TrainingGroup(distributed)
         self.bar: RunBar | None = None
         self.log: RunLog | None = None
         if distributed.rank == 0:
@@ -129,18 +131,20 @@ class Run:
                 encoded=self.data.end_actions(state),
             )
             before = {name: parameter.shape for name, parameter in self.model.named_parameters()}
-            actions.run(stage.end[state.done - 1], self.model, context)
+            with self.group.helped():
+                actions.run(stage.end[state.done - 1], self.model, context)
             state.optimizer_state = select_state(state.optimizer_state, before, self.model, context.kept)
             state.notes += context.notes
             self.bar.resume()
+        else:
+            self.group.help()
         state.done += 1
         self._save_state()
 
     def _finish_stage(self, stage: Stage) -> None:
         """End a stage: measure its model if the recipe asks for it, and keep the best candidate so far."""
         state = self.state
-        needs_score = (stage.candidate or stage.measured) and state.phase == 0
-        score = self._score() if needs_score else None
+        score = self._score() if (stage.candidate or stage.measured) and state.phase == 0 else None
         if score is not None and stage.measured:
             state.notes.append(f"validation accuracy after stage {stage.name!r}: {score.accuracy:.2%}")
         if score is not None and stage.candidate and not (stage.clearly and self._is_settled()):
@@ -150,8 +154,7 @@ class Run:
                 self.log.epoch(row)
             best = state.candidate
             other = None if best is None else Score(best["accuracy"], best["loss"])
-            images = len(self.job.splits.val)
-            if score.clearly_beats(other, images) if stage.clearly else score.beats(other):
+            if score.clearly_beats(other, len(self.job.splits.val)) if stage.clearly else score.beats(other):
                 state.candidate = {"stage": state.stage, "accuracy": score.accuracy, "loss": score.loss}
                 if self.distributed.rank == 0:
                     state.copy_from(self.model)
@@ -162,10 +165,9 @@ class Run:
     def _finish_phase(self) -> None:
         """End the last stage: choose the model; then finish, or train again on all images."""
         state = self.state
-        refit = False
+        refit = state.phase == 0 and self.config.refit_on_all and self.job.has_validation
         if state.phase == 0:
             self._load_best()
-            refit = self.config.refit_on_all and self.job.has_validation
             reference = self._reference() if refit else None
             score = self._score(reference)
             state.score = None if score is None else {"accuracy": score.accuracy, "loss": score.loss}
@@ -196,8 +198,8 @@ class Run:
         best = self.state.candidate
         if best is None or self.state.phase > 0:
             return False
-        other, images = Score(best["accuracy"], best["loss"]), len(self.job.splits.val)
-        return not Score(1.0, 0.0).clearly_beats(other, images)
+        other = Score(best["accuracy"], best["loss"])
+        return not Score(1.0, 0.0).clearly_beats(other, len(self.job.splits.val))
 
     def _load_best(self) -> None:
         """Load the best candidate, unless it is the model after the last stage."""
@@ -253,8 +255,7 @@ class Run:
             write_snapshot(self.model, self.job.folder, self._epochs_before() + epoch)
 
     def _epochs_before(self) -> int:
-        stages = self.job.recipe_of(self.state).stages
-        return sum(stage.epochs for stage in stages[: self.state.stage])
+        return sum(stage.epochs for stage in self.job.recipe_of(self.state).stages[: self.state.stage])
 
     def _save_state(self) -> None:
         """Write the state to the disk; the other processes read what the first one wrote."""
@@ -279,10 +280,9 @@ class Run:
         return self.data.validate(self.state, reference) if self.job.has_validation else None
 
     def _reference(self) -> ReferenceCounts:
-        model = self.model
-        if isinstance(model, PrototypeModel) and not bool(model.prototypes.owners.any()):
-            model.assign_owners()  # some methods do it after training only; what is changed is not kept
-        return ReferenceCounts(model)
+        if isinstance(self.model, PrototypeModel) and not bool(self.model.prototypes.owners.any()):
+            self.model.assign_owners()  # some methods do it after training only; what is changed is not kept
+        return ReferenceCounts(self.model)
 
     @property
     def _plan(self) -> Plan:

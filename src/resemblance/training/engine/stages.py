@@ -133,7 +133,8 @@ def _trainer(
     with quiet_lightning():
         return Trainer(
             accelerator=distributed.accelerator,
-            devices=distributed.world,
+            devices=distributed.world // distributed.machines,
+            num_nodes=distributed.machines,
             strategy=strategy,
             precision=precision,  # type: ignore[arg-type]
             max_epochs=stage.epochs,
