@@ -9,7 +9,7 @@ from typing import Any
 from resemblance.cli.arguments import IMPORT_HELP, parse
 from resemblance.cli.parser import options_of
 from resemblance.config.errors import UserError
-from resemblance.config.experiment_commands import SweepCommand
+from resemblance.config.experiments.sweep_command import SweepCommand
 from resemblance.config.runs import ConvertOptions, TrainOptions
 from resemblance.config.values import near
 from resemblance.methods.registry import get_config, method_configs

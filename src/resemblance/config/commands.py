@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from resemblance.config.audit.audit_options import AuditOptions
 from resemblance.config.evaluation.measure_options import MeasureOptions
-from resemblance.config.experiment_commands import ReproduceCommand, SweepCommand
+from resemblance.config.experiments.reproduce_command import ReproduceCommand
+from resemblance.config.experiments.sweep_command import SweepCommand
 from resemblance.config.groups import IMPORT, RUN, SKIP, JsonOption, RunOptions, SourceOptions
 from resemblance.config.method import MethodConfig
 from resemblance.config.options import option

@@ -8,7 +8,7 @@ from pathlib import Path
 from resemblance.cli.console import Screen, screen
 from resemblance.cli.main import dispatch
 from resemblance.config.errors import UserError
-from resemblance.config.experiment_commands import ReproduceCommand
+from resemblance.config.experiments.reproduce_command import ReproduceCommand
 from resemblance.reproduce.budget import Budget
 from resemblance.reproduce.data_at_hand import data_at_hand, describe_data
 from resemblance.reproduce.experiment import Row

@@ -11,7 +11,7 @@ from resemblance.cli.console import screen
 from resemblance.cli.main import dispatch
 from resemblance.cli.sweep_arguments import CONVERT, check_words, options_that_vary
 from resemblance.config.errors import UserError
-from resemblance.config.experiment_commands import SweepCommand
+from resemblance.config.experiments.sweep_command import SweepCommand
 from resemblance.config.files.named_files import check_data_exists
 from resemblance.printing.places import without_places
 from resemblance.reproduce.task import option_words
