@@ -16,6 +16,7 @@ from resemblance.config.errors import UserError
 from resemblance.config.relevance import LRP_NOTICE
 from resemblance.explain.explain import explain_batch
 from resemblance.methods.ensemble.model import make_ensemble
+from resemblance.prototypes.maps import upsample
 from resemblance.relevance.deletion import check_prototype_maps
 from resemblance.relevance.maps import prototype_maps
 from resemblance.report.collect import collect
@@ -93,6 +94,24 @@ def test_pages_and_figures_show_the_check(whole):
     page = report_html([collect(whole, "run", explanations=[without])])
     assert 'class="curve"' not in page
     assert "Blue pixels" not in page
+
+
+def test_maps_are_enlarged_when_they_are_looked_at(parts, monkeypatch):
+    """With thousands of reasons, their maps in the image's size would fill the memory."""
+    module = import_module("resemblance.explain.reason_map")
+    enlarged = []
+    monkeypatch.setattr(module, "upsample", lambda maps, size: enlarged.append(1) or upsample(maps, size))
+    explanation = explain_batch(parts, batch(parts, 1)[0], top=None)[0]
+    assert len(explanation.reasons) > 5
+    assert not enlarged
+    reason = explanation.reasons[-1]
+    assert reason.map.drawn
+    assert reason.heat.shape == (28, 28)
+    assert len(enlarged) == 1
+    x0, y0, x1, y1 = reason.box
+    rows, columns = np.nonzero(reason.heat == reason.heat.max())
+    assert x0 <= columns[0] < x1
+    assert y0 <= rows[0] < y1
 
 
 def test_an_empty_map_says_so(whole, monkeypatch):

@@ -13,6 +13,7 @@ from report.made_page import run
 from resemblance.explain.explanation import Explanation
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.reason import Reason
+from resemblance.explain.reason_map import CellMap, ReasonMap
 from resemblance.explain.rounding import NO_BREAK
 from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.printing.characters import printable
@@ -219,10 +220,10 @@ def test_2000_prototypes_and_50_images_stay_under_15_mb(tmp_path):
         )
         for i in range(2000)
     ]
-    heat = torch.nn.functional.interpolate(torch.rand(1, 1, 7, 7), (224, 224), mode="bicubic")[0, 0].numpy()
+    found = ReasonMap(CellMap(torch.rand(7, 7), (224, 224), (9, 9, 99, 99)))
     explanations = []
     for i in range(50):
-        reasons = tuple(Reason(views[40 * i + k], 1.0, 1.0, 1.0, heat, (9, 9, 99, 99)) for k in range(10))
+        reasons = tuple(Reason(views[40 * i + k], 1.0, 1.0, 1.0, found) for k in range(10))
         breakdown = ScoreBreakdown(0, classes[0], 10.0, reasons, 1990)
         explanations.append(
             Explanation(

@@ -153,7 +153,7 @@ class ExplanationData:
     @property
     def mapped(self) -> list[Reason | Step]:
         """The reasons and steps that have a map, each prototype once."""
-        return list({part.prototype.index: part for part in self.all_parts if part.heat is not None}.values())
+        return list({part.prototype.index: part for part in self.all_parts if part.map.drawn}.values())
 
     @property
     def located(self) -> bool:

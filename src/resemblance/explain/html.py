@@ -108,15 +108,15 @@ class HtmlRenderer:
         """Show the image with the map and the box of a reason or a step."""
         picture, place = self._explained(explanation)
         layer = _veil(picture, place.seen, not place.complete)
-        if reason.heat is not None:
+        if (heat := reason.heat) is not None:
             signed = explanation.signed
             style = Markup(' style="image-rendering:pixelated"') if signed and picture.small else ""
             x0, y0, x1, y1 = (round(edge, 2) for edge in place.frame)
             layer += Markup(
                 '<image x="{:g}" y="{:g}" width="{:g}" height="{:g}" preserveAspectRatio="none"{} href="{}"/>'
-            ).format(x0, y0, x1 - x0, y1 - y0, style, heat_uri(reason.heat, signed))
+            ).format(x0, y0, x1 - x0, y1 - y0, style, heat_uri(heat, signed))
         alt = f"Where {explanation.name} resembles {reason.prototype.title}"
-        if explanation.signed and reason.heat is not None:
+        if explanation.signed and reason.map.drawn:
             alt = f"Map of {explanation.name} for {reason.prototype.title}: {map_text.map_name(explanation)}"
         return _svg(picture, alt, layer, None if reason.box is None else place.box(reason.box))
 
@@ -137,7 +137,7 @@ class HtmlRenderer:
 
     def scale(self, explanation: ExplanationData, reason: Reason | Step) -> Markup:
         """Show the colours of a map, with what the first and the last of them mean; nothing without a map."""
-        if reason.heat is None:
+        if not reason.map.drawn:
             return Markup()
         low, high = map_text.scale_texts(explanation, reason)
         colours = Markup(", ").join(

@@ -32,11 +32,11 @@ def scale_texts(explanation: ExplanationData, part: Reason | Step) -> tuple[str,
 
     The values of similarity maps are similarities; those of signed maps have no unit that a reader knows.
     """
-    if part.heat is None:
-        return "", ""
-    if explanation.signed:
+    if explanation.signed and part.map.drawn:
         return "lowers", "raises"
-    low, high = (f"{float(value):.2g}".replace("-", "−") for value in (part.heat.min(), part.heat.max()))
+    if (heat := part.heat) is None:
+        return "", ""
+    low, high = (f"{float(value):.2g}".replace("-", "−") for value in (heat.min(), heat.max()))
     return low, high
 
 
@@ -47,7 +47,7 @@ def map_notice(explanation: ExplanationData) -> str:
 
 def empty_map(explanation: ExplanationData, part: Reason | Step) -> bool:
     """Return whether a signed map is zero everywhere, so that nothing is drawn."""
-    return explanation.signed and part.heat is not None and not part.heat.any()
+    return explanation.signed and (heat := part.heat) is not None and not heat.any()
 
 
 def check_text(explanation: ExplanationData, part: Reason | Step) -> str:

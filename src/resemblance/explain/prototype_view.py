@@ -180,7 +180,8 @@ def prototype_views(model: Classifier, indices: Sequence[int] | None = None) -> 
     if not isinstance(model, PrototypeModel):
         return []
     prototypes = model.prototypes
-    owners = prototypes.owner_names(model.spec.classes)
+    shown = range(len(prototypes)) if indices is None else indices
+    owners = prototypes.owner_names(model.spec.classes, shown)
     activations, own_activations = prototypes.activations.tolist(), prototypes.own_activations.tolist()
     total = sum(activations) if prototypes.usage_counted else 0
     sources = prototypes.source_index.tolist()
@@ -188,7 +189,7 @@ def prototype_views(model: Classifier, indices: Sequence[int] | None = None) -> 
     return [
         PrototypeView(
             index=index,
-            classes=owners[index],
+            classes=names,
             item=GalleryItem() if gallery is None else gallery[index],
             source_index=sources[index] if sources[index] >= 0 else None,
             activations=activations[index] if prototypes.usage_counted else None,
@@ -196,5 +197,5 @@ def prototype_views(model: Classifier, indices: Sequence[int] | None = None) -> 
             importance=activations[index] / total if total else None,
             words=model.traits.words,
         )
-        for index in (range(len(prototypes)) if indices is None else indices)
+        for index, names in zip(shown, owners, strict=True)
     ]

@@ -5,38 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from resemblance.explain.prototype_view import PrototypeView
+from resemblance.explain.reason_map import NO_MAP, Mapped, ReasonMap
 from resemblance.explain.rounding import finite
-from resemblance.prototypes.gallery import Box
-from resemblance.relevance.deletion_check import DeletionCheck
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Mapped):
     """One step of a reason that is a path: the image has the prototype, or lacks it.
 
     Args:
         prototype: the prototype that is looked for.
         present: whether the path continues because the prototype is present, or else because it is absent.
         probability: the probability of this step.
-        heat: (H, W) float32, the map, in the size of the image; None if there is none.
-        box: x0, y0, x1, y1 (exclusive), around the connected region of the similarity map that has its maximum (see
-            `prototypes.maps.peak_boxes`), or the patch that the method defines; None for methods that compare whole
-            images.
-        check: what removing the pixels that the map marks does to the similarity; None if that was not asked.
-        percentile_box: the papers' box, around all pixels at or above the similarity map's 95th percentile.
+        map: what is drawn over the image, with the place that is compared.
     """
 
     prototype: PrototypeView
     present: bool
     probability: float
-    heat: NDArray[np.float32] | None = None
-    box: Box | None = None
-    check: DeletionCheck | None = None
-    percentile_box: Box | None = None
+    map: ReasonMap = NO_MAP
 
     def __repr__(self) -> str:
         verb = "has" if self.present else "lacks"
@@ -57,7 +45,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Reason:
+class Reason(Mapped):
     """The contribution of one prototype, or of a path through several, to the score of a class.
 
     Args:
@@ -65,12 +53,7 @@ class Reason:
         similarity: the similarity of the image to the prototype.
         contribution: the value that is added to the score.
         weight: the factor between the similarity and the contribution, if there is one.
-        heat: (H, W) float32, the map, in the size of the image; None if there is none.
-        box: x0, y0, x1, y1 (exclusive), around the connected region of the similarity map that has its maximum (see
-            `prototypes.maps.peak_boxes`), or the patch that the method defines; None for methods that compare whole
-            images.
-        check: what removing the pixels that the map marks does to the similarity; None if that was not asked.
-        percentile_box: the papers' box, around all pixels at or above the similarity map's 95th percentile.
+        map: what is drawn over the image, with the place that is compared.
         steps: the steps, if the reason is a path; ``prototype`` is then the last one, ``similarity`` the probability
             of the path and ``weight`` the probability of the class in its leaf.
 
@@ -84,10 +67,7 @@ class Reason:
     similarity: float
     contribution: float
     weight: float | None = None
-    heat: NDArray[np.float32] | None = None
-    box: Box | None = None
-    check: DeletionCheck | None = None
-    percentile_box: Box | None = None
+    map: ReasonMap = NO_MAP
     steps: tuple[Step, ...] = ()
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,10 +12,9 @@ from torch import Tensor
 
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
+from resemblance.explain.reason_map import NO_MAP, CellMap, ReasonMap
 from resemblance.explain.request import Request
 from resemblance.explain.selection import Selection
-from resemblance.prototypes.gallery import Box
-from resemblance.prototypes.maps import peak_boxes, percentile_boxes, upsample
 from resemblance.relevance.deletion import check_prototype_maps
 from resemblance.relevance.deletion_check import DeletionCheck
 from resemblance.relevance.maps import prototype_maps
@@ -24,18 +23,6 @@ from resemblance.relevance.similarity import place_maps
 LARGEST = 10  # reasons per class and image whose maps are computed, if no kind was asked for, and are checked
 
 Pair = tuple[int, int]  # image and prototype
-
-
-class ReasonMap(NamedTuple):
-    """The map of a reason: (H, W) float32, its box, its deletion check, and the papers' box."""
-
-    heat: NDArray[np.float32] | None = None
-    box: Box | None = None
-    check: DeletionCheck | None = None
-    percentile_box: Box | None = None
-
-
-NO_MAP = ReasonMap()
 
 
 def reason_maps(
@@ -67,11 +54,11 @@ def reason_maps(
         chosen = list(pairs) if request.asked else [pair for pair in pairs if pair in first]
         heats = _heats(model, images, chosen, request.maps)
         # The place that is compared stays the same, whatever map is drawn over it.
-        found = {pair: found.get(pair, NO_MAP)._replace(heat=heat) for pair, heat in heats.items()}
+        found = {pair: replace(found.get(pair, NO_MAP), other=heat) for pair, heat in heats.items()}
     if request.check:
         checked = [pair for pair in found if pair in first]
         checks = _checks(model, images, checked, found)
-        found |= {pair: found[pair]._replace(check=check) for pair, check in checks.items()}
+        found |= {pair: replace(found[pair], check=check) for pair, check in checks.items()}
     return found
 
 
@@ -116,21 +103,15 @@ def _checks(
 def _similarity_maps(
     model: PrototypeModel, output: Output, pairs: Sequence[Pair], size: tuple[int, int]
 ) -> dict[Pair, ReasonMap]:
-    """Return upsampled similarity maps and their boxes for the pairs of image and prototype that are shown."""
-    heats: dict[Pair, ReasonMap] = {}
+    """Return the similarities of all cells for the pairs of image and prototype that are shown."""
+    found: dict[Pair, ReasonMap] = {}
     rows, prototypes = torch.tensor(pairs, device=model.device).T
     for numbers, layer, maps in place_maps(model, output, rows, prototypes):
         if maps is None:
             continue
-        upsampled = upsample(maps, size)
         cells, grid = maps.flatten(1).argmax(dim=1), (maps.shape[1], maps.shape[2])
         patches = layer.patch_boxes(cells, grid, size)
-        of_papers = (percentile_boxes(upsampled) if patches is None else patches).tolist()
-        boxes = peak_boxes(upsampled).tolist() if patches is None else of_papers
-        heats |= {
-            pairs[number]: ReasonMap(heat, tuple(box), percentile_box=tuple(of_paper))
-            for number, heat, box, of_paper in zip(
-                numbers.tolist(), upsampled.cpu().numpy(), boxes, of_papers, strict=True
-            )
-        }
-    return heats
+        boxes = [None] * len(maps) if patches is None else [tuple(box) for box in patches.tolist()]
+        for number, cell_map, box in zip(numbers.tolist(), maps.cpu(), boxes, strict=True):
+            found[pairs[number]] = ReasonMap(CellMap(cell_map, size, box))
+    return found

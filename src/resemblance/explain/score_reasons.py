@@ -12,7 +12,7 @@ from resemblance.core.output import Output
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.explain.prototype_view import PrototypeView
 from resemblance.explain.reason import Reason, Step
-from resemblance.explain.reason_maps import NO_MAP, ReasonMap
+from resemblance.explain.reason_map import NO_MAP, ReasonMap
 from resemblance.explain.score_breakdown import ScoreBreakdown
 from resemblance.explain.selection import Selection
 
@@ -26,14 +26,14 @@ class PrototypeDetails:
     similarities: dict[tuple[int, int], float]
 
     def map(self, row: int, prototype: int) -> ReasonMap:
-        """Return the map with its box and its check, all None where there is no map."""
+        """Return the map with its box and its check, `NO_MAP` where there is none."""
         return self.maps.get((row, prototype), NO_MAP)
 
     def steps(self, row: int, path: list[tuple[int, bool]]) -> tuple[Step, ...]:
         """Return the steps of a path; a prototype's similarity is the probability that it is present."""
         presence = [self.similarities[row, prototype] for prototype, _ in path]
         return tuple(
-            Step(self.views[p], present, value if present else 1 - value, *self.map(row, p))
+            Step(self.views[p], present, value if present else 1 - value, self.map(row, p))
             for (p, present), value in zip(path, presence, strict=True)
         )
 
@@ -91,7 +91,7 @@ def shown_reasons(selection: Selection, row: int, details: PrototypeDetails) -> 
             similarity,
             contribution,
             weight,
-            *details.map(row, prototype),
+            details.map(row, prototype),
             steps=details.steps(row, path),
         )
         for prototype, similarity, contribution, weight, path in zip(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -186,9 +186,15 @@ class PrototypeLayer(nn.Module):
         """Return the indices of the prototypes that are never the most similar of all ("ghosts")."""
         return (self.activations == 0).nonzero().flatten()
 
-    def owner_names(self, classes: tuple[str, ...]) -> list[tuple[str, ...]]:
-        """Return the names of each prototype's classes."""
-        return [tuple(classes[c] for c in row.nonzero().flatten().tolist()) for row in self.owners.cpu()]
+    def owner_names(
+        self, classes: tuple[str, ...], which: Sequence[int] | None = None
+    ) -> list[tuple[str, ...]]:
+        """Return the names of the classes of each prototype, or of those numbered ``which``."""
+        owners = (self.owners if which is None else self.owners[list(which)]).cpu()
+        names: list[list[str]] = [[] for _ in owners]
+        for number, c in owners.nonzero().tolist():
+            names[number].append(classes[c])
+        return list(map(tuple, names))
 
     @torch.no_grad()
     def keep(self, indices: Tensor) -> None:

@@ -79,10 +79,11 @@ class ReasonPictures:
     ) -> None:
         """Draw the explained image with the map and the box of a reason, and the scale of the map's colours below."""
         image, signed, box = self.small_image, self.explanation.signed, self._box(reason)
-        pixels = image.marked if reason.heat is None else image.heated(reason.heat, self.paper, signed)
+        heat = reason.heat
+        pixels = image.marked if heat is None else image.heated(heat, self.paper, signed)
         marked = None if box is None else image.place.box(box)
         show(figure, x, y, side, pixels, marked, small=image.small)
-        if reason.heat is None or not scale:
+        if heat is None or not scale:
             return
         below = y + side * min(1.0, pixels.shape[0] / pixels.shape[1])
         wide = side * min(1.0, pixels.shape[1] / pixels.shape[0])
@@ -102,7 +103,7 @@ def _columns(explanation: ExplanationData) -> tuple[str, ...]:
     if any(reason.steps for reason in reasons):
         return ()
     columns = []
-    if any(reason.heat is not None for reason in reasons):
+    if any(reason.map.drawn for reason in reasons):
         columns += ["image", "part"] if explanation.located else ["image"]
     columns.append("prototype")
     views = [reason.prototype for reason in reasons]

@@ -218,7 +218,7 @@ def _prototypes_in_images(model: Deformable, inputs: FigureInputs) -> PaperFigur
 
 
 def _about(model: Deformable, j: int) -> str:
-    names = model.prototypes.owner_names(model.spec.classes)[j]
+    names = model.prototypes.owner_names(model.spec.classes, [j])[0]
     return f"prototype {j}, {', '.join(names)}"
 
 
