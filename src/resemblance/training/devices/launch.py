@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
@@ -65,6 +67,9 @@ def _start(accelerator: str, devices: int) -> tuple[list[Connection], list[BaseP
     context = get_context("spawn")
     connections: list[Connection] = []
     processes: list[BaseProcess] = []
+    if os.name == "posix":
+        with deferring_signals():
+            resource_tracker.ensure_running()  # it would end on SIGHUP, and its start ends the deferring
     with deferring_signals():  # in the new processes, until they can handle them
         for rank in range(1, devices):
             here, there = context.Pipe()
