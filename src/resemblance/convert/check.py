@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from resemblance.config.errors import UserError
 from resemblance.config.runs import ConvertOptions
@@ -16,17 +18,20 @@ from resemblance.convert.counting import (
     balanced,
     count,
     hidden_order,
-    predict,
+    predict_logits,
+    stratified_indices,
     stratified_sample,
 )
 from resemblance.convert.original import Original
 from resemblance.core.classifier import Normalize
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.progress import track
-from resemblance.data.sources.source import DataSplits, Source
+from resemblance.data.sources.source import DataSplits, Source, Subset
 from resemblance.encoders.fitting import RENAMED
 from resemblance.encoders.probe import evaluating
+from resemblance.training.cached.encoded_images import EncodedImages
 
 SAMPLE = 1000  # the number of training images in the sample
 CLEARLY = 0.05  # the gain in balanced accuracy from which other images are said to fit better
@@ -49,7 +54,11 @@ class Check:
 
 
 def check(
-    original: Original, splits: DataSplits, options: ConvertOptions, device: torch.device
+    original: Original,
+    splits: DataSplits,
+    options: ConvertOptions,
+    device: torch.device,
+    kept: Callable[[Source], EncodedImages | None],
 ) -> Check | None:
     """Measure the classifier on validation images and on a sample of training images.
 
@@ -62,6 +71,7 @@ def check(
         options: ``batch_size``, ``workers``, ``progress``; ``seed`` of the sample; with ``force``, problems are only
             reported.
         device: the device to compute on.
+        kept: returns the embeddings of images, which are read here for the first time; None to read the images.
 
     Returns:
         The accuracies; None if the encoder has no classifier.
@@ -78,21 +88,31 @@ def check(
             f"{original.name} has {encoder.num_classes} outputs, but the data has {len(classes)} classes"
         )
 
+    def measure(source: Source, title: str, indices: NDArray[np.int64] | None = None) -> Counts:
+        part = source if indices is None or len(indices) == len(source) else Subset(source, indices)
+        embedded = kept(source)
+        batches = loader(ImageDataset(part, original.spec.image), options.batch_size, options.workers)
+        found = batches if embedded is None else embedded.batches(options.batch_size, indices)
+        return confusion(original, found, options, device, title)
+
+    sample = stratified_indices(splits.train, SAMPLE, options.seed)
     with evaluating(encoder), torch.no_grad():
-        sample = stratified_sample(splits.train, SAMPLE, options.seed)
-        on_train = confusion(original, sample, options, device, "measuring the black box on training images")
-        on_val = None
+        on_val, problem = None, ""
         if len(splits.val):
-            on_val = confusion(original, splits.val, options, device, "measuring the black box")
-        counts = on_train if on_val is None else on_val
-        problem = _find_problem(original, splits, counts, device, options.seed)
-    if problem and not options.force:
-        raise UserError(f"{problem}; or --force to convert it as it is")
+            on_val = measure(splits.val, "measuring the black box")
+            problem = _refuse(original, splits, on_val, device, options)
+        on_train = measure(splits.train, "measuring the black box on training images", sample)
+        if on_val is None:
+            problem = _refuse(original, splits, on_train, device, options)
     return Check(None if on_val is None else accuracy(on_val), accuracy(on_train), problem)
 
 
 def confusion(
-    original: Original, source: Source, options: ConvertOptions, device: torch.device, title: str
+    original: Original,
+    batches: Iterable[Batch | EncodedBatch],
+    options: ConvertOptions,
+    device: torch.device,
+    title: str,
 ) -> Counts:
     """Return (C, C) counts of images: one row per true class, one column per predicted class.
 
@@ -100,18 +120,30 @@ def confusion(
         UserError: if an output is infinite or NaN.
     """
     image, classes = original.spec.image, len(original.spec.classes)
-    batches = loader(ImageDataset(source, image), options.batch_size, options.workers)
     counts = np.zeros((classes, classes), np.int64)
     normalize = Normalize(image.mean, image.std).to(device)
-    for images, labels, _ in track(batches, title, options.progress):
-        predictions = predict(original.encoder, normalize(images.to(device)), original.order)
+    for batch in track(batches, title, options.progress):
+        inputs = batch[0].to(device)
+        encoded = isinstance(batch, EncodedBatch)
+        logits = original.encoder.classify(inputs) if encoded else original.encoder(normalize(inputs))
+        predictions = predict_logits(logits, original.order)
         if bool((predictions < 0).any()):
             settings = "" if original.fixed else ", and --mean and --std"
             raise UserError(
                 f"{original.name} has outputs that are infinite or NaN; check its weights{settings}"
             )
-        counts += count(predictions, labels, classes)
+        counts += count(predictions, batch.labels, classes)
     return counts
+
+
+def _refuse(
+    original: Original, splits: DataSplits, counts: Counts, device: torch.device, options: ConvertOptions
+) -> str:
+    """Return the problem of the classifier, or refuse it, unless it is to be converted as it is."""
+    problem = _find_problem(original, splits, counts, device, options.seed)
+    if problem and not options.force:
+        raise UserError(f"{problem}; or --force to convert it as it is")
+    return problem
 
 
 def _find_problem(

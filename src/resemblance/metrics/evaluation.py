@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from resemblance.core.classifier import Classifier
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import prototypes_of
 from resemblance.core.reference_counts import ReferenceCounts
-from resemblance.data.batch import Batch
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.progress import track
@@ -28,6 +28,7 @@ from resemblance.data.sources.source import Source
 from resemblance.metrics.confusion import accuracy, class_figures
 from resemblance.metrics.sure_answers import SureAnswers
 from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.training.cached.frozen_encoder import Latents, images_or_latents
 from resemblance.training.ends.passes import evaluating
 
 
@@ -122,6 +123,7 @@ def evaluate(
     workers: int = 0,
     progress: bool = False,
     reference: ReferenceCounts | None = None,
+    latents: Latents | None = None,
 ) -> Evaluation:
     """Count correctly and wrongly classified images in one pass without augmentation.
 
@@ -132,15 +134,22 @@ def evaluate(
         workers: loader processes.
         progress: whether to show a bar.
         reference: collects the reference of the model's similarities in the same pass.
+        latents: where latents of the images are kept, or will be, if the model's output can be computed from them.
 
     Raises:
         UserError: if there are no images, or a score is infinite or NaN.
     """
     counts, answers = EvaluationCounts(model.spec.classes), SureAnswers(model)
     with evaluating(model):
-        batches = measured_images(model.spec.image, source, batch_size, workers)
-        for images, labels, indices in track(batches, "measuring", progress):
-            output = model(images.to(model.device, non_blocking=True))
+        batches: Iterable[Batch | EncodedBatch] = measured_images(
+            model.spec.image, source, batch_size, workers
+        )
+        if latents is not None and model.trains_on_encoded:
+            batches = images_or_latents(model, source, latents, batch_size, workers, progress)
+        for batch in track(batches, "measuring", progress):
+            inputs, labels, indices = batch
+            inputs = inputs.to(model.device, non_blocking=True)
+            output = model.forward_encoded(inputs) if isinstance(batch, EncodedBatch) else model(inputs)
             counts.add(output, labels, indices, model.extra_metrics(output, labels.to(model.device)))
             answers.add(output, labels, indices)
             if reference is not None:

@@ -116,6 +116,7 @@ def _convert(
         workers=options.workers,
         progress=options.progress,
         accelerator=options.accelerator,
+        latents=converted.latents,
         unseen=not run_config.get("refit_on_all"),
     )
 

@@ -27,6 +27,7 @@ from resemblance.runs.images import image_spec, overview, start_spec, stored_win
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import config_of_run
 from resemblance.runs.run import RunRecord, split_seed
+from resemblance.training.cached.latent_cache import LatentCache
 from resemblance.training.engine.fit import check_fit, run_fit
 from resemblance.training.engine.interrupts import Interrupts, resumable, resume_hint
 from resemblance.training.engine.lock import lock_folder
@@ -95,6 +96,7 @@ def _train(
         write_config(folder, "train", config_values(method, options, split))
         result = run_fit(checked)
         seconds = time.monotonic() - started
+        frozen = getattr(method, "freeze_encoder", False)
         seen = start is not None and bool(config_of_run(start).get("refit_on_all"))
         if result.resumed == "finished":
             messages.say("this run was already finished; there was nothing left to train")
@@ -116,7 +118,7 @@ def _train(
             workers=options.workers,
             progress=options.progress,
             accelerator=options.accelerator,
-            latent_cache=options.latent_cache if getattr(method, "freeze_encoder", False) else 0.0,
+            latents=LatentCache.of_user(options.latent_cache) if frozen else result.latents,
             reference=None if seen else result.reference,
             unseen=not (seen or options.refit_on_all),
         )
