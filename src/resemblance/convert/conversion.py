@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 
 from resemblance.config.runs import ConvertOptions
 from resemblance.convert.check import Check, check
@@ -14,7 +13,7 @@ from resemblance.encoders.build import check_map
 from resemblance.methods.kmex.clustering import Clustering, cluster
 from resemblance.methods.kmex.config import KMExConfig
 from resemblance.methods.kmex.model import KMEx
-from resemblance.training.cached.frozen_encoder import images_or_latents, kept_latents
+from resemblance.training.cached.kept_latents import KeptLatents
 from resemblance.training.cached.latent_cache import LatentCache
 from resemblance.training.engine.devices import DistributedContext, find_accelerator
 
@@ -28,14 +27,14 @@ class Conversion:
         check: the accuracy of the black box before the conversion; None if it has no classifier.
         clustering: the result of clustering.
         notes: notes for the user.
-        latents: where the latents of the images are kept.
+        kept: keeps the latents of the images.
     """
 
     model: KMEx
     check: Check | None
     clustering: Clustering
     notes: list[str] = field(default_factory=list)
-    latents: LatentCache | None = None
+    kept: KeptLatents | None = None
 
 
 def convert_original(original: Original, splits: DataSplits, options: ConvertOptions) -> Conversion:
@@ -68,14 +67,10 @@ def convert_original(original: Original, splits: DataSplits, options: ConvertOpt
     )
     model = KMEx(config, original.spec, original.encoder).to(device).eval()
     model.outputs.copy_(original.order)
-    latents = LatentCache.of_user(options.latent_cache)
-    keep = partial(kept_latents, model, latents=latents, workers=options.workers, progress=options.progress)
-    # Behind these embeddings are both the classifier and the prototypes; elsewhere only the prototypes are.
-    shared = model.trains_on_encoded
-    checked = check(original, splits, options, device, keep if shared else lambda _: None)
-    images = images_or_latents(
-        model, splits.train, latents, options.batch_size, options.workers, options.progress
-    )
+    kept = KeptLatents(model, LatentCache.of_user(options.latent_cache), options.workers, options.progress)
+    # Classifier and prototypes read the same embeddings, unless one of them needs more of the network.
+    checked = check(original, splits, options, device, kept.of if model.trains_on_encoded else lambda _: None)
+    images = kept.batches(splits.train, options.batch_size)
     clustering = cluster(model, images, seed=options.seed, progress=options.progress)
     model.cpu()
     model.facts["original"] = original.name
@@ -86,4 +81,4 @@ def convert_original(original: Original, splits: DataSplits, options: ConvertOpt
     notes = [*original.notes, *clustering.lines()]
     if checked is not None and checked.problem:
         notes.append(f"converted by --force although {checked.problem}")
-    return Conversion(model, checked, clustering, notes, latents)
+    return Conversion(model, checked, clustering, notes, kept)

@@ -28,7 +28,7 @@ from resemblance.data.sources.source import Source
 from resemblance.metrics.confusion import accuracy, class_figures
 from resemblance.metrics.sure_answers import SureAnswers
 from resemblance.prototypes.layer import PrototypeLayer
-from resemblance.training.cached.frozen_encoder import Latents, images_or_latents
+from resemblance.training.cached.kept_latents import KeptLatents
 from resemblance.training.ends.passes import evaluating
 
 
@@ -123,7 +123,7 @@ def evaluate(
     workers: int = 0,
     progress: bool = False,
     reference: ReferenceCounts | None = None,
-    latents: Latents | None = None,
+    kept: KeptLatents | None = None,
 ) -> Evaluation:
     """Count correctly and wrongly classified images in one pass without augmentation.
 
@@ -134,7 +134,7 @@ def evaluate(
         workers: loader processes.
         progress: whether to show a bar.
         reference: collects the reference of the model's similarities in the same pass.
-        latents: where latents of the images are kept, or will be, if the model's output can be computed from them.
+        kept: keeps the latents of the images, if the model's output can be computed from them.
 
     Raises:
         UserError: if there are no images, or a score is infinite or NaN.
@@ -144,8 +144,8 @@ def evaluate(
         batches: Iterable[Batch | EncodedBatch] = measured_images(
             model.spec.image, source, batch_size, workers
         )
-        if latents is not None and model.trains_on_encoded:
-            batches = images_or_latents(model, source, latents, batch_size, workers, progress)
+        if kept is not None and model.trains_on_encoded:
+            batches = kept.batches(source, batch_size)
         for batch in track(batches, "measuring", progress):
             inputs, labels, indices = batch
             inputs = inputs.to(model.device, non_blocking=True)

@@ -116,7 +116,7 @@ def _convert(
         workers=options.workers,
         progress=options.progress,
         accelerator=options.accelerator,
-        latents=converted.latents,
+        kept=converted.kept,
         unseen=not run_config.get("refit_on_all"),
     )
 

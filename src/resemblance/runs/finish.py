@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,7 @@ from resemblance.runs.folders import METRICS, MODEL, read_config
 from resemblance.runs.metrics_file import ORIGINAL_TEST
 from resemblance.runs.opening import computing_on
 from resemblance.runs.run import RunRecord
-from resemblance.training.cached.frozen_encoder import Latents, images_or_latents, kept_latents
+from resemblance.training.cached.kept_latents import KeptLatents
 from resemblance.training.cached.latent_cache import LatentCache
 from resemblance.training.ends.gallery import build_gallery
 from resemblance.training.ends.usage import count_usage
@@ -52,7 +51,7 @@ def finish(
     workers: int = 0,
     progress: bool = False,
     accelerator: str = "auto",
-    latents: Latents | None = None,
+    kept: KeptLatents | None = None,
     reference: Reference | None = None,
     unseen: bool = True,
 ) -> RunRecord:
@@ -73,7 +72,7 @@ def finish(
         workers: the number of processes that read images.
         progress: whether to show progress bars.
         accelerator: the hardware to compute on.
-        latents: where latents of the encoder are kept already; None if nowhere.
+        kept: keeps the latents of the encoder, of which some are there already.
         reference: the reference of the model's similarities, from before it was trained on the validation images, too;
             by default it is measured on these.
         unseen: whether the model was not trained on the validation images; otherwise they are no reference.
@@ -81,24 +80,17 @@ def finish(
     model.cpu()
     notes = list(notes)
     with computing_on(model, accelerator):
-        read = partial(
-            images_or_latents,
-            model,
-            latents=latents,
-            batch_size=batch_size,
-            workers=workers,
-            progress=progress,
-        )
+        kept = kept or KeptLatents(model, None, workers)
         train = source or splits.train
         if isinstance(model, PrototypeModel):
             if not model.prototypes.usage_counted:
-                count_usage(model, read(train), progress=progress)
-            model.gallery = build_gallery(model, train, progress=progress)
+                count_usage(model, kept.batches(train, batch_size), progress=progress)
+            encoded = kept.of(train, compute=False)
+            at = None if encoded is None else encoded.at
+            model.gallery = build_gallery(model, train, encoded=at, progress=progress)
         if compares_with_class_means(model) and len(splits.val):
-            averaged = _averaged(model, train, latents, batch_size, workers)
-            model.facts["class_means"] = {
-                "val": class_means_accuracy(model, averaged, read(splits.val), progress)
-            }
+            averaged, classified = _averaged(kept, train, batch_size), kept.batches(splits.val, batch_size)
+            model.facts["class_means"] = {"val": class_means_accuracy(model, averaged, classified, progress)}
         measured = isinstance(model, PrototypeModel) and reference is None and unseen
         counts = ReferenceCounts(model) if measured else None
         evaluations = {
@@ -109,7 +101,7 @@ def finish(
                 workers=workers,
                 progress=progress,
                 reference=counts if name == "val" else None,
-                latents=latents if name == "val" else None,
+                kept=kept if name == "val" else None,
             )
             for name, part in (
                 ("val", splits.val),
@@ -142,17 +134,14 @@ def finish(
     return RunRecord(name, model, folder, read_config(folder), splits)
 
 
-def _averaged(
-    model: Classifier, source: Source, latents: Latents | None, batch_size: int, workers: int
-) -> Iterable[Batch | EncodedBatch]:
+def _averaged(kept: KeptLatents, source: Source, batch_size: int) -> Iterable[Batch | EncodedBatch]:
     """Return the images whose embeddings are averaged: those of a frozen encoder are kept, of others it is a sample."""
-    kept = kept_latents(model, source, latents, workers=workers, compute=isinstance(latents, LatentCache))
-    if kept is not None and isinstance(latents, LatentCache):
-        return kept.batches(batch_size)
-    sample = _sample(len(source))
-    if kept is not None:
-        return kept.batches(batch_size, sample)
-    return loader(ImageDataset(Subset(source, sample), model.spec.image), batch_size, workers)
+    frozen = isinstance(kept.latents, LatentCache)
+    encoded, sample = kept.of(source, compute=frozen), _sample(len(source))
+    if encoded is not None:
+        return encoded.batches(batch_size, None if frozen else sample)
+    dataset = ImageDataset(Subset(source, sample), kept.model.spec.image)
+    return loader(dataset, batch_size, kept.workers)
 
 
 def _sample(images: int) -> NDArray[np.int64]:

@@ -27,6 +27,7 @@ from resemblance.runs.images import image_spec, overview, start_spec, stored_win
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import config_of_run
 from resemblance.runs.run import RunRecord, split_seed
+from resemblance.training.cached.kept_latents import KeptLatents
 from resemblance.training.cached.latent_cache import LatentCache
 from resemblance.training.engine.fit import check_fit, run_fit
 from resemblance.training.engine.interrupts import Interrupts, resumable, resume_hint
@@ -106,6 +107,7 @@ def _train(
             messages.say(
                 f"trained in {duration(seconds)}" + (f" ({result.resumed})" if result.resumed else "")
             )
+        latents = LatentCache.of_user(options.latent_cache) if frozen else result.latents
         return finish(
             model,
             splits,
@@ -118,7 +120,7 @@ def _train(
             workers=options.workers,
             progress=options.progress,
             accelerator=options.accelerator,
-            latents=LatentCache.of_user(options.latent_cache) if frozen else result.latents,
+            kept=KeptLatents(model, latents, options.workers, options.progress),
             reference=None if seen else result.reference,
             unseen=not (seen or options.refit_on_all),
         )

@@ -18,7 +18,8 @@ from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import Subset
 from resemblance.data.transforms import to_pixels
 from resemblance.training.cached.encoded_images import EncodedImages
-from resemblance.training.cached.frozen_encoder import FrozenEncoder, bytes_per_image, kept_latents
+from resemblance.training.cached.frozen_encoder import FrozenEncoder, bytes_per_image
+from resemblance.training.cached.kept_latents import KeptLatents
 from resemblance.training.cached.latent_cache import LatentCache
 from resemblance.training.ends.passes import evaluating
 from tiny import digits
@@ -150,9 +151,9 @@ def bytes_per_image_in_full(model):
 def test_latents_are_kept_within_the_budget_only(model):
     source = digits(40, 5).train
     needed = 40 * bytes_per_image(model) / 1e9
-    assert kept_latents(model, source, LatentCache.of_user(0)) is None
-    assert kept_latents(model, source, LatentCache.of_user(0.9 * needed)) is None
-    assert isinstance(kept_latents(model, source, LatentCache.of_user(1.1 * needed)), EncodedImages)
+    assert KeptLatents(model, LatentCache.of_user(0)).of(source) is None
+    assert KeptLatents(model, LatentCache.of_user(0.9 * needed)).of(source) is None
+    assert isinstance(KeptLatents(model, LatentCache.of_user(1.1 * needed)).of(source), EncodedImages)
 
 
 def photographs(folder, shade=100):

@@ -72,6 +72,10 @@ class EncodedImages(Dataset[EncodedBatch]):
         encoded = encoded.view(self.dtype) if rows.dtype == np.int16 else encoded
         return EncodedBatch(encoded, torch.from_numpy(self.labels[indices]), torch.from_numpy(indices))
 
+    def at(self, indices: Sequence[int]) -> torch.Tensor:
+        """Return what was computed for the images at ``indices``."""
+        return self.__getitems__(indices).encoded
+
     def batches(self, size: int, indices: Indices | None = None) -> EncodedBatches:
         """Return all images in order, or those at ``indices``, in batches of that size, read as they are needed."""
         return EncodedBatches(self, size, np.arange(len(self)) if indices is None else indices)

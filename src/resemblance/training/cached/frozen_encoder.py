@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -13,7 +14,6 @@ from torch import Tensor
 
 from resemblance.core.classifier import Classifier
 from resemblance.data.augment import get_augment
-from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
 from resemblance.data.progress import track
@@ -36,50 +36,6 @@ def bytes_per_image(model: Classifier) -> int:
     with evaluating(model):
         output = model.encode(torch.zeros(1, image.channels, *image.size, device=model.device))
     return output.numel() * np.dtype(STORED_AS[output.dtype]).itemsize
-
-
-def kept_latents(
-    model: Classifier,
-    source: Source,
-    latents: Latents | None,
-    *,
-    workers: int = 0,
-    progress: bool = False,
-    compute: bool = True,
-) -> EncodedImages | None:
-    """Return the latents of all images, computed now or before; None if they cannot be kept.
-
-    Args:
-        model: any model; latents of its encoder as it was with other weights are not found.
-        source: the images.
-        latents: where they are kept; None to keep none.
-        workers: processes that read images.
-        progress: whether to show progress.
-        compute: whether to compute them if they are not there; otherwise None is returned.
-    """
-    if latents is None or not model.encodes or not latents.budget or not len(source):
-        return None
-    if len(source) * bytes_per_image(model) > latents.budget:
-        return None
-    encoder = FrozenEncoder(model, latents, workers=workers, progress=progress)
-    return encoder.encode(source) if compute or encoder.has(source) else None
-
-
-def images_or_latents(
-    model: Classifier,
-    source: Source,
-    latents: Latents | None,
-    batch_size: int,
-    workers: int = 0,
-    progress: bool = False,
-) -> Iterable[Batch | EncodedBatch]:
-    """Return images in order, or what is kept of them: for passes that read latents alone."""
-    kept = kept_latents(model, source, latents, workers=workers, progress=progress)
-    return (
-        loader(ImageDataset(source, model.spec.image), batch_size, workers)
-        if kept is None
-        else kept.batches(batch_size)
-    )
 
 
 def weights_of(model: Classifier) -> str:
@@ -144,6 +100,11 @@ class FrozenEncoder:
         parts = _parts(source)
         arrays = [[self._array(part, augment, view, seed) for part in parts] for view in range(views)]
         return EncodedImages(arrays, source.labels, self.dtype)
+
+    @property
+    def bytes_per_image(self) -> int:
+        """The bytes that the result for an image needs."""
+        return math.prod(self.shape) * np.dtype(STORED_AS[self.dtype]).itemsize
 
     def has(self, source: Source) -> bool:
         """Check whether the latents of all images, without augmentation, are there already."""

@@ -62,7 +62,7 @@ class LatentCache:
     def __init__(self, folder: Path, gigabytes: float) -> None:
         self.folder, self.budget = folder, int(gigabytes * GIGABYTE)
         self.batch: int | None = None  # images at a time: the same in all runs
-        self._used: set[Path] = set()
+        self._used: dict[Path, Array] = {}
 
     @classmethod
     def of_user(cls, gigabytes: float) -> LatentCache:
@@ -70,7 +70,7 @@ class LatentCache:
         return cls(cache_folder(), gigabytes)
 
     def __contains__(self, key: str) -> bool:
-        return self._path(key).exists()
+        return self._path(key) in self._used or self._path(key).exists()
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{SUFFIX}"
@@ -96,7 +96,13 @@ class LatentCache:
             FolderWarning: if the latents cannot be kept.
         """
         path = self._path(key)
-        self._used.add(path)
+        if path not in self._used:
+            self._used[path] = self._array(path, shape, dtype, compute)
+        return self._used[path]
+
+    def _array(
+        self, path: Path, shape: tuple[int, ...], dtype: str, compute: Callable[[], Iterable[Array]]
+    ) -> Array:
         array = read_latents(path)
         if array is not None and array.shape == shape and array.dtype == dtype:
             with suppress(OSError):

@@ -42,6 +42,7 @@ class StageData:
 
     def __init__(self, job: Job, distributed: DistributedContext) -> None:
         self.job, self.distributed, self.model = job, distributed, job.model
+        self._lasting = LatentCache.of_user(job.config.latent_cache)
         self._encoder = ""  # the hash of the weights to which these sets belong
         self._sets: dict[tuple[int, str, bool], EncodedImages] = {}
 
@@ -149,7 +150,7 @@ class StageData:
             context = nullcontext if exact else partial(autocast, config.precision, self.distributed.device)
             stages = self.job.recipe.stages
             lasts = self._lasts(stages[min(state.stage, len(stages) - 1)].name)
-            latents = LatentCache.of_user(config.latent_cache) if lasts else self.job.latents
+            latents = self._lasting if lasts else self.job.latents
             encoder = FrozenEncoder(self.model, latents, context, config.workers, config.progress)
             source = self.job.splits.val if part == "validation" else self.job.source(state)
             self._sets[key] = encoder.encode(source, augment, views, config.seed)
