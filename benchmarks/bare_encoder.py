@@ -143,8 +143,8 @@ def projection(quick: bool) -> tuple[float, float]:
     return rounds(forward, push, 1 if quick else 3)
 
 
-def clustering(quick: bool) -> tuple[float, float]:
-    """KMEx conversion of 60,000 small grey images against one forward pass."""
+def clustering(quick: bool, per_class: int = 5) -> tuple[float, float]:
+    """KMEx clustering of 60,000 small grey images against one forward pass."""
     from resemblance.methods.kmex.clustering import cluster
 
     count = 6_000 if quick else 60_000
@@ -157,7 +157,8 @@ def clustering(quick: bool) -> tuple[float, float]:
     spec = ModelSpec(tuple("0123456789"), ImageSpec(28, 28, 1, (0.5,), (0.25,)))
     source = ArraySource(images, labels, spec.classes)
     torch.manual_seed(0)
-    kmex = build("kmex", {"encoder": "small"}, spec).to(device()).eval()
+    config = {"encoder": "small", "prototypes_per_class": per_class}
+    kmex = build("kmex", config, spec).to(device()).eval()
     batches = loader(ImageDataset(source, spec.image), 256)
 
     def forward() -> None:

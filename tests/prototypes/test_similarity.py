@@ -136,6 +136,18 @@ def test_pairwise_squared_agrees_with_differences():
     assert torch.allclose(pairwise_squared(rows, columns), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("nearness", [1.0, 1e-2, 1e-5])
+def test_pairwise_squared_keeps_its_digits_beside_and_far_from_prototypes(nearness):
+    """Far from the origin, where a product loses the more digits the nearer rows and columns are."""
+    generator = torch.Generator().manual_seed(0)
+    columns = 100 + torch.randn(20, 512, generator=generator)
+    rows = columns[:10] + nearness * torch.randn(10, 512, generator=generator)
+    expected = (rows[:, None].double() - columns.double()).square().sum(dim=2)
+    assert torch.allclose(pairwise_squared(rows, columns).double(), expected, rtol=3e-7)
+    learning = pairwise_squared(rows.clone().requires_grad_(), columns)
+    assert torch.allclose(learning.detach().double(), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("side", [1, 2])
 @pytest.mark.parametrize("at_once", [1, 4, 100])
 def test_smallest_distances_and_their_gradients(

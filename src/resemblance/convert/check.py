@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from resemblance.config.errors import UserError
@@ -18,18 +20,20 @@ from resemblance.convert.counting import (
     balanced,
     count,
     hidden_order,
-    predict,
+    predict_logits,
+    stratified_indices,
     stratified_sample,
 )
 from resemblance.convert.original import Original
 from resemblance.core.classifier import Normalize
-from resemblance.data.batch import Batch
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
-from resemblance.data.sources.source import DataSplits, Source
+from resemblance.data.sources.source import DataSplits, Source, Subset
 from resemblance.encoders.base import Encoder
 from resemblance.encoders.fitting import RENAMED
 from resemblance.encoders.probe import evaluating
+from resemblance.training.cached.encoded_images import EncodedImages
 from resemblance.training.devices.pool import map_over_devices
 
 SAMPLE = 1000  # the number of training images in the sample
@@ -53,7 +57,11 @@ class Check:
 
 
 def check(
-    original: Original, splits: DataSplits, options: ConvertOptions, device: torch.device
+    original: Original,
+    splits: DataSplits,
+    options: ConvertOptions,
+    device: torch.device,
+    kept: Callable[[Source], EncodedImages | None],
 ) -> Check | None:
     """Measure the classifier on validation images and on a sample of training images.
 
@@ -66,6 +74,7 @@ def check(
         options: ``batch_size``, ``workers``, ``progress``; ``seed`` of the sample; with ``force``, problems are only
             reported.
         device: the device to compute on.
+        kept: returns the embeddings of images, which are read here for the first time; None to read the images.
 
     Returns:
         The accuracies; None if the encoder has no classifier.
@@ -82,21 +91,31 @@ def check(
             f"{original.name} has {encoder.num_classes} outputs, but the data has {len(classes)} classes"
         )
 
+    def measure(source: Source, title: str, indices: NDArray[np.int64] | None = None) -> Counts:
+        part = source if indices is None or len(indices) == len(source) else Subset(source, indices)
+        embedded = kept(source)
+        batches = loader(ImageDataset(part, original.spec.image), options.batch_size, options.workers)
+        found = batches if embedded is None else embedded.batches(options.batch_size, indices)
+        return confusion(original, found, options, device, title)
+
+    sample = stratified_indices(splits.train, SAMPLE, options.seed)
     with evaluating(encoder), torch.no_grad():
-        sample = stratified_sample(splits.train, SAMPLE, options.seed)
-        on_train = confusion(original, sample, options, device, "measuring the black box on training images")
-        on_val = None
+        on_val, problem = None, ""
         if len(splits.val):
-            on_val = confusion(original, splits.val, options, device, "measuring the black box")
-        counts = on_train if on_val is None else on_val
-        problem = _find_problem(original, splits, counts, device, options.seed)
-    if problem and not options.force:
-        raise UserError(f"{problem}; or --force to convert it as it is")
+            on_val = measure(splits.val, "measuring the black box")
+            problem = _refuse(original, splits, on_val, device, options)
+        on_train = measure(splits.train, "measuring the black box on training images", sample)
+        if on_val is None:
+            problem = _refuse(original, splits, on_train, device, options)
     return Check(None if on_val is None else accuracy(on_val), accuracy(on_train), problem)
 
 
 def confusion(
-    original: Original, source: Source, options: ConvertOptions, device: torch.device, title: str
+    original: Original,
+    batches: Iterable[Batch | EncodedBatch],
+    options: ConvertOptions,
+    device: torch.device,
+    title: str,
 ) -> Counts:
     """Return (C, C) counts of images: one row per true class, one column per predicted class.
 
@@ -104,7 +123,6 @@ def confusion(
         UserError: if an output is infinite or NaN.
     """
     image, classes = original.spec.image, len(original.spec.classes)
-    batches = loader(ImageDataset(source, image), options.batch_size, options.workers)
     counts = np.zeros((classes, classes), np.int64)
     normalize = Normalize(image.mean, image.std).to(device)
     predicted = partial(_predicted, original.encoder, normalize, original.order)
@@ -118,9 +136,22 @@ def confusion(
     return counts
 
 
-def _predicted(encoder: Encoder, normalize: Normalize, order: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    images = batch.images.to(normalize.mean.device)
-    return predict(encoder, normalize(images), order), batch.labels
+def _predicted(
+    encoder: Encoder, normalize: Normalize, order: Tensor, batch: Batch | EncodedBatch
+) -> tuple[Tensor, Tensor]:
+    inputs = batch[0].to(normalize.mean.device)
+    logits = encoder.classify(inputs) if isinstance(batch, EncodedBatch) else encoder(normalize(inputs))
+    return predict_logits(logits, order), batch.labels
+
+
+def _refuse(
+    original: Original, splits: DataSplits, counts: Counts, device: torch.device, options: ConvertOptions
+) -> str:
+    """Return the problem of the classifier, or refuse it, unless it is to be converted as it is."""
+    problem = _find_problem(original, splits, counts, device, options.seed)
+    if problem and not options.force:
+        raise UserError(f"{problem}; or --force to convert it as it is")
+    return problem
 
 
 def _find_problem(

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from resemblance.config.runs import ConvertOptions
 from resemblance.convert.check import Check, check
 from resemblance.convert.original import Original
 from resemblance.convert.weight_choice import choose_weights
-from resemblance.data.batch import Batch, EncodedBatch
-from resemblance.data.dataset import ImageDataset
-from resemblance.data.loader import loader
 from resemblance.data.sources.source import DataSplits
 from resemblance.encoders.build import check_map
 from resemblance.methods.kmex.clustering import Clustering, cluster
 from resemblance.methods.kmex.config import KMExConfig
 from resemblance.methods.kmex.model import KMEx
-from resemblance.training.cached.frozen_encoder import kept_latents
+from resemblance.training.cached.kept_latents import KeptLatents
+from resemblance.training.cached.latent_cache import LatentCache
 from resemblance.training.engine.devices import DistributedContext, find_accelerator
 
 
@@ -30,12 +27,14 @@ class Conversion:
         check: the accuracy of the black box before the conversion; None if it has no classifier.
         clustering: the result of clustering.
         notes: notes for the user.
+        kept: keeps the latents of the images.
     """
 
     model: KMEx
     check: Check | None
     clustering: Clustering
     notes: list[str] = field(default_factory=list)
+    kept: KeptLatents | None = None
 
 
 def convert_original(original: Original, splits: DataSplits, options: ConvertOptions) -> Conversion:
@@ -66,17 +65,12 @@ def convert_original(original: Original, splits: DataSplits, options: ConvertOpt
         subset=options.subset,
         **original.settings,
     )
-    checked = check(original, splits, options, device)
     model = KMEx(config, original.spec, original.encoder).to(device).eval()
     model.outputs.copy_(original.order)
-    images: Iterable[Batch | EncodedBatch] = loader(
-        ImageDataset(splits.train, original.spec.image), options.batch_size, options.workers
-    )
-    kept = kept_latents(
-        model, splits.train, options.latent_cache, workers=options.workers, progress=options.progress
-    )
-    if kept is not None:
-        images = kept.batches(options.batch_size)
+    kept = KeptLatents(model, LatentCache.of_user(options.latent_cache), options.workers, options.progress)
+    # Classifier and prototypes read the same embeddings, unless one of them needs more of the network.
+    checked = check(original, splits, options, device, kept.of if model.trains_on_encoded else lambda _: None)
+    images = kept.batches(splits.train, options.batch_size)
     clustering = cluster(model, images, seed=options.seed, progress=options.progress)
     model.cpu()
     model.facts["original"] = original.name
@@ -87,4 +81,4 @@ def convert_original(original: Original, splits: DataSplits, options: ConvertOpt
     notes = [*original.notes, *clustering.lines()]
     if checked is not None and checked.problem:
         notes.append(f"converted by --force although {checked.problem}")
-    return Conversion(model, checked, clustering, notes)
+    return Conversion(model, checked, clustering, notes, kept)

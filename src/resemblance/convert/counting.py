@@ -43,7 +43,12 @@ def hidden_order(confusion: Counts) -> NDArray[np.int64] | None:
 
 def predict(encoder: Encoder, images: Tensor, order: Tensor) -> Tensor:
     """Return the predicted class of each normalised image, (B,), in main memory; −1 where an output is not finite."""
-    logits: Tensor = encoder(images)[:, order.to(images.device)]
+    return predict_logits(encoder(images), order)
+
+
+def predict_logits(logits: Tensor, order: Tensor) -> Tensor:
+    """Return the predicted class by each row of logits (B, K), as `predict` does."""
+    logits = logits[:, order.to(logits.device)]
     return logits.argmax(dim=1).masked_fill(~logits.isfinite().all(dim=1), -1).cpu()
 
 
@@ -66,8 +71,13 @@ def balanced(counts: Counts) -> float:
 
 def stratified_sample(source: Source, limit: int, seed: int) -> Source:
     """Return at most ``limit`` images, drawn evenly from the classes; all images if there are not more."""
+    return source if len(source) <= limit else Subset(source, stratified_indices(source, limit, seed))
+
+
+def stratified_indices(source: Source, limit: int, seed: int) -> NDArray[np.int64]:
+    """Return the indices of the images of `stratified_sample`, ascending."""
     if len(source) <= limit:
-        return source
+        return np.arange(len(source))
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(source))
     labels = source.labels[order]
@@ -75,4 +85,4 @@ def stratified_sample(source: Source, limit: int, seed: int) -> Source:
     for c in np.unique(labels):
         rows = np.flatnonzero(labels == c)
         ranks[rows] = np.arange(len(rows))
-    return Subset(source, np.sort(order[np.argsort(ranks, kind="stable")[:limit]]))
+    return np.sort(order[np.argsort(ranks, kind="stable")[:limit]])

@@ -9,6 +9,8 @@ from resemblance.config.runs import ConvertOptions
 from resemblance.convert.check import TRIAL, confusion
 from resemblance.convert.counting import accuracy, hidden_order, stratified_sample
 from resemblance.convert.original import Original
+from resemblance.data.dataset import ImageDataset
+from resemblance.data.loader import loader
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.text import share
 from resemblance.encoders.probe import evaluating
@@ -40,7 +42,9 @@ def choose_weights(
             other = original.reopen(entry)
             other.encoder.to(device)
             with evaluating(other.encoder), torch.no_grad():
-                counts = confusion(other, sample, options, device, f"measuring {entry}")
+                dataset = ImageDataset(sample, other.spec.image)
+                batches = loader(dataset, options.batch_size, options.workers)
+                counts = confusion(other, batches, options, device, f"measuring {entry}")
         except UserError as error:  # of weights that are not finite
             texts.append(f"{entry} cannot be used ({error})")
             continue

@@ -62,6 +62,10 @@ class PrototypeModel(Classifier):
         """Return which prototypes each image uses, (B, P) bool; None: the one that it is most similar to."""
         return None
 
+    def match_values(self, output: Output) -> Tensor | None:
+        """Return the values (B, P) of `PrototypeLayer.match` if the output has them; None: they have to be computed."""
+        return None
+
     def prototype_similarities(self) -> Tensor | None:
         """Return the similarities of the prototypes to each other, (P, P) float64, row by row; None where undefined."""
         return self.prototypes.between()

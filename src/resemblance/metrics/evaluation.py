@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -20,13 +20,14 @@ from resemblance.core.classifier import Classifier
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import prototypes_of
 from resemblance.core.reference_counts import ReferenceCounts
-from resemblance.data.batch import Batch
+from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import ImageLoader, loader
 from resemblance.data.sources.source import Source
 from resemblance.metrics.confusion import accuracy, class_figures
 from resemblance.metrics.sure_answers import SureAnswers
 from resemblance.prototypes.layer import PrototypeLayer
+from resemblance.training.cached.kept_latents import KeptLatents
 from resemblance.training.devices.pool import map_over_devices
 from resemblance.training.ends.passes import evaluating
 
@@ -122,6 +123,7 @@ def evaluate(
     workers: int = 0,
     progress: bool = False,
     reference: ReferenceCounts | None = None,
+    kept: KeptLatents | None = None,
 ) -> Evaluation:
     """Count correctly and wrongly classified images in one pass without augmentation.
 
@@ -132,13 +134,18 @@ def evaluate(
         workers: loader processes.
         progress: whether to show a bar.
         reference: collects the reference of the model's similarities in the same pass.
+        kept: keeps the latents of the images, if the model's output can be computed from them.
 
     Raises:
         UserError: if there are no images, or a score is infinite or NaN.
     """
     counts, answers = EvaluationCounts(model.spec.classes), SureAnswers(model)
     with evaluating(model):
-        batches = measured_images(model.spec.image, source, batch_size, workers)
+        batches: Iterable[Batch | EncodedBatch] = measured_images(
+            model.spec.image, source, batch_size, workers
+        )
+        if kept is not None and model.trains_on_encoded:
+            batches = kept.batches(source, batch_size)
         measure = partial(_measured, model, reference is not None)
         for counted, answered, rows in map_over_devices(measure, batches, "measuring", progress):
             counts.merge(counted)
@@ -149,16 +156,17 @@ def evaluate(
 
 
 def _measured(
-    model: Classifier, referred: bool, batch: Batch
+    model: Classifier, referred: bool, batch: Batch | EncodedBatch
 ) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
     """Return the counts for a batch of images: those of an evaluation, of sure answers, and of a reference."""
-    images, labels, indices = batch
+    inputs, labels, indices = batch
     counts, answers, reference = (
         EvaluationCounts(model.spec.classes),
         SureAnswers(model),
         ReferenceCounts(model),
     )
-    output = model(images.to(model.device, non_blocking=True))
+    inputs = inputs.to(model.device, non_blocking=True)
+    output = model.forward_encoded(inputs) if isinstance(batch, EncodedBatch) else model(inputs)
     counts.add(output, labels, indices, model.extra_metrics(output, labels.to(model.device)))
     answers.add(output, labels, indices)
     if referred:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from resemblance.prototypes.precision import is_recorded
 
 EPSILON = 1e-4
+CANCELLED = 1e-7  # a squared distance below this share of the squared lengths lacks digits, even in float64
 
 
 def log_similarity(squared: Tensor, epsilon: float = EPSILON) -> Tensor:
@@ -204,7 +205,9 @@ def pairwise_distances(rows: Tensor, columns: Tensor) -> Tensor:
 def pairwise_squared(rows: Tensor, columns: Tensor) -> Tensor:
     """Return exact squared Euclidean distances between two sets of vectors.
 
-    They come from differences, not from a matrix product, which in float32 results in 0.003 to 0.013 instead of 0.
+    A matrix product in float32 would result in 0.003 to 0.013 instead of 0. So they come from differences; on a CPU
+    and without gradients from a product in float64, which is up to 13 times as fast and more accurate, but for rows
+    and columns that almost coincide.
 
     Args:
         rows: (N, D).
@@ -220,7 +223,23 @@ def pairwise_squared(rows: Tensor, columns: Tensor) -> Tensor:
     """
     if is_recorded():
         return _all_differences(rows, columns)
+    learns = torch.is_grad_enabled() and (rows.requires_grad or columns.requires_grad)
+    if rows.dim() == 2 and rows.dtype == torch.float32 and rows.device.type == "cpu" and not learns:
+        return _squared_by_product(rows, columns)
     return pairwise_distances(rows, columns).square()
+
+
+def _squared_by_product(rows: Tensor, columns: Tensor) -> Tensor:
+    """Return ‖row‖² − 2 row·column + ‖column‖² of (N, D) and (P, D), computed in float64."""
+    rows, columns = rows.double(), columns.double()
+    of_rows, of_columns = rows.square().sum(dim=1), columns.square().sum(dim=1)
+    squared = torch.addmm(of_rows[:, None] + of_columns, rows, columns.T, alpha=-2)
+    if not squared.numel() or squared.amin() >= CANCELLED * (of_rows.amax() + of_columns.amax()):
+        return squared.float()
+    row, column = (squared < CANCELLED * (of_rows[:, None] + of_columns)).nonzero(as_tuple=True)
+    for some in torch.split(torch.arange(len(row)), _prototypes_at_once(rows.shape[1], rows.device)):
+        squared[row[some], column[some]] = (rows[row[some]] - columns[column[some]]).square().sum(dim=1)
+    return squared.float()
 
 
 def _all_differences(rows: Tensor, columns: Tensor) -> Tensor:

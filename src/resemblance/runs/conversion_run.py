@@ -118,6 +118,7 @@ def _convert(
         workers=options.workers,
         progress=options.progress,
         accelerator=accelerator,
+        kept=converted.kept,
         unseen=not run_config.get("refit_on_all"),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resemblance.core.classifier import Classifier
 from resemblance.core.prototype_model import PrototypeModel
@@ -28,7 +29,8 @@ from resemblance.runs.folders import METRICS, MODEL, read_config
 from resemblance.runs.metrics_file import ORIGINAL_TEST
 from resemblance.runs.opening import computing_on
 from resemblance.runs.run import RunRecord
-from resemblance.training.cached.frozen_encoder import kept_latents
+from resemblance.training.cached.kept_latents import KeptLatents
+from resemblance.training.cached.latent_cache import LatentCache
 from resemblance.training.ends.gallery import build_gallery
 from resemblance.training.ends.usage import count_usage
 from resemblance.writing import write_text
@@ -49,7 +51,7 @@ def finish(
     workers: int = 0,
     progress: bool = False,
     accelerator: str = "auto",
-    latent_cache: float = 0.0,
+    kept: KeptLatents | None = None,
     reference: Reference | None = None,
     unseen: bool = True,
 ) -> RunRecord:
@@ -70,7 +72,7 @@ def finish(
         workers: the number of processes that read images.
         progress: whether to show progress bars.
         accelerator: the hardware to compute on.
-        latent_cache: gigabytes of disk in which latents of the encoder are kept already; 0 if it was trained.
+        kept: keeps the latents of the encoder, of which some are there already.
         reference: the reference of the model's similarities, from before it was trained on the validation images, too;
             by default it is measured on these.
         unseen: whether the model was not trained on the validation images; otherwise they are no reference.
@@ -78,12 +80,16 @@ def finish(
     model.cpu()
     notes = list(notes)
     with computing_on(model, accelerator):
-        images = _batches(model, source or splits.train, batch_size, workers, latent_cache)
-        describe_prototypes(model, source or splits.train, images, progress)
+        kept = kept or KeptLatents(model, None, workers)
+        train = source or splits.train
+        if isinstance(model, PrototypeModel):
+            if not model.prototypes.usage_counted:
+                count_usage(model, kept.batches(train, batch_size), progress=progress)
+            encoded = kept.of(train, compute=False)
+            at = None if encoded is None else encoded.at
+            model.gallery = build_gallery(model, train, encoded=at, progress=progress)
         if compares_with_class_means(model) and len(splits.val):
-            train = _sample(source or splits.train) if latent_cache == 0 else source or splits.train
-            averaged = _batches(model, train, batch_size, workers, latent_cache)
-            classified = _batches(model, splits.val, batch_size, workers, latent_cache)
+            averaged, classified = _averaged(kept, train, batch_size), kept.batches(splits.val, batch_size)
             model.facts["class_means"] = {"val": class_means_accuracy(model, averaged, classified, progress)}
         measured = isinstance(model, PrototypeModel) and reference is None and unseen
         counts = ReferenceCounts(model) if measured else None
@@ -95,6 +101,7 @@ def finish(
                 workers=workers,
                 progress=progress,
                 reference=counts if name == "val" else None,
+                kept=kept if name == "val" else None,
             )
             for name, part in (
                 ("val", splits.val),
@@ -127,20 +134,19 @@ def finish(
     return RunRecord(name, model, folder, read_config(folder), splits)
 
 
-def _batches(
-    model: Classifier, source: Source, batch_size: int, workers: int, latent_cache: float
-) -> Iterable[Batch | EncodedBatch]:
-    """Return images, or what is kept of them."""
-    latents = kept_latents(model, source, latent_cache, workers=workers)
-    if latents is not None:
-        return latents.batches(batch_size)
-    return loader(ImageDataset(source, model.spec.image), batch_size, workers)
+def _averaged(kept: KeptLatents, source: Source, batch_size: int) -> Iterable[Batch | EncodedBatch]:
+    """Return the images whose embeddings are averaged: those of a frozen encoder are kept, of others it is a sample."""
+    frozen = isinstance(kept.latents, LatentCache)
+    encoded, sample = kept.of(source, compute=frozen), _sample(len(source))
+    if encoded is not None:
+        return encoded.batches(batch_size, None if frozen else sample)
+    dataset = ImageDataset(Subset(source, sample), kept.model.spec.image)
+    return loader(dataset, batch_size, kept.workers)
 
 
-def _sample(source: Source) -> Source:
+def _sample(images: int) -> NDArray[np.int64]:
     """Return at most `AVERAGED` images: every n-th, so that all classes are among them wherever their images stand."""
-    step = -(-len(source) // AVERAGED)
-    return source if step <= 1 else Subset(source, np.arange(0, len(source), step))
+    return np.arange(0, images, max(-(-images // AVERAGED), 1))
 
 
 def _below_class_means(model: Classifier, evaluations: dict[str, Evaluation]) -> list[str]:
@@ -152,24 +158,6 @@ def _below_class_means(model: Classifier, evaluations: dict[str, Evaluation]) ->
         f"the prototypes classify {share(evaluations['val'].accuracy)} of the validation images correctly, class means "
         f"on the same encoder (KMEx with one prototype per class) {share(means)}: train longer, or convert the encoder"
     ]
-
-
-def describe_prototypes(
-    model: Classifier, source: Source, images: Iterable[Batch | EncodedBatch], progress: bool
-) -> None:
-    """Count the usage of the prototypes, if it is not counted yet, and collect their pictures.
-
-    Args:
-        model: any model; one without prototypes does not change.
-        source: the training images that its prototypes come from.
-        images: the same images in batches, or what is kept of them.
-        progress: whether to show a progress bar.
-    """
-    if not isinstance(model, PrototypeModel):
-        return
-    if not model.prototypes.usage_counted:
-        count_usage(model, images, progress=progress)
-    model.gallery = build_gallery(model, source, progress=progress)
 
 
 def _add_facts(

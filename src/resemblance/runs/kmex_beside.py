@@ -12,15 +12,13 @@ from resemblance.config.runs import ConvertOptions
 from resemblance.convert.conversion import convert_original
 from resemblance.convert.original import open_original
 from resemblance.core.prototype_model import prototypes_of
-from resemblance.data.dataset import ImageDataset
-from resemblance.data.loader import loader
 from resemblance.data.sources.source import DataSplits
 from resemblance.metrics.suite.aggregate import MeasuredRun
 from resemblance.metrics.suite.runner import measure
 from resemblance.metrics.suite.subject import Subject
 from resemblance.runs.claims import Claim
-from resemblance.runs.finish import describe_prototypes
 from resemblance.runs.run import RunRecord
+from resemblance.training.ends.gallery import build_gallery
 
 
 @dataclass
@@ -73,8 +71,7 @@ def kmex_of(
     trained_on = DataSplits(source, splits.val, None, splits.classes, splits.name)
     kmex = convert_original(open_original(model, trained_on, converting), trained_on, converting).model
     kmex.to(model.device)
-    batches = loader(ImageDataset(source, kmex.spec.image), subject.settings.batch_size, workers)
-    describe_prototypes(kmex, source, batches, progress)
+    kmex.gallery = build_gallery(kmex, source, progress=progress)
     name = f"kmex of {run.name}"
     of_kmex = replace(subject, name=name, model=kmex.eval(), regions=None)
     wanted = kmex_measures(names)

@@ -27,6 +27,8 @@ from resemblance.runs.images import image_spec, overview, start_spec, stored_win
 from resemblance.runs.messages import Messages
 from resemblance.runs.opening import config_of_run
 from resemblance.runs.run import RunRecord, split_seed
+from resemblance.training.cached.kept_latents import KeptLatents
+from resemblance.training.cached.latent_cache import LatentCache
 from resemblance.training.devices.launch import using_devices
 from resemblance.training.engine.fit import CheckedRun, check_fit, run_fit
 from resemblance.training.engine.interrupts import Interrupts, resumable, resume_hint
@@ -84,6 +86,8 @@ def _train(
             messages.say(
                 f"trained in {duration(seconds)}" + (f" ({result.resumed})" if result.resumed else "")
             )
+        frozen = getattr(method, "freeze_encoder", False)
+        latents = LatentCache.of_user(options.latent_cache) if frozen else result.latents
         with using_devices(options.accelerator, options.devices) as accelerator:
             return finish(
                 model,
@@ -97,7 +101,7 @@ def _train(
                 workers=options.workers,
                 progress=options.progress,
                 accelerator=accelerator,
-                latent_cache=options.latent_cache if getattr(method, "freeze_encoder", False) else 0.0,
+                kept=KeptLatents(model, latents, options.workers, options.progress),
                 reference=None if seen else result.reference,
                 unseen=not (seen or options.refit_on_all),
             )

@@ -18,7 +18,9 @@ from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import Subset
 from resemblance.data.transforms import to_pixels
 from resemblance.training.cached.encoded_images import EncodedImages
-from resemblance.training.cached.frozen_encoder import FrozenEncoder, bytes_per_image, kept_latents
+from resemblance.training.cached.frozen_encoder import FrozenEncoder, bytes_per_image
+from resemblance.training.cached.kept_latents import KeptLatents
+from resemblance.training.cached.latent_cache import LatentCache
 from resemblance.training.ends.passes import evaluating
 from tiny import digits
 
@@ -36,13 +38,13 @@ def own_cache(tmp_path, monkeypatch):
 def images_read(model, source, **options):
     """How many images of the source the encoder reads; it also reads two test images."""
     with counting_images() as counts:
-        FrozenEncoder(model, 1).encode(source, **options)
+        FrozenEncoder(model, LatentCache.of_user(1)).encode(source, **options)
     return sum(counts) - 2
 
 
 def test_latents_are_those_of_the_encoder(model):
     source = digits(70, 5).train
-    encoded = FrozenEncoder(model, 1).encode(source)
+    encoded = FrozenEncoder(model, LatentCache.of_user(1)).encode(source)
     batch = encoded.__getitems__([3, 60, (5, 0)])
     images = ImageDataset(source, model.spec.image).__getitems__([3, 60, 0])
     with evaluating(model):
@@ -106,7 +108,7 @@ def test_augmentation_that_changed_has_its_own_latents(model, monkeypatch):
 
 def test_views_are_the_augmented_images(model):
     source = digits(40, 5).train
-    encoded = FrozenEncoder(model, 1).encode(source, "crop", 2, seed=3)
+    encoded = FrozenEncoder(model, LatentCache.of_user(1)).encode(source, "crop", 2, seed=3)
     images = ImageDataset(source, model.spec.image, get_augment("crop"), seed=3)
     for epoch in range(4):
         keys = [(epoch, 4), (epoch, 11)]
@@ -122,8 +124,8 @@ def test_two_parts_are_found_again_as_one(model):
     images_read(model, splits.train)
     both = Joined(splits.train, splits.val)
     assert images_read(model, both) == 10
-    encoded = FrozenEncoder(model, 1).encode(both)
-    part = FrozenEncoder(model, 1).encode(splits.val)
+    encoded = FrozenEncoder(model, LatentCache.of_user(1)).encode(both)
+    part = FrozenEncoder(model, LatentCache.of_user(1)).encode(splits.val)
     assert torch.equal(encoded.__getitems__([39, 40, 49]).encoded[1:], part.__getitems__([0, 9]).encoded)
     assert encoded.labels.tolist() == both.labels.tolist()
 
@@ -131,7 +133,7 @@ def test_two_parts_are_found_again_as_one(model):
 def test_half_precision_keeps_its_bits(model):
     source = digits(40, 5).train
     autocast = partial(torch.autocast, "cpu", dtype=torch.bfloat16)
-    encoded = FrozenEncoder(model, 1, autocast).encode(source)
+    encoded = FrozenEncoder(model, LatentCache.of_user(1), autocast).encode(source)
     images = ImageDataset(source, model.spec.image).__getitems__(range(32))
     with evaluating(model), autocast():
         expected = model.encode(images.images)
@@ -149,9 +151,9 @@ def bytes_per_image_in_full(model):
 def test_latents_are_kept_within_the_budget_only(model):
     source = digits(40, 5).train
     needed = 40 * bytes_per_image(model) / 1e9
-    assert kept_latents(model, source, 0) is None
-    assert kept_latents(model, source, 0.9 * needed) is None
-    assert isinstance(kept_latents(model, source, 1.1 * needed), EncodedImages)
+    assert KeptLatents(model, LatentCache.of_user(0)).of(source) is None
+    assert KeptLatents(model, LatentCache.of_user(0.9 * needed)).of(source) is None
+    assert isinstance(KeptLatents(model, LatentCache.of_user(1.1 * needed)).of(source), EncodedImages)
 
 
 def photographs(folder, shade=100):

@@ -202,8 +202,10 @@ class KMEx(PrototypeMethod):
         with full_precision(latents):
             latents = widened(latents)
             if not self.config.patches:
-                similarities = prototypes(latents).similarities
-                return Output(largest_by_class(similarities, self._owner, classes), similarities, latents)
+                comparison = prototypes(latents)
+                similarities = comparison.similarities
+                scores = largest_by_class(similarities, self._owner, classes)
+                return Output(scores, similarities, latents, comparison.extras)
             distances = prototypes.geometry.distances(latents, prototypes.vectors).flatten(2)  # (B, P, cells)
             nearest = distances.argmin(dim=1)
             best = prototypes.activation(distances.gather(1, nearest[:, None])).squeeze(1)
@@ -211,8 +213,13 @@ class KMEx(PrototypeMethod):
             scores = contributions.new_zeros(latents.shape[0], classes).index_add(
                 1, self._owner, contributions
             )
-            similarities = prototypes.activation(distances.amin(dim=2))
-            return Output(scores, similarities, latents, {"contributions": contributions})
+            smallest = distances.amin(dim=2)
+            extras = {"contributions": contributions, "distances": smallest}
+            return Output(scores, prototypes.activation(smallest), latents, extras)
+
+    def match_values(self, output: Output) -> Tensor:
+        """Return the distances (B, P)."""
+        return output.extras["distances"]
 
     @property
     def _owner(self) -> Tensor:

@@ -72,26 +72,31 @@ class EncodedImages(Dataset[EncodedBatch]):
         encoded = encoded.view(self.dtype) if rows.dtype == np.int16 else encoded
         return EncodedBatch(encoded, torch.from_numpy(self.labels[indices]), torch.from_numpy(indices))
 
-    def batches(self, size: int) -> EncodedBatches:
-        """Return all images in order, in batches of that size, read as they are needed."""
-        return EncodedBatches(self, size)
+    def at(self, indices: Sequence[int]) -> torch.Tensor:
+        """Return what was computed for the images at ``indices``."""
+        return self.__getitems__(indices).encoded
+
+    def batches(self, size: int, indices: Indices | None = None) -> EncodedBatches:
+        """Return all images in order, or those at ``indices``, in batches of that size, read as they are needed."""
+        return EncodedBatches(self, size, np.arange(len(self)) if indices is None else indices)
 
 
 class EncodedBatches:
-    """All images of a set in order, batch by batch, as often as they are iterated over.
+    """Images of a set, batch by batch, as often as they are iterated over.
 
     Args:
         images: the set.
         size: images per batch.
+        indices: (n,) the images, in order.
     """
 
-    def __init__(self, images: EncodedImages, size: int) -> None:
-        self.images, self.size = images, size
+    def __init__(self, images: EncodedImages, size: int, indices: Indices) -> None:
+        self.images, self.size, self.indices = images, size, indices
 
     def __len__(self) -> int:
-        return -(-len(self.images) // self.size)
+        return -(-len(self.indices) // self.size)
 
     def __iter__(self) -> Iterator[EncodedBatch]:
-        for start in range(0, len(self.images), self.size):
+        for start in range(0, len(self.indices), self.size):
             stop_if_requested()
-            yield self.images.__getitems__(range(start, min(start + self.size, len(self.images))))
+            yield self.images.__getitems__(self.indices[start : start + self.size].tolist())

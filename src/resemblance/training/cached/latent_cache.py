@@ -31,7 +31,8 @@ def cache_folder() -> Path:
     return (Path(user) if user else Path.home() / ".cache") / "resemblance" / "latents"
 
 
-def _in_memory(shape: tuple[int, ...], dtype: str, blocks: Iterable[Array]) -> Array:
+def in_memory(shape: tuple[int, ...], dtype: str, blocks: Iterable[Array]) -> Array:
+    """Return the array of those rows."""
     array, start = np.empty(shape, dtype), 0
     for block in blocks:
         array[start : start + len(block)] = block
@@ -39,8 +40,16 @@ def _in_memory(shape: tuple[int, ...], dtype: str, blocks: Iterable[Array]) -> A
     return array
 
 
+def no_room(size: int, folder: Path) -> UserError:
+    """Return the error of a disk without room for so many bytes."""
+    return UserError(
+        f"no room for {size / GIGABYTE:.1f} GB of latents in {folder}; make room, set RESEMBLANCE_CACHE to a folder "
+        "with more, or train without them: --latent-cache 0"
+    )
+
+
 class LatentCache:
-    """Arrays of latents by key. The least recently used are removed when the budget is used up.
+    """Arrays of latents by key, for later runs too. The least recently used are removed when the budget is used up.
 
     Several runs may use the folder at once: files appear complete, equal keys have equal contents, and a file that is
     removed stays readable for the run that has mapped it.
@@ -52,7 +61,19 @@ class LatentCache:
 
     def __init__(self, folder: Path, gigabytes: float) -> None:
         self.folder, self.budget = folder, int(gigabytes * GIGABYTE)
-        self._used: set[Path] = set()
+        self.batch: int | None = None  # images at a time: the same in all runs
+        self._used: dict[Path, Array] = {}
+
+    @classmethod
+    def of_user(cls, gigabytes: float) -> LatentCache:
+        """Return the cache in the user's folder."""
+        return cls(cache_folder(), gigabytes)
+
+    def __contains__(self, key: str) -> bool:
+        return self._path(key) in self._used or self._path(key).exists()
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}{SUFFIX}"
 
     def array(
         self, key: str, shape: tuple[int, ...], dtype: str, compute: Callable[[], Iterable[Array]]
@@ -74,8 +95,14 @@ class LatentCache:
         Warns:
             FolderWarning: if the latents cannot be kept.
         """
-        path = self.folder / f"{key}{SUFFIX}"
-        self._used.add(path)
+        path = self._path(key)
+        if path not in self._used:
+            self._used[path] = self._array(path, shape, dtype, compute)
+        return self._used[path]
+
+    def _array(
+        self, path: Path, shape: tuple[int, ...], dtype: str, compute: Callable[[], Iterable[Array]]
+    ) -> Array:
         array = read_latents(path)
         if array is not None and array.shape == shape and array.dtype == dtype:
             with suppress(OSError):
@@ -88,14 +115,14 @@ class LatentCache:
             write_latents(path, shape, dtype, compute())
         except CannotWriteError as error:
             if size > MAX_CACHE_BYTES:
-                raise self._no_room(size) from None
+                raise no_room(size, self.folder) from None
             warnings.warn(f"{error.problem}; the latents stay in memory", FolderWarning, stacklevel=2)
-            return _in_memory(shape, dtype, compute())
+            return in_memory(shape, dtype, compute())
         written = read_latents(path)
         if written is None and size > MAX_CACHE_BYTES:
             raise UserError(f"{path} was written, but is gone or damaged; repeat the command")
         # A run with a smaller budget may have removed it.
-        return _in_memory(shape, dtype, compute()) if written is None else written
+        return in_memory(shape, dtype, compute()) if written is None else written
 
     def _check_disk(self, path: Path, size: int) -> None:
         """Raise the error of a full disk now, and not after hours of computing."""
@@ -103,12 +130,6 @@ class LatentCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(self.folder).free < size:
                 raise CannotWriteError(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-
-    def _no_room(self, size: int) -> UserError:
-        return UserError(
-            f"no room for {size / GIGABYTE:.1f} GB of latents in {self.folder}; make room, set RESEMBLANCE_CACHE to a "
-            "folder with more, or train without them: --latent-cache 0"
-        )
 
     def _make_room(self, size: int) -> None:
         """Remove the least recently used files until another one of that size is within the budget."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -19,7 +21,12 @@ from resemblance.training.ends.passes import evaluating
 BATCH = 64  # images in memory at a time, and prototypes that are decoded at a time
 
 
-def build_gallery(model: PrototypeModel, source: Source, *, progress: bool = False) -> Gallery:
+Encoded = Callable[[Sequence[int]], Tensor]
+
+
+def build_gallery(
+    model: PrototypeModel, source: Source, *, encoded: Encoded | None = None, progress: bool = False
+) -> Gallery:
     """Collect the pictures of each prototype.
 
     Each source image is read once, at the model's size. Models that decode show their decoded prototypes, and the
@@ -28,6 +35,7 @@ def build_gallery(model: PrototypeModel, source: Source, *, progress: bool = Fal
     Args:
         model: with prototypes, after projection or after their usage has been counted.
         source: the training images that ``source_index`` refers to.
+        encoded: returns what `Classifier.encode` computed for images, if it is kept.
         progress: whether to show a bar.
 
     Raises:
@@ -47,7 +55,7 @@ def build_gallery(model: PrototypeModel, source: Source, *, progress: bool = Fal
     for batch in track(batches, f"reading the {model.traits.words.many}' images", progress):
         images = {index: to_tensor(source.read(index), model.spec.image) for index in batch}
         pictures |= {index: Picture.from_pixels(pixels(image)) for index, image in images.items()}
-        _find_regions(model, images)
+        _find_regions(model, images, encoded)
     decodings = decode(model, prototypes) if model.traits.decodes else [None] * len(indices)
     whole = (0, 0, model.spec.image.width, model.spec.image.height)
     items = []
@@ -67,7 +75,7 @@ def build_gallery(model: PrototypeModel, source: Source, *, progress: bool = Fal
     return Gallery(items)
 
 
-def _find_regions(model: PrototypeModel, images: dict[int, Tensor]) -> None:
+def _find_regions(model: PrototypeModel, images: dict[int, Tensor], encoded: Encoded | None) -> None:
     """Find the part that a picture of each prototype marks where a source is among the images and it is not known yet.
 
     Projection computes it. It is not saved with the weights: after a model was loaded, the sources are embedded again.
@@ -85,9 +93,12 @@ def _find_regions(model: PrototypeModel, images: dict[int, Tensor]) -> None:
     position = {index: row for row, index in enumerate(needed)}
     pairs = [(position[index], j) for j, index in enumerate(sources) if unknown[j] and index in position]
     with evaluating(model):
-        latents = model.latents(torch.stack([images[index] for index in needed]).to(model.device)).float()
+        if encoded is None:
+            latents = model.latents(torch.stack([images[index] for index in needed]).to(model.device))
+        else:
+            latents = model.refine(encoded(needed).to(model.device))
         rows, which = torch.tensor(pairs, device=model.device).T
-        maps = prototypes.source_maps(latents, rows, which, prototypes.vectors[which])
+        maps = prototypes.source_maps(latents.float(), rows, which, prototypes.vectors[which])
         if maps is not None:
             prototypes.source_region[which] = peak_boxes(upsample(maps, model.spec.image.size)).to(
                 which.device

@@ -55,17 +55,19 @@ class NearestPatches:
         """(P,) bool: the prototypes that have a nearest patch."""
         return self.indices != UNKNOWN
 
-    def update(self, latents: Tensor, mask: Tensor, indices: Tensor) -> None:
+    def update(self, latents: Tensor, mask: Tensor, indices: Tensor, values: Tensor | None = None) -> None:
         """Update with a batch.
 
         Args:
             latents: the latents of the images.
             mask: (B, P) bool, whether a prototype may come from an image.
             indices: (B,) indices of the images in the whole set.
+            values: (B, P) those of `PrototypeLayer.match`, if they are known.
         """
         self.grid = self.prototypes.grid(latents)
         self.seen |= mask.any(dim=0)
-        values = self.prototypes.match(latents).values.masked_fill(~mask, torch.inf)
+        values = self.prototypes.match(latents).values if values is None else values
+        values = values.masked_fill(~mask, torch.inf)
         self.values = torch.minimum(self.values, values.amin(dim=0).to(self.wide))
         # A prototype's present source image is always measured: it may still contain the prototype itself.
         source = indices[:, None] == self.prototypes.source_index

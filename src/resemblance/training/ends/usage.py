@@ -125,7 +125,10 @@ def count_usage_of_latents(
         cell_similarities = prototypes.maps(latents).flatten(2) if votes else None
         usage.update(output.similarities, labels, cell_similarities, model.used_prototypes(output))
         if not model.traits.projects:
-            nearest.update(latents, allowed.T[labels], indices)
+            if isinstance(nearest, StrongestImages):
+                nearest.update(latents, allowed.T[labels], indices)
+            else:
+                nearest.update(latents, allowed.T[labels], indices, model.match_values(output))
     if usage.images == 0:
         raise UserError("there are no training images on which usage could be counted")
     if not bool(finite):

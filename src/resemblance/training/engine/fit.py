@@ -14,6 +14,7 @@ from resemblance.core.recipe import Recipe
 from resemblance.core.reference import Reference
 from resemblance.data.augment import get_augment
 from resemblance.data.sources.source import DataSplits
+from resemblance.training.cached.temporary_latents import TemporaryLatents
 from resemblance.training.devices.everywhere import run_everywhere
 from resemblance.training.engine.checkpoints import atomic_save, check_checkpoint, previous_path
 from resemblance.training.engine.devices import (
@@ -66,6 +67,7 @@ class FitResult:
         notes: messages for the user.
         resumed: ``""`` for a new run, ``"resumed"``, or ``"finished"`` if there was nothing left to do.
         reference: the reference of the model's similarities from before it was trained on all images; else None.
+        latents: the latents of the chosen model's encoder, as far as they were kept.
     """
 
     history: list[dict[str, Any]]
@@ -73,6 +75,7 @@ class FitResult:
     notes: list[str] = field(default_factory=list)
     resumed: str = ""
     reference: Reference | None = None
+    latents: TemporaryLatents | None = None
 
 
 def apply_config(recipe: Recipe, config: TrainConfig) -> Recipe:
@@ -170,7 +173,7 @@ def run_fit(checked: CheckedRun) -> FitResult:
     reference = None
     if state.reference is not None:
         reference = Reference.from_dict(state.reference, job.model.spec.num_classes, str(job.state_path))
-    return FitResult(state.history, accuracy, state.notes, checked.resumed, reference)
+    return FitResult(state.history, accuracy, state.notes, checked.resumed, reference, job.latents)
 
 
 def run_job(distributed: DistributedContext, job: Job) -> None:

@@ -22,6 +22,7 @@ from resemblance.data.loader import loader
 from resemblance.data.sources.joined import Joined
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.training.attacks.adversarial_training import FastAttack
+from resemblance.training.cached.temporary_latents import TemporaryLatents
 from resemblance.training.engine.checkpoints import STAGE
 from resemblance.training.engine.devices import DistributedContext
 from resemblance.training.engine.order import Plan, plan
@@ -33,7 +34,7 @@ PHASE_OFFSET = 1000
 
 @dataclass
 class Job:
-    """Everything that a process needs to take part in a run."""
+    """Everything that a process needs to take part in a run; it also keeps the latents of the trained encoder."""
 
     model: Classifier
     splits: DataSplits
@@ -41,6 +42,14 @@ class Job:
     config: TrainConfig
     recipe: Recipe
     identity: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self.latents = TemporaryLatents(self.config.latent_cache, self.evaluated_at_once)
+
+    @property
+    def evaluated_at_once(self) -> int:
+        """The images of a batch where nothing is trained."""
+        return min(self.recipe.batch_size, 256)
 
     @property
     def state_path(self) -> Path:
@@ -118,8 +127,7 @@ class Job:
     def validation_batches(self, distributed: DistributedContext) -> Iterable[Batch]:
         """Return a loader of this process's share of the validation images."""
         dataset = ImageDataset(self.splits.val, self.model.spec.image)
-        size = min(self.recipe.batch_size, 256)
-        batches = loader(dataset, size, workers=self.config.workers)
+        batches = loader(dataset, self.evaluated_at_once, workers=self.config.workers)
         return batches.share(distributed.rank, distributed.world)
 
     def recipe_of(self, state: RunState) -> Recipe:
