@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import io
 
+from matplotlib.colors import to_hex
+
+from resemblance.drawing.canvas import canvas
+from resemblance.drawing.style import AGAINST, FOR
+
 
 def texts(figure):
     """Return the texts on a figure and on its axes."""
@@ -15,3 +20,8 @@ def drawn(figure):
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=30)
     return file.getvalue()[:4] == b"\x89PNG" and max(figure.get_size_inches()) < 40
+
+
+def bars_of(figure):
+    """Return the bars of an explanation's figure, from above."""
+    return [patch for patch in canvas(figure).patches if to_hex(patch.get_facecolor()) in (FOR, AGAINST)]

@@ -10,6 +10,8 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
+from figure_checks import bars_of
+from resemblance.drawing.canvas import canvas
 from resemblance.drawing.heat import heat_layer, overlay, rescaled
 from resemblance.drawing.latent_figure import class_colors, latent_figure
 from resemblance.drawing.style import AGAINST, FOR, plain, png
@@ -43,7 +45,8 @@ def test_nothing_of_an_explanation_lies_outside_the_figure(image):
     figure = explanation_figure(explain(Toy(), image, label=2))
     figure.canvas.draw()
     width, height = figure.bbox.size
-    for item in [*figure.texts, *figure.axes]:
+    drawn = canvas(figure)
+    for item in [*figure.texts, *drawn.patches, *drawn.images, *drawn.lines, *drawn.texts]:
         box = item.get_window_extent()
         assert box.x0 >= -1
         assert box.y0 >= -1
@@ -54,11 +57,11 @@ def test_nothing_of_an_explanation_lies_outside_the_figure(image):
 def test_bars_for_and_against_have_their_colours(image):
     explanation = explain(Toy(), image, top=None, classes=["cat"])
     figure = explanation_figure(explanation)
-    bars = [bar for axes in figure.axes for bar in axes.patches if axes.get_ylim() == (-0.5, 0.5)]
-    drawn = [(bar.get_width(), to_hex(bar.get_facecolor())) for bar in bars]
+    drawn = [(bar.get_width(), to_hex(bar.get_facecolor())) for bar in bars_of(figure)]
     values = [reason.contribution for reason in explanation.reasons] + [explanation.bias]
     assert min(values) < 0 < max(values)
-    assert [width for width, _ in drawn] == pytest.approx(values)
+    inch = drawn[0][0] / values[0]  # of a unit
+    assert [width for width, _ in drawn] == pytest.approx([inch * value for value in values])
     assert [color for _, color in drawn] == [FOR if value > 0 else AGAINST for value in values]
 
 

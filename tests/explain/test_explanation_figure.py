@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from figure_checks import bars_of
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.figure.explanation_figure import explanation_figure
 from resemblance.explain.prototype_view import PrototypeView
@@ -23,7 +24,7 @@ def test_bars_leave_room_for_long_contributions():
     )  # fmt: skip
     figure = explanation_figure(explanation)
     renderer = figure.canvas.get_renderer()
-    bars = [axes.get_window_extent(renderer) for axes in figure.axes if axes.patches]
+    bars = [bar.get_window_extent(renderer) for bar in bars_of(figure)]
     values = [line.value for line in breakdown.lines()]
     texts = [text.get_window_extent(renderer) for text in figure.texts if text.get_text() in values]
     assert len(bars) >= 2

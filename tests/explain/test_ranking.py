@@ -6,7 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from matplotlib.colors import to_hex
 
+from figure_checks import bars_of
+from resemblance.drawing.canvas import canvas
+from resemblance.drawing.style import FAINT
 from resemblance.explain.context.ranking import Ranking, nearest_prototypes
 from resemblance.explain.explain import explain_batch
 from resemblance.explain.familiarity.familiarity import Familiarity
@@ -72,13 +76,17 @@ def test_the_figure_shows_the_row_on_one_scale_and_the_reference_behind_it():
     assert BAND in texts
     for ranked in one.ranking.nearest:
         assert f"{one.ranking.number(ranked.similarity)}  ({ranked.prototype.index})" in texts
-    bands = [axes for axes in figure.axes if len(axes.patches) == 2]  # the reference and the bar
-    assert len(bands) == len(one.ranking.nearest)
-    assert len({axes.get_xlim() for axes in bands}) == 1
-    for axes, ranked in zip(bands, one.ranking.nearest, strict=True):
-        assert axes.patches[1].get_width() == pytest.approx(ranked.similarity)
+    count = len(one.ranking.nearest)
+    bars = bars_of(figure)[:count]
+    bands = [patch for patch in canvas(figure).patches if to_hex(patch.get_facecolor()) == FAINT]
+    assert len(bands) == len(bars) == count
+    inch = bars[0].get_width() / one.ranking.nearest[0].similarity  # of a unit
+    for bar, band, ranked in zip(bars, bands, one.ranking.nearest, strict=True):
+        assert bar.get_width() == pytest.approx(inch * ranked.similarity)
+        assert band.get_x() - bar.get_x() == pytest.approx(inch * 0.2)
+        assert band.get_width() == pytest.approx(inch * (0.9 - 0.2))
     frame = figure.bbox
-    for artist in (*figure.texts, *figure.axes):
+    for artist in (*figure.texts, *canvas(figure).patches):
         extent = artist.get_window_extent()
         assert frame.x0 <= extent.x0 <= extent.x1 <= frame.x1 + 1
         assert frame.y0 <= extent.y0 <= extent.y1 <= frame.y1 + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from resemblance.drawing.canvas import paste
 from resemblance.drawing.places.shown_image import NOT_SEEN
 from resemblance.drawing.style import (
     INK,
@@ -11,7 +12,6 @@ from resemblance.drawing.style import (
     WARN,
     new_figure,
     plain,
-    show,
     wrap,
     write,
 )
@@ -142,7 +142,7 @@ class _Layout:
 
     def _head(self) -> None:
         explanation = self.explanation
-        show(
+        paste(
             self.figure,
             MARGIN,
             MARGIN,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from resemblance.drawing.style import AGAINST, FAINT, FOR, MUTED, place
+from resemblance.drawing.canvas import canvas
+from resemblance.drawing.style import AGAINST, FAINT, FOR, MUTED
 
 MARGIN, SIDE, GAP, HEAD = 0.3, 1.3, 0.2, 2.35
 TEXT, BAR = 3.1, 2.1
@@ -36,18 +37,23 @@ def draw_bar(
         width: of the scale, in inches.
         band: a range of values to mark behind the bar, which is then thinner.
     """
-    axes: Axes = place(figure, x, y, width, height)
+    axes, middle = canvas(figure), y + height / 2
+    low, high = span
+    inch = width / (high - low)  # of a unit
+    zero = x - low * inch
     if band is not None:
-        axes.axvspan(*band, color=FAINT, linewidth=0)
-    axes.barh([0], [value], color=FOR if value >= 0 else AGAINST, height=0.9 if band is None else 0.55)
-    axes.axvline(0, color=MUTED, linewidth=0.8)
-    axes.set_xlim(*span)
-    axes.set_ylim(-0.5, 0.5)
-    axes.axis("off")
+        axes.add_patch(
+            Rectangle(
+                (zero + band[0] * inch, y), (band[1] - band[0]) * inch, height, color=FAINT, linewidth=0
+            )
+        )
+    thick = height * (0.9 if band is None else 0.55)
+    color = FOR if value >= 0 else AGAINST
+    axes.add_patch(Rectangle((zero, middle - thick / 2), value * inch, thick, color=color, linewidth=0))
+    axes.plot((zero, zero), (y, y + height), color=MUTED, linewidth=0.8)
 
 
 def draw_rule(figure: Figure, y: float, right: float, dashed: bool = False, x: float = MARGIN) -> None:
     """Draw a horizontal line from x to ``right``, in inches."""
-    axes = place(figure, x, y, right - x, 0.02)
-    axes.axhline(0.5, color=MUTED if dashed else FAINT, linestyle="--" if dashed else "-", linewidth=1.0)
-    axes.axis("off")
+    color, style = (MUTED, "--") if dashed else (FAINT, "-")
+    canvas(figure).plot((x, right), (y + 0.01, y + 0.01), color=color, linestyle=style, linewidth=1.0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from resemblance.drawing.style import INK, MUTED, WARN, plain, show, wrap, write
+from resemblance.drawing.canvas import paste
+from resemblance.drawing.style import INK, MUTED, WARN, plain, wrap, write
 from resemblance.explain.context.ranking import Ranking
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.figure.marks import GAP, MARGIN, draw_bar
@@ -45,7 +46,7 @@ def draw_ranked_row(figure: Figure, explanation: ExplanationData, y: float, widt
     top = max(ranking.scale, band[1] if band is not None else 0.0)
     for number, one in enumerate(ranking.nearest):
         x = MARGIN + number * (side + GAP)
-        show(figure, x, y + HEAD, side, one.prototype.picture)
+        paste(figure, x, y + HEAD, side, one.prototype.picture)
         length = max(one.similarity, 0.0)
         draw_bar(figure, length, (0, top), x, y + HEAD + side + 0.08, BAR, side, band)
         below = y + HEAD + side + BAR + 0.12

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from resemblance.drawing.canvas import canvas, paste, spread
 from resemblance.drawing.heat import scale_picture
 from resemblance.drawing.places.shown_image import ShownImage
-from resemblance.drawing.style import MUTED, SMALL, place, show, write
+from resemblance.drawing.style import MUTED, SMALL, write
 from resemblance.explain.explanation_data import ExplanationData
 from resemblance.explain.map_text import scale_texts
 from resemblance.explain.pictures.place_pictures import part_picture, prototype_picture
@@ -67,12 +68,12 @@ class ReasonPictures:
             self.draw_image(figure, reason, x, y, side)
         elif column == "part" and box is not None:
             pixels, part = part_picture(self.image, reason, box, self.paper)
-            show(figure, x, y, side, pixels, part, small=self.image.small)
+            paste(figure, x, y, side, pixels, part, small=self.image.small)
         elif column == "prototype":
             picture, marked = prototype_picture(view, box, self.paper)
-            show(figure, x, y, side, picture, marked, small=single)
+            paste(figure, x, y, side, picture, marked, small=single)
         elif column == "source" and view.source is not None and (view.place or view.decoded):
-            show(figure, x, y, side, view.source, view.box if self.paper else view.place)
+            paste(figure, x, y, side, view.source, view.box if self.paper else view.place)
 
     def draw_image(
         self, figure: Figure, reason: Reason | Step, x: float, y: float, side: float, scale: bool = True
@@ -82,14 +83,12 @@ class ReasonPictures:
         heat = reason.heat
         pixels = image.marked if heat is None else image.heated(heat, self.paper, signed)
         marked = None if box is None else image.place.box(box)
-        show(figure, x, y, side, pixels, marked, small=image.small)
+        paste(figure, x, y, side, pixels, marked, small=image.small)
         if heat is None or not scale:
             return
         below = y + side * min(1.0, pixels.shape[0] / pixels.shape[1])
         wide = side * min(1.0, pixels.shape[1] / pixels.shape[0])
-        bar = place(figure, x, below + 0.05, wide, 0.06)
-        bar.imshow(scale_picture(signed, self.paper), aspect="auto")
-        bar.axis("off")
+        spread(canvas(figure), scale_picture(signed, self.paper), x, below + 0.05, wide, 0.06)
         low, high = scale_texts(self.explanation, reason)
         write(figure, x, below + 0.12, low, color=MUTED, fontsize=6.5)
         write(figure, x + wide, below + 0.12, high, color=MUTED, fontsize=6.5, ha="right")
