@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,6 @@ from resemblance.config.image import ImageSpec
 from resemblance.core.classifier import Classifier
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import prototypes_of
-from resemblance.core.reference_counts import ReferenceCounts
 from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
@@ -122,7 +121,7 @@ def evaluate(
     batch_size: int = 128,
     workers: int = 0,
     progress: bool = False,
-    reference: ReferenceCounts | None = None,
+    also: Callable[[Output, Tensor], None] | None = None,
     kept: KeptLatents | None = None,
 ) -> Evaluation:
     """Count correctly and wrongly classified images in one pass without augmentation.
@@ -133,7 +132,7 @@ def evaluate(
         batch_size: images per batch; no result depends on it.
         workers: loader processes.
         progress: whether to show a bar.
-        reference: collects the reference of the model's similarities in the same pass.
+        also: called with the output and the labels of each batch, for what else reads the same pass.
         kept: keeps the latents of the images, if the model's output can be computed from them.
 
     Raises:
@@ -152,8 +151,8 @@ def evaluate(
             output = model.forward_encoded(inputs) if isinstance(batch, EncodedBatch) else model(inputs)
             counts.add(output, labels, indices, model.extra_metrics(output, labels.to(model.device)))
             answers.add(output, labels, indices)
-            if reference is not None:
-                reference.add(output, labels)
+            if also is not None:
+                also(output, labels)
     return with_answers(counts.result(prototypes_of(model)), answers)
 
 
