@@ -110,7 +110,7 @@ def passes(quick: bool, *, timed: bool) -> tuple[float, float]:
 
     The epoch's own validation and the test come on top of the training images.
     """
-    splits = noisy(128, *((64, 32, 32) if quick else (480, 32, 32)))
+    splits = noisy(128, *((64, 32, 32) if quick else (960, 32, 32)))
     model, read, seconds = after_training(splits)
     assert splits.test is not None
     images = len(splits.train) + len(splits.val) + len(splits.test)
@@ -120,7 +120,8 @@ def passes(quick: bool, *, timed: bool) -> tuple[float, float]:
 
 def conversion(quick: bool, *, patches: bool = False) -> tuple[float, float]:
     """A whole conversion, without its report, against one pass over training, validation and test images."""
-    splits = noisy(64, *((300, 60, 60) if quick else (2000, 400, 400)))
+    counts = (300, 60, 60) if quick or patches else (2000, 400, 400)
+    splits = noisy(128 if patches else 64, *counts)
     model = class_means(splits)
 
     def convert() -> None:
@@ -135,7 +136,8 @@ def conversion(quick: bool, *, patches: bool = False) -> tuple[float, float]:
 def class_means(splits: DataSplits) -> Classifier:
     """A classifier that is worth converting: a ResNet-18 that was not trained, with the means of its embeddings."""
     torch.manual_seed(0)
-    spec = ModelSpec(splits.classes, ImageSpec(64, 64, 3, (0.5,) * 3, (0.25,) * 3))
+    height, width, channels = splits.train.shapes[0].tolist()
+    spec = ModelSpec(splits.classes, ImageSpec(height, width, channels, (0.5,) * 3, (0.25,) * 3))
     model = build("blackbox", {"encoder": "resnet18"}, spec).eval()
     sample = ImageDataset(splits.train, spec.image).__getitems__(range(20 * CLASSES))
     head = model.get_submodule("encoder.classifier")
@@ -152,7 +154,7 @@ MEASUREMENTS = {
         "images read after joint training / all images",
         partial(passes, timed=False),
         1.0,
-        "ProtoPNet, resnet18, 544 images of 128 px, counted",
+        "ProtoPNet, resnet18, 1,024 images of 128 px, counted",
     ),
     "passes-time": Measurement(
         "what follows joint training / one pass",
@@ -167,7 +169,7 @@ MEASUREMENTS = {
         "convert --patches / one pass over its images",
         partial(conversion, patches=True),
         None,
-        "the same images",
+        "420 images of 128 px",
     ),
     "many-prototypes": Measurement(
         "KMEx clustering, K = 50 / one forward pass",

@@ -9,13 +9,17 @@ from PIL import Image
 from torch import nn
 
 import resemblance
+from cases import made
+from frozen import counting_images
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.convert.class_order import read_classes
 from resemblance.convert.counting import hidden_order, stratified_sample
 from resemblance.data import ArraySource, DataSplits
+from resemblance.data.sources.source import Subset
 from resemblance.methods.registry import build
+from tiny import digits
 
 
 @pytest.fixture
@@ -324,3 +328,25 @@ def test_prefixes_of_weights_are_stripped(convert, tmp_path):
     model = convert("small", splits_of(quadrants), weights=str(tmp_path / "w.ckpt"), force=True)
     for name, tensor in trained.state_dict().items():
         assert torch.equal(model.encoder.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize("images", [(300, 60, 40), (90, 60, 0)])
+def test_classifier_and_prototypes_share_the_pass_over_all_images(images, tmp_path, monkeypatch):
+    """Images that the encoder reads two at a time only serve to recognise it."""
+    monkeypatch.setenv("RESEMBLANCE_CACHE", str(tmp_path / "cache"))
+    train, val, test = images
+    splits = digits(train + test, val)
+    splits.test = Subset(splits.train, range(train, train + test)) if test else None
+    splits.train = Subset(splits.train, range(train))
+    original = made("blackbox", encoder="small").eval()
+    options = {"force": True, "report": False, "progress": False}
+    with counting_images() as counts:
+        kept = resemblance.convert(original, splits, tmp_path / "kept", **options)
+    assert sum(count for count in counts if count > 2) == sum(images)
+    read = resemblance.convert(original, splits, tmp_path / "read", latent_cache=0.0, **options)
+    assert kept.model.facts["black_box"] == read.model.facts["black_box"]
+    assert kept.model.facts["accuracy"] == read.model.facts["accuracy"]
+    assert kept.model.facts["agreement"] == read.model.facts["agreement"]
+    assert torch.allclose(kept.model.prototypes.vectors, read.model.prototypes.vectors, atol=1e-5)
+    assert torch.equal(kept.model.prototypes.activations, read.model.prototypes.activations)
+    assert torch.allclose(kept.model.prototypes.mean_similarity, read.model.prototypes.mean_similarity)

@@ -7,11 +7,16 @@ import json
 import numpy as np
 import pytest
 
+from cases import made
+from frozen import counting_images
 from models import noise_for
 from resemblance.data.sources.source import DataSplits, Subset
+from resemblance.metrics.evaluation import evaluate
 from resemblance.report import from_run
-from resemblance.report.chosen_images import choose_images
+from resemblance.report.chosen_images import SearchedImages, choose_images, search_images
+from resemblance.report.latent_space import Embeddings, embedded_images
 from resemblance.runs.run import RunRecord
+from tiny import digits
 from toy_model import Toy
 
 
@@ -48,16 +53,32 @@ def test_mistakes_are_known_only_of_the_images_that_were_measured(monkeypatch, t
     }
     (tmp_path / "metrics.json").write_text(json.dumps(metrics))
     given = []
-    monkeypatch.setattr(from_run, "choose_images", lambda *arguments: given.append(arguments[4]) or [0])
+    monkeypatch.setattr(from_run, "choose_images", lambda *arguments: given.append(arguments[2]) or [0])
+    monkeypatch.setattr(from_run, "search_images", lambda *_: SearchedImages([0], [9], Embeddings(model)))
+    monkeypatch.setattr(from_run, "_figures", lambda *_: [])
     from_run.run_report(RunRecord("run", model, tmp_path), splits, explain=1)
-    assert given == [[2, 3] if known else None]
+    assert given == [[2, 3] if known else [9]]
+
+
+def test_one_pass_finds_mistakes_and_embeddings():
+    model = made("protopnet", encoder="small").eval()
+    source = digits(40, 5).train
+    with counting_images() as counts:
+        searched = search_images(model, source, 25, 3, 8, 0)
+        embedded = embedded_images(RunRecord("run", model), source, 25, 3, "pca", 8, 0, searched.embeddings)
+    assert sum(counts) == 25
+    order = np.random.default_rng(3).permutation(40)[:25].tolist()
+    wrong = set(evaluate(model, source).wrong)
+    assert searched.order == order
+    assert searched.wrong == [index for index in order if index in wrong]
+    expected = embedded_images(RunRecord("run", model), source, 25, 3, "pca", 8)
+    np.testing.assert_allclose(embedded.images, expected.images, atol=1e-5)
+    assert embedded.labels.tolist() == expected.labels.tolist() == source.labels[sorted(order)].tolist()
 
 
 def test_a_quarter_of_the_images_are_the_least_familiar_ones():
-    model = Toy()
-    source = noise_for(model, 40)
-    chosen = choose_images(RunRecord("run", model), source, 8, 0, [3, 1, 7], [9, 3, 11, 12], 8, 0)
+    chosen = choose_images(range(40), 8, [3, 1, 7], [9, 3, 11, 12])
     assert chosen[:5] == [3, 1, 7, 9, 11]
     assert len(set(chosen)) == len(chosen) == 8
-    few = choose_images(RunRecord("run", model), Subset(source, [0, 1]), 8, 0, [1], [0], 8, 0)
+    few = choose_images([0, 1], 8, [1], [0])
     assert sorted(few) == [0, 1]

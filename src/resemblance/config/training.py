@@ -85,8 +85,9 @@ class TrainConfig:
     accelerator: str = option("auto", "hardware to train on", choices=ACCELERATORS)
     latent_cache: float = option(
         4.0,
-        "gigabytes of disk for the latents of frozen encoders, which are computed once and kept for later runs; "
-        "0: compute them whenever they are needed",
+        "gigabytes for latents, which are computed once while the encoder does not change: those of frozen encoders "
+        "are kept on the disk for later runs, those of trained ones until the run ends; 0: compute them whenever they are "
+        "needed",
         least=0,
         metavar="GB",
     )

@@ -25,17 +25,18 @@ class ReferenceCounts:
 
     Args:
         model: the model.
-
-    Attributes:
-        rows: what is known of the images, batch by batch.
     """
 
     def __init__(self, model: Classifier) -> None:
         self.model = model
-        self.rows: list[dict[str, NDArray[Any]]] = []
+        self._rows: list[dict[str, NDArray[Any]]] = []
 
     def add(self, output: Output, labels: Tensor) -> None:
         """Add the model's output for a batch of validation images, and their true classes (B,)."""
+        self.collect(self.read(output, labels))
+
+    def read(self, output: Output, labels: Tensor) -> dict[str, NDArray[Any]]:
+        """Return what is known of the images of a batch."""
         predicted, labels = output.scores.argmax(dim=1).cpu(), labels.cpu()
         probabilities = self.model.probabilities(output.scores.float()).cpu()
         row = {
@@ -45,7 +46,11 @@ class ReferenceCounts:
         }
         if (deciding := deciding_similarity(self.model, output)) is not None:
             row["similarity"] = deciding[0].cpu().numpy()
-        self.rows.append(row)
+        return row
+
+    def collect(self, row: dict[str, NDArray[Any]]) -> None:
+        """Add what is known of a batch."""
+        self._rows.append(row)
 
     def result(self, before_refit: bool = False) -> Reference:
         """Return the reference, of the images of all processes, which must all call this.
@@ -53,7 +58,7 @@ class ReferenceCounts:
         Args:
             before_refit: whether the model will be trained again, on these images, too.
         """
-        rows = self.rows
+        rows = self._rows
         if world() > 1:
             parts: list[Any] = [None] * world()
             dist.all_gather_object(parts, rows)

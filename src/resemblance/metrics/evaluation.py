@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from resemblance.config.image import ImageSpec
 from resemblance.core.classifier import Classifier
 from resemblance.core.output import Output
 from resemblance.core.prototype_model import prototypes_of
-from resemblance.core.reference_counts import ReferenceCounts
 from resemblance.data.batch import Batch, EncodedBatch
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import ImageLoader, loader
@@ -115,6 +114,16 @@ class Evaluation:
         }
 
 
+class BatchReader(Protocol):
+    """What reads a pass over images together with an evaluation."""
+
+    def read(self, output: Output, labels: Tensor) -> Any:
+        """Return what a batch tells, which any of several processes may ask."""
+
+    def collect(self, result: Any) -> None:
+        """Take what `read` has returned; called for all batches in order, in the process of the evaluation."""
+
+
 def evaluate(
     model: Classifier,
     source: Source,
@@ -122,7 +131,7 @@ def evaluate(
     batch_size: int = 128,
     workers: int = 0,
     progress: bool = False,
-    reference: ReferenceCounts | None = None,
+    also: BatchReader | None = None,
     kept: KeptLatents | None = None,
 ) -> Evaluation:
     """Count correctly and wrongly classified images in one pass without augmentation.
@@ -133,7 +142,7 @@ def evaluate(
         batch_size: images per batch; no result depends on it.
         workers: loader processes.
         progress: whether to show a bar.
-        reference: collects the reference of the model's similarities in the same pass.
+        also: what else reads the same pass.
         kept: keeps the latents of the images, if the model's output can be computed from them.
 
     Raises:
@@ -146,32 +155,26 @@ def evaluate(
         )
         if kept is not None and model.trains_on_encoded:
             batches = kept.batches(source, batch_size)
-        measure = partial(_measured, model, reference is not None)
-        for counted, answered, rows in map_over_devices(measure, batches, "measuring", progress):
+        measure = partial(_measured, model, also)
+        for counted, answered, read in map_over_devices(measure, batches, "measuring", progress):
             counts.merge(counted)
             answers.merge(answered)
-            if reference is not None:
-                reference.rows += rows
+            if also is not None:
+                also.collect(read)
     return with_answers(counts.result(prototypes_of(model)), answers)
 
 
 def _measured(
-    model: Classifier, referred: bool, batch: Batch | EncodedBatch
-) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
-    """Return the counts for a batch of images: those of an evaluation, of sure answers, and of a reference."""
+    model: Classifier, also: BatchReader | None, batch: Batch | EncodedBatch
+) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """Return the counts for a batch of images, of an evaluation and of sure answers, and what else is read of it."""
     inputs, labels, indices = batch
-    counts, answers, reference = (
-        EvaluationCounts(model.spec.classes),
-        SureAnswers(model),
-        ReferenceCounts(model),
-    )
+    counts, answers = EvaluationCounts(model.spec.classes), SureAnswers(model)
     inputs = inputs.to(model.device, non_blocking=True)
     output = model.forward_encoded(inputs) if isinstance(batch, EncodedBatch) else model(inputs)
     counts.add(output, labels, indices, model.extra_metrics(output, labels.to(model.device)))
     answers.add(output, labels, indices)
-    if referred:
-        reference.add(output, labels)
-    return counts.state(), answers.state(), reference.rows
+    return counts.state(), answers.state(), None if also is None else also.read(output, labels)
 
 
 def with_answers(evaluation: Evaluation, answers: SureAnswers) -> Evaluation:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
+from resemblance.core.classifier import Classifier
 from resemblance.data.sources.source import DataSplits, Source, Subset
 from resemblance.metrics.evaluation import evaluate
+from resemblance.report.latent_space import Embeddings, draw
 from resemblance.runs.run import RunRecord, choose_split
-
-SEARCHED = 1000  # images that are searched for misclassified ones if metrics.json does not list them
 
 
 def known_wrong(run: RunRecord, splits: DataSplits, seed: int) -> list[int] | None:
@@ -36,36 +39,44 @@ def known_images(run: RunRecord, splits: DataSplits, which: str) -> list[int] | 
     return None if images is None else [index for index in images if 0 <= index < len(source)]
 
 
-def choose_images(
-    run: RunRecord,
-    source: Source,
-    count: int,
-    seed: int,
-    wrong: list[int] | None,
-    least: list[int],
-    batch_size: int,
-    workers: int,
-) -> list[int]:
+@dataclass
+class SearchedImages:
+    """Images drawn from a source, and what one pass over them tells.
+
+    Args:
+        order: the images in the order in which they were drawn.
+        wrong: those of them that the model misclassifies, in the same order.
+        embeddings: their embeddings, in the order of the source.
+    """
+
+    order: list[int]
+    wrong: list[int]
+    embeddings: Embeddings
+
+
+def search_images(
+    model: Classifier, source: Source, limit: int, seed: int, batch_size: int, workers: int
+) -> SearchedImages:
+    """Classify and embed at most ``limit`` images in one pass; the arguments are those of `embedded_images`."""
+    embeddings, order = Embeddings(model), draw(len(source), limit, seed)
+    images = Subset(source, np.sort(order))
+    evaluation = evaluate(model, images, batch_size=batch_size, workers=workers, also=embeddings)
+    wrong = set(np.sort(order)[list(evaluation.wrong)].tolist())
+    return SearchedImages(order.tolist(), [i for i in order.tolist() if i in wrong], embeddings)
+
+
+def choose_images(order: Sequence[int], count: int, wrong: list[int], least: list[int]) -> list[int]:
     """Return the images to explain: misclassified ones, at most half if possible, the least familiar ones, and others.
 
     Args:
-        run: the run.
-        source: the images.
+        order: the images to choose from.
         count: the number of images to explain.
-        seed: the seed of the choice.
-        wrong: misclassified images, in the order of the choice; None: they are searched for.
+        wrong: misclassified images, in the order of the choice.
         least: the least familiar images, the first ones first; a quarter of all are taken from them.
-        batch_size: images per batch.
-        workers: the number of processes that read images.
     """
-    order = np.random.default_rng(seed).permutation(len(source))
-    if wrong is None:
-        order = order[:SEARCHED]
-        evaluation = evaluate(run.model, Subset(source, order), batch_size=batch_size, workers=workers)
-        wrong = [int(order[position]) for position in evaluation.wrong]
     misclassified = set(wrong)
     strange = [index for index in least if index not in misclassified][: count // 4]
-    correct = [int(index) for index in order if int(index) not in misclassified.union(strange)]
+    correct = [index for index in order if index not in misclassified.union(strange)]
     half = max(count - len(correct) - len(strange), count // 2)
     chosen = [*wrong[:half], *strange]
     return [*chosen, *correct[: max(count - len(chosen), 0)]]

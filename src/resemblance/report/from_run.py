@@ -19,17 +19,24 @@ from resemblance.explain.explain import explain_batch
 from resemblance.explain.explanation import Explanation
 from resemblance.methods.paper_figures import FigureInputs, paper_figures
 from resemblance.printing.places import without_places
-from resemblance.report.chosen_images import choose_images, known_images, known_wrong
+from resemblance.report.chosen_images import (
+    SearchedImages,
+    choose_images,
+    known_images,
+    known_wrong,
+    search_images,
+)
 from resemblance.report.collect import collect
 from resemblance.report.content import ReportFigure, RunReport
-from resemblance.report.latent_space import embedded_images, latent_space_figure
+from resemblance.report.latent_space import Embeddings, draw, embedded_images, latent_space_figure
 from resemblance.runs.folders import METRICS
 from resemblance.runs.messages import Messages
 from resemblance.runs.metrics_file import ORIGINAL_TEST
 from resemblance.runs.run import RunRecord, choose_split
 from resemblance.training.watch.snapshots import read_snapshots
 
-DRAWN = 1000  # the largest number of images in the figure of the latent space
+# Images in the figure of the latent space, among which misclassified ones are searched for where they are not known.
+DRAWN = 1000
 
 
 def run_report(
@@ -77,11 +84,16 @@ def run_report(
             "There are neither validation nor test images: no accuracy is measured and no prediction is explained."
         )
     else:
+        searched: SearchedImages | None = None
         _, source = choose_split(splits, "auto")
         if isinstance(model, PrototypeModel) and explain:
             wrong = known_wrong(run, splits, seed) if first is None else list(first)
             least = known_images(run, splits, "least_familiar") or []
-            indices = choose_images(run, source, explain, seed, wrong, least, batch_size, workers)
+            order = draw(len(source), len(source), seed).tolist()
+            if wrong is None:
+                searched = search_images(model, source, DRAWN, seed, batch_size, workers)
+                order, wrong = searched.order, searched.wrong
+            indices = choose_images(order, explain, wrong, least)
             try:
                 explanations = explain_images(model, source, indices, top, maps, check_maps, against)
             except UserError as error:
@@ -91,7 +103,14 @@ def run_report(
                 (messages or Messages()).warn(f"{run.name} is shown with its default maps: {error}")
                 explanations = explain_images(model, source, indices, top, "auto", check_maps, against)
         figures = _figures(
-            run, source, run.training_images(splits), seed, batch_size, workers, messages or Messages()
+            run,
+            source,
+            run.training_images(splits),
+            seed,
+            batch_size,
+            workers,
+            messages or Messages(),
+            None if searched is None else searched.embeddings,
         )
     return collect(
         model,
@@ -196,6 +215,7 @@ def _figures(
     batch_size: int,
     workers: int,
     messages: Messages,
+    embeddings: Embeddings | None,
 ) -> list[ReportFigure]:
     model = run.model
     examples = ImageDataset(source, model.spec.image).__getitems__(spread_over_classes(source.labels, 8))
@@ -208,7 +228,7 @@ def _figures(
     prototypes = prototypes_of(model)
     if prototypes is not None and not prototypes.has_vectors:
         return figures
-    embedded = embedded_images(run, source, DRAWN, seed, "pca", batch_size, workers)
+    embedded = embedded_images(run, source, DRAWN, seed, "pca", batch_size, workers, embeddings)
     figures.append(
         ReportFigure(
             "Latent space",

@@ -9,8 +9,11 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
+from torch import Tensor
 
 from resemblance.config.errors import UserError
+from resemblance.core.classifier import Classifier
+from resemblance.core.output import Output
 from resemblance.core.prototype_model import prototypes_of
 from resemblance.data.dataset import ImageDataset
 from resemblance.data.loader import loader
@@ -42,6 +45,43 @@ class EmbeddedImages:
     explained: float = float("nan")
 
 
+class Embeddings:
+    """The embeddings of images, collected in a pass over them.
+
+    Args:
+        model: the model.
+    """
+
+    def __init__(self, model: Classifier) -> None:
+        self.model = model
+        self._rows: list[Tensor] = []
+        self._labels: list[Tensor] = []
+
+    def read(self, output: Output, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embeddings of the images of a batch, by the model's output, and their labels."""
+        return self.model.embed(output.latents.float()).double().cpu(), labels.cpu()
+
+    def collect(self, batch: tuple[Tensor, Tensor]) -> None:
+        """Add the embeddings and the labels of a batch."""
+        self._rows.append(batch[0])
+        self._labels.append(batch[1])
+
+    @property
+    def rows(self) -> NDArray[np.float64]:
+        """The embeddings, (N, E)."""
+        return torch.cat(self._rows).numpy()
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The labels of the images, (N,)."""
+        return torch.cat(self._labels).numpy()
+
+
+def draw(images: int, limit: int, seed: int) -> NDArray[np.int64]:
+    """Return at most ``limit`` of so many images, at random."""
+    return np.random.default_rng(seed).permutation(images)[:limit]
+
+
 def embedded_images(
     run: RunRecord,
     source: Source,
@@ -50,6 +90,7 @@ def embedded_images(
     projection: str,
     batch_size: int = 128,
     workers: int = 0,
+    embeddings: Embeddings | None = None,
 ) -> EmbeddedImages:
     """Embed images and prototypes, and project both to two dimensions.
 
@@ -64,39 +105,38 @@ def embedded_images(
         projection: ``pca`` or ``umap``.
         batch_size: images per batch.
         workers: the number of processes that read images.
+        embeddings: those of the same images in order, if another pass has collected them.
 
     Raises:
         UserError: if umap-learn is needed but not installed, prototypes have another dimension than images, or
             embeddings are not finite.
     """
     model = run.model
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(source))[:limit])
-    images = ImageDataset(Subset(source, chosen), model.spec.image)
-    parts, labels = [], []
-    with evaluating(model):
-        for latents, batch_labels, _ in latents_of(
-            model, loader(images, batch_size, workers), "embedding", True
-        ):
-            parts.append(model.embed(latents).double().cpu())
-            labels.append(batch_labels.cpu())
-        embeddings = torch.cat(parts).numpy()
-        vectors = np.zeros((0, embeddings.shape[1]))
-        prototypes = prototypes_of(model)
-        if prototypes is not None and prototypes.has_vectors:
-            cells = prototypes.vectors.detach().double().cpu()
-            vectors = (cells.flatten(2).mean(dim=2) if cells.dim() > 2 else cells).numpy()
-    if vectors.shape[1] != embeddings.shape[1]:
+    if embeddings is None:
+        embeddings = Embeddings(model)
+        images = ImageDataset(Subset(source, np.sort(draw(len(source), limit, seed))), model.spec.image)
+        batches = loader(images, batch_size, workers)
+        with evaluating(model):
+            for latents, labels, _ in latents_of(model, batches, "embedding", True):
+                embeddings.collect((model.embed(latents).double().cpu(), labels.cpu()))
+    rows = embeddings.rows
+    vectors = np.zeros((0, rows.shape[1]))
+    prototypes = prototypes_of(model)
+    if prototypes is not None and prototypes.has_vectors:
+        cells = prototypes.vectors.detach().double().cpu()
+        vectors = (cells.flatten(2).mean(dim=2) if cells.dim() > 2 else cells).numpy()
+    if vectors.shape[1] != rows.shape[1]:
         raise UserError(
             f"{run.name}: prototypes and images of {model.name} have no common latent space to draw"
         )
-    if not (np.isfinite(embeddings).all() and np.isfinite(vectors).all()):
+    if not (np.isfinite(rows).all() and np.isfinite(vectors).all()):
         raise UserError(
             f"{run.name}: embeddings of images or prototypes are infinite or NaN: the weights of {model.name} are "
             "damaged, or its training has diverged"
         )
     reduce = _pca if projection == "pca" else _umap
-    points, squares, explained = reduce(embeddings, vectors, seed)
-    return EmbeddedImages(points, torch.cat(labels).numpy(), squares, projection, explained)
+    points, squares, explained = reduce(rows, vectors, seed)
+    return EmbeddedImages(points, embeddings.labels, squares, projection, explained)
 
 
 def latent_space_figure(run: RunRecord, embedded: EmbeddedImages) -> Figure:

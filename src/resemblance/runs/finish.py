@@ -100,7 +100,7 @@ def finish(
                 batch_size=batch_size,
                 workers=workers,
                 progress=progress,
-                reference=counts if name == "val" else None,
+                also=counts if name == "val" else None,
                 kept=kept if name == "val" else None,
             )
             for name, part in (
