@@ -86,8 +86,8 @@ class TrainConfig:
     latent_cache: float = option(
         4.0,
         "gigabytes for latents, which are computed once while the encoder does not change: those of frozen encoders "
-        "are kept on the disk for later runs, those of trained ones until the run ends; 0: compute them whenever they are "
-        "needed",
+        "are kept on the disk for later runs, those of trained ones until the run ends; 0: compute them whenever they "
+        "are needed",
         least=0,
         metavar="GB",
     )
