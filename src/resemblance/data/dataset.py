@@ -79,10 +79,9 @@ class ImageDataset(Dataset[Batch]):
         return pixels
 
     def _read(self, index: int, compressed: bool) -> NDArray[np.uint8]:
-        image = self.source.read(index)
         if compressed and self.jpeg is not None:
-            image = compress(image, self.jpeg.quality)
-        return to_pixels(image, self.spec)
+            return to_pixels(compress(self.source.read(index), self.jpeg.quality), self.spec)
+        return self.source.pixels(index, self.spec)
 
     def _compressed(self, epoch: int, index: int) -> bool:
         """Draw whether an image is compressed, by numbers that its augmentation does not use."""
