@@ -113,7 +113,7 @@ def test_every_method_has_ordered_quantiles_or_says_that_it_has_none(method, tra
     reference = counts.result()
     assert Reference.from_dict(json.loads(json.dumps(reference.to_dict())), 10) == reference
     if deciding is None:
-        assert method in ("blackbox", "senn", "flint")
+        assert method in ("blackbox", "autoencoder", "senn", "flint")
         assert reference.whole is None
         return
     assert reference.whole.images == int(deciding[0].isfinite().sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,11 @@ from resemblance.config.errors import UserError
 from resemblance.config.groups import ImageOptions
 from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
+from resemblance.config.runs import ConvertOptions
+from resemblance.convert.original import open_original
 from resemblance.data.transforms import to_pixels
-from resemblance.runs.images import image_spec, overview
+from resemblance.methods.saving import save
+from resemblance.runs.images import image_spec, overview, start_spec
 
 CLASSES = {"dark": 30, "grey": 120, "light": 220}
 
@@ -55,6 +59,7 @@ def test_the_preparation_is_stored_and_used(
 ) -> None:
     stored = json.loads((run / "model" / "config.json").read_text())["spec"]["image"]
     assert (stored["resize"], stored["crop_share"], stored["interpolation"]) == ("crop", 1.0, "bicubic")
+    assert stored["draft"] is True
     assert yaml.safe_load((run / "config.yaml").read_text())["resize"] == "crop"
     opened = resemblance.open_run(run)
     file = photographs / "test" / "grey" / "1.png"
@@ -78,13 +83,13 @@ def test_pretrained_weights_bring_their_preparation(photographs: Path) -> None:
     splits = resemblance.open_data(str(photographs))
     spec = image_spec(splits, ImageOptions(), "tf_efficientnet_lite0", "pretrained")
     half = (0.5,) * 3
-    assert spec == ImageSpec(224, 224, 3, half, half, "crop", 0.875, "bicubic")
+    assert spec == ImageSpec(224, 224, 3, half, half, "crop", 0.875, "bicubic", draft=True)
     spec = image_spec(
         splits, ImageOptions(image_size=96, resize="pad"), "tf_efficientnet_lite0", "pretrained"
     )
-    assert spec == ImageSpec(96, 96, 3, half, half, "pad", 1.0, "bicubic")
+    assert spec == ImageSpec(96, 96, 3, half, half, "pad", 1.0, "bicubic", draft=True)
     spec = image_spec(splits, ImageOptions(image_size=28, crop_share=0.5, mean=(0.1,), std=(0.2,)), "small")
-    assert spec == ImageSpec(28, 28, 1, (0.1,), (0.2,), "squash", 0.5)
+    assert spec == ImageSpec(28, 28, 1, (0.1,), (0.2,), "squash", 0.5, draft=True)
     assert "at 28x28, cropped to 50 %, grey" in overview(splits, ModelSpec(splits.classes, spec))
     padded = image_spec(splits, ImageOptions(image_size=28, resize="pad"), "small")
     assert padded.mean == image_spec(splits, ImageOptions(image_size=28), "small").mean  # without the padding
@@ -104,9 +109,28 @@ def test_wrong_options_are_refused_in_one_line(photographs: Path, capsys: pytest
 
 
 def test_a_started_run_keeps_the_preparation_of_its_start(run: Path, photographs: Path) -> None:
-    from resemblance.runs.images import start_spec
-
     splits = resemblance.open_data(str(photographs))
     assert start_spec(str(run), splits, ImageOptions()).image.resize == "crop"
     with pytest.raises(UserError, match="--resize pad contradicts --start"):
         start_spec(str(run), splits, ImageOptions(resize="pad"))
+
+
+def test_models_of_earlier_versions_go_on_to_read_whole_files(
+    run: Path, photographs: Path, tmp_path: Path
+) -> None:
+    """Their folders do not say whether large JPEGs are drafted; new models choose it."""
+    splits = resemblance.open_data(str(photographs))
+    model = resemblance.open_run(run).model
+    model.spec = replace(model.spec, image=replace(model.spec.image, draft=False))
+    save(model, old := tmp_path / "old")
+    assert "draft" not in json.loads((old / "config.json").read_text())["spec"]["image"]
+    opened = resemblance.open_run(old).model
+    assert not opened.spec.image.draft
+    assert not start_spec(str(old), splits, ImageOptions()).image.draft
+    with pytest.raises(UserError, match="--draft True contradicts --start"):
+        start_spec(str(old), splits, ImageOptions(draft=True))
+    for given, expected in ((None, False), (True, True)):
+        options = ConvertOptions(draft=given)
+        assert open_original(opened, splits, options).spec.image.draft is expected
+    for given, expected in ((None, True), (False, False)):
+        assert image_spec(splits, ImageOptions(draft=given), None).draft is expected

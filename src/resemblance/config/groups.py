@@ -78,6 +78,12 @@ class ImageOptions:
         choices=INTERPOLATIONS,
     )
     window: tuple[float, float] | None = option(None, WINDOW, metavar="LOW,HIGH")
+    draft: bool | None = option(
+        None,
+        "decode large JPEGs at a fraction of their size, which is faster and changes levels by 1 or 2 of 255 "
+        "(default: as the model that is converted or started from, else yes)",
+        off="decode large JPEGs in full",
+    )
     labels: str | None = option(None, LABELS, metavar="TABLE")
     val_fraction: float = option(
         0.1,

@@ -35,6 +35,7 @@ class ImageSpec:
         padding: the colour of padding, per channel, in [0, 1]; by default the mean.
         window: the values that become black and white in images of more than 8 bits; by default, the range of their
             type.
+        draft: whether large JPEGs are decoded at a fraction of their size; see `data.formats.jpeg_draft`.
 
     Raises:
         UserError: if the values are not valid or contradict each other.
@@ -54,6 +55,7 @@ class ImageSpec:
     interpolation: str = "bilinear"
     padding: tuple[float, ...] = ()
     window: tuple[float, float] | None = None
+    draft: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
@@ -94,11 +96,9 @@ class ImageSpec:
             raise UserError(f"the crop share must be from {SMALLEST_SHARE} to 1, not {self.crop_share:g}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dictionary that JSON can hold; without the window if there is none, as in older model folders."""
+        """Return a dictionary that JSON can hold; a window and drafts only if there are any, as in older folders."""
         values = asdict(self)
-        if self.window is None:
-            del values["window"]
-        return values
+        return {name: value for name, value in values.items() if value or name not in ("window", "draft")}
 
     @property
     def size(self) -> tuple[int, int]:

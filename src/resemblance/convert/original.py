@@ -146,7 +146,8 @@ def _prepared(image: ImageSpec, options: ImageOptions) -> ImageSpec:
     resize = options.resize or image.resize
     share = options.crop_share or (image.crop_share if resize == image.resize else 1.0)
     interpolation = options.interpolation or image.interpolation
-    return replace(image, resize=resize, crop_share=share, interpolation=interpolation)
+    draft = image.draft if options.draft is None else options.draft
+    return replace(image, resize=resize, crop_share=share, interpolation=interpolation, draft=draft)
 
 
 def _from_network(

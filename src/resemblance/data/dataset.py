@@ -92,6 +92,8 @@ class ImageDataset(Dataset[Batch]):
         return self._read(index, self._compressed(epoch, index), image)
 
     def _read(self, index: int, compressed: bool, image: Image.Image | None = None) -> NDArray[np.uint8]:
+        if image is None and not compressed:
+            return self.source.pixels(index, self.spec)
         image = self.source.read(index) if image is None else image
         if compressed and self.jpeg is not None:
             image = compress(image, self.jpeg.quality)

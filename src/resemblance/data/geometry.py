@@ -173,29 +173,38 @@ def clipped(boxes: ArrayLike, size: Sides) -> Boxes:
 
 
 def prepare(
-    image: Image.Image, preparation: Preparation, interpolation: str, fill: tuple[int, ...]
+    image: Image.Image,
+    preparation: Preparation,
+    interpolation: str,
+    fill: tuple[int, ...],
+    box: tuple[float, float, float, float] | None = None,
 ) -> Image.Image:
     """Scale a picture and cut out its middle; the pixels are those of torchvision and timm.
 
     Of very long pictures, only the part that the model sees is scaled, which differs in the rounding of some levels.
 
     Args:
-        image: the picture, of the preparation's original size.
+        image: the picture, or one that was decoded at a fraction of its size.
         preparation: the geometry.
         interpolation: the name of one of Pillow's filters, with antialiasing.
         fill: the colour of padding.
+        box: the part of ``image`` that shows the picture; by default all of it.
     """
     if preparation.changes_nothing:
         return image
     resampling = Image.Resampling[interpolation.upper()]
     (rows, columns), (height, width) = preparation.scaled, preparation.size
     x0, y0, x1, y1 = preparation.filled
+    box = box or (0, 0, image.width, image.height)
     if rows * columns <= LONG * height * width:
         top, left = preparation.offset
-        resized = image.resize((columns, rows), resampling)
+        resized = image.resize((columns, rows), resampling, box=box)
         resized = resized.crop((x0 + left, y0 + top, x1 + left, y1 + top))
     else:
-        resized = image.resize((x1 - x0, y1 - y0), resampling, box=preparation.visible)
+        scale = (box[2] - box[0]) / preparation.original[1]  # 1, or the fraction
+        edges = [scale * edge for edge in preparation.visible]
+        visible = box[0] + edges[0], box[1] + edges[1], box[0] + edges[2], box[1] + edges[3]
+        resized = image.resize((x1 - x0, y1 - y0), resampling, box=visible)
     if resized.size == (width, height):
         return resized
     canvas = Image.new(image.mode, (width, height), fill if len(fill) > 1 else fill[0])

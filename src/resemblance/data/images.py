@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
 from resemblance.data.formats.dicom import is_dicom, read_dicom
 from resemblance.data.formats.foreign import HEAD, INSTALL_HEIC, is_heic, what_it_is
+from resemblance.data.formats.jpeg_draft import DRAFT, is_large_jpeg, start_draft
 from resemblance.data.formats.levels import UnknownRange, ValueRange, Window, eight_bits, extremes
 from resemblance.data.formats.png_chunks import SIGNATURE, essential_png
 from resemblance.data.formats.tiff import TiffKind, describe_tiff, tiff_kind
@@ -44,7 +46,10 @@ for _library in ("PIL", "pydicom"):
 
 
 def read_image(
-    file: Path | str | bytes | IO[bytes], name: str | None = None, window: Window | None = None
+    file: Path | str | bytes | IO[bytes],
+    name: str | None = None,
+    window: Window | None = None,
+    draft_for: ImageSpec | None = None,
 ) -> Image.Image:
     """Read an image as mode L or RGB, 8 bit, with its EXIF orientation applied.
 
@@ -57,10 +62,13 @@ def read_image(
         name: the name in messages; by default the path.
         window: the values that become black and white in grey images of more than 8 bits; values outside become
             black or white. Images of 8 bits are read as they are.
+        draft_for: the images of the model that alone will read the picture, so that a large JPEG need not be decoded
+            in full; by default, it is.
 
     Returns:
         The picture. Its ``info`` has, where these apply, the range of its values of more than 8 bits under the key
-        `VALUES`, the number of its pages or frames under `PAGES`, and of its bands under `BANDS`.
+        `VALUES`, the number of its pages or frames under `PAGES`, of its bands under `BANDS`, and under `DRAFT` what it
+        shows if it was not decoded in full.
 
     Raises:
         UserError: for anything that cannot be read as an image, with the name and the reason; also, without a window,
@@ -81,7 +89,7 @@ def read_image(
             raise UserError(f"{name}: a folder or device, not an image file")
         stream: Path | str | IO[bytes] = io.BytesIO(file) if isinstance(file, bytes) else file
         try:
-            return _decode(stream, name, window)
+            return _decode(stream, name, window, draft_for)
         except (UserError, FileNotFoundError, IsADirectoryError, PermissionError):
             raise
         except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and more
@@ -99,7 +107,11 @@ def read_image(
 
 
 def _decode(
-    stream: Path | str | IO[bytes], name: str, window: Window | None, formats: tuple[str, ...] = FORMATS
+    stream: Path | str | IO[bytes],
+    name: str,
+    window: Window | None,
+    draft_for: ImageSpec | None = None,
+    formats: tuple[str, ...] = FORMATS,
 ) -> Image.Image:
     """Read an image with Pillow."""
     Image.init()  # otherwise Pillow knows only the most common formats
@@ -112,13 +124,22 @@ def _decode(
         kind = tiff_kind(opened.tag_v2, name) if opened.format == "TIFF" else None  # type: ignore[attr-defined]
         deep_colour = opened.mode in ("RGB", "RGBA") and ";16" in str(opened.tile)
         pages = _pages(opened)
+        draft, orientation = None, 1
+        if draft_for is not None and is_large_jpeg(
+            opened
+        ):  # of a TIFF, Pillow changes the orientation in `load`
+            orientation = _orientation(opened)
+            draft = start_draft(opened, draft_for, orientation)
         opened.load()
-        picture = _plain(_upright(opened), opened, name, window, kind)
+        upright = _upright(opened)
+        picture = _plain(upright, opened, name, window, kind)
         if deep_colour:  # Pillow keeps the upper 8 bits
             if window is not None:
                 raise UserError(f"{name}: --window is for grey images, and this one has 16-bit colours")
             colours = np.asarray(opened)[..., :3]
             picture.info[VALUES] = ValueRange(257 * int(colours.min()), 257 * int(colours.max()), 0, 65535)
+        if draft is not None:
+            picture.info[DRAFT] = draft if upright is opened else draft.turned(orientation, picture.size)
         if pages > 1:
             picture.info[PAGES] = pages
         if kind is not None and kind.bands == 2 and opened.mode == "L":
@@ -155,7 +176,7 @@ def _decode_other(
             raise UserError(f"{name}: a HEIC photograph; {INSTALL_HEIC}, or save it as JPEG") from None
         pillow_heif.register_heif_opener()
         try:
-            return _decode(io.BytesIO(data), name, window, ("HEIF",))
+            return _decode(io.BytesIO(data), name, window, formats=("HEIF",))
         except (UnidentifiedImageError, SyntaxError):
             raise UserError(f"{name}: a HEIC photograph, but damaged or cut off") from None
     if data.startswith(SIGNATURE) and not isinstance(error, Image.DecompressionBombError):
@@ -177,13 +198,20 @@ def _contents(stream: Path | str | IO[bytes]) -> bytes:
     return stream.read()
 
 
+def _orientation(image: Image.Image) -> int:
+    """Return the orientation that the EXIF data names; 1, upright, if it names none or is not readable."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # the pixels are valid
+        return 1
+    return int(orientation) if orientation in range(2, 9) else 1
+
+
 def _upright(image: Image.Image) -> Image.Image:
     """Turn an image as its EXIF data says; an upright one is returned as it is, where Pillow would copy it."""
     try:
-        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
-            return image
-        return ImageOps.exif_transpose(image)
-    except Exception:  # without readable EXIF data the orientation is unknown; the pixels are valid
+        return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
+    except Exception:  # what else the EXIF data says cannot be kept
         return image
 
 

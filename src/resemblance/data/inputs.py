@@ -14,9 +14,11 @@ from torch import Tensor
 
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
+from resemblance.data.formats.jpeg_draft import DRAFT
 from resemblance.data.formats.levels import UnknownRange, eight_bits
 from resemblance.data.geometry import Preparation
 from resemblance.data.images import Pixels, read_image
+from resemblance.data.sources.source import Source
 from resemblance.data.transforms import to_tensor
 
 # Modes of PIL images that no file format here can save, and equivalent ones.
@@ -42,7 +44,7 @@ class ModelInput(NamedTuple):
     original: Pixels | None = None
 
 
-def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInput:
+def as_tensor(image: Any, spec: ImageSpec, name: str | None = None, shown: bool = True) -> ModelInput:
     """Convert one image to the tensor that a model of ``spec`` reads.
 
     Args:
@@ -52,6 +54,7 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInpu
             returned is returned unchanged.
         spec: size, channels and preparation; arrays of floats and tensors of floats are not prepared.
         name: the name in messages; by default the path, or "image".
+        shown: whether the picture is needed, too; without it, large JPEGs need not be decoded in full.
 
     Returns:
         The tensor, the image's name, the mapping of places between the picture and the tensor, and the picture.
@@ -75,7 +78,7 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInpu
             raise UserError(f"{name!r} is a folder, not an image; choose an image file in it")
         if not path.is_file():
             raise UserError(f"no such image: {name!r}")
-        return _prepared(_read(path, name, spec), spec, name)
+        return _from_file(path, spec, name, shown)
     name = name or "image"
     if isinstance(image, Tensor):
         return _from_tensor(image, spec, name)
@@ -85,11 +88,23 @@ def as_tensor(image: Any, spec: ImageSpec, name: str | None = None) -> ModelInpu
     if isinstance(image, np.ndarray):
         return _from_array(image, spec, name)
     if isinstance(image, bytes) or hasattr(image, "read"):
-        return _prepared(_read(image, name, spec), spec, name)
+        return _from_file(image, spec, name, shown)
     raise UserError(
         f"{name}: a {type(image).__name__} is not an image; use a path, a PIL image, a uint8 array (H, W, C) "
         "or a tensor (C, H, W) in [0, 1]"
     )
+
+
+def source_input(source: Source, index: int, spec: ImageSpec) -> ModelInput:
+    """Return an image of a source as the model reads it, with the whole picture.
+
+    Args:
+        source: the images.
+        index: the image.
+        spec: size, channels and preparation.
+    """
+    whole = source.read(index)
+    return _prepared(whole, spec, source.name(index), source.tensor(index, spec))
 
 
 def levels(images: Tensor) -> Tensor:
@@ -123,9 +138,21 @@ def as_picture(tensor: Tensor) -> Pixels:
     return pixels(tensor.expand(3, -1, -1))
 
 
-def _read(file: Path | bytes | Any, name: str, spec: ImageSpec) -> Image.Image:
+def _from_file(file: Path | bytes | Any, spec: ImageSpec, name: str, shown: bool) -> ModelInput:
+    read = _read(file, name, spec, spec)
+    if DRAFT not in read.info:
+        return _prepared(read, spec, name)
+    tensor = to_tensor(read, spec)
+    if shown:
+        return _prepared(_read(file, name, spec), spec, name, tensor)
+    return ModelInput(tensor, name, Preparation.of(spec, read.info[DRAFT].original))
+
+
+def _read(
+    file: Path | bytes | Any, name: str, spec: ImageSpec, draft_for: ImageSpec | None = None
+) -> Image.Image:
     try:
-        return read_image(file, name, spec.window)
+        return read_image(file, name, spec.window, draft_for)
     except UnknownRange as error:
         raise error.for_a_model() from None
 
@@ -153,7 +180,7 @@ def _exif(image: Image.Image) -> Image.Exif:
         return Image.Exif()
 
 
-def _prepared(image: Image.Image, spec: ImageSpec, name: str) -> ModelInput:
+def _prepared(image: Image.Image, spec: ImageSpec, name: str, tensor: Tensor | None = None) -> ModelInput:
     preparation = Preparation.of(spec, (image.height, image.width))
     original = None
     if not preparation.changes_nothing:
@@ -161,7 +188,7 @@ def _prepared(image: Image.Image, spec: ImageSpec, name: str) -> ModelInput:
         shown = image.convert("L") if spec.channels == 1 else image.copy()
         shown.thumbnail((LARGEST_SHOWN, LARGEST_SHOWN), Image.Resampling.LANCZOS, reducing_gap=2.0)
         original = np.array(shown.convert("RGB"))
-    return ModelInput(to_tensor(image, spec), name, preparation, original)
+    return ModelInput(to_tensor(image, spec) if tensor is None else tensor, name, preparation, original)
 
 
 def _from_array(array: np.ndarray[Any, Any], spec: ImageSpec, name: str) -> ModelInput:

@@ -28,6 +28,7 @@ def infer_image_spec(
     resize: str | None = None,
     crop_share: float | None = None,
     interpolation: str | None = None,
+    draft: bool | None = None,
 ) -> ImageSpec:
     """Determine image size, channels and normalisation for a data set; given values are used as they are.
 
@@ -45,6 +46,7 @@ def infer_image_spec(
         resize: see `ImageSpec`; by default ``squash``.
         crop_share: by default 1.
         interpolation: by default ``bilinear``.
+        draft: whether large JPEGs are decoded at a fraction of their size; by default they are.
 
     Example:
         >>> from resemblance.data.open import open_data
@@ -63,16 +65,16 @@ def infer_image_spec(
     mean, std = expand(mean, channels, "mean"), expand(std, channels, "std")
     resize, interpolation = resize or "squash", interpolation or "bilinear"
     share = 1.0 if crop_share is None else crop_share
+    draft = draft is None or draft
     if mean is None or std is None:
-        raw = ImageSpec(
-            height, width, channels, (0.0,) * channels, (1.0,) * channels, resize, share, interpolation
-        )
+        zeros, ones = (0.0,) * channels, (1.0,) * channels
+        raw = ImageSpec(height, width, channels, zeros, ones, resize, share, interpolation, draft=draft)
         if resize == "pad":
             raw = replace(raw, resize="squash", crop_share=1.0)
         measured_mean, measured_std = measure(splits, raw, seed)
         mean, std = mean or measured_mean, std or measured_std
     spec = ImageSpec(height, width, channels, mean, std, resize, share, interpolation)
-    return replace(spec, window=splits.window)
+    return replace(spec, window=splits.window, draft=draft)
 
 
 def measure(

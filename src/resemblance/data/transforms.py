@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from resemblance.config.image import ImageSpec
+from resemblance.data.formats.jpeg_draft import DRAFT
 from resemblance.data.geometry import Preparation, prepare
 
 
@@ -17,11 +18,11 @@ def to_pixels(image: Image.Image, spec: ImageSpec) -> NDArray[np.uint8]:
 
     By default the picture is resized bilinearly with antialiasing, and the aspect ratio is not kept, as in the papers.
     """
+    original, box = image.info.get(DRAFT, ((image.height, image.width), None))
     mode = "L" if spec.channels == 1 else "RGB"
     image = image if image.mode == mode else image.convert(mode)  # Pillow would copy it
     fill = tuple(round(255 * value) for value in spec.padding)
-    preparation = Preparation.of(spec, (image.height, image.width))
-    image = prepare(image, preparation, spec.interpolation, fill)
+    image = prepare(image, Preparation.of(spec, original), spec.interpolation, fill, box)
     pixels = np.asarray(image)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 

@@ -80,7 +80,7 @@ def image_keywords(
         0.875
         >>> image_keywords(ImageOptions(resize="pad"), published_images("resnet18.tv_in1k"), 3)["crop_share"]
     """
-    names = "image_size", "mean", "std", "resize", "crop_share", "interpolation"
+    names = "image_size", "mean", "std", "resize", "crop_share", "interpolation", "draft"
     values = {name: getattr(options, name) for name in names} | {"channels": channels}
     if published is None:
         return values

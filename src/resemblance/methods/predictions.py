@@ -76,7 +76,7 @@ def _outputs(model: Classifier, images: Any, batch_size: int) -> Iterator[Output
     if not len(listed):
         raise UserError("there is no image to classify")
     with evaluating(model), torch.no_grad():
-        for batch in listed.read(model.spec.image, batch_size, False, None):
+        for batch in listed.read(model.spec.image, batch_size, False, None, shown=False):
             output = model(torch.stack([one.tensor for _, one in batch]).to(model.device))
             check_finite(output, [one for _, one in batch])
             yield output

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from resemblance.config.errors import UserError
 from resemblance.core.prototype_model import PrototypeModel, prototypes_of
 from resemblance.data.dataset import ImageDataset
+from resemblance.data.inputs import source_input
 from resemblance.data.sources.source import DataSplits, Source
 from resemblance.data.text import share
 from resemblance.drawing.style import png
@@ -181,10 +182,9 @@ def explain_images(
     """Explain images of a source, with their true classes."""
     return explain_batch(
         model,
-        [source.read(index) for index in indices],
+        [source_input(source, index, model.spec.image) for index in indices],
         top=top,
         labels=[int(source.labels[index]) for index in indices],
-        names=[source.name(index) for index in indices],
         maps=maps,
         check_maps=check_maps,
         against=against,

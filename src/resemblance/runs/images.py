@@ -61,6 +61,7 @@ def start_spec(start: str, splits: DataSplits, options: ImageOptions) -> ModelSp
         "crop_share": (options.crop_share, image.crop_share),
         "interpolation": (options.interpolation, image.interpolation),
         "window": (options.window, image.window),
+        "draft": (options.draft, image.draft),
     }
     for name, (option, required) in pairs.items():
         if option is not None and option != required:

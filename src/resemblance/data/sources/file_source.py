@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
 from resemblance.data.formats.levels import ValueRange, Window
 from resemblance.data.images import BANDS, PAGES, VALUES, read_image
 from resemblance.data.progress import track
 from resemblance.data.sources.source import Source, picture
 from resemblance.data.sources.tree import Tree
 from resemblance.data.text import one_line
+from resemblance.data.transforms import to_pixels
 
 CHUNK = 200  # images checked between two steps of the progress bar
 IN_MEMORY = 1 << 29  # decoded images are kept up to this many bytes
@@ -92,9 +94,13 @@ class FileSource(Source):
             return self._decode(index)
         return picture(self.array[index])
 
-    def _decode(self, index: int) -> Image.Image:
+    def pixels(self, index: int, spec: ImageSpec) -> NDArray[np.uint8]:
+        """Return the pixels of the image at ``index`` as a model reads it."""
+        return to_pixels(self._decode(index, spec) if self.array is None else self.read(index), spec)
+
+    def _decode(self, index: int, draft_for: ImageSpec | None = None) -> Image.Image:
         name = self.names[index]
-        return read_image(self.tree.read(name), self.tree.shown(name), self.window)
+        return read_image(self.tree.read(name), self.tree.shown(name), self.window, draft_for)
 
     def name(self, index: int) -> str:
         """Return the path within the tree."""

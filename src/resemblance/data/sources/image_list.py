@@ -71,7 +71,12 @@ class ImageList:
         return None if folders is None or not isinstance(image, Path) else "/".join((*folders, image.name))
 
     def read(
-        self, spec: ImageSpec, batch_size: int, skip_bad_images: bool, left_out: list[str] | None
+        self,
+        spec: ImageSpec,
+        batch_size: int,
+        skip_bad_images: bool,
+        left_out: list[str] | None,
+        shown: bool = True,
     ) -> Iterator[list[tuple[int, ModelInput]]]:
         """Yield batches of images as a model reads them, with their numbers in this list.
 
@@ -80,6 +85,7 @@ class ImageList:
             batch_size: images per batch; where some cannot be read, a batch has fewer.
             skip_bad_images: leave out unreadable files that were named themselves, too; those of a folder always are.
             left_out: receives the reason for each file that is left out; None to leave out none.
+            shown: whether the pictures are needed, too; see `as_tensor`.
 
         Raises:
             UserError: if an image cannot be read and is not left out.
@@ -90,7 +96,7 @@ class ImageList:
                 image = self.images[number]
                 skip = skip_bad_images and isinstance(image, Path) and image.is_file()
                 try:
-                    batch.append((number, as_tensor(image, spec, self._name(number))))
+                    batch.append((number, as_tensor(image, spec, self._name(number), shown)))
                 except UserError as error:
                     if left_out is None or not (skip or self.folders[number] is not None):
                         raise

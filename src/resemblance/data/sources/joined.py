@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from resemblance.config.image import ImageSpec
 from resemblance.data.sources.source import Source
 
 
@@ -38,6 +40,11 @@ class Joined(Source):
         """Return the view of the image at ``index``."""
         source, index = self._find(index)
         return source.view(index, rng)
+
+    def pixels(self, index: int, spec: ImageSpec) -> NDArray[np.uint8]:
+        """Return the pixels of the image at ``index`` as a model reads it."""
+        source, index = self._find(index)
+        return source.pixels(index, spec)
 
     def name(self, index: int) -> str:
         """Return the name of the image at ``index``."""

@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from resemblance.config.errors import UserError
+from resemblance.config.image import ImageSpec
 from resemblance.data.formats.levels import UnknownRange, Window
 from resemblance.data.images import read_image
 from resemblance.data.sources.layout import looks_like_image
 from resemblance.data.sources.masks_beside import masks_beside, note_on_masks
 from resemblance.data.sources.source import Source
 from resemblance.data.text import one_line
+from resemblance.data.transforms import to_pixels
 
 
 class LooseImages(Source):
@@ -41,6 +44,10 @@ class LooseImages(Source):
     def read(self, index: int) -> Image.Image:
         """Return the image at ``index``."""
         return read_image(self.paths[index], window=self.window)
+
+    def pixels(self, index: int, spec: ImageSpec) -> NDArray[np.uint8]:
+        """Return the pixels of the image at ``index`` as a model reads it."""
+        return to_pixels(read_image(self.paths[index], window=self.window, draft_for=spec), spec)
 
     def name(self, index: int) -> str:
         """Return the name of the file."""

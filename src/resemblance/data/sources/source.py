@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
+
+from resemblance.config.image import ImageSpec
+from resemblance.data.transforms import scaled, to_pixels
 
 Indices = Sequence[int] | NDArray[np.int64]
 
@@ -41,6 +45,17 @@ class Source(ABC):
     @abstractmethod
     def read(self, index: int) -> Image.Image:
         """Return the image at ``index``: mode L or RGB, 8 bit, with its EXIF orientation applied."""
+
+    def pixels(self, index: int, spec: ImageSpec) -> NDArray[np.uint8]:
+        """Return the pixels (H, W, C) of the image at ``index`` as a model of ``spec`` reads it.
+
+        They are those of `to_pixels` but where ``spec`` has large JPEGs decoded at a fraction of their size.
+        """
+        return to_pixels(self.read(index), spec)
+
+    def tensor(self, index: int, spec: ImageSpec) -> Tensor:
+        """Return the image at ``index`` as a model of ``spec`` reads it: (C, H, W) in [0, 1]."""
+        return scaled(self.pixels(index, spec)[None])[0]
 
     @abstractmethod
     def name(self, index: int) -> str:
@@ -126,6 +141,10 @@ class Subset(Source):
     def view(self, index: int, rng: np.random.Generator) -> Image.Image:
         """Return the view of the image in the other source."""
         return self.source.view(int(self.indices[index]), rng)
+
+    def pixels(self, index: int, spec: ImageSpec) -> NDArray[np.uint8]:
+        """Return the pixels of the image at ``index`` of the subset, as a model reads it."""
+        return self.source.pixels(int(self.indices[index]), spec)
 
     def name(self, index: int) -> str:
         """Return the name of the image in the other source."""

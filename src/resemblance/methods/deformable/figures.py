@@ -20,7 +20,6 @@ from torch import Tensor
 
 from resemblance.data.images import Pixels
 from resemblance.data.inputs import as_picture
-from resemblance.data.transforms import to_tensor
 from resemblance.drawing.cut import more
 from resemblance.drawing.style import INK, MUTED, new_figure, plain, show, write
 from resemblance.encoders.probe import evaluating
@@ -196,7 +195,7 @@ def _prototypes_in_images(model: Deformable, inputs: FigureInputs) -> PaperFigur
         own = owners[:, c].nonzero().flatten()
         j = int(own[model.prototypes.own_activations.cpu()[own].argmax()])
         chosen = np.flatnonzero(labels == c)[:CLASS_IMAGES].tolist()
-        images = torch.stack([to_tensor(inputs.source.read(i), model.spec.image) for i in chosen])
+        images = torch.stack([inputs.source.tensor(i, model.spec.image) for i in chosen])
         latents = model.latents(images.to(model.device))
         match = model.prototypes.match(latents)
         others = [

@@ -263,7 +263,15 @@ def _largest(images: Sequence[ImageSpec]) -> ImageSpec:
     padding = next(image.padding for image in images if image.channels == channels)
     zeros, ones = (0.0,) * channels, (1.0,) * channels
     return ImageSpec(
-        height, width, channels, zeros, ones, *prepared.pop(), padding=padding, window=windows.pop()
+        height,
+        width,
+        channels,
+        zeros,
+        ones,
+        *prepared.pop(),
+        padding=padding,
+        window=windows.pop(),
+        draft=all(image.draft for image in images),
     )
 
 

@@ -17,7 +17,6 @@ from resemblance.config.files.typed import typed
 from resemblance.data.images import Pixels
 from resemblance.data.inputs import as_picture
 from resemblance.data.sources.source import Source
-from resemblance.data.transforms import to_tensor
 from resemblance.drawing.sharing import pairs_figure, sharing_figure
 from resemblance.drawing.sheet import picture, sheet, text
 from resemblance.drawing.style import MUTED, plain
@@ -97,7 +96,7 @@ def source_picture(model: ProtoPShare, member: Member, train: Source | None) -> 
     index = member["source"]
     if train is None or not 0 <= index < len(train) or train.name(index) != member["name"]:
         return None
-    return as_picture(to_tensor(train.read(index), model.spec.image))
+    return as_picture(train.tensor(index, model.spec.image))
 
 
 def _members(model: ProtoPShare) -> list[list[Member]]:

@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from resemblance.data.transforms import to_tensor
 from resemblance.drawing.style import AGAINST, FAINT, FOR, INK, MUTED, new_figure, place, plain, show, write
 from resemblance.explain.explain import explain
 from resemblance.explain.figure.explanation_figure import explanation_figure
@@ -201,7 +200,7 @@ def figures(model: ProtoTree, inputs: FigureInputs) -> dict[str, PaperFigure]:
     )
     by_title = {"The tree": PaperFigure(figure, caption)}
     if len(inputs.source):
-        image = to_tensor(inputs.source.read(0), model.spec.image)
+        image = inputs.source.tensor(0, model.spec.image)
         by_title["The path of an image through the tree"] = PaperFigure(
             explanation_figure(explain(model, image, top=1, name=inputs.source.name(0))),
             "The path that contributes most to the predicted class, and the one that contributes most to the next.",

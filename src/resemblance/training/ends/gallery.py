@@ -12,7 +12,6 @@ from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data.inputs import pixels
 from resemblance.data.progress import track
 from resemblance.data.sources.source import Source
-from resemblance.data.transforms import to_tensor
 from resemblance.prototypes.gallery import Box, Gallery, GalleryItem, Kind, Picture
 from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.maps import peak_boxes, upsample
@@ -53,7 +52,7 @@ def build_gallery(
     batches = [unique[start : start + BATCH] for start in range(0, len(unique), BATCH)]
     pictures: dict[int, Picture] = {}
     for batch in track(batches, f"reading the {model.traits.words.many}' images", progress):
-        images = {index: to_tensor(source.read(index), model.spec.image) for index in batch}
+        images = {index: source.tensor(index, model.spec.image) for index in batch}
         pictures |= {index: Picture.from_pixels(pixels(image)) for index, image in images.items()}
         _find_regions(model, images, encoded)
     decodings = decode(model, prototypes) if model.traits.decodes else [None] * len(indices)
