@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
 from resemblance.data.dataset import ImageDataset
-from resemblance.data.formats.jpeg_draft import DRAFT
+from resemblance.data.formats.jpeg_draft import DRAFT, SMALLEST
 from resemblance.data.geometry import Preparation
 from resemblance.data.images import read_image
 from resemblance.data.inputs import as_tensor, source_input
+from resemblance.data.open import open_data
+from resemblance.data.sources import file_source
 from resemblance.data.sources.loose import loose_images
 from resemblance.data.transforms import to_pixels
 
@@ -110,3 +113,45 @@ def test_all_ways_to_a_model_are_the_same_and_pictures_are_shown_in_full(tmp_pat
     assert shown.shape == (1200, 804, 3)
     assert all(np.array_equal(one.original, shown) for one in inputs)
     assert unseen.original is None
+
+
+def folder_of(tmp_path, **files: bytes):
+    for name, data in files.items():
+        path = tmp_path / "data" / "abc"[len(name) % 3] / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return str(tmp_path / "data")
+
+
+def test_files_are_checked_at_an_eighth(tmp_path, monkeypatch):
+    decoded = []
+    read = file_source.read_image
+    monkeypatch.setattr(file_source, "read_image", lambda *given: decoded.append(read(*given)) or decoded[-1])
+    data = folder_of(tmp_path, a=jpeg(1203, 801), b2=jpeg(801, 1203, 6), a333=jpeg(1203, 801))
+    splits = open_data(data, val_fraction=0.4)
+    assert {image.size for image in decoded} == {(151, 101)}
+    assert splits.train.array is None  # of these sizes, but not in full
+    shapes = np.concatenate([splits.train.shapes, splits.val.shapes])
+    assert (shapes == (801, 1203, 3)).all()
+
+
+def test_a_truncated_file_is_found_when_data_is_opened(tmp_path):
+    whole = jpeg(1200, 800)
+    data = folder_of(tmp_path, a=whole, b2=whole[: 9 * len(whole) // 10])
+    with pytest.raises(UserError, match=r"b2\.jpg: damaged or cut off"):
+        open_data(data)
+
+
+def test_only_pictures_of_a_single_colour_are_said_to_have_one(tmp_path):
+    """A dot of one pixel is not seen at an eighth."""
+    buffers = {}
+    for name, dot in (("plain", 128), ("dotted", 150)):
+        picture = Image.new("L", (1200, 800), 128)
+        picture.putpixel((601, 401), dot)
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=100)
+        buffers[name] = buffer.getvalue()
+    assert read_image(buffers["dotted"], draft_for=SMALLEST).getextrema() == (128, 128)
+    [note] = [note for note in open_data(folder_of(tmp_path, **buffers)).notes if "colour" in note]
+    assert "plain.jpg" in note
+    assert "dotted.jpg" not in note

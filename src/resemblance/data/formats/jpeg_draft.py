@@ -24,6 +24,7 @@ AVERAGING = (
     "lanczos",
     "hamming",
 )  # filters that weigh all pixels; the others choose some
+SMALLEST = ImageSpec(1, 1, 1, (0.0,), (1.0,), draft=True)  # to check files: they are decoded at an eighth
 DRAFT = "decoded at a fraction of its size"  # the key of a picture's ``info``
 # Values of EXIF's orientation: rows become columns; the picture's right side was a left one, its bottom a top.
 TURNED, RIGHT_WAS_LEFT, BOTTOM_WAS_TOP = {5, 6, 7, 8}, {2, 3, 6, 7}, {3, 4, 7, 8}
@@ -53,6 +54,12 @@ class Draft(NamedTuple):
         left = size[0] - across if orientation in RIGHT_WAS_LEFT else 0.0
         top = size[1] - down if orientation in BOTTOM_WAS_TOP else 0.0
         return Draft((height, width), (left, top, left + across, top + down))
+
+
+def size_in_full(image: Image.Image) -> Sides:
+    """Return the height and width that a picture has in its file."""
+    draft: Draft | None = image.info.get(DRAFT)
+    return (image.height, image.width) if draft is None else draft.original
 
 
 def is_large_jpeg(opened: Image.Image) -> bool:

@@ -1,12 +1,13 @@
-"""Image files of a folder or an archive as a source: decoded when they are read, and once when they are checked."""
+"""Image files of a folder or an archive as a source: checked once, and decoded when they are read."""
 
 from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from PIL import Image
 
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
+from resemblance.data.formats.jpeg_draft import DRAFT, SMALLEST, size_in_full
 from resemblance.data.formats.levels import ValueRange, Window
 from resemblance.data.images import BANDS, PAGES, VALUES, read_image
 from resemblance.data.progress import track
@@ -22,6 +24,7 @@ from resemblance.data.sources.tree import Tree
 from resemblance.data.text import one_line
 from resemblance.data.transforms import to_pixels
 
+THREADS = 8  # Pillow decodes in several at a time
 CHUNK = 200  # images checked between two steps of the progress bar
 IN_MEMORY = 1 << 29  # decoded images are kept up to this many bytes
 
@@ -113,10 +116,10 @@ class FileSource(Source):
         return f"{name} {self.tree.stamp(name)}{window}"
 
     def check(self) -> dict[int, UserError]:
-        """Decode every image once: fill `shapes`, and return the error of each one that cannot be read."""
+        """Decode every image, large JPEGs at an eighth: fill `shapes`, and return the error of each unreadable one."""
         errors: dict[int, UserError] = {}
         chunks = [range(start, min(start + CHUNK, len(self))) for start in range(0, len(self), CHUNK)]
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS)) as pool:
             for chunk in track(chunks, "checking images"):
                 for index, checked in zip(chunk, pool.map(self._check_image, chunk), strict=True):
                     if isinstance(checked, UserError):
@@ -152,17 +155,23 @@ class FileSource(Source):
         name = self.names[index]
         try:
             data = self.tree.read(name)
-            image = read_image(data, self.tree.shown(name), self.window)
+            image = read_image(data, self.tree.shown(name), self.window, SMALLEST)
         except UserError as error:
             return error
-        shape = image.height, image.width, len(image.getbands())
-        small = self._keeping and math.prod(shape) * len(self) <= IN_MEMORY
+        drafted = DRAFT in image.info
+        shape = *size_in_full(image), len(image.getbands())
+        # What is kept is the whole file, and large JPEGs are read from it at a fraction of their size.
+        small = self._keeping and not drafted and math.prod(shape) * len(self) <= IN_MEMORY
         pixels = np.asarray(image).reshape(shape) if small else None
-        extrema = image.getextrema()
-        pairs = [extrema] if shape[2] == 1 else extrema
-        plain = all(low == high for low, high in pairs)  # type: ignore[misc]
+        plain = _is_plain(image) and (not drafted or _is_plain(read_image(data)))
         content = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest())
         info = image.info
         return _CheckedImage(
             shape, pixels, info.get(VALUES), info.get(PAGES, 1), info.get(BANDS, 1), plain, content
         )
+
+
+def _is_plain(image: Image.Image) -> bool:
+    """Check whether a picture has a single colour."""
+    extrema: Any = image.getextrema()
+    return all(low == high for low, high in ([extrema] if image.mode == "L" else extrema))

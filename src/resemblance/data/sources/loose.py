@@ -11,6 +11,7 @@ from PIL import Image
 
 from resemblance.config.errors import UserError
 from resemblance.config.image import ImageSpec
+from resemblance.data.formats.jpeg_draft import SMALLEST, size_in_full
 from resemblance.data.formats.levels import UnknownRange, Window
 from resemblance.data.images import read_image
 from resemblance.data.sources.layout import looks_like_image
@@ -98,7 +99,7 @@ def loose_images(
     notes = note_on_masks(sorted(masks))
     for file in files:
         try:
-            image = read_image(file, window=window)
+            image = read_image(file, window=window, draft_for=SMALLEST)
         except UnknownRange as error:
             raise error.for_a_model() from None
         except UserError as error:
@@ -106,7 +107,7 @@ def loose_images(
                 raise UserError(f"{error} (--skip-bad-images leaves such files out)") from None
             notes.append(f"left out: {error}")
         else:
-            shapes[file] = image.height, image.width, len(image.getbands())
+            shapes[file] = *size_in_full(image), len(image.getbands())
     if not shapes:
         raise UserError(f"{one_line(path)}: none of its {len(files)} images can be read")
     return LooseImages(shapes, classes, window), notes
