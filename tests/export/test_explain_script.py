@@ -24,7 +24,7 @@ from resemblance.core.deciding import deciding_similarity
 from resemblance.core.reference import Reference, SimilarityRange
 from resemblance.data.inputs import as_tensor
 from resemblance.export.bundle import script_text
-from resemblance.export.graph_description import input_description
+from resemblance.export.graph_description import input_description, references
 from resemblance.methods.registry import build
 from resemblance.training.ends.gallery import build_gallery
 from tiny import digits
@@ -174,13 +174,16 @@ def test_what_it_prints_and_draws(trained, tmp_path):
     path.parent.mkdir()
     noise((41, 53), "L").save(path)
     lines = run_script(written.script, path, "--top", 3, folder=tmp_path)
-    explanation = model.explain(path, top=3, against="none")
+    explanation, number = model.explain(path, top=3, against="none"), imported(written.script).number
     assert lines[0].startswith(
         f"{path}: predicted {explanation.predicted} (score {explanation.scores.max():.3f}, probability"
     )
     strongest = max(explanation.breakdown.reasons, key=lambda reason: abs(reason.contribution))
     assert strongest.prototype.title in lines[2]
-    assert f"similarity {strongest.similarity:.3f}, contribution {strongest.contribution:+.3f}" in lines[3]
+    assert (
+        f"similarity {number(strongest.similarity)}, contribution {number(strongest.contribution, '+')}"
+        in lines[3]
+    )
     assert sum("contribution " in line for line in lines) == 3
     assert "the reasons add up to the score" in lines
     drawn = tmp_path / "image_why.png"
@@ -206,7 +209,22 @@ def test_it_warns_of_what_resembles_nothing_known(low, high, warns, tmp_path):
     text = module.familiarity(result, int(result["prediction"]))
     assert ("WARNING: this image resembles nothing the model knows" in text) == warns
     range_of_most = f"images classified correctly: {value + low + 0.05 * (high - low):.3f} to "
-    assert f"similarity {value:.3f}; {range_of_most}" in text.replace("−", "-")
+    assert f"similarity {module.number(value)}; {range_of_most}" in text.replace("−", "-")
+
+
+def test_small_numbers_have_digits(tmp_path):
+    """Those of far images, and of hundreds of classes."""
+    model = make(GREY, "protopnet", prototypes_per_class=2, pool="avg")
+    number = imported(resemblance.export(model, tmp_path / "a.onnx").script).number
+    assert [number(value) for value in (7.25, 0.0, 0.01, 0.00012345)] == [
+        "7.250",
+        "0.000",
+        "0.010",
+        "0.000123",
+    ]
+    assert [number(value, "+") for value in (1.5, -0.00012345)] == ["+1.500", "-0.000123"]
+    known = references(with_reference(model, 0.0001, 0.0002))[0]["text"]
+    assert known == "images classified correctly: 0.0001050 to 0.0001950"
 
 
 def test_distances_are_shown_as_distances(tmp_path):
@@ -229,7 +247,7 @@ def test_distances_are_shown_as_distances(tmp_path):
 
 def test_it_is_short_and_reads_on_any_machine(script):
     text = script_text()
-    assert text.count("\n") < 180
+    assert text.count("\n") < 190
     assert max(map(len, text.splitlines())) <= 120
     assert "resemblance" not in text.replace("resembles", "")
     compile(text, "explain.py", "exec")

@@ -9,6 +9,7 @@ from resemblance.config.image import ImageSpec
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.core.reference import ENOUGH, LEAST, USUAL
 from resemblance.explain.prototype_view import PrototypeView, prototype_views
+from resemblance.explain.rounding import decimals_for, number_text
 from resemblance.explain.score_breakdown import TOLERANCE
 from resemblance.explain.text import SCORE_WORDS
 from resemblance.export.answer_graph import AnswerGraph
@@ -118,7 +119,9 @@ def references(model: PrototypeModel) -> list[dict[str, Any]]:
             least, usual = known.at(LEAST), [known.at(quantile) for quantile in USUAL]
             low, high = sorted(sign * end for end in usual)
             of = "" if reference is None or known is reference.whole else f" of {name}"
-            text = f"images{of} classified correctly: {low:.3f} to {high:.3f}"
+            decimals = max(3, decimals_for([low, high]))
+            ends = f"{number_text(low, decimals)} to {number_text(high, decimals)}"
+            text = f"images{of} classified correctly: {ends}"
         entries.append(
             {"images": 0 if known is None else known.images, "least": least, "usual": usual, "text": text}
         )
