@@ -84,6 +84,13 @@ class ImageOptions:
         "(default: as the model that is converted or started from, else yes)",
         off="decode large JPEGs in full",
     )
+    pixel_cache: float | None = option(
+        None,
+        "gigabytes of temporary disk for images at the model's size, which are then decoded once in a run; 0: decode "
+        "them in every epoch (default: half of what is free)",
+        least=0,
+        metavar="GB",
+    )
     labels: str | None = option(None, LABELS, metavar="TABLE")
     val_fraction: float = option(
         0.1,

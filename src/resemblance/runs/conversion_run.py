@@ -17,6 +17,7 @@ from resemblance.core.classifier import Classifier
 from resemblance.data.labels.find_tables import NONE
 from resemblance.data.open import open_data
 from resemblance.data.progress import duration
+from resemblance.data.sources.keep_pixels import keep_pixels
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.text import share
 from resemblance.runs.config_file import config_lines, write_config
@@ -93,6 +94,7 @@ def _convert(
             window=values["window"],
         )
         splits = compressed_as(splits, values)
+    keep_pixels(splits, options.pixel_cache)
     for note in splits.notes:
         messages.warn(note)
     original = open_original(name if module is None else module, splits, options)

@@ -18,6 +18,7 @@ from resemblance.data.open import open_data
 from resemblance.data.progress import duration
 from resemblance.data.sources.compressed import compress_classes
 from resemblance.data.sources.joined import Joined
+from resemblance.data.sources.keep_pixels import keep_pixels
 from resemblance.data.sources.source import DataSplits
 from resemblance.methods.registry import build
 from resemblance.runs.config_file import write_config
@@ -159,6 +160,7 @@ def prepare_training(
         )
     if options.jpeg_classes is not None:
         splits = compress_classes(splits, options.jpeg_classes, options.jpeg_quality, split["seed"])
+    keep_pixels(splits, options.pixel_cache)
     for note in splits.notes:
         messages.warn(note)
     spec = _spec(method, splits, options, start)

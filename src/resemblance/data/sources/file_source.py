@@ -97,8 +97,8 @@ class FileSource(Source):
             return self._decode(index)
         return picture(self.array[index])
 
-    def pixels(self, index: int, spec: ImageSpec) -> NDArray[np.uint8]:
-        """Return the pixels of the image at ``index`` as a model reads it."""
+    def read_pixels(self, index: int, spec: ImageSpec) -> NDArray[np.uint8]:
+        """Read the pixels of the image at ``index`` for a model."""
         return to_pixels(self._decode(index, spec) if self.array is None else self.read(index), spec)
 
     def _decode(self, index: int, draft_for: ImageSpec | None = None) -> Image.Image:

@@ -46,8 +46,8 @@ class LooseImages(Source):
         """Return the image at ``index``."""
         return read_image(self.paths[index], window=self.window)
 
-    def pixels(self, index: int, spec: ImageSpec) -> NDArray[np.uint8]:
-        """Return the pixels of the image at ``index`` as a model reads it."""
+    def read_pixels(self, index: int, spec: ImageSpec) -> NDArray[np.uint8]:
+        """Read the pixels of the image at ``index`` for a model."""
         return to_pixels(read_image(self.paths[index], window=self.window, draft_for=spec), spec)
 
     def name(self, index: int) -> str:

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from resemblance.config.image import ImageSpec
+from resemblance.data.sources.pixel_cache import PixelCache
 from resemblance.data.transforms import scaled, to_pixels
 
 Indices = Sequence[int] | NDArray[np.int64]
@@ -29,6 +30,7 @@ class Source(ABC):
         groups: (N,) the number of the group (patient, camera) of each image, -1 for none; None if the data has none.
         contents: (N,) uint64, a hash of each image's file, by which copies are found; None if there are no files.
         varied: whether training sees another `view` of an image in each epoch.
+        kept: the pixels of images that a model has read before; None if they are not kept.
     """
 
     classes: tuple[str, ...]
@@ -38,6 +40,7 @@ class Source(ABC):
     groups: NDArray[np.int64] | None = None
     contents: NDArray[np.uint64] | None = None
     varied: bool = False
+    kept: PixelCache | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -47,9 +50,19 @@ class Source(ABC):
         """Return the image at ``index``: mode L or RGB, 8 bit, with its EXIF orientation applied."""
 
     def pixels(self, index: int, spec: ImageSpec) -> NDArray[np.uint8]:
-        """Return the pixels (H, W, C) of the image at ``index`` as a model of ``spec`` reads it.
+        """Return the pixels (H, W, C) of the image at ``index`` as a model of ``spec`` reads it, kept or read now."""
+        kept = None if self.kept is None else self.kept.get(index, spec)
+        if kept is not None:
+            return kept
+        pixels = self.read_pixels(index, spec)
+        if self.kept is not None:
+            self.kept.put(index, spec, pixels)
+        return pixels
 
-        They are those of `to_pixels` but where ``spec`` has large JPEGs decoded at a fraction of their size.
+    def read_pixels(self, index: int, spec: ImageSpec) -> NDArray[np.uint8]:
+        """Read the pixels (H, W, C) of the image at ``index`` for a model of ``spec``.
+
+        Sources of files override this, to decode large JPEGs at a fraction of their size.
         """
         return to_pixels(self.read(index), spec)
 
