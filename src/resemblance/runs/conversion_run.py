@@ -16,8 +16,8 @@ from resemblance.convert.original import open_original
 from resemblance.core.classifier import Classifier
 from resemblance.data.labels.find_tables import NONE
 from resemblance.data.open import open_data
+from resemblance.data.pixels.keep_pixels import keep_pixels
 from resemblance.data.progress import duration
-from resemblance.data.sources.keep_pixels import keep_pixels
 from resemblance.data.sources.source import DataSplits
 from resemblance.data.text import share
 from resemblance.runs.config_file import config_lines, write_config

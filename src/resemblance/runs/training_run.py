@@ -15,10 +15,10 @@ from resemblance.config.model import ModelSpec
 from resemblance.config.runs import TrainOptions
 from resemblance.config.training import TrainConfig
 from resemblance.data.open import open_data
+from resemblance.data.pixels.keep_pixels import keep_pixels
 from resemblance.data.progress import duration
 from resemblance.data.sources.compressed import compress_classes
 from resemblance.data.sources.joined import Joined
-from resemblance.data.sources.keep_pixels import keep_pixels
 from resemblance.data.sources.source import DataSplits
 from resemblance.methods.registry import build
 from resemblance.runs.config_file import write_config

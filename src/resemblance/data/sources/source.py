@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from resemblance.config.image import ImageSpec
-from resemblance.data.sources.pixel_cache import PixelCache
+from resemblance.data.pixels.pixel_cache import PixelCache
 from resemblance.data.transforms import scaled, to_pixels
 
 Indices = Sequence[int] | NDArray[np.int64]

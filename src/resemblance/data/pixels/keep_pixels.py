@@ -6,9 +6,9 @@ import shutil
 import tempfile
 from contextlib import suppress
 
+from resemblance.data.pixels.pixel_cache import PixelCache
 from resemblance.data.sources.changed import ChangedSource
 from resemblance.data.sources.file_source import FileSource
-from resemblance.data.sources.pixel_cache import PixelCache
 from resemblance.data.sources.source import DataSplits, Source, Subset
 
 GIGABYTE = 10**9

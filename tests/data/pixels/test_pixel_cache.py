@@ -18,11 +18,11 @@ from resemblance.config.image import ImageSpec
 from resemblance.data import ArraySource, ImageDataset, loader, open_data
 from resemblance.data.augment import flip_and_crop
 from resemblance.data.compress import JpegAugment
+from resemblance.data.pixels.keep_pixels import keep_pixels
+from resemblance.data.pixels.pixel_cache import PixelCache
 from resemblance.data.sources import file_source
 from resemblance.data.sources.compressed import compress_classes
 from resemblance.data.sources.joined import Joined
-from resemblance.data.sources.keep_pixels import keep_pixels
-from resemblance.data.sources.pixel_cache import PixelCache
 from resemblance.data.sources.source import DataSplits, Subset
 
 SPEC = ImageSpec(9, 7, 3, (0.5,) * 3, (0.25,) * 3)
@@ -149,7 +149,7 @@ def test_what_has_no_room_is_decoded(photographs, full, monkeypatch):
             return super().write(data)
 
     if full:
-        monkeypatch.setattr("resemblance.data.sources.pixel_cache.FileIO", FullDisk)
+        monkeypatch.setattr("resemblance.data.pixels.pixel_cache.FileIO", FullDisk)
     keep_pixels(splits, 1.0 if full else 1000e-9)
     for _ in range(2):
         assert epoch(splits.train, 0).equal(expected)
