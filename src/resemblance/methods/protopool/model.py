@@ -38,6 +38,7 @@ from resemblance.methods.protopool.config import ProtoPoolConfig
 from resemblance.methods.protopool.mixup import mix_pairs, mixed_cross_entropy
 from resemblance.methods.protopool.prototypes import FocalPrototypes
 from resemblance.methods.protopool.slots import Slots, gumbel_scale, is_hard, largest, orthogonality
+from resemblance.methods.weighted_parts.foreign import foreign_l1
 from resemblance.methods.weighted_parts.minima import mean_minimum, released_minimum
 from resemblance.prototypes.precision import full_precision, is_recorded, widened
 
@@ -255,7 +256,7 @@ class ProtoPool(PrototypeMethod):
             "separation": -config.separation * separation,
             # The authors' code uses the logits, whose cosines can be negative.
             "orthogonality": config.orthogonality * orthogonality(logits if self.released else slots),
-            "l1": config.l1 * (self.last.weight * ~self.own_slots).abs().sum(),
+            "l1": config.l1 * foreign_l1(self.last.weight, self.own_slots),
         }
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
