@@ -168,3 +168,17 @@ def test_smallest_distances_and_their_gradients(
     expected_gradients = torch.autograd.grad((expected * share).sum(), (latents, vectors))
     for one, other in zip(gradients, expected_gradients, strict=True):
         assert torch.allclose(one, other)
+
+
+def test_the_nearest_cells_of_some_prototypes_at_a_time_are_those_of_all_at_once(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.rand(3, 4, 3, 5, generator=generator, dtype=torch.float64)
+    for side in (1, 2):
+        vectors = torch.rand(11, 4, side, side, generator=generator, dtype=torch.float64)
+        whole = similarity.squared_distances(latents, vectors).flatten(2).min(dim=2)
+        monkeypatch.setattr(similarity, "FEWEST", 4)
+        monkeypatch.setattr(similarity, "_prototypes_at_once", lambda numbers, device: 1)
+        values, cells = similarity.nearest_patches(latents, vectors)
+        monkeypatch.undo()
+        assert torch.equal(cells, whole.indices)
+        assert torch.allclose(values, whole.values, rtol=1e-12)

@@ -19,6 +19,7 @@ from resemblance.prototypes.precision import is_recorded
 
 EPSILON = 1e-4
 CANCELLED = 1e-7  # a squared distance below this share of the squared lengths lacks digits, even in float64
+FEWEST = 64  # prototypes that a matrix product has at least, so that it is efficient
 
 
 def log_similarity(squared: Tensor, epsilon: float = EPSILON) -> Tensor:
@@ -69,15 +70,17 @@ def squared_distances(latents: Tensor, vectors: Tensor, exact: bool = False) -> 
         0.25
     """
     height, width = vectors.shape[-2:]
+    grid = latents.shape[2] - height + 1, latents.shape[3] - width + 1
     if exact:
         rows = _windows(latents, height, width).transpose(1, 2)  # (B, H'W', Dhw)
         distances = pairwise_squared(rows, vectors.flatten(1)).transpose(1, 2)
-        return distances.reshape(*distances.shape[:2], latents.shape[2] - height + 1, -1)
-    distances = _rounded_distances(latents, vectors)
-    flat = distances.flatten(2)
-    cells = flat.min(dim=2).indices
+        return distances.reshape(*distances.shape[:2], *grid)
+    relative = _relative_distances(latents, vectors)
+    cells = relative.min(dim=2).indices
     smallest = _distances_at(latents, vectors, cells)[:, :, None]
-    return torch.maximum(flat, smallest).scatter(2, cells[:, :, None], smallest).reshape_as(distances)
+    distances = relative + vectors.square().sum(dim=(1, 2, 3))[:, None]
+    distances = torch.maximum(distances, smallest).scatter(2, cells[:, :, None], smallest)
+    return distances.reshape(*distances.shape[:2], *grid)
 
 
 def nearest_patches(latents: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,24 +103,35 @@ def nearest_patches(latents: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         >>> distances.diagonal(), cells.diagonal()
         (tensor([0., 0.]), tensor([5, 5]))
     """
-    with torch.no_grad():
-        cells = _rounded_distances(latents, vectors).flatten(2).min(dim=2).indices
+    cells = _nearest_cells(latents, vectors)
     return _distances_at(latents, vectors, cells), cells
 
 
-def _rounded_distances(latents: Tensor, vectors: Tensor) -> Tensor:
-    """Return ‖z‖² − 2zp + ‖p‖² of all windows, clamped at 0, (B, P, H', W')."""
+@torch.no_grad()
+def _nearest_cells(latents: Tensor, vectors: Tensor) -> Tensor:
+    """Return the nearest window of each image to each prototype, (B, P), some prototypes at a time.
+
+    The distances of all windows to all prototypes at once would be the largest tensor of a model with many classes.
+    """
+    if is_recorded():
+        return _relative_distances(latents, vectors).min(dim=2).indices
+    numbers = len(latents) * latents.shape[2] * latents.shape[3]
+    parts = torch.split(vectors, max(_prototypes_at_once(numbers, latents.device), FEWEST))
+    return torch.cat([_relative_distances(latents, part).min(dim=2).indices for part in parts], dim=1)
+
+
+def _relative_distances(latents: Tensor, vectors: Tensor) -> Tensor:
+    """Return ‖z‖² − 2zp of all windows, (B, P, H'W'): ‖p‖², which is the same for all of them, is left out."""
     height, width = vectors.shape[-2:]
-    norms = vectors.square().sum(dim=(1, 2, 3))
     if (height, width) == (1, 1):
-        rows = latents.flatten(2)  # (B, D, HW)
-        products = vectors.flatten(1) @ rows  # (B, P, HW)
+        rows, columns = latents.flatten(2), vectors.flatten(1)  # (B, D, HW), (P, D)
         squares = rows.square().sum(dim=1, keepdim=True)
-        distances = torch.addcmul(squares + norms[:, None], products, products.new_tensor(-2.0))
-        return distances.clamp_min(0).reshape(*distances.shape[:2], *latents.shape[-2:])
+        if is_recorded():  # other software would copy the vectors for each image
+            return squares - 2 * (columns @ rows)
+        return torch.baddbmm(squares, columns.expand(len(rows), -1, -1), rows, alpha=-2)
     products = F.conv2d(latents, vectors)
     squares = F.conv2d(latents.square().sum(dim=1, keepdim=True), latents.new_ones(1, 1, height, width))
-    return (squares - 2 * products + norms[:, None, None]).clamp_min(0)
+    return torch.sub(squares, products, alpha=2).flatten(2)
 
 
 def _distances_at(latents: Tensor, vectors: Tensor, cells: Tensor) -> Tensor:

@@ -9,12 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from methods.deformable.small_models import glass, see
-from resemblance.methods.deformable.angles import (
-    class_bases,
-    orthogonality,
-    released_orthogonality,
-    with_margin,
-)
+from resemblance.methods.deformable.angles import released_orthogonality, with_margin
+from resemblance.methods.weighted_parts.bases import class_bases, orthogonality
 
 
 @pytest.mark.parametrize(("length", "expected"), [(1.0, 0.98990), (100.0, 0.99010)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from methods.protopool.small_models import make
 from resemblance.methods.protopool.focal import nearest_and_mean
@@ -41,6 +42,15 @@ def test_slots_mix_similarities_in_the_paper_and_distances_in_the_released_code(
 )
 def test_orthogonality(slots, expected):
     assert orthogonality(torch.tensor([slots]).float()).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_orthogonality_has_the_gradient_of_the_cosines():
+    slots = torch.rand(2, 3, 5, dtype=torch.float64, requires_grad=True)
+    units = F.normalize(slots, dim=2)
+    expected = (units @ units.mT).sum() / 6 - 1
+    assert torch.allclose(orthogonality(slots), expected)
+    one, other = (torch.autograd.grad(value, slots)[0] for value in (orthogonality(slots), expected))
+    assert torch.allclose(one, other)
 
 
 def test_gumbel_softmax_goes_to_one_hot(monkeypatch):
@@ -103,3 +113,15 @@ def test_without_gumbel_softmax_slots_are_a_plain_softmax_and_hard_in_evaluation
     logits = model.slots.logits
     assert torch.equal(model.slots.draw(1000.0), logits.softmax(dim=2))
     assert torch.equal(model.slots.hard_assignment().argmax(dim=2), logits.argmax(dim=2))
+
+
+def test_draws_are_those_of_gumbel_softmax():
+    slots = Slots(3, 2, 5)
+    torch.manual_seed(0)
+    drawn = slots.draw(50.0)
+    torch.manual_seed(0)
+    expected = F.gumbel_softmax(50.0 * slots.logits, 0.5, dim=2)
+    assert torch.allclose(drawn, expected, rtol=1e-5)
+    weights = torch.rand(drawn.shape)
+    one, other = (torch.autograd.grad((weights * q).sum(), slots.logits)[0] for q in (drawn, expected))
+    assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)

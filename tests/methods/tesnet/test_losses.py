@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from methods.tesnet.small_models import glass, make
 from resemblance.core.output import Output
-from resemblance.methods.tesnet.model import orthonormality, subspace_distances, subspace_separation
+from resemblance.methods.tesnet.model import subspace_distances, subspace_separation
+from resemblance.methods.weighted_parts.bases import class_bases, orthogonality
 
 
 def test_projection_and_cosine_have_the_fact_sheets_values():
@@ -23,15 +24,14 @@ def test_projection_and_cosine_have_the_fact_sheets_values():
 
 
 def test_orthonormality_has_the_fact_sheets_values():
-    basis = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
-    classes = torch.tensor([0, 0])
-    assert orthonormality(basis @ basis.T, classes).item() == pytest.approx(0.72)
-    assert orthonormality(basis @ basis.T, classes, entrywise=True).item() == pytest.approx(1.2)
+    basis = torch.tensor([[[1.0, 0.0], [0.6, 0.8]]])
+    assert orthogonality(basis, 1.0).item() == pytest.approx(0.72)
+    assert orthogonality(basis, 1.0, entrywise=True).item() == pytest.approx(1.2)
 
 
 def test_subspaces_have_the_fact_sheets_value():
-    basis, owners = torch.eye(2), torch.eye(2, dtype=torch.bool)
-    distances = subspace_distances(basis @ basis.T, owners)
+    owners = torch.eye(2, dtype=torch.bool)
+    distances = subspace_distances(torch.eye(2)[:, None])
     assert subspace_separation(distances, owners).item() == pytest.approx(1.0)
 
 
@@ -124,9 +124,9 @@ def test_the_cheap_forms_have_the_values_and_gradients_of_the_plain_ones(seed, c
     generator = torch.Generator().manual_seed(seed)
     vectors = F.normalize(torch.randn(len(owners), 5, generator=generator, dtype=torch.float64), dim=1)
     cheap, plain = vectors.clone().requires_grad_(), vectors.clone().requires_grad_()
-    products = cheap @ cheap.T
-    loss = orthonormality(products, owners.int().argmax(1), entrywise=entrywise)
-    loss = loss + subspace_separation(subspace_distances(products, owners), owners)
+    bases = class_bases(cheap[:, None], owners)
+    loss = orthogonality(bases, 1.0, entrywise=entrywise)
+    loss = loss + subspace_separation(subspace_distances(bases), owners)
     expected = plain_orthonormality(plain, owners, entrywise) + plain_separation(plain, owners)
     assert torch.allclose(loss, torch.as_tensor(expected, dtype=loss.dtype), atol=1e-6)
     loss.backward()
@@ -140,14 +140,14 @@ def test_equal_subspaces_have_finite_gradients():
     """The distance of two classes with the same concepts is 0, where the root has no derivative."""
     vectors = torch.eye(3)[:2].repeat(2, 1).requires_grad_()
     owners = torch.eye(2, dtype=torch.bool).repeat_interleave(2, dim=0)
-    distances = subspace_distances(vectors @ vectors.T, owners)
+    distances = subspace_distances(class_bases(vectors[:, None], owners))
     assert distances[0, 1] < 1e-5
     subspace_separation(distances, owners).backward()
     assert vectors.grad.isfinite().all()
 
 
-def test_no_tensor_of_classes_by_classes_by_depth_by_depth_is_built():
-    """With 300 classes of 10 concepts of depth 64, the plain form would need 1.4 GiB."""
+def test_neither_all_pairs_of_concepts_nor_of_subspaces_are_built():
+    """With 300 classes of 10 concepts of depth 64, they would be 9 and 369 million numbers."""
     sizes = []
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):
@@ -163,7 +163,7 @@ def test_no_tensor_of_classes_by_classes_by_depth_by_depth_is_built():
     )
     with Watch():
         sum(model.loss(output, torch.tensor([0, 1])).values()).backward()
-    assert max(sizes) <= 3000 * 3000
+    assert max(sizes) <= 300 * 64 * 64
 
 
 def test_an_image_of_a_class_without_concepts_leaves_the_losses_finite():

@@ -1,4 +1,4 @@
-"""Angles between unit vectors in the losses: the margin, and the orthogonality of the parts of a class."""
+"""Angles between unit vectors in the losses: the margin, and the authors' orthogonality of parts."""
 
 from __future__ import annotations
 
@@ -19,35 +19,6 @@ def with_margin(similarities: Tensor, margin: float) -> Tensor:
     inner = similarities.clamp(-1, cosine)
     nearer = inner * cosine + (1 - inner.square()).clamp_min(1e-12).sqrt() * sine
     return torch.where(similarities < cosine, nearer, 1)
-
-
-def class_bases(parts: Tensor, owners: Tensor) -> Tensor:
-    """Return the parts of each class as rows, P^(c): (C, K·ρ, D), with zeros if a class has fewer than K prototypes.
-
-    Args:
-        parts: (P, ρ, D).
-        owners: (P, C) bool, one class per prototype.
-    """
-    classes = owners.int().argmax(dim=1)
-    order = classes.argsort(stable=True)
-    counts = classes.bincount(minlength=owners.shape[1])
-    position = torch.arange(len(parts), device=parts.device) - (counts.cumsum(0) - counts)[classes[order]]
-    bases = parts.new_zeros(owners.shape[1], int(counts.max()), *parts.shape[1:])
-    bases[classes[order], position] = parts[order]
-    return bases.flatten(1, 2)
-
-
-def orthogonality(bases: Tensor, length: float) -> Tensor:
-    """Compute Σ_c ‖P^(c) P^(c)ᵀ − r² I‖² (Frobenius norm); rows of zeros add nothing.
-
-    Example:
-        >>> equal = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
-        >>> orthogonality(torch.stack([equal, torch.eye(2)]), 1.0)
-        tensor(2.)
-    """
-    products = bases @ bases.mT
-    present = bases.detach().abs().amax(dim=2) > 0
-    return (products - length**2 * torch.diag_embed(present.to(products.dtype))).square().sum()
 
 
 def released_orthogonality(parts: Tensor, per_class: int) -> Tensor:

@@ -32,15 +32,11 @@ from resemblance.core.output import Output
 from resemblance.core.recipe import LEAST_FROZEN_STEPS, Group, Recipe, Schedule, Stage
 from resemblance.core.training_step import TrainingStep
 from resemblance.encoders.build import Encoder
-from resemblance.methods.deformable.angles import (
-    class_bases,
-    orthogonality,
-    released_orthogonality,
-    with_margin,
-)
+from resemblance.methods.deformable.angles import released_orthogonality, with_margin
 from resemblance.methods.deformable.config import DeformableConfig
 from resemblance.methods.deformable.deform import window_grid
 from resemblance.methods.deformable.prototypes import EPSILON, DeformablePrototypes
+from resemblance.methods.weighted_parts.bases import class_bases, orthogonality
 from resemblance.methods.weighted_parts.minima import mean_minimum
 from resemblance.methods.weighted_parts.model import WeightedParts
 from resemblance.prototypes.precision import full_precision, widened

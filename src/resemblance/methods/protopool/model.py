@@ -38,6 +38,7 @@ from resemblance.methods.protopool.config import ProtoPoolConfig
 from resemblance.methods.protopool.mixup import mix_pairs, mixed_cross_entropy
 from resemblance.methods.protopool.prototypes import FocalPrototypes
 from resemblance.methods.protopool.slots import Slots, gumbel_scale, is_hard, largest, orthogonality
+from resemblance.methods.weighted_parts.foreign import foreign_l1
 from resemblance.methods.weighted_parts.minima import mean_minimum, released_minimum
 from resemblance.prototypes.precision import full_precision, is_recorded, widened
 
@@ -190,32 +191,32 @@ class ProtoPool(PrototypeMethod):
     def rescore(self, output: Output) -> Output:
         """Compute scores (B, C) from similarities that are already known."""
         with full_precision(output.similarities):
-            slots = self.slots_of(output)
-            if self.mixes(slots):
-                return replace(output, scores=self.last(self._mixed(output, slots)))
-            return replace(output, scores=output.similarities @ self.weights(slots).T)
+            return replace(output, scores=self.slot_similarities(output) @ widened(self.last.weight).T)
+
+    def slot_similarities(self, output: Output) -> Tensor:
+        """Compute the similarities (B, C·K) of all slots: those of mixtures of distances in the authors' code."""
+        if "assignment" not in output.extras and not self.slots.noisy:
+            return output.similarities[:, self.slots.assigned().flatten()]
+        slots = self.slots_of(output)
+        mix = slots.flatten(0, 1).T  # (P, C·K)
+        if not self.mixes(slots):
+            return output.similarities @ mix
+        extras = output.extras
+        return self.prototypes.focal_similarity(extras["distances"] @ mix, extras["means"] @ mix)
 
     def weights(self, slots: Tensor) -> Tensor:
         """Compute the weight of each prototype for each class (C, P), Σ_{c', k} h_{c, c'k} q^i_{c'k}."""
         return widened(self.last.weight) @ slots.flatten(0, 1)
 
-    def _mixed(self, output: Output, slots: Tensor) -> Tensor:
-        """Compute the similarities (B, C·K) of mixtures of distances, as in the authors' code."""
-        mix = slots.flatten(0, 1).T  # (P, C·K)
-        return self.prototypes.focal_similarity(
-            output.extras["distances"] @ mix, output.extras["means"] @ mix
-        )
-
     def evidence(self, output: Output, classes: Tensor) -> Evidence:
         """Return weight × focal similarity per prototype, or per slot if distances are mixed; the bias is 0."""
         with full_precision(output.similarities):
-            slots = self.slots_of(output)
+            slots, weights = self.slots_of(output), widened(self.last.weight)[classes]
             bias = output.scores.new_zeros(classes.shape[0])
             if self.mixes(slots):
-                weights, similarities = widened(self.last.weight)[classes], self._mixed(output, slots)
-                largest_share = slots.argmax(dim=2).flatten()
+                similarities, largest_share = self.slot_similarities(output), slots.argmax(dim=2).flatten()
                 return Evidence(weights * similarities, bias, largest_share, weights, similarities)
-            weights = self.weights(slots)[classes]
+            weights = weights @ slots.flatten(0, 1)
             prototypes = torch.arange(len(self.prototypes), device=classes.device)
             return Evidence(weights * output.similarities, bias, prototypes, weights)
 
@@ -242,7 +243,7 @@ class ProtoPool(PrototypeMethod):
         """
         config, distances = self.config, output.extras["distances"]
         slots, logits = self.slots_of(output), self.slots.logits
-        own = largest(slots.detach().sum(dim=1)[labels], config.slots)  # (B, P)
+        own = largest(slots.detach()[labels].sum(dim=1), config.slots)  # (B, P)
         cluster, separation = (
             released_minimum(distances, mask, config.prototype_depth).mean()
             if self.released
@@ -255,7 +256,7 @@ class ProtoPool(PrototypeMethod):
             "separation": -config.separation * separation,
             # The authors' code uses the logits, whose cosines can be negative.
             "orthogonality": config.orthogonality * orthogonality(logits if self.released else slots),
-            "l1": config.l1 * (self.last.weight * ~self.own_slots).abs().sum(),
+            "l1": config.l1 * foreign_l1(self.last.weight, self.own_slots),
         }
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:

@@ -10,7 +10,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from resemblance.prototypes.precision import widened
 
@@ -43,8 +42,10 @@ def orthogonality(slots: Tensor) -> Tensor:
         >>> orthogonality(torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]])).item()
         0.5
     """
-    units = F.normalize(slots, dim=2)
-    return units.sum(dim=1).square().sum() / (slots.shape[0] * slots.shape[1]) - 1
+    lengths = torch.linalg.vector_norm(slots, dim=2).clamp_min(1e-12)
+    sums = (1 / lengths)[:, None] @ slots  # (C, 1, P); the unit vectors themselves are not needed
+    total: Tensor = sums.square().sum()
+    return total / (slots.shape[0] * slots.shape[1]) - 1
 
 
 def largest(masses: Tensor, count: int) -> Tensor:
@@ -112,9 +113,12 @@ class Slots(nn.Module):
 
         Without Gumbel-Softmax it is softmax(A), as in the authors' code for a scale of 0.
         """
+        logits = widened(self.logits)
         if not self.gumbel:
-            return widened(self.logits).softmax(dim=2)
-        return F.gumbel_softmax(scale * widened(self.logits), TEMPERATURE, dim=2)
+            return logits.softmax(dim=2)
+        # torch's gumbel_softmax, with the same random numbers but fewer tensors of this size
+        noise = torch.empty_like(logits).exponential_().log_().mul_(-1 / TEMPERATURE)
+        return noise.add(logits, alpha=scale / TEMPERATURE).softmax(dim=2)
 
     @torch.no_grad()
     def hard_assignment(self) -> Tensor:
@@ -122,14 +126,14 @@ class Slots(nn.Module):
 
         The paper sets entries above ½ to one, which is the same if there is one.
         """
-        logits = widened(self.logits)
         if self.noisy:
-            return ((RELEASED_HARD * logits + self.noise) / TEMPERATURE).softmax(dim=2)
-        return torch.zeros_like(logits).scatter(2, logits.argmax(dim=2, keepdim=True), 1.0)
+            return ((RELEASED_HARD * widened(self.logits) + self.noise) / TEMPERATURE).softmax(dim=2)
+        return torch.zeros_like(widened(self.logits)).scatter(2, self.assigned()[:, :, None], 1.0)
 
+    @torch.no_grad()
     def assigned(self) -> Tensor:
         """Return the prototype that each slot holds, (C, K) int64."""
-        return self.hard_assignment().argmax(dim=2)
+        return (self.hard_assignment() if self.noisy else self.logits).argmax(dim=2)
 
     @torch.no_grad()
     def harden(self) -> None:

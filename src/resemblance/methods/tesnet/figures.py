@@ -20,6 +20,7 @@ from resemblance.drawing.sheet import picture, sheet, text
 from resemblance.drawing.style import MUTED, plain
 from resemblance.methods.paper_figures import FigureInputs, PaperFigure
 from resemblance.methods.tesnet.model import TesNet, subspace_distances
+from resemblance.methods.weighted_parts.bases import class_bases
 
 CONCEPTS = 10  # drawn at most per class
 BASES = 4  # classes whose concepts are drawn
@@ -106,7 +107,7 @@ def figures(model: TesNet, inputs: FigureInputs | None = None) -> dict[str, Pape
     by_title = {"Basis concepts": PaperFigure(basis_figure(bases), caption)} if bases else {}
     shown = present[:SUBSPACES]
     if len(shown) > 1:
-        distances = subspace_distances(cosines, owners)[shown][:, shown].numpy()
+        distances = subspace_distances(class_bases(basis[:, None], owners)[shown]).numpy()
         caption = (
             "The distance between the subspaces of two classes, ‖BᵃᵀBᵃ − BᵇᵀBᵇ‖: the larger, the less their concepts "
             "have in common." + _cut(*more(len(present) - SUBSPACES, "class", "classes"))

@@ -26,6 +26,7 @@ from resemblance.core.output import Output
 from resemblance.encoders.build import Encoder
 from resemblance.methods.tesnet.config import TesNetConfig
 from resemblance.methods.tesnet.prototypes import Concepts
+from resemblance.methods.weighted_parts.bases import class_bases, orthogonality
 from resemblance.methods.weighted_parts.minima import mean_minimum
 from resemblance.methods.weighted_parts.model import WeightedParts
 from resemblance.prototypes.precision import full_precision
@@ -33,44 +34,29 @@ from resemblance.prototypes.precision import full_precision
 SMALLEST = 1e-12  # lower bound of squared distances
 
 
-def orthonormality(products: Tensor, classes: Tensor, *, entrywise: bool = False) -> Tensor:
-    """Compute how far the concepts of each class are from orthonormal, Σ_c ‖B_c B_cᵀ − I‖² (Frobenius norm).
-
-    Args:
-        products: (P, P), the inner products of all concepts.
-        classes: (P,), the class of each concept; classes may have different numbers of concepts.
-        entrywise: whether to sum absolute values instead of squares, as the authors' code does.
-
-    Example:
-        >>> basis = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
-        >>> orthonormality(basis @ basis.T, torch.tensor([0, 0]))
-        tensor(0.7200)
-    """
-    identity = torch.eye(len(products), dtype=products.dtype, device=products.device)
-    deviations = (products - identity).masked_fill(classes[:, None] != classes, 0)
-    return (deviations.abs() if entrywise else deviations.square()).sum()
-
-
-def subspace_distances(products: Tensor, owners: Tensor) -> Tensor:
+def subspace_distances(bases: Tensor) -> Tensor:
     """Compute the distances ‖B_aᵀ B_a − B_bᵀ B_b‖ (Frobenius norm) between the subspaces of all classes a and b.
 
-    With G = B Bᵀ, the square is ‖G_a‖² + ‖G_b‖² − 2 ‖B_a B_bᵀ‖²: inner products of concepts are sufficient, and no
-    tensor of C × C × D × D numbers is needed.
+    The square is ‖S_a‖² + ‖S_b‖² − 2 ⟨S_a, S_b⟩ with S = BᵀB: one product of the C × D² numbers of all S is
+    sufficient, and no tensor of P × P or C × C × D × D numbers is needed.
 
     Args:
-        products: (P, P), the inner products of all concepts.
-        owners: (P, C) bool; classes may have different numbers of concepts.
+        bases: (C, K, D), the concepts of each class as rows; rows of zeros where a class has fewer than K.
 
     Returns:
         (C, C); the diagonal is about 0.
 
     Example:
-        >>> subspace_distances(torch.eye(2), torch.eye(2, dtype=torch.bool)).triu(1)
+        >>> subspace_distances(torch.eye(2)[:, None]).triu(1)
         tensor([[0.0000, 1.4142],
                 [0.0000, 0.0000]])
     """
-    members = owners.to(products.dtype)
-    overlaps = members.T @ products.square() @ members  # ‖B_a B_bᵀ‖²; ‖G_a‖² on the diagonal
+    depth = bases.shape[2]
+    row, column = torch.triu_indices(depth, depth, device=bases.device)
+    # S is symmetric: each pair of numbers beside the diagonal is counted once, with the length of both.
+    lengths = torch.where(row == column, 1.0, math.sqrt(2)).to(bases.dtype)
+    halves = (bases.mT @ bases).flatten(1).index_select(1, depth * row + column) * lengths
+    overlaps = halves @ halves.T  # ‖B_a B_bᵀ‖²
     squared = overlaps.diagonal()
     return (squared[:, None] + squared - 2 * overlaps).clamp_min(SMALLEST).sqrt()
 
@@ -133,10 +119,11 @@ class TesNet(WeightedParts):
         with full_precision(distances):
             vectors = self.prototypes.vectors
             # After a projection concepts are raw patches; their directions are to be orthonormal.
-            basis = (vectors if self.released else self.prototypes.normalized(vectors)).flatten(1)
-            products = basis @ basis.T
-            deviation = orthonormality(products, owners.int().argmax(dim=1), entrywise=self.released)
-            separation = subspace_separation(subspace_distances(products, owners), owners)
+            directions = vectors if self.released else self.prototypes.normalized(vectors)
+            bases = class_bases(directions.flatten(1)[:, None], owners)
+            # The authors' code sums absolute values instead of squares.
+            deviation = orthogonality(bases, 1.0, entrywise=self.released)
+            separation = subspace_separation(subspace_distances(bases), owners)
         return {
             "cross_entropy": self.cross_entropy(output.scores, labels),
             "cluster": config.cluster * mean_minimum(distances, own),

@@ -25,6 +25,7 @@ from resemblance.encoders.addon import AddOn
 from resemblance.encoders.build import Encoder, build_map_encoder
 from resemblance.methods.base import PrototypeMethod
 from resemblance.methods.weighted_parts.config import WeightedPartsConfig
+from resemblance.methods.weighted_parts.foreign import foreign_l1
 from resemblance.prototypes.layer import PrototypeLayer
 from resemblance.prototypes.precision import full_precision, widened
 from resemblance.prototypes.vectors import VectorPrototypes
@@ -119,7 +120,7 @@ class WeightedParts(PrototypeMethod):
 
     def other_class_l1(self) -> Tensor:
         """Compute the L1 norm of the last layer's weights to classes that do not own the prototype."""
-        return (self.last.weight * ~self.prototypes.owners.T).abs().sum()
+        return foreign_l1(self.last.weight, self.prototypes.owners.T)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the parameters of encoder, add-on, prototypes and last layer."""
