@@ -90,3 +90,13 @@ def test_what_is_converted_stays_as_it_is():
 )
 def test_inputs_that_cannot_be_right_are_not_answered(image, cure):
     assert cure in refusal(as_tensor, image, RGB)
+
+
+@pytest.mark.parametrize("size", [(1201, 1200), (1300, 7), (2345, 1777), (5, 3000), (1999, 1999), (1200, 3)])
+def test_large_pictures_are_shown_as_pillow_scales_them_and_stay_as_they_are(size):
+    picture = Image.linear_gradient("L").resize(size)
+    before, expected = np.array(picture), picture.copy()
+    expected.thumbnail((1200, 1200), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    shown = as_tensor(picture, ImageSpec(8, 8, 1, (0.5,), (0.5,))).original
+    np.testing.assert_array_equal(shown[..., 0], expected)
+    np.testing.assert_array_equal(picture, before)

@@ -231,12 +231,12 @@ def _plain(
         return picture
     if image.mode in ("I", "F") or (kind is not None and kind.signed):
         return _unbounded(image, file, name, window, kind)
-    is_grey = image.mode in ("1", "L", "LA")
+    mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, "white")
         ground.alpha_composite(image.convert("RGBA"))
         image = ground
-    return image.convert("L" if is_grey else "RGB")
+    return image if image.mode == mode else image.convert(mode)  # which would copy it
 
 
 def _unbounded(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from math import ceil, floor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -185,10 +186,25 @@ def _prepared(image: Image.Image, spec: ImageSpec, name: str, tensor: Tensor | N
     original = None
     if not preparation.changes_nothing:
         # A model of grey images sees no colours, so none are shown.
-        shown = image.convert("L") if spec.channels == 1 else image.copy()
-        shown.thumbnail((LARGEST_SHOWN, LARGEST_SHOWN), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        original = np.array(shown.convert("RGB"))
+        original = np.array(_shown(image.convert("L") if spec.channels == 1 else image).convert("RGB"))
     return ModelInput(to_tensor(image, spec) if tensor is None else tensor, name, preparation, original)
+
+
+def _shown(image: Image.Image) -> Image.Image:
+    """Scale a picture down to be shown, as `Image.thumbnail` does, but without a copy for it to change."""
+    width, height = image.size
+    if max(width, height) <= LARGEST_SHOWN:
+        return image
+    aspect = width / height
+    if width > height:
+        near = LARGEST_SHOWN / aspect
+        rows = min((floor(near), ceil(near)), key=lambda n: abs(aspect - LARGEST_SHOWN / n) if n else 0)
+        size = LARGEST_SHOWN, max(rows, 1)
+    else:
+        near = LARGEST_SHOWN * aspect
+        columns = min((floor(near), ceil(near)), key=lambda n: abs(aspect - n / LARGEST_SHOWN))
+        size = max(columns, 1), LARGEST_SHOWN
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
 
 
 def _from_array(array: np.ndarray[Any, Any], spec: ImageSpec, name: str) -> ModelInput:
