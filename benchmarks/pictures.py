@@ -21,7 +21,7 @@ from timing import Measurement, print_table, rounds, taken
 
 from resemblance.config.image import ImageSpec
 from resemblance.data import ImageDataset, loader, open_data, read_image
-from resemblance.data.sources.keep_pixels import keep_pixels
+from resemblance.data.pixels.keep_pixels import keep_pixels
 from resemblance.data.sources.loose import loose_images
 
 SPEC = ImageSpec(224, 224, 3, (0.5,) * 3, (0.25,) * 3, draft=True)
