@@ -93,12 +93,12 @@ def opening(quick: bool) -> tuple[float, float]:
 
 MEASUREMENTS = {
     "draft": Measurement(
-        "a large JPEG for a model / decoded in full", drafted, 0.3, "12 megapixels, 224 px, resize in both"
+        "a large JPEG for a model / decoded in full", drafted, 0.4, "12 megapixels, 224 px, resize in both"
     ),
     "later-epoch": Measurement(
         "second epoch / first", later_epoch, 0.03, "photographs of 1 megapixel, 224 px"
     ),
-    "opening": Measurement("opening large JPEGs / decoding them once", opening, 0.35, "8 of 12 megapixels"),
+    "opening": Measurement("opening large JPEGs / decoding them once", opening, 0.5, "8 of 12 megapixels"),
 }
 
 

@@ -17,6 +17,7 @@ from made_images import fill, png
 from resemblance.config.image import ImageSpec
 from resemblance.data import ArraySource, ImageDataset, loader, open_data
 from resemblance.data.augment import flip_and_crop
+from resemblance.data.benchmarks.box_crops import crop_to_boxes
 from resemblance.data.compress import JpegAugment
 from resemblance.data.pixels.keep_pixels import keep_pixels
 from resemblance.data.pixels.pixel_cache import PixelCache
@@ -53,11 +54,17 @@ def epoch(source, number, workers=0, **options):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("compressed", [False, True], ids=["as they are", "compressed classes"])
-def test_the_second_epoch_decodes_nothing(photographs, compressed, workers, monkeypatch):
+@pytest.mark.parametrize("change", ["", "compressed", "cropped"])
+def test_the_second_epoch_decodes_nothing(photographs, change, workers, monkeypatch):
     """Also after a first one by loader processes, which then have ended."""
     splits = open_data(str(photographs))
-    splits = compress_classes(splits, ["a"]) if compressed else splits
+    if change == "compressed":
+        splits = compress_classes(splits, ["a"])
+    elif change == "cropped":
+        names = [
+            one.name(index) for one in (splits.train, splits.val, splits.test) for index in range(len(one))
+        ]
+        splits = crop_to_boxes(splits, {name: (3, 1, 13, 14) for name in names})
     source = Joined(splits.train, splits.val)
     expected = [epoch(source, number, augment=flip_and_crop) for number in range(3)]
     keep_pixels(splits, None)

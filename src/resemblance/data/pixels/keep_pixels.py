@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 
+from resemblance.data.benchmarks.box_crops import BoxCrops
 from resemblance.data.pixels.pixel_cache import PixelCache
 from resemblance.data.sources.changed import ChangedSource
 from resemblance.data.sources.file_source import FileSource
@@ -37,4 +38,4 @@ def keep_pixels(splits: DataSplits, gigabytes: float | None) -> None:
 
 def _decodes(source: Source) -> bool:
     """Check whether a source decodes an image whenever it is read; others may return another picture each time."""
-    return source.array is None and isinstance(source, FileSource | ChangedSource)
+    return source.array is None and isinstance(source, FileSource | ChangedSource | BoxCrops)
