@@ -19,7 +19,7 @@ from resemblance.prototypes.precision import is_recorded
 
 EPSILON = 1e-4
 CANCELLED = 1e-7  # a squared distance below this share of the squared lengths lacks digits, even in float64
-FEWEST = 64  # prototypes that a matrix product has at least, so that it is efficient
+FEWEST = 64  # prototypes in a matrix product, which is slow with fewer
 
 
 def log_similarity(squared: Tensor, epsilon: float = EPSILON) -> Tensor:
@@ -115,7 +115,7 @@ def _nearest_cells(latents: Tensor, vectors: Tensor) -> Tensor:
     """
     if is_recorded():
         return _relative_distances(latents, vectors).min(dim=2).indices
-    numbers = len(latents) * latents.shape[2] * latents.shape[3]
+    numbers = len(latents) * latents.shape[2] * latents.shape[3] // 8  # few and large products are faster
     parts = torch.split(vectors, max(_prototypes_at_once(numbers, latents.device), FEWEST))
     return torch.cat([_relative_distances(latents, part).min(dim=2).indices for part in parts], dim=1)
 
@@ -125,10 +125,11 @@ def _relative_distances(latents: Tensor, vectors: Tensor) -> Tensor:
     height, width = vectors.shape[-2:]
     if (height, width) == (1, 1):
         rows, columns = latents.flatten(2), vectors.flatten(1)  # (B, D, HW), (P, D)
-        squares = rows.square().sum(dim=1, keepdim=True)
-        if is_recorded():  # other software would copy the vectors for each image
-            return squares - 2 * (columns @ rows)
-        return torch.baddbmm(squares, columns.expand(len(rows), -1, -1), rows, alpha=-2)
+        if is_recorded():
+            return rows.square().sum(dim=1, keepdim=True) - 2 * (columns @ rows)
+        together = rows.transpose(0, 1).flatten(1)  # (D, B·HW), so that it is one product for all images
+        distances = torch.addmm(together.square().sum(dim=0), columns, together, alpha=-2)
+        return distances.reshape(len(vectors), len(latents), rows.shape[2]).transpose(0, 1)
     products = F.conv2d(latents, vectors)
     squares = F.conv2d(latents.square().sum(dim=1, keepdim=True), latents.new_ones(1, 1, height, width))
     return torch.sub(squares, products, alpha=2).flatten(2)

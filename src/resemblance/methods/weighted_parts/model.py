@@ -71,7 +71,7 @@ class WeightedParts(PrototypeMethod):
         self.prototypes = self.make_prototypes(vectors, owners)
         self.last = nn.Linear(len(owners), spec.num_classes, bias=False)
         with torch.no_grad():  # +1 to the own class, −0.5 to the others
-            self.last.weight.copy_(self.prototypes.owners.T * 1.5 - 0.5)
+            self.last.weight.fill_(-0.5).masked_fill_(self.prototypes.owners.T, 1.0)
 
     def make_prototypes(self, vectors: Tensor, owners: Tensor) -> VectorPrototypes:
         """Make the prototypes from their initial vectors (P, D, h, w) or (P, D), and their owners (P, C)."""
