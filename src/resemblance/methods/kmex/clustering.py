@@ -23,7 +23,7 @@ from resemblance.training.ends.passes import evaluating, latents_of, training_im
 from resemblance.training.ends.usage import count_usage, count_usage_of_latents
 
 LARGEST = 200_000  # embeddings per class that are clustered without sampling
-BLOCK = 1 << 22  # number of similarities that are computed at once from stored embeddings
+BLOCK = 1 << 19  # number of similarities that are computed at once from stored embeddings
 LatentBatches = Iterator[tuple[Tensor, Tensor, Tensor]]
 
 

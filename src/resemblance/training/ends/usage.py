@@ -57,20 +57,20 @@ class UsageCounts:
         """
         own = self.owners.T[labels]
         choices = similarities[:, :, None] if cell_similarities is None else cell_similarities
-        self.activations += _winners(choices, torch.ones_like(own)) if used is None else used.sum(dim=0)
+        self.activations += _winners(choices) if used is None else used.sum(dim=0)
         self.own_activations += _winners(choices, own) if used is None else (used & own).sum(dim=0)
-        self.total += similarities.to(self.total.dtype).sum(dim=0)
+        self.total += similarities.sum(dim=0, dtype=self.total.dtype)
         self.images += len(labels)
 
 
-def _winners(choices: Tensor, mask: Tensor) -> Tensor:
+def _winners(choices: Tensor, mask: Tensor | None = None) -> Tensor:
     """Count in how many images each column (P,) is the largest masked one of any cell; choices (B, P, cells)."""
     count = choices.shape[1]
-    masked = choices.masked_fill(~mask[:, :, None], -torch.inf)
-    positions = torch.arange(count, device=mask.device)[:, None]
-    largest = (masked == masked.amax(dim=1, keepdim=True)) & mask[:, :, None]
-    first = torch.where(largest, positions, count).amin(dim=1)  # (B, cells)
-    used = torch.zeros(len(choices), count + 1, dtype=torch.bool, device=mask.device)
+    masked = choices if mask is None else choices.masked_fill(~mask[:, :, None], -torch.inf)
+    first = masked.argmax(dim=1)  # (B, cells), the lowest index of equal ones
+    if mask is not None:
+        first = torch.where(mask.any(dim=1, keepdim=True), first, count)
+    used = torch.zeros(len(choices), count + 1, dtype=torch.bool, device=choices.device)
     return used.scatter(1, first, True).sum(dim=0)[:count]
 
 
