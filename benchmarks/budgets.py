@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import bare_encoder
 import cabrnet_run
+import passes
+import pictures
 import relevance_maps
 import several_devices
 from timing import print_table
 
 MEASUREMENTS = {
     **bare_encoder.MEASUREMENTS,
+    **passes.MEASUREMENTS,
+    **pictures.MEASUREMENTS,
     **relevance_maps.MEASUREMENTS,
     **several_devices.MEASUREMENTS,
     **cabrnet_run.MEASUREMENTS,

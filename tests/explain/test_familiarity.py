@@ -165,7 +165,7 @@ def test_what_cannot_be_asked_for_is_refused(options):
 def test_noise_is_less_similar_than_known_images_and_a_folder_says_so(method, trained, tmp_path):
     model = trained(method).model
     images = digits(96, 600).val
-    evaluation = evaluate(model, images, reference=(counts := ReferenceCounts(model)))
+    evaluation = evaluate(model, images, also=(counts := ReferenceCounts(model)))
     model.save(tmp_path / "model")
     copy = resemblance.load(tmp_path / "model")
     copy.reference = counts.result()

@@ -88,7 +88,7 @@ def test_nonsense_that_resembles_nothing_can_be_noticed_though_it_is_answered():
 def referred(picture, images):
     """The same model, with the similarities of these images as its reference."""
     model = glass(picture)
-    evaluate(model, images, reference=(counts := ReferenceCounts(model)))
+    evaluate(model, images, also=(counts := ReferenceCounts(model)))
     model.reference = counts.result()
     return model
 

@@ -35,7 +35,9 @@ class ReproduceCommand(JsonOption):
         metavar="NAME:PATH",
         title="data",
     )
-    seeds: tuple[int, ...] = option((0,), "seeds of the runs, separated by commas", metavar="N,N,...")
+    seeds: tuple[int, ...] = option(
+        (0,), "seeds of the runs, separated by commas", least=0, metavar="N,N,..."
+    )
     budget: float | None = option(
         None,
         "minutes for all that is run: long trainings get fewer epochs, and every table says how many",

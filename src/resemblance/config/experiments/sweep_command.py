@@ -25,7 +25,9 @@ class SweepCommand(JsonOption):
         required=True,
         metavar="OPTION=A,B,...",
     )
-    seeds: tuple[int, ...] = option((0,), "seeds of the runs, separated by commas", metavar="N,N,...")
+    seeds: tuple[int, ...] = option(
+        (0,), "seeds of the runs, separated by commas", least=0, metavar="N,N,..."
+    )
     budget: float | None = option(
         None,
         "minutes for all that is run: long trainings get fewer epochs, and the table says how many",
