@@ -41,7 +41,7 @@ CERTIFIED = {
     "tesnet",
     "tesnet released",
 }
-WITH_PROTOTYPES = [name for name in VARIANTS if name != "blackbox"]
+WITH_PROTOTYPES = [name for name in VARIANTS if not name.startswith(("blackbox", "autoencoder"))]
 
 
 def squared_log(distances):
