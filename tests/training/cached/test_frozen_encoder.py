@@ -95,7 +95,7 @@ def test_preparation_that_changed_has_its_own_latents(model, tmp_path, monkeypat
     """The same files, other pixels: as between two versions of Pillow."""
     source = photographs(tmp_path / "data")
     images_read(model, source)
-    monkeypatch.setattr("resemblance.data.dataset.to_pixels", lambda *image: to_pixels(*image) // 2)
+    monkeypatch.setattr("resemblance.data.sources.source.to_pixels", lambda *image: to_pixels(*image) // 2)
     assert images_read(model, source) == len(source)
 
 
