@@ -1,9 +1,10 @@
-"""The norm of the last layer, against its plain form."""
+"""Norms and products with gradients of their own, against their plain forms."""
 
 from __future__ import annotations
 
 import torch
 
+from resemblance.methods.weighted_parts.bases import inner_products
 from resemblance.methods.weighted_parts.foreign import foreign_l1
 
 
@@ -18,3 +19,16 @@ def test_the_norm_of_foreign_weights_and_its_gradient_are_those_of_a_mask_produc
     (3 * norm).backward()
     (3 * expected).backward()
     assert torch.equal(cheap.grad, plain.grad)
+
+
+def test_inner_products_have_the_gradient_of_both_sides():
+    generator = torch.Generator().manual_seed(0)
+    bases, share = (
+        torch.rand(2, 3, size, generator=generator, dtype=torch.float64, requires_grad=size == 4)
+        for size in (4, 3)
+    )
+    gradients = [
+        torch.autograd.grad((share * products).sum(), bases)[0]
+        for products in (inner_products(bases), bases @ bases.mT)
+    ]
+    assert torch.allclose(*gradients, rtol=1e-12)

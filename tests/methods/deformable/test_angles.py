@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from methods.deformable.small_models import glass, see
 from resemblance.methods.deformable.angles import released_orthogonality, with_margin
-from resemblance.methods.weighted_parts.bases import class_bases, orthogonality
+from resemblance.methods.weighted_parts.bases import class_bases, inner_products, orthogonality
 
 
 @pytest.mark.parametrize(("length", "expected"), [(1.0, 0.98990), (100.0, 0.99010)])
@@ -30,18 +30,23 @@ def test_class_grams_have_the_fact_sheets_values():
     equal, orthogonal = torch.eye(3)[[0, 0]][None], torch.eye(3)[[0, 1]][None]
     assert released_orthogonality(equal, 1).item() == pytest.approx(math.sqrt(2))
     assert released_orthogonality(orthogonal, 1).item() == 0
-    assert orthogonality(equal, 1.0).item() == pytest.approx(2.0)
-    assert orthogonality(orthogonal, 1.0).item() == 0
+    present = torch.ones(1, 2, dtype=torch.bool)
+    assert orthogonality(inner_products(equal), present, 1.0).item() == pytest.approx(2.0)
+    assert orthogonality(inner_products(orthogonal), present, 1.0).item() == 0
 
 
 def test_bases_hold_the_parts_of_each_class_and_nothing_else():
     parts = torch.arange(1, 9.0).reshape(4, 2, 1)
     owners = torch.tensor([[0, 0, 1], [1, 0, 0], [0, 0, 1], [0, 0, 1]]).bool()
-    assert class_bases(parts, owners)[:, :, 0].tolist() == [
+    bases, present = class_bases(parts, owners)
+    assert bases[:, :, 0].tolist() == [
         [3, 4, 0, 0, 0, 0],
         [0, 0, 0, 0, 0, 0],
         [1, 2, 5, 6, 7, 8],
     ]
+    assert torch.equal(present, bases[:, :, 0] > 0)
+    ordered = torch.eye(2, dtype=torch.bool).repeat_interleave(2, dim=0)
+    assert class_bases(parts, ordered)[0][:, :, 0].tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
 
 
 def test_the_margin_has_gradients_everywhere():

@@ -47,7 +47,7 @@ def test_gradients_are_those_of_the_plain_formula(variant):
 
     def pooled(z, offsets, vectors):
         latents = see(model, z, offsets)
-        rows = model.prototypes._flat(model.prototypes.normalized(vectors))
+        rows = model.prototypes.unit_parts(vectors).flatten(1)
         return largest_products(model.prototypes._windows(latents), rows)[0]
 
     inputs = [tensor.requires_grad_() for tensor in (z, offsets, vectors)]

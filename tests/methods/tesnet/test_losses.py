@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from methods.tesnet.small_models import glass, make
 from resemblance.core.output import Output
 from resemblance.methods.tesnet.model import subspace_distances, subspace_separation
-from resemblance.methods.weighted_parts.bases import class_bases, orthogonality
+from resemblance.methods.weighted_parts.bases import class_bases, inner_products, orthogonality
 
 
 def test_projection_and_cosine_have_the_fact_sheets_values():
@@ -24,9 +24,10 @@ def test_projection_and_cosine_have_the_fact_sheets_values():
 
 
 def test_orthonormality_has_the_fact_sheets_values():
-    basis = torch.tensor([[[1.0, 0.0], [0.6, 0.8]]])
-    assert orthogonality(basis, 1.0).item() == pytest.approx(0.72)
-    assert orthogonality(basis, 1.0, entrywise=True).item() == pytest.approx(1.2)
+    products = inner_products(torch.tensor([[[1.0, 0.0], [0.6, 0.8]]]))
+    present = torch.ones(1, 2, dtype=torch.bool)
+    assert orthogonality(products, present, 1.0).item() == pytest.approx(0.72)
+    assert orthogonality(products, present, 1.0, entrywise=True).item() == pytest.approx(1.2)
 
 
 def test_subspaces_have_the_fact_sheets_value():
@@ -124,8 +125,8 @@ def test_the_cheap_forms_have_the_values_and_gradients_of_the_plain_ones(seed, c
     generator = torch.Generator().manual_seed(seed)
     vectors = F.normalize(torch.randn(len(owners), 5, generator=generator, dtype=torch.float64), dim=1)
     cheap, plain = vectors.clone().requires_grad_(), vectors.clone().requires_grad_()
-    bases = class_bases(cheap[:, None], owners)
-    loss = orthogonality(bases, 1.0, entrywise=entrywise)
+    bases, present = class_bases(cheap[:, None], owners)
+    loss = orthogonality(inner_products(bases), present, 1.0, entrywise=entrywise)
     loss = loss + subspace_separation(subspace_distances(bases), owners)
     expected = plain_orthonormality(plain, owners, entrywise) + plain_separation(plain, owners)
     assert torch.allclose(loss, torch.as_tensor(expected, dtype=loss.dtype), atol=1e-6)
@@ -140,7 +141,7 @@ def test_equal_subspaces_have_finite_gradients():
     """The distance of two classes with the same concepts is 0, where the root has no derivative."""
     vectors = torch.eye(3)[:2].repeat(2, 1).requires_grad_()
     owners = torch.eye(2, dtype=torch.bool).repeat_interleave(2, dim=0)
-    distances = subspace_distances(class_bases(vectors[:, None], owners))
+    distances = subspace_distances(class_bases(vectors[:, None], owners)[0])
     assert distances[0, 1] < 1e-5
     subspace_separation(distances, owners).backward()
     assert vectors.grad.isfinite().all()

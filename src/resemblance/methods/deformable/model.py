@@ -36,7 +36,7 @@ from resemblance.methods.deformable.angles import released_orthogonality, with_m
 from resemblance.methods.deformable.config import DeformableConfig
 from resemblance.methods.deformable.deform import window_grid
 from resemblance.methods.deformable.prototypes import EPSILON, DeformablePrototypes
-from resemblance.methods.weighted_parts.bases import class_bases, orthogonality
+from resemblance.methods.weighted_parts.bases import class_bases, inner_products, orthogonality
 from resemblance.methods.weighted_parts.minima import mean_minimum
 from resemblance.methods.weighted_parts.model import WeightedParts
 from resemblance.prototypes.precision import full_precision, widened
@@ -154,8 +154,11 @@ class Deformable(WeightedParts):
             lengths = (parts.square().sum(dim=2, keepdim=True) + EPSILON).sqrt() + EPSILON
             return released_orthogonality(parts / lengths, self.config.prototypes_per_class)
         length = 1 / self.config.parts
-        unit = self.prototypes.normalized(vectors).flatten(2).transpose(1, 2)
-        return orthogonality(class_bases(unit, self.prototypes.owners), length)
+        bases, present = class_bases(parts, self.prototypes.owners)
+        # Inner products are scaled instead of the parts, of which there are many more numbers.
+        products = inner_products(bases) + EPSILON**2  # of the uniform channel
+        lengths = products.diagonal(dim1=1, dim2=2).sqrt() / length
+        return orthogonality(products / (lengths[:, :, None] * lengths[:, None]), present, length)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the parameters of encoder, add-on, prototypes, last layer, and δ."""

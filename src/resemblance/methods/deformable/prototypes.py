@@ -61,20 +61,26 @@ class DeformablePrototypes(VectorPrototypes):
     def unit_vectors(self, vectors: Tensor) -> Tensor:
         """Return ẑ or p̂: append uniform channels of ε and scale to length r = 1/√ρ; (B, D, h, w) → (B, E, h, w)."""
         vectors = F.pad(vectors, (0, 0, 0, 0, 0, self.channels - self.depth), value=EPSILON)
-        squares = vectors.square().sum(dim=1, keepdim=True)
+        return vectors / (self._lengths(vectors, dim=1) * self.parts)
+
+    def _lengths(self, vectors: Tensor, dim: int) -> Tensor:
+        lengths: Tensor = torch.linalg.vector_norm(vectors, dim=dim, keepdim=True)
         # The authors add ε to the sum of squares, so that equal vectors have a similarity slightly below 1.
-        lengths = (squares + EPSILON if self.released else squares).sqrt()
-        return vectors / (lengths * self.parts)
+        return (lengths.square() + EPSILON).sqrt() if self.released else lengths
+
+    def unit_parts(self, vectors: Tensor) -> Tensor:
+        """Return the parts p̂ of prototypes (P, D, k, k), of length r, as `_windows` orders them: (P, ρ, E)."""
+        parts = vectors[:, : self.depth].flatten(2).transpose(1, 2)
+        parts = F.pad(parts, (0, self.channels - self.depth), value=EPSILON)
+        lengths = self._lengths(parts, dim=2)
+        if self.released:
+            # The authors divide prototypes, unlike latents, by the length plus another ε, and cosines by 1.01.
+            lengths = (lengths + EPSILON) * COSINE_DIVISOR
+        return parts * (1 / (lengths * self.parts))
 
     def normalized(self, vectors: Tensor) -> Tensor:
         """Return the parts p̂, of length r, (P, E, k, k)."""
-        parts = self.unit_vectors(vectors[:, : self.depth])
-        if not self.released:
-            return parts
-        # The authors divide prototypes, unlike latents, by the length plus another ε, and cosines by 1.01.
-        plain = F.pad(vectors[:, : self.depth], (0, 0, 0, 0, 0, self.channels - self.depth), value=EPSILON)
-        lengths = (plain.square().sum(dim=1, keepdim=True) + EPSILON).sqrt()
-        return parts * (lengths / (lengths + EPSILON)) / COSINE_DIVISOR
+        return self.unit_parts(vectors).transpose(1, 2).reshape(-1, self.channels, self.parts, self.parts)
 
     def grid(self, latents: Tensor) -> tuple[int, int]:
         """Return the rows and columns of windows."""
@@ -96,7 +102,7 @@ class DeformablePrototypes(VectorPrototypes):
         """Return g_ab of each window (a, b), (B, K, h, w)."""
         vectors = self.vectors if which is None else self.vectors[which]
         with full_precision(latents):
-            products = self._windows(widened(latents)) @ self._flat(self.normalized(vectors)).T.contiguous()
+            products = self._windows(widened(latents)) @ self.unit_parts(vectors).flatten(1).T
             maps = products.transpose(1, 2).reshape(latents.shape[0], len(vectors), *self.grid(latents))
             return self.activation(-maps)
 
@@ -187,9 +193,5 @@ class DeformablePrototypes(VectorPrototypes):
         features = sample(z, images, cells.flatten(0, 1), weights.flatten(0, 1))
         return features.reshape(batch, count, self.parts**2 * self.channels)
 
-    def _flat(self, parts: Tensor) -> Tensor:
-        """Reorder parts (P, E, k, k) as `_windows` does, (P, ρ·E)."""
-        return parts.flatten(-2).transpose(-1, -2).flatten(-2)
-
     def _largest_products(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        return largest_products(self._windows(latents), self._flat(self.normalized(self.vectors)))
+        return largest_products(self._windows(latents), self.unit_parts(self.vectors).flatten(1))

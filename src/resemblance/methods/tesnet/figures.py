@@ -107,7 +107,7 @@ def figures(model: TesNet, inputs: FigureInputs | None = None) -> dict[str, Pape
     by_title = {"Basis concepts": PaperFigure(basis_figure(bases), caption)} if bases else {}
     shown = present[:SUBSPACES]
     if len(shown) > 1:
-        distances = subspace_distances(class_bases(basis[:, None], owners)[shown]).numpy()
+        distances = subspace_distances(class_bases(basis[:, None], owners)[0][shown]).numpy()
         caption = (
             "The distance between the subspaces of two classes, ‖BᵃᵀBᵃ − BᵇᵀBᵇ‖: the larger, the less their concepts "
             "have in common." + _cut(*more(len(present) - SUBSPACES, "class", "classes"))

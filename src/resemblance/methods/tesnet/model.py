@@ -26,7 +26,7 @@ from resemblance.core.output import Output
 from resemblance.encoders.build import Encoder
 from resemblance.methods.tesnet.config import TesNetConfig
 from resemblance.methods.tesnet.prototypes import Concepts
-from resemblance.methods.weighted_parts.bases import class_bases, orthogonality
+from resemblance.methods.weighted_parts.bases import class_bases, inner_products, orthogonality
 from resemblance.methods.weighted_parts.minima import mean_minimum
 from resemblance.methods.weighted_parts.model import WeightedParts
 from resemblance.prototypes.precision import full_precision
@@ -120,9 +120,9 @@ class TesNet(WeightedParts):
             vectors = self.prototypes.vectors
             # After a projection concepts are raw patches; their directions are to be orthonormal.
             directions = vectors if self.released else self.prototypes.normalized(vectors)
-            bases = class_bases(directions.flatten(1)[:, None], owners)
+            bases, present = class_bases(directions.flatten(1)[:, None], owners)
             # The authors' code sums absolute values instead of squares.
-            deviation = orthogonality(bases, 1.0, entrywise=self.released)
+            deviation = orthogonality(inner_products(bases), present, 1.0, entrywise=self.released)
             separation = subspace_separation(subspace_distances(bases), owners)
         return {
             "cross_entropy": self.cross_entropy(output.scores, labels),
