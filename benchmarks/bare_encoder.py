@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,44 +25,47 @@ from resemblance.methods.registry import build
 CLASSES, PER_CLASS, BATCH, SIZE = 200, 10, 16, 224
 
 
-def photo_spec() -> ModelSpec:
-    """200 classes at 224 pixels, as CUB-200-2011."""
+def photo_spec(classes: int = CLASSES) -> ModelSpec:
+    """Classes at 224 pixels, by default 200, as CUB-200-2011."""
     return ModelSpec(
-        tuple(f"{c:03d}" for c in range(CLASSES)), ImageSpec(SIZE, SIZE, 3, (0.5,) * 3, (0.25,) * 3)
+        tuple(f"{c:03d}" for c in range(classes)), ImageSpec(SIZE, SIZE, 3, (0.5,) * 3, (0.25,) * 3)
     )
 
 
-def pair(method: str = "protopnet") -> tuple[Classifier, Classifier]:
+def pair(method: str = "protopnet", classes: int = CLASSES) -> tuple[Classifier, Classifier]:
     """The bare classifier and a part method on the same encoder."""
-    spec = photo_spec()
+    spec = photo_spec(classes)
     torch.manual_seed(0)
     bare = build("blackbox", {"encoder": "resnet18"}, spec).to(device())
-    share = {"protopool": "slots", "prototree": None}.get(method, "prototypes_per_class")
+    share = {"protopool": "slots", "prototree": None, "pipnet": None}.get(method, "prototypes_per_class")
     size = {} if share is None else {share: PER_CLASS}
     ours = build(method, {"encoder": "resnet18", **size}, spec).to(device())
     if isinstance(ours, ProtoPShare):  # merged: each class shares all its prototypes with one other
-        ours.merge(torch.arange(CLASSES * PER_CLASS) % (CLASSES * PER_CLASS // 2))
+        ours.merge(torch.arange(classes * PER_CLASS) % (classes * PER_CLASS // 2))
     return bare, ours
 
 
-def inference(quick: bool) -> tuple[float, float]:
+def inference(quick: bool, method: str = "protopnet", classes: int = CLASSES) -> tuple[float, float]:
     """Scores of a batch of 16."""
-    bare, ours = (model.eval() for model in pair())
+    bare, ours = pair(method, classes)
+    return rounds(answer(bare), answer(ours), 3 if quick else 15)
+
+
+def answer(model: Classifier) -> Callable[[], None]:
+    """The scores of a batch."""
     images = torch.rand(BATCH, 3, SIZE, SIZE, device=device())
+    model.eval()
 
-    def work(model: Classifier) -> Callable[[], Any]:
-        def run() -> None:
-            with torch.inference_mode():
-                model(images)
+    def run() -> None:
+        with torch.inference_mode():
+            model(images)
 
-        return run
-
-    return rounds(work(bare), work(ours), 3 if quick else 15)
+    return run
 
 
-def training_step(quick: bool, method: str = "protopnet") -> tuple[float, float]:
+def training_step(quick: bool, method: str = "protopnet", classes: int = CLASSES) -> tuple[float, float]:
     """A step of training on a batch of 16."""
-    bare, ours = pair(method)
+    bare, ours = pair(method, classes)
     return rounds(step(bare), step(ours), 3 if quick else 9)
 
 
@@ -87,7 +90,7 @@ def step(model: Classifier) -> Callable[[], None]:
     return run
 
 
-def training_memory(quick: bool, method: str = "protopnet") -> tuple[float, float]:
+def training_memory(quick: bool, method: str = "protopnet", classes: int = CLASSES) -> tuple[float, float]:
     """The most memory that two steps take, each time in a process of its own, beyond what importing takes.
 
     What a process holds depends on luck by some per cent; hence the median of a few pairs.
@@ -96,26 +99,33 @@ def training_memory(quick: bool, method: str = "protopnet") -> tuple[float, floa
     for _ in range(1 if quick else 5):
         taken = {}
         for kind in ("bare", "ours"):
-            command = [sys.executable, __file__, "--memory", method, kind]
+            command = [sys.executable, __file__, "--memory", method, kind, str(classes)]
             taken[kind] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         ratios.append(taken["ours"] / taken["bare"])
         bare.append(taken["bare"] / 2**20)
     return statistics.median(ratios), statistics.median(bare)
 
 
-def print_memory(method: str, kind: str) -> None:
+def print_memory(method: str, kind: str, classes: str) -> None:
     """Bytes that two training steps take at most, printed: the accelerator's, else this process's."""
-    import resource  # where there is none (Windows), only the times are measured
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    model = pair(method)[kind == "ours"]
+    before = most_memory()
+    model = pair(method, int(classes))[kind == "ours"]
     run = step(model)
     run(), run()
     if torch.cuda.is_available():
         print(torch.cuda.max_memory_allocated())
     else:
-        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit)
+        print(most_memory() - before)
+
+
+def most_memory() -> int:
+    """The most bytes that this process has held; on Linux, getrusage counts those of the process that started it."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return 1024 * int(status.read_text().partition("VmHWM:")[2].split()[0])
+    import resource  # where there is none (Windows), only the times are measured
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def projection(quick: bool) -> tuple[float, float]:

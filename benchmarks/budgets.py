@@ -15,6 +15,7 @@ import passes
 import pictures
 import relevance_maps
 import several_devices
+import thousand_classes
 from timing import print_table
 
 MEASUREMENTS = {
@@ -22,6 +23,7 @@ MEASUREMENTS = {
     **passes.MEASUREMENTS,
     **pictures.MEASUREMENTS,
     **relevance_maps.MEASUREMENTS,
+    **thousand_classes.MEASUREMENTS,
     **several_devices.MEASUREMENTS,
     **cabrnet_run.MEASUREMENTS,
 }
