@@ -14,7 +14,12 @@ from torch.nn import functional as F
 
 from resemblance.prototypes.precision import widest
 from resemblance.prototypes.shares import distance_shares, product_shares
-from resemblance.prototypes.similarity import nearest_patches, pairwise_squared, squared_distances
+from resemblance.prototypes.similarity import (
+    nearest_patches,
+    pairwise_squared,
+    prototypes_in_parts,
+    squared_distances,
+)
 
 SMALLEST = 1e-12  # lengths are clamped to this
 
@@ -32,7 +37,9 @@ class Geometry(ABC):
 
     def nearest(self, latents: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Return the smallest distance of each image to each prototype and its cell, (B, P) each; lowest cell first."""
-        values, cells = self.distances(latents, vectors).flatten(2).min(dim=2)
+        parts = prototypes_in_parts(latents, vectors)
+        nearest = [self.distances(latents, part).flatten(2).min(dim=2) for part in parts]
+        values, cells = (torch.cat(column, dim=1) for column in zip(*nearest, strict=True))
         return values, cells
 
     @abstractmethod

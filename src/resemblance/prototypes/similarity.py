@@ -107,17 +107,29 @@ def nearest_patches(latents: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
     return _distances_at(latents, vectors, cells), cells
 
 
-@torch.no_grad()
-def _nearest_cells(latents: Tensor, vectors: Tensor) -> Tensor:
-    """Return the nearest window of each image to each prototype, (B, P), some prototypes at a time.
+def prototypes_in_parts(latents: Tensor, vectors: Tensor) -> tuple[Tensor, ...]:
+    """Split prototypes (P, ...) into parts that are compared with all windows of latents (B, D, H, W) in turn.
 
-    The distances of all windows to all prototypes at once would be the largest tensor of a model with many classes.
+    The comparison of all windows with all prototypes at once would be the largest tensor of a model with many classes.
+
+    Example:
+        >>> [len(part) for part in prototypes_in_parts(torch.zeros(16, 1, 7, 7), torch.zeros(2000, 1, 1, 1))]
+        [1337, 663]
     """
     if is_recorded():
-        return _relative_distances(latents, vectors).min(dim=2).indices
+        return (vectors,)
     numbers = len(latents) * latents.shape[2] * latents.shape[3] // 8  # few and large products are faster
-    parts = torch.split(vectors, max(_prototypes_at_once(numbers, latents.device), FEWEST))
-    return torch.cat([_relative_distances(latents, part).min(dim=2).indices for part in parts], dim=1)
+    return torch.split(vectors, max(_prototypes_at_once(numbers, latents.device), FEWEST))
+
+
+@torch.no_grad()
+def _nearest_cells(latents: Tensor, vectors: Tensor) -> Tensor:
+    """Return the nearest window of each image to each prototype, (B, P)."""
+    parts = [
+        _relative_distances(latents, part).min(dim=2).indices
+        for part in prototypes_in_parts(latents, vectors)
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 def _relative_distances(latents: Tensor, vectors: Tensor) -> Tensor:

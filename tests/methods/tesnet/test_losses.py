@@ -13,7 +13,9 @@ from torch.nn import functional as F
 from methods.tesnet.small_models import glass, make
 from resemblance.core.output import Output
 from resemblance.methods.tesnet.model import subspace_distances, subspace_separation
+from resemblance.methods.tesnet.prototypes import Concepts
 from resemblance.methods.weighted_parts.bases import class_bases, inner_products, orthogonality
+from resemblance.prototypes import similarity
 
 
 def test_projection_and_cosine_have_the_fact_sheets_values():
@@ -184,3 +186,22 @@ def test_latents_of_zero_give_finite_gradients():
     sum(model.loss(output, torch.tensor([0])).values()).backward()
     assert output.extras["cosines"].tolist() == [[0, 0]]
     assert latents.grad.isfinite().all()
+
+
+def test_projections_of_some_concepts_at_a_time_have_the_gradients_of_all_at_once(monkeypatch):
+    monkeypatch.setattr(similarity, "FEWEST", 4)
+    monkeypatch.setattr(similarity, "_prototypes_at_once", lambda numbers, device: 1)
+    generator = torch.Generator().manual_seed(0)
+    concepts = Concepts(torch.rand(6, 3, 1, 1, generator=generator), torch.eye(6, dtype=torch.bool)).double()
+    latents = torch.rand(2, 3, 4, 5, generator=generator, dtype=torch.float64, requires_grad=True)
+    comparison = concepts(latents)
+    rows = latents.flatten(2)
+    projections = F.normalize(concepts.vectors.flatten(1), dim=1) @ rows
+    expected = projections.amax(2), (projections / rows.norm(dim=1)[:, None]).amax(2)
+    shares = torch.rand(2, 2, 6, generator=generator, dtype=torch.float64)
+    gradients = []
+    for pair in ((comparison.similarities, comparison.extras["cosines"]), expected):
+        total = (shares[0] * pair[0] + shares[1] * pair[1]).sum()
+        gradients.append(torch.autograd.grad(total, (latents, concepts.vectors)))
+    for one, other in zip(gradients[0], gradients[1], strict=True):
+        assert torch.allclose(one, other)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from resemblance.prototypes.comparison import Comparison
 from resemblance.prototypes.geometry import SMALLEST, InnerProduct
 from resemblance.prototypes.precision import full_precision
-from resemblance.prototypes.similarity import linear_similarity
+from resemblance.prototypes.similarity import linear_similarity, prototypes_in_parts
 from resemblance.prototypes.vectors import VectorPrototypes
 
 
@@ -26,9 +27,17 @@ class Concepts(VectorPrototypes):
         """Compute the longest projections (B, P), and the largest ``cosines`` (B, P), which the loss uses."""
         with full_precision(latents):
             latents = self.compared(latents)
-            projections = self.normalized(self.vectors).flatten(1) @ latents.flatten(2)  # (B, P, cells)
             lengths = latents.flatten(2).norm(dim=1).clamp_min(SMALLEST)  # (B, cells)
+            parts = prototypes_in_parts(latents, self.normalized(self.vectors))
+            columns = zip(*(self._largest(part, latents, lengths) for part in parts), strict=True)
+            longest, cosines = (torch.cat(column, dim=1) for column in columns)
+            return Comparison(longest, {"cosines": cosines})
+
+    def _largest(self, directions: Tensor, latents: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the longest projections and the largest cosines, (B, P) each; only they are kept for gradients."""
+        projections = directions.flatten(1) @ latents.flatten(2)  # (B, P, cells)
+        with torch.no_grad():
             # The patch of the largest cosine need not be that of the longest projection.
-            cells = (projections.detach() / lengths.detach()[:, None]).argmax(dim=2)
-            cosines = projections.gather(2, cells[:, :, None]).squeeze(2) / lengths.gather(1, cells)
-            return Comparison(projections.amax(dim=2), {"cosines": cosines})
+            cells = [values.argmax(dim=2) for values in (projections, projections / lengths[:, None])]
+        longest, nearest = projections.gather(2, torch.stack(cells, dim=2)).unbind(dim=2)
+        return longest, nearest / lengths.gather(1, cells[1])
