@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +30,7 @@ from resemblance.methods.registry import build
 from resemblance.metrics.suite.runner import measure
 from resemblance.metrics.suite.subject import Settings, Subject
 from resemblance.relevance.maps import class_maps, prototype_maps
+from resemblance.reproduce.machine import describe_machine
 from resemblance.training.ends.usage import count_usage
 
 CLASSES, PER_CLASS, SIZE, BATCH, IMAGES = 10, 5, 32, 128, 1000
@@ -145,11 +144,6 @@ CASES = {
 }
 
 
-def machine() -> str:
-    """Processor, threads and versions."""
-    return f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
 def main() -> None:
     """Print the ratios, and write them as JSON."""
     parser = argparse.ArgumentParser(
@@ -159,7 +153,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true", help="few images: to try the script")
     options = parser.parse_args()
-    print(machine())
+    print(describe_machine())
     print(f"{'what':48} {'seconds':>9} {'priced':>9} {'ratio':>7} {'budget':>7}")
     rows = []
     for name in options.only:
@@ -168,7 +162,7 @@ def main() -> None:
         numbers = f"{row['seconds']:9.1f} {row['priced']:9.1f} {row['ratio']:7.3f} {row['budget']:7.2f}"
         print(f"{row['what']:48} {numbers}  {row['cost']}", flush=True)
     if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+        options.json.write_text(json.dumps({"machine": describe_machine(), "rows": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,6 +31,7 @@ from resemblance.core.prototype_model import PrototypeModel
 from resemblance.data import ArraySource
 from resemblance.encoders.probe import without_gradients
 from resemblance.methods.registry import build
+from resemblance.reproduce.machine import describe_machine
 
 CLASSES, PER_CLASS, SIZE, BATCH = 200, 10, 224, 16
 BUDGET = 1.15
@@ -128,12 +127,6 @@ def measured(images: int, steps: int, least: float) -> dict[str, Any]:
     }
 
 
-def machine() -> str:
-    """Processor or accelerator, threads and versions."""
-    name = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} cores"
-    return f"{platform.machine()}, {name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
 def main() -> None:
     """Print the ratio, and write it as JSON."""
     parser = argparse.ArgumentParser(
@@ -144,14 +137,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true", help="16 images, 3 steps: to try the script")
     options = parser.parse_args()
-    print(machine())
+    print(describe_machine())
     row = measured(16, 3, 0.5) if options.quick else measured(options.images, options.steps, 5.0)
     print(
         f"{row['images']} images, {row['attacks']} attacks of {row['steps']} steps, {row['passes']}: "
         f"{row['seconds']:.1f} s, priced {row['priced']:.1f} s, ratio {row['ratio']:.3f}, budget {row['budget']}"
     )
     if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), **row}, indent=2) + "\n")
+        options.json.write_text(json.dumps({"machine": describe_machine(), **row}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

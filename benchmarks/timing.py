@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from resemblance.reproduce.machine import describe_machine
 
 
 @dataclass(frozen=True)
@@ -60,20 +60,6 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def machine() -> str:
-    """What the figures were measured on."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [
-            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
-        ]
-        model = names[0] if names else model
-    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no accelerator"
-    threads = torch.get_num_threads()
-    return f"{model}, {os.cpu_count()} cores, {threads} threads, {accelerator}, torch {torch.__version__}"
-
-
 def measure(
     measurements: Mapping[str, Measurement], names: list[str], quick: bool
 ) -> Iterator[dict[str, Any]]:
@@ -102,7 +88,7 @@ def print_table(measurements: Mapping[str, Measurement], description: str | None
     if options.list:
         print("\n".join(measurements))
         return
-    print(machine())
+    print(describe_machine())
     print(f"{'what':56} {'measured':>9} {'goal':>7}  how")
     rows = []
     for row in measure(measurements, options.only, options.quick):
@@ -111,4 +97,6 @@ def print_table(measurements: Mapping[str, Measurement], description: str | None
         goal = f"{row['goal']:.2f}" if row.get("goal") else "-"
         print(f"{row['what']:56} {measured:>9} {goal:>7}  {row.get('skipped', row['how'])}", flush=True)
         if options.json:  # after each: what was measured is kept when a later one is stopped
-            options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+            options.json.write_text(
+                json.dumps({"machine": describe_machine(), "rows": rows}, indent=2) + "\n"
+            )

@@ -18,7 +18,8 @@ from resemblance.config.image import ImageSpec
 from resemblance.config.model import ModelSpec
 from resemblance.config.training import TrainConfig
 from resemblance.core.classifier import Classifier
-from resemblance.methods.registry import build, list_methods
+from resemblance.core.prototype_model import PrototypeModel
+from resemblance.methods.registry import build, get_config, list_methods, model_class
 from resemblance.training.engine.fit import FitResult, fit
 from tiny import CLASSES, digits
 
@@ -37,6 +38,11 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     for method, module in GATHERED.items()
     for name, settings in module.VARIANTS.items()
 }
+# What tests of prototypes run on; the others are the black box and baselines.
+PROTOTYPE_METHODS = [
+    method for method in METHODS if issubclass(model_class(get_config(method)), PrototypeModel)
+]
+PROTOTYPE_VARIANTS = [name for name, (method, _) in VARIANTS.items() if method in PROTOTYPE_METHODS]
 
 
 def case_of(method: str) -> Case:

@@ -8,17 +8,13 @@ import pytest
 import torch
 
 import resemblance
-from cases import VARIANTS
+from cases import PROTOTYPE_VARIANTS
 from resemblance.config.errors import UserError
 from resemblance.core.deciding import deciding_similarity
 from resemblance.core.prototype_model import PrototypeModel
 from resemblance.export.answer_graph import AnswerGraph
 from resemblance.methods.ensemble.model import make_ensemble
 from test_contract import images_of, make
-
-EXPLAINING = [
-    variant for variant, (method, _) in VARIANTS.items() if method not in ("blackbox", "autoencoder")
-]
 
 
 def answers(graph: AnswerGraph, images: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -32,7 +28,7 @@ def close(values: torch.Tensor, expected: torch.Tensor) -> bool:
     )
 
 
-@pytest.mark.parametrize("variant", EXPLAINING)
+@pytest.mark.parametrize("variant", PROTOTYPE_VARIANTS)
 def test_the_answer_is_that_of_the_model(variant):
     model = make(variant).eval()
     images = images_of(model, 5)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import resemblance
-from cases import VARIANTS
+from cases import PROTOTYPE_METHODS, PROTOTYPE_VARIANTS, VARIANTS
 from commanding import Command
 from models import spec_of
 from resemblance.config.errors import UserError
@@ -30,17 +30,11 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 FIRST = {
-    method: variant
-    for variant, (method, _) in reversed(VARIANTS.items())
-    if method not in ("blackbox", "autoencoder")
+    method: variant for variant, (method, _) in reversed(VARIANTS.items()) if variant in PROTOTYPE_VARIANTS
 }
 PATCHES = "kmex patches"  # another kind of head
 QUICK = [*FIRST.values(), PATCHES]
-OTHERS = [
-    variant
-    for variant in VARIANTS
-    if variant not in (*QUICK, "blackbox") and VARIANTS[variant][0] != "autoencoder"
-]
+OTHERS = [variant for variant in PROTOTYPE_VARIANTS if variant not in QUICK]
 LOOPS = {"Loop", "Scan", "If"}
 
 
@@ -94,7 +88,7 @@ def test_a_graph_of_every_variant_agrees_with_its_model(variant):
 
 
 def test_every_method_is_here():
-    assert set(FIRST) == {method for method, _ in VARIANTS.values()} - {"blackbox", "autoencoder"}
+    assert set(FIRST) == set(PROTOTYPE_METHODS)
 
 
 @pytest.mark.parametrize(

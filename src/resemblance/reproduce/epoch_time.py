@@ -24,6 +24,8 @@ from resemblance.training.cached.cached_outputs import compute_output
 from resemblance.training.engine.fit import CheckedRun, apply_config
 from resemblance.training.engine.module import train_mode
 from resemblance.training.engine.optimizers import OptimizerState, build_optimizer, freeze_others
+from resemblance.training.engine.stage_data import StageData
+from resemblance.training.engine.state import RunState
 
 WARM, TIMED = 1, 8  # steps
 ENOUGH = 10.0  # seconds for a stage
@@ -57,7 +59,7 @@ def measure_epoch(task: Task) -> Cost:
 
 
 def _epoch_seconds(checked: CheckedRun, stage: Stage) -> float:
-    """Measure an epoch of a stage; without the encoder where its latents are kept."""
+    """Measure an epoch of a stage; without the encoder where what it computes is kept."""
     job = checked.job
     model, recipe, images = job.model, job.recipe, len(job.splits.train)
     device = checked.distributed.device
@@ -65,6 +67,7 @@ def _epoch_seconds(checked: CheckedRun, stage: Stage) -> float:
     dataset = ImageDataset(job.splits.train, model.spec.image, get_augment(recipe.augment), jpeg=jpeg)
     size = min(recipe.batch_size, images)
     steps = -(-images // size)
+    fast = StageData(job, checked.distributed).is_fast(stage, RunState(job.identity, {}))
     model.to(device)
     freeze_others(model, stage)
     optimizer = build_optimizer(model, stage, OptimizerState())
@@ -77,7 +80,7 @@ def _epoch_seconds(checked: CheckedRun, stage: Stage) -> float:
         first = len(times) * size % max(1, images - size + 1)
         batch: Batch | EncodedBatch = dataset.__getitems__([(0, int(i)) for i in order[first : first + size]])
         batch = Batch(*(tensor.to(device) for tensor in batch))
-        if _on_latents(checked, stage):
+        if fast and model.encodes:
             with torch.no_grad():
                 batch = EncodedBatch(model.encode(batch.images), batch.labels, batch.indices)
             started = time.monotonic()
@@ -90,13 +93,3 @@ def _epoch_seconds(checked: CheckedRun, stage: Stage) -> float:
         float(loss.detach())  # waits for the device
         times.append(time.monotonic() - started)
     return steps * float(np.median(times[WARM:]))
-
-
-def _on_latents(checked: CheckedRun, stage: Stage) -> bool:
-    """Check whether a stage is trained on latents that are computed once."""
-    job = checked.job
-    model, stages = job.model, job.recipe.stages
-    before = stages[: stages.index(stage) + 1]
-    trained = any(other.epochs and model.traits.encoder_groups & other.groups.keys() for other in before)
-    kept = job.same_images and bool(job.config.latent_cache) and model.encodes and model.trains_on_encoded
-    return kept and not trained

@@ -13,8 +13,6 @@ from resemblance.training.ends import actions
 from resemblance.training.ends.actions import ActionContext
 from resemblance.training.ends.gallery import build_gallery
 
-WITH_PROTOTYPES = [name for name in VARIANTS if not name.startswith(("blackbox", "autoencoder"))]
-
 
 @dataclass
 class Finished:

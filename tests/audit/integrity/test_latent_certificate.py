@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from cases import VARIANTS
+from cases import PROTOTYPE_VARIANTS, VARIANTS
 from models import batch, make
 from resemblance.audit.integrity.certificate_check import slightly_changed
 from resemblance.audit.integrity.certified_head import CertifiedHead, certified_head, space_of
@@ -41,7 +41,6 @@ CERTIFIED = {
     "tesnet",
     "tesnet released",
 }
-WITH_PROTOTYPES = [name for name in VARIANTS if not name.startswith(("blackbox", "autoencoder"))]
 
 
 def squared_log(distances):
@@ -166,7 +165,7 @@ def test_no_move_within_the_radius_changes_an_answer(name):
                 assert not (changed & (radii > 1e-5)).any()
 
 
-@pytest.mark.parametrize("name", [name for name in WITH_PROTOTYPES if name not in CERTIFIED])
+@pytest.mark.parametrize("name", [name for name in PROTOTYPE_VARIANTS if name not in CERTIFIED])
 def test_other_heads_are_refused_by_name(name):
     method, settings = VARIANTS[name]
     reason = certified_head(make(method, **settings).eval())

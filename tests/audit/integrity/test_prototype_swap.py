@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from audit.integrity.finished import WITH_PROTOTYPES, finished
+from audit.integrity.finished import finished
+from cases import PROTOTYPE_VARIANTS
 from models import make
 from resemblance.audit.audit_runner import run_checks
 from resemblance.audit.audited import AuditSubject
@@ -31,7 +32,7 @@ def foreign_for(model, count=11):
     return ArraySource(pixels, np.zeros(count, np.int64), ("thing",))
 
 
-@pytest.mark.parametrize("name", WITH_PROTOTYPES)
+@pytest.mark.parametrize("name", PROTOTYPE_VARIANTS)
 def test_every_method_with_vectors_is_swapped_and_stays_as_it_was(name):
     made = finished(name)
     before = copy.deepcopy(made.model)

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 import resemblance
-from audit.integrity.finished import WITH_PROTOTYPES, Finished, finished
+from audit.integrity.finished import Finished, finished
+from cases import PROTOTYPE_VARIANTS
 from forged_folders import make_run, splits_of
 from models import make
 from resemblance.audit.audit_runner import run_checks
@@ -51,7 +52,7 @@ def rewritten(folder, change):
     return resemblance.load(folder)  # today's check of the folder passes
 
 
-@pytest.mark.parametrize("name", WITH_PROTOTYPES)
+@pytest.mark.parametrize("name", PROTOTYPE_VARIANTS)
 def test_an_untouched_folder_passes(name, tmp_path):
     made = saved_and_loaded(finished(name), tmp_path / "model")
     finding = audit(made.subject())

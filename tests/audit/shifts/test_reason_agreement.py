@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from cases import CASES, METHODS, made
+from cases import CASES, METHODS, PROTOTYPE_METHODS, made
 from models import batch
 from resemblance.audit.shifts.reason_agreement import (
     Agreement,
@@ -21,13 +21,10 @@ from resemblance.audit.shifts.reason_agreement import (
     similarity_rank_correlation,
 )
 from resemblance.audit.total_contributions import total_contributions
-from resemblance.core.prototype_model import PrototypeModel
-
-WITH_PROTOTYPES = [method for method in METHODS if isinstance(made(method), PrototypeModel)]
 
 
-def test_all_methods_but_the_black_box_have_prototypes():
-    assert set(METHODS) - set(WITH_PROTOTYPES) == {"blackbox", "autoencoder"} <= set(CASES)
+def test_all_methods_but_the_black_box_and_a_baseline_have_prototypes():
+    assert set(METHODS) - set(PROTOTYPE_METHODS) == {"blackbox", "autoencoder"} <= set(CASES)
 
 
 def test_rank_correlation_is_scipys_image_by_image():
@@ -71,7 +68,7 @@ def test_overlap_of_sets():
     assert torch.equal(overlap(first, second)[:3], overlap(second, first)[:3])
 
 
-@pytest.mark.parametrize("method", WITH_PROTOTYPES)
+@pytest.mark.parametrize("method", PROTOTYPE_METHODS)
 def test_an_image_agrees_with_itself(method):
     model = made(method).eval()
     images, labels = batch(model, 6)
@@ -88,7 +85,7 @@ def test_an_image_agrees_with_itself(method):
     assert torch.equal(result.first_top, result.first_top_after)
 
 
-@pytest.mark.parametrize("method", WITH_PROTOTYPES)
+@pytest.mark.parametrize("method", PROTOTYPE_METHODS)
 def test_agreement_does_not_depend_on_direction_or_batch(method):
     model = made(method).eval()
     images, other = batch(model, 5)[0], batch(model, 5, seed=1)[0]
@@ -105,7 +102,7 @@ def test_agreement_does_not_depend_on_direction_or_batch(method):
         assert torch.allclose(getattr(there, name), torch.cat(parts), atol=1e-5, equal_nan=True), name
 
 
-@pytest.mark.parametrize("method", WITH_PROTOTYPES)
+@pytest.mark.parametrize("method", PROTOTYPE_METHODS)
 def test_the_prototypes_shown_are_those_that_a_plain_sort_gives(method):
     model = made(method).eval()
     images, _ = batch(model, 4)
