@@ -17,6 +17,7 @@ from resemblance.reproduce.outcome import Outcome
 from resemblance.reproduce.paper_table import markdown
 from resemblance.reproduce.reproduction import Reproduction, reproduce
 from resemblance.runs.messages import Messages
+from resemblance.training.engine.interrupts import Interrupted
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_what_a_row_builds_on_runs_first_and_once(again, pretended):
 
 def test_what_is_finished_is_not_run_again_and_what_was_stopped_goes_on(again, pretended):
     pretended.stop = "--seed"
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match="the same command goes on"):
         again("made/table1/blackbox/digits")
     pretended.stop = ""
     again("made/table1/blackbox/digits")
@@ -148,7 +149,7 @@ def test_a_budget_shortens_all_seeds_alike_and_says_so(again, pretended):
 
 def test_a_stopped_run_goes_on_with_the_epochs_it_began_with(again, pretended):
     pretended.stop = "--seed"
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match="the same command goes on"):
         again("made/table1/blackbox/digits", budget=budget_of(1))
     pretended.stop = ""
     result = again("made/table1/blackbox/digits")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from resemblance.runs.folders import make_folder
 from resemblance.runs.messages import Messages
 from resemblance.training.engine.interrupts import Interrupted
 
+GOES_ON = "stopped; the same command goes on from here"
 Command = Callable[[list[str]], int]  # runs the words of a command and returns its exit code
 
 
@@ -97,9 +99,9 @@ def _run(
     record.write(task.record_path)
     try:
         code = command(words)
-    except (KeyboardInterrupt, Interrupted):
-        messages.warn("stopped; the command that began all this goes on from here")
-        raise
+    except (KeyboardInterrupt, Interrupted) as stop:
+        number = stop.exit_code - 128 if isinstance(stop, Interrupted) else signal.SIGINT
+        raise Interrupted(GOES_ON, number) from None  # and not how the one run that was stopped would go on
     finally:
         record.seconds = round(record.seconds + time.monotonic() - started, 1)
         record.finished = code is not None and task.result_path.exists()

@@ -63,7 +63,7 @@ def checked_seeds(seeds: tuple[int, ...]) -> list[int]:
     Raises:
         UserError: if they are not.
     """
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+    if not seeds or len(set(seeds)) < len(seeds):
         raise UserError("--seeds: expected different whole numbers from 0, such as 0,1,2")
     return list(seeds)
 
