@@ -7,6 +7,7 @@ import os
 import pickle
 from dataclasses import replace
 from io import FileIO
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -32,14 +33,18 @@ KEPT = np.arange(9 * 7 * 3, dtype=np.uint8).reshape(9, 7, 3)
 
 @pytest.fixture
 def photographs(tmp_path, monkeypatch):
-    """Fourteen images of several sizes, and folders for temporary files."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
+    """Fourteen images of several sizes, and a folder for temporary files.
+
+    Its path is short: loader processes listen on a socket in it, whose path has at most 108 characters.
+    """
+    folder = TemporaryDirectory()
+    monkeypatch.setattr("tempfile.tempdir", folder.name)
     for number in range(14):
         path = tmp_path / "data" / "ab"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png(number, (20 + number, 16)))
-    return tmp_path / "data"
+    with folder:
+        yield tmp_path / "data"
 
 
 def leaf(source):
